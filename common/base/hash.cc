@@ -1,0 +1,41 @@
+#include "common/base/hash.h"
+
+#include <xxhash.h>
+
+namespace millrace {
+
+Hash128 hash128(std::string_view bytes) {
+  XXH128_hash_t h = XXH3_128bits(bytes.data(), bytes.size());
+  return {.high = h.high64, .low = h.low64};
+}
+
+std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+std::string to_string(const Hash128& hash) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string text(32, '0');
+  for (int i = 0; i < 16; ++i) {
+    text[15 - i] = kHex[(hash.high >> (4 * i)) & 15];
+    text[31 - i] = kHex[(hash.low >> (4 * i)) & 15];
+  }
+  return text;
+}
+
+std::optional<Hash128> parse_hash128(std::string_view text) {
+  if (text.size() != 32) return std::nullopt;
+  Hash128 hash;
+  for (std::size_t i = 0; i < 32; ++i) {
+    char c = text[i];
+    std::uint64_t digit = 0;
+    if (c >= '0' && c <= '9') digit = static_cast<std::uint64_t>(c - '0');
+    else if (c >= 'a' && c <= 'f') digit = static_cast<std::uint64_t>(c - 'a') + 10;
+    else return std::nullopt;
+    std::uint64_t& half = i < 16 ? hash.high : hash.low;
+    half = (half << 4) | digit;
+  }
+  return hash;
+}
+
+}  // namespace millrace
