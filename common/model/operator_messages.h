@@ -1,0 +1,162 @@
+// What clients (the CLI) and a coordinator say to each other: one request, one reply, matched by a number that the
+// client chose. `wait` is a request whose reply is late; live events come over the event bus.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/hash.h"
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "common/base/time.h"
+#include "common/model/event.h"
+#include "common/model/run_view.h"
+#include "common/model/workflow.h"
+
+namespace millrace {
+
+// ---------------------------------------------------------------- requests
+
+// Names a run as an operator does: an id, a unique prefix of at least 4 characters, or "@latest".
+struct RunName {
+  std::string text;
+  std::string caller;  // whose @latest
+  bool operator==(const RunName&) const = default;
+};
+
+struct SubmitRun {
+  std::string tenant = "default";
+  std::string key;                                      // idempotency key; never empty
+  Hash128 definition;                                   // of the definition's bytes
+  std::shared_ptr<const std::string> definition_bytes;  // encoded WorkflowSpec; null: the coordinator knows it by hash
+  Payload inputs;                                       // JSON object
+  Labels labels;
+  std::string trace_id;  // empty: the coordinator makes one from the run's id
+  std::string caller;
+  std::int32_t priority = 0;
+  bool wait = false;       // reply when the run has ended (RunReply) instead of SubmitReply
+  bool with_nodes = true;  // of that reply
+};
+
+struct GetRun {
+  RunName run;
+  std::uint32_t nodes_max = 20'000;  // more nodes than this: only counts
+};
+struct WaitRun {  // answered with RunReply when the run has ended
+  RunName run;
+  std::uint32_t nodes_max = 20'000;
+};
+struct ListRuns {
+  std::string tenant;  // empty: all
+  std::string workflow;
+  Labels labels;
+  std::optional<RunState> state;
+  std::string caller;
+  std::uint32_t limit = 50;
+  std::string page;  // token of the reply before; empty: newest first from the start
+};
+struct CancelRun {
+  RunName run;
+  std::string why;
+};
+struct ReadEvents {  // durable events with seq > since, in order, at most `limit`
+  RunName run;
+  std::uint64_t since = 0;
+  std::uint32_t limit = 1000;
+};
+struct ReadLogs {
+  RunName run;
+  std::string node;           // empty: all
+  std::uint32_t attempt = 0;  // 0: all
+  std::string since;          // cursor of the reply before
+  std::uint32_t limit = 1000;
+};
+struct GetValue {
+  Hash128 hash;
+};
+struct ListWorkers {};
+struct DrainWorkerRequest {
+  std::string name;
+};
+struct GetDefinition {  // the encoded WorkflowSpec of a run
+  RunName run;
+};
+struct PingRequest {};
+
+using OperatorRequest = std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue,
+                                     ListWorkers, DrainWorkerRequest, GetDefinition, PingRequest>;
+
+// ---------------------------------------------------------------- replies
+
+struct SubmitReply {
+  RunId run;
+  bool existing = false;
+  TraceId trace_id;
+};
+struct NeedDefinition {  // submit again with the bytes
+  Hash128 definition;
+};
+struct RunReply {
+  RunView view;
+};
+struct ListReply {
+  std::vector<RunSummary> runs;
+  std::string next_page;  // empty: no more
+};
+struct CancelReply {
+  RunId run;
+  RunState state = RunState::kCancelling;
+  bool was_cancelled = false;  // it had been before
+};
+struct EventsReply {
+  RunId run;
+  std::vector<Event> events;
+  bool ended = false;  // the run's last event is among those read so far
+};
+struct LogLine {
+  std::string node;
+  std::uint32_t attempt = 0;
+  bool stderr_stream = false;
+  Time time{};
+  std::string text;
+  bool operator==(const LogLine&) const = default;
+};
+struct LogsReply {
+  RunId run;
+  std::vector<LogLine> lines;
+  std::string cursor;
+  bool ended = false;  // the run has ended and nothing more will come
+};
+struct ValueFound {
+  bool found = false;
+  std::string json;
+};
+struct WorkersReply {
+  std::vector<WorkerView> workers;
+};
+struct DrainReply {
+  std::string name;
+};
+struct DefinitionReply {
+  std::shared_ptr<const std::string> bytes;
+};
+struct PingReply {
+  std::string coordinator;
+  std::string version;
+  std::string events_endpoint;  // where XPUB listens; "tcp://*:5712" means the host the client used
+  std::uint32_t partitions = 0;
+  std::uint32_t workers = 0;
+};
+struct ErrorReply {
+  Error error;
+};
+
+using OperatorReply =
+    std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
+                 WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply>;
+
+}  // namespace millrace

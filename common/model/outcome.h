@@ -1,0 +1,37 @@
+// Outcome: how one attempt ended, as an executor says it and a coordinator records it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "common/base/time.h"
+#include "common/model/payload.h"
+#include "common/model/task_state.h"
+
+namespace millrace {
+
+constexpr std::size_t kErrorMessageMax = 4 * 1024;
+constexpr std::size_t kErrorTracebackMax = 16 * 1024;
+
+// Why an attempt failed, for people. Bounded by whoever creates it (see clip()).
+struct ErrorInfo {
+  std::string message;    // one line: "ZeroDivisionError: division by zero"
+  std::string traceback;  // many lines, in the user's own line numbers; may be empty
+  bool operator==(const ErrorInfo&) const = default;
+};
+
+// Cuts at a limit without splitting a UTF-8 sequence and marks the cut.
+std::string clip(std::string text, std::size_t bytes_max);
+
+struct Outcome {
+  bool success = false;
+  Reason reason = Reason::kNone;  // kNone on success
+  ErrorInfo error;                // empty on success
+  Payload output;                 // also kept on failure where there is one (shell)
+  Duration waited{};              // in the worker, from assignment to start
+  Duration ran{};                 // from start to end, by the worker's clock
+  bool operator==(const Outcome&) const = default;
+};
+
+}  // namespace millrace

@@ -1,0 +1,47 @@
+#include "common/model/records.h"
+
+namespace millrace {
+namespace {
+
+template <class T>
+bool same(const std::shared_ptr<const T>& a, const std::shared_ptr<const T>& b) {
+  return a == b || (a != nullptr && b != nullptr && *a == *b);
+}
+
+std::uint64_t mixed(std::uint64_t sum, std::uint64_t word) {
+  sum ^= word + 0x9E3779B97F4A7C15ULL + (sum << 6) + (sum >> 2);
+  sum *= 0xFF51AFD7ED558CCDULL;
+  return sum ^ (sum >> 33);
+}
+
+}  // namespace
+
+bool operator==(const TaskRecord& a, const TaskRecord& b) {
+  return a.state == b.state && a.reason == b.reason && a.failures == b.failures && a.losses == b.losses &&
+         a.tries == b.tries && a.epoch == b.epoch && a.version == b.version && a.ready == b.ready &&
+         a.dispatched == b.dispatched && a.ended == b.ended && a.due == b.due && a.queued == b.queued &&
+         a.ran == b.ran && same(a.worker, b.worker) && a.output == b.output && same(a.error, b.error);
+}
+
+bool operator==(const RunRecord& a, const RunRecord& b) {
+  return a.state == b.state && a.reason == b.reason && a.version == b.version && a.seq == b.seq &&
+         a.records_sum == b.records_sum && a.records_live == b.records_live && a.started == b.started &&
+         a.ended == b.ended && a.outputs == b.outputs && same(a.error, b.error);
+}
+
+std::uint64_t checksum(TaskIndex task, const TaskRecord& r) {
+  if (r.version == 0) return 0;
+  std::uint64_t sum = mixed(task.value, r.version);
+  sum = mixed(sum, std::uint64_t{static_cast<std::uint8_t>(r.state)} << 8 | static_cast<std::uint8_t>(r.reason));
+  sum = mixed(sum, std::uint64_t{r.tries} << 32 | std::uint64_t{r.failures} << 16 | r.losses);
+  sum = mixed(sum, std::uint64_t{r.epoch});
+  sum = mixed(sum, static_cast<std::uint64_t>(to_us(r.ended)));
+  if (!r.output.is_null()) {
+    if (r.output.is_reference()) sum = mixed(mixed(sum, r.output.hash().high), r.output.hash().low);
+    else sum = mixed(sum, hash64(r.output.json()));
+  }
+  if (r.error != nullptr) sum = mixed(sum, hash64(r.error->message));
+  return sum;
+}
+
+}  // namespace millrace

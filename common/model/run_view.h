@@ -1,0 +1,71 @@
+// What operators see of runs and workers: read-only answers, rendered by the CLI as tables and JSON.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/base/time.h"
+#include "common/model/records.h"
+#include "common/model/task_state.h"
+
+namespace millrace {
+
+struct NodeView {
+  std::string id;
+  TaskState state = TaskState::kPending;
+  Reason reason = Reason::kNone;
+  WaitReason wait_reason = WaitReason::kNone;
+  std::uint32_t attempts = 0;  // all tries started
+  Duration queued{};           // ready to start, summed
+  Duration ran{};              // of the last attempt
+  std::string worker;
+  std::shared_ptr<const ErrorInfo> error;
+  Payload output;  // may be a reference: fetched by the client with GetValue
+  bool operator==(const NodeView&) const;
+};
+
+struct RunView {
+  RunInfo info;
+  RunRecord record;
+  std::vector<NodeView>
+      nodes;  // in the order of the workflow; left out (empty) when larger than `nodes_max` of the request
+  std::uint32_t nodes_total = 0;
+  std::map<TaskState, std::uint32_t> by_state;  // counts over all nodes
+  Time now{};                                   // of the coordinator, for elapsed times of live runs
+};
+
+struct RunSummary {  // a row of `list`
+  RunId run;
+  std::string tenant;
+  std::string workflow;
+  Labels labels;
+  RunState state = RunState::kAccepted;
+  Time accepted{};
+  Time ended{};  // zero: live
+  std::uint32_t tasks_total = 0;
+  std::uint32_t tasks_done = 0;
+  std::string trace_id;
+  bool operator==(const RunSummary&) const = default;
+};
+
+struct WorkerView {  // a row of `workers`
+  std::string name;
+  std::string host;
+  std::uint32_t pid = 0;
+  std::string version;
+  std::string state;  // "ready", "draining", "silent"
+  std::uint32_t slots = 0;
+  std::uint32_t used = 0;  // attempts out
+  Labels labels;
+  std::vector<std::string> executors;
+  Time joined{};
+  Time heard{};
+  bool operator==(const WorkerView&) const = default;
+};
+
+}  // namespace millrace

@@ -1,0 +1,129 @@
+// States of tasks and runs, the reasons beside them, and the one table of allowed moves for each.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace millrace {
+
+enum class TaskState : std::uint8_t {
+  kPending,     // upstream not done
+  kReady,       // nothing left to wait for but a slot
+  kWaiting,     // for a value, a timer, a signal, an approval
+  kRetrying,    // failed, waits out its backoff
+  kDispatched,  // in memory only: handed to a worker
+  kRunning,     // in memory only: a worker said it started
+  kSucceeded,
+  kFailed,
+  kSkipped,
+  kCancelled,
+};
+
+enum class RunState : std::uint8_t {
+  kAccepted,
+  kRunning,
+  kPaused,
+  kFailing,     // failed, attempts still running
+  kCancelling,  // cancelled, attempts still running
+  kSucceeded,
+  kDegraded,  // succeeded with a fallback in it
+  kFailed,
+  kCancelled,
+};
+
+// Why a state is what it is. Written to Redis by number: append only.
+enum class Reason : std::uint8_t {
+  kNone,
+  kError,            // the user's code or command failed
+  kTimeout,          // the attempt's, node's or run's time was over
+  kLost,             // the worker or the owner went away
+  kPoisoned,         // lost too often
+  kUpstreamFailed,   // skipped: something before it failed
+  kFailFast,         // cancelled: another node failed
+  kCancelRequested,  // somebody asked
+  kInvalidOutput,    // not JSON, too large, not finite
+  kInvalidInput,     // a field could not be rendered
+  kExpression,       // an expression of the core failed
+  kOutOfMemory,
+  kCrashed,       // its process died of a signal
+  kRefused,       // no such executor, or isolation that cannot be had
+  kMissingValue,  // a value held by reference is gone
+};
+
+// What a ready or waiting task waits for; `explain` prints it. Append only.
+enum class WaitReason : std::uint8_t {
+  kNone,
+  kSlot,
+  kLabel,
+  kLimit,
+  kPaused,
+  kBreaker,
+  kValue,
+  kAdoption,
+  kTimer,
+  kSignal,
+  kApproval,
+  kBackoff
+};
+
+constexpr bool is_terminal(TaskState s) {
+  return s == TaskState::kSucceeded || s == TaskState::kFailed || s == TaskState::kSkipped ||
+         s == TaskState::kCancelled;
+}
+constexpr bool is_durable(TaskState s) { return s != TaskState::kDispatched && s != TaskState::kRunning; }
+constexpr bool is_terminal(RunState s) {
+  return s == RunState::kSucceeded || s == RunState::kDegraded || s == RunState::kFailed || s == RunState::kCancelled;
+}
+
+// The one table of moves. A task that waits or retries becomes ready; a lost one becomes ready again or retries.
+constexpr bool allowed(TaskState from, TaskState to) {
+  using enum TaskState;
+  switch (from) {
+    case kPending:
+      return to == kReady || to == kWaiting || to == kSkipped || to == kCancelled || to == kSucceeded || to == kFailed;
+    case kReady:
+      return to == kDispatched || to == kWaiting || to == kSkipped || to == kCancelled || to == kSucceeded ||
+             to == kFailed;
+    case kWaiting: return to == kReady || to == kSucceeded || to == kFailed || to == kSkipped || to == kCancelled;
+    case kRetrying: return to == kReady || to == kFailed || to == kCancelled;
+    case kDispatched:
+      return to == kRunning || to == kReady || to == kRetrying || to == kSucceeded || to == kFailed || to == kCancelled;
+    case kRunning: return to == kReady || to == kRetrying || to == kSucceeded || to == kFailed || to == kCancelled;
+    case kSucceeded:
+    case kFailed:
+    case kSkipped:
+    case kCancelled: return false;
+  }
+  return false;  // no `default:` above: a new state does not compile until it is placed
+}
+
+constexpr bool allowed(RunState from, RunState to) {
+  using enum RunState;
+  switch (from) {
+    case kAccepted:
+      return to == kRunning || to == kPaused || to == kFailing || to == kCancelling || to == kSucceeded ||
+             to == kDegraded || to == kFailed || to == kCancelled;
+    case kRunning:
+      return to == kPaused || to == kFailing || to == kCancelling || to == kSucceeded || to == kDegraded ||
+             to == kFailed || to == kCancelled;
+    case kPaused: return to == kRunning || to == kFailing || to == kCancelling || to == kFailed || to == kCancelled;
+    case kFailing: return to == kFailed || to == kCancelling;
+    case kCancelling: return to == kCancelled;
+    case kSucceeded:
+    case kDegraded:
+    case kFailed:
+    case kCancelled: return false;
+  }
+  return false;
+}
+
+// Words as DESIGN section 1 fixes them, in lower case.
+std::string_view to_string(TaskState state);
+std::string_view to_string(RunState state);
+std::string_view to_string(Reason reason);
+std::string_view to_string(WaitReason reason);
+std::optional<TaskState> parse_task_state(std::string_view word);
+std::optional<RunState> parse_run_state(std::string_view word);
+
+}  // namespace millrace

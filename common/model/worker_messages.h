@@ -1,0 +1,222 @@
+// What coordinators and workers say to each other. Plain values; common/wire turns them into frames and back.
+//
+// Delivery promises nothing: messages may be lost, repeated, delayed. Reports are resent until answered; assignments
+// are leased. Many small messages that are ready together share one frame (the vectors below).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/hash.h"
+#include "common/base/ids.h"
+#include "common/base/time.h"
+#include "common/model/executor_fields.h"
+#include "common/model/outcome.h"
+#include "common/model/records.h"
+#include "common/model/workflow.h"
+
+namespace millrace {
+
+constexpr Duration kBeatEvery = 1s;
+constexpr Duration kWorkerLostAfter = 5s;
+
+// ---------------------------------------------------------------- worker -> coordinator
+
+// An upstream record that an attempt rests on, as its assignment named it.
+struct UpstreamVersion {
+  TaskIndex task;
+  std::uint32_t version = 0;
+  bool operator==(const UpstreamVersion&) const = default;
+};
+
+struct AttemptReport {
+  AttemptId attempt;
+  Outcome outcome;
+  std::vector<UpstreamVersion> rests_on;  // only in reports of attempts that another epoch dispatched
+  bool operator==(const AttemptReport&) const = default;
+};
+
+struct HeldAttempt {  // running or queued at the worker
+  AttemptId attempt;
+  bool started = false;
+  std::vector<UpstreamVersion> rests_on;
+  bool operator==(const HeldAttempt&) const = default;
+};
+
+struct WorkerHello {
+  std::uint64_t incarnation = 0;  // random per process: tells a restarted worker from a reconnected one
+  std::string name;               // --id
+  std::string version;
+  std::string host;
+  std::uint32_t pid = 0;
+  std::uint32_t slots = 1;  // cpu attempts at once
+  std::uint32_t io_slots = 0;
+  Labels labels;
+  std::vector<std::string> executors;
+  std::vector<HeldAttempt> held;  // everything it still has, for adoption
+  bool draining = false;
+  bool operator==(const WorkerHello&) const = default;
+};
+
+// Sent from a thread of its own on a connection of its own, so that it never queues behind bulk data.
+struct WorkerBeat {
+  std::uint64_t incarnation = 0;
+  std::uint32_t running = 0;
+  bool operator==(const WorkerBeat&) const = default;
+};
+
+// How many attempts this coordinator may have out at this worker, all told (slots and prefetch).
+struct CreditUpdate {
+  std::uint32_t cpu = 0;
+  std::uint32_t io = 0;
+  bool operator==(const CreditUpdate&) const = default;
+};
+
+struct AttemptsStarted {
+  std::vector<AttemptId> attempts;  // only those that run long enough to be worth telling
+  bool operator==(const AttemptsStarted&) const = default;
+};
+
+struct AttemptReports {
+  std::vector<AttemptReport> reports;
+  bool operator==(const AttemptReports&) const = default;
+};
+
+struct AttemptsReclaimed {  // given back, not started
+  std::vector<AttemptId> attempts;
+  bool operator==(const AttemptsReclaimed&) const = default;
+};
+
+struct TaskLog {
+  AttemptId attempt;
+  bool stderr_stream = false;
+  std::string text;  // UTF-8
+  bool operator==(const TaskLog&) const = default;
+};
+
+struct ValueRequest {  // fetch a value held by reference
+  Hash128 hash;
+  bool operator==(const ValueRequest&) const = default;
+};
+
+struct WorkerDraining {
+  bool operator==(const WorkerDraining&) const = default;
+};
+struct WorkerBye {  // nothing left, going away
+  bool operator==(const WorkerBye&) const = default;
+};
+
+using WorkerMessage = std::variant<WorkerHello, WorkerBeat, CreditUpdate, AttemptsStarted, AttemptReports,
+                                   AttemptsReclaimed, TaskLog, ValueRequest, WorkerDraining, WorkerBye>;
+
+// ---------------------------------------------------------------- coordinator -> worker
+
+struct WorkerWelcome {
+  WorkerId worker;
+  std::string coordinator;  // name
+  bool operator==(const WorkerWelcome&) const = default;
+};
+
+struct WorkerRefused {
+  std::string name;  // "id_in_use", "version"
+  std::string message;
+  bool operator==(const WorkerRefused&) const = default;
+};
+
+// What an attempt can see of one upstream task.
+struct Binding {
+  TaskIndex task;
+  std::uint32_t version = 0;
+  Payload value;
+  bool operator==(const Binding&) const = default;
+};
+
+// How a node is executed: sent to a worker once, then named by (definition, spec).
+struct SpecKey {
+  Hash128 definition;
+  std::uint32_t spec = 0;
+  auto operator<=>(const SpecKey&) const = default;
+};
+
+// What the tasks of one run share.
+struct RunContext {
+  RunId run;
+  std::uint32_t epoch = 0;
+  Hash128 definition;
+  std::string workflow;
+  TraceId trace_id;
+  Payload inputs;
+  bool operator==(const RunContext&) const = default;
+};
+
+struct Assignment {
+  std::shared_ptr<const RunContext> context;
+  TaskIndex task;
+  std::uint32_t number = 0;                   // attempt
+  std::uint32_t spec = 0;                     // index into the definition's specs
+  std::shared_ptr<const NodeSpec> node_spec;  // always set in memory; the wire sends it once a worker
+  std::string node;                           // id
+  std::int32_t priority = 0;
+  Time age{};                      // the run's acceptance: older first
+  std::vector<Binding> bindings;   // upstream tasks that the node may see
+  std::vector<std::string> names;  // ids of the bindings, in step with them
+  AttemptId attempt() const { return {context->run, task, context->epoch, number}; }
+};
+bool operator==(const Assignment& a, const Assignment& b);
+
+struct AssignBatch {
+  std::vector<Assignment> assignments;
+  bool operator==(const AssignBatch&) const = default;
+};
+
+struct AttemptCancel {
+  AttemptId attempt;
+  Reason reason = Reason::kCancelRequested;
+  bool operator==(const AttemptCancel&) const = default;
+};
+struct CancelBatch {
+  std::vector<AttemptCancel> cancels;
+  bool operator==(const CancelBatch&) const = default;
+};
+
+enum class Answer : std::uint8_t { kRecorded, kDuplicate, kRefused };
+
+struct ReportAnswer {
+  AttemptId attempt;
+  Answer answer = Answer::kRecorded;
+  std::string why;  // of a refusal
+  bool operator==(const ReportAnswer&) const = default;
+};
+struct AnswerBatch {
+  std::vector<ReportAnswer> answers;
+  bool operator==(const AnswerBatch&) const = default;
+};
+
+struct Reclaim {  // give back what has not started
+  std::vector<AttemptId> attempts;
+  bool operator==(const Reclaim&) const = default;
+};
+
+struct ValueReply {
+  Hash128 hash;
+  bool found = false;
+  std::string json;
+  bool operator==(const ValueReply&) const = default;
+};
+
+struct DrainWorker {  // finish what runs, take nothing new, leave
+  bool operator==(const DrainWorker&) const = default;
+};
+
+// "I do not know you": the worker says Hello again (a restarted coordinator, or a worker that was given up).
+struct SayHello {
+  bool operator==(const SayHello&) const = default;
+};
+
+using CoordinatorMessage = std::variant<WorkerWelcome, WorkerRefused, AssignBatch, CancelBatch, AnswerBatch, Reclaim,
+                                        ValueReply, DrainWorker, SayHello>;
+
+}  // namespace millrace
