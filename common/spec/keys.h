@@ -1,0 +1,26 @@
+// The keys of the workflow format: one table for the parser, and for the test that holds the JSON Schema to it.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace millrace::keys {
+
+inline constexpr std::array<std::string_view, 8> kWorkflow = {"name",    "description", "inputs",  "nodes",
+                                                              "outputs", "fail_fast",   "timeout", "priority"};
+inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "default", "description"};
+inline constexpr std::array<std::string_view, 8> kInputTypes = {"any",     "string", "integer", "number",
+                                                                "boolean", "object", "array",   "file"};
+// Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
+inline constexpr std::array<std::string_view, 8> kNode = {"executor", "depends_on", "description", "retry",
+                                                          "on_loss",  "timeout",    "priority",    "queue"};
+inline constexpr std::array<std::string_view, 3> kValueNode = {"value", "depends_on", "description"};
+inline constexpr std::array<std::string_view, 4> kRetry = {"max_attempts", "max_losses", "backoff", "on_loss"};
+inline constexpr std::array<std::string_view, 3> kBackoff = {"initial", "factor", "max"};
+inline constexpr std::array<std::string_view, 2> kOnLoss = {"retry", "fail"};
+
+// Names that an expression may start with: on a worker, and in the core (`value`, `outputs`).
+inline constexpr std::array<std::string_view, 5> kWorkerRoots = {"nodes", "inputs", "run", "env", "secrets"};
+inline constexpr std::array<std::string_view, 3> kCoreRoots = {"nodes", "inputs", "run"};
+
+}  // namespace millrace::keys

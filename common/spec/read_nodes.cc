@@ -1,0 +1,230 @@
+// `nodes:`: ids first, so that every name resolves in whatever order nodes are written, then each node's body.
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "common/model/executor_fields.h"
+#include "common/spec/keys.h"
+#include "common/spec/reader.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::int64_t kTriesMax = 100'000;
+constexpr double kFactorMax = 1000;
+
+std::vector<std::string_view> executor_names() {
+  std::vector<std::string_view> names;
+  for (const ExecutorFields& row : executor_table()) names.push_back(row.executor);
+  return names;
+}
+
+void check_id(Reader& reader, const Entry& entry) {
+  const std::string& id = entry.name;
+  if (is_node_id(id)) return;
+  std::string message;
+  if (is_reserved(id)) message = "node id '" + id + "' is reserved";
+  else if (id.empty()) message = "a node id is empty";
+  else if (id.size() > kNodeIdMax) message = "node id '" + id.substr(0, 20) + "...' is too long";
+  else message = "'" + id + "' cannot be a node id";
+  std::string usable;
+  for (char c : id) usable += is_node_id(std::string("a") + c) ? c : '_';
+  const bool hint = is_node_id(usable) && !reader.node_index.contains(usable);
+  reader.problem(entry.key, std::move(message),
+                 "1 to 64 letters, digits, '_', '.', '-', the first a letter, a digit or '_'; none of the names that "
+                 "expressions use",
+                 hint ? "did you mean '" + usable + "'?" : "");
+}
+
+void read_backoff(Reader& reader, std::uint32_t index, const std::string& where, BackoffPolicy& backoff) {
+  if (!reader.expect_mapping(index, "'backoff' of " + where)) return;
+  bool max_given = false;
+  std::uint32_t max_at = index;
+  for (const Entry& entry : reader.entries(index)) {
+    const std::string what = "'" + entry.name + "' in 'backoff' of " + where;
+    if (entry.name == "initial") {
+      backoff.initial = reader.read_duration(entry.value, what, Duration::zero()).value_or(backoff.initial);
+    } else if (entry.name == "factor") {
+      backoff.factor = reader.read_number(entry.value, what, 1, kFactorMax).value_or(backoff.factor);
+    } else if (entry.name == "max") {
+      const auto max = reader.read_duration(entry.value, what, Duration::zero());
+      max_given = max.has_value();
+      max_at = entry.value;
+      backoff.max = max.value_or(backoff.max);
+    } else {
+      reader.unknown_key(entry, "'backoff' of " + where, keys::kBackoff);
+    }
+  }
+  if (backoff.max >= backoff.initial) return;
+  if (max_given) {
+    reader.problem(max_at, "'max' in 'backoff' of " + where + " is shorter than 'initial'", "at least 'initial'");
+  }
+  backoff.max = backoff.initial;
+}
+
+void read_on_loss(Reader& reader, std::uint32_t index, const std::string& where, NodeSpec& node) {
+  const auto word = reader.read_word(index, "'on_loss' of " + where, keys::kOnLoss);
+  if (word) node.on_loss = *word == "fail" ? OnLoss::kFail : OnLoss::kRetry;
+}
+
+void read_retry(Reader& reader, std::uint32_t index, const std::string& where, NodeSpec& node) {
+  if (reader.at(index).kind == YamlKind::kPlain) {
+    reader.problem(index, "'retry' of " + where + " is " + kind_of(reader.at(index)),
+                   "a mapping of " + list_words(keys::kRetry), "did you mean 'retry: {max_attempts: 3}'?");
+    return;
+  }
+  if (!reader.expect_mapping(index, "'retry' of " + where)) return;
+  for (const Entry& entry : reader.entries(index)) {
+    const std::string what = "'" + entry.name + "' in 'retry' of " + where;
+    if (entry.name == "max_attempts") {
+      node.retry.attempts_max =
+          static_cast<std::uint32_t>(reader.read_integer(entry.value, what, 1, kTriesMax).value_or(1));
+    } else if (entry.name == "max_losses") {
+      node.retry.losses_max =
+          static_cast<std::uint32_t>(reader.read_integer(entry.value, what, 0, kTriesMax).value_or(3));
+    } else if (entry.name == "backoff") {
+      read_backoff(reader, entry.value, where, node.retry.backoff);
+    } else if (entry.name == "on_loss") {
+      read_on_loss(reader, entry.value, where, node);
+    } else {
+      reader.unknown_key(entry, "'retry' of " + where, keys::kRetry);
+    }
+  }
+}
+
+void read_dependency(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node) {
+  const YamlNode& written = reader.at(index);
+  if (written.kind != YamlKind::kPlain && written.kind != YamlKind::kText) {
+    reader.problem(index, "'depends_on' of " + where + " has an entry that is " + kind_of(written), "the id of a node");
+    return;
+  }
+  const auto found = reader.node_index.find(written.text);
+  if (found == reader.node_index.end()) {
+    reader.problem(index, where + " depends on '" + written.text + "', which is not a node", "the id of a node",
+                   reader.suggest_node(written.text));
+  } else if (found->second == node) {
+    reader.problem(index, where + " depends on itself", "the id of another node");
+  } else {
+    reader.edges.push_back({node, found->second, written.offset});
+  }
+}
+
+void read_depends_on(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node) {
+  const YamlNode& written = reader.at(index);
+  switch (written.kind) {
+    case YamlKind::kPlain:
+    case YamlKind::kText: read_dependency(reader, index, where, node); break;
+    case YamlKind::kSequence:
+      for (std::uint32_t item : written.children) read_dependency(reader, item, where, node);
+      break;
+    case YamlKind::kNull:
+    case YamlKind::kMapping:
+      reader.problem(index, "'depends_on' of " + where + " is " + kind_of(written), "a list of node ids, or one id");
+      break;
+  }
+}
+
+// The keys that every node with an executor may have. False: not one of them.
+bool read_common_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node, NodeSpec& spec) {
+  const std::string what = "'" + entry.name + "' of " + where;
+  if (entry.name == "executor" || entry.name == "value") return true;
+  if (entry.name == "depends_on") read_depends_on(reader, entry.value, where, node);
+  else if (entry.name == "description") static_cast<void>(reader.read_string(entry.value, what));
+  else if (entry.name == "retry") read_retry(reader, entry.value, where, spec);
+  else if (entry.name == "on_loss") read_on_loss(reader, entry.value, where, spec);
+  else if (entry.name == "timeout") spec.timeout = reader.read_duration(entry.value, what, 1us).value_or(Duration{});
+  else if (entry.name == "priority") {
+    constexpr std::int64_t kMax = std::numeric_limits<std::int32_t>::max();
+    spec.priority = static_cast<std::int32_t>(reader.read_integer(entry.value, what, -kMax, kMax).value_or(0));
+  } else if (entry.name == "queue") {
+    const std::optional<std::string> queue = reader.read_string(entry.value, what);
+    if (queue && !is_node_id(*queue))
+      reader.problem(entry.value, what + " is " + kind_of(reader.at(entry.value)), "a name like a node id");
+    spec.queue = queue.value_or("");
+  } else {
+    return false;
+  }
+  return true;
+}
+
+struct NodeKeys {
+  const Entry* executor = nullptr;
+  const Entry* value = nullptr;
+  bool depends_on = false;
+};
+
+NodeKeys find_keys(const std::vector<Entry>& entries) {
+  NodeKeys found;
+  for (const Entry& entry : entries) {
+    if (entry.name == "executor") found.executor = &entry;
+    if (entry.name == "value") found.value = &entry;
+    if (entry.name == "depends_on") found.depends_on = true;
+  }
+  return found;
+}
+
+void read_value_node(Reader& reader, const std::vector<Entry>& entries, const NodeKeys& found, const std::string& where,
+                     std::uint32_t node) {
+  NodeSpec& spec = reader.spec.specs[node];
+  for (const Entry& entry : entries) {
+    if (std::ranges::find(keys::kValueNode, entry.name) != keys::kValueNode.end()) {
+      read_common_key(reader, entry, where, node, spec);
+    } else {
+      reader.problem(entry.key, "unknown key '" + entry.name + "' in " + where + ", which has a 'value'",
+                     "one of " + list_words(keys::kValueNode), reader.suggestion(entry.name, keys::kValueNode));
+    }
+  }
+  spec.value = reader.value(found.value->value);
+  check_expressions(reader, found.value->value, {"'value' of " + where, node, /*core=*/true, found.depends_on});
+}
+
+void read_task_node(Reader& reader, const std::vector<Entry>& entries, const NodeKeys& found, const std::string& where,
+                    std::uint32_t node) {
+  NodeSpec& spec = reader.spec.specs[node];
+  TaskBody body;
+  body.node = node;
+  body.depends_on = found.depends_on;
+  if (found.executor != nullptr) {
+    body.executor_at = found.executor->value;
+    const auto name = reader.read_word(found.executor->value, "'executor' of " + where, executor_names());
+    spec.executor = name.value_or("");
+  }
+  for (const Entry& entry : entries) {
+    if (!read_common_key(reader, entry, where, node, spec)) body.own.push_back(entry);
+  }
+  spec.fields = read_fields(reader, body);
+}
+
+void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
+  const std::string where = "node '" + entry.name + "'";
+  if (!reader.expect_mapping(entry.value, where)) return;
+  const std::vector<Entry> entries = reader.entries(entry.value);
+  const NodeKeys found = find_keys(entries);
+  if (found.executor != nullptr && found.value != nullptr) {
+    reader.problem(found.value->key, where + " has both an 'executor' and a 'value'", "one of them");
+  } else if (found.executor == nullptr && found.value == nullptr) {
+    reader.problem(entry.key, where + " has neither an 'executor' nor a 'value'",
+                   "'executor' with one of " + list_words(executor_names()) + ", or 'value'");
+  }
+  if (found.value != nullptr && found.executor == nullptr) read_value_node(reader, entries, found, where, node);
+  else read_task_node(reader, entries, found, where, node);
+}
+
+}  // namespace
+
+void read_nodes(Reader& reader, std::uint32_t index) {
+  if (!reader.expect_mapping(index, "'nodes'")) return;
+  const std::vector<Entry> entries = reader.entries(index);
+  if (entries.empty()) reader.problem(index, "a workflow without nodes", "at least one node");
+  for (const Entry& entry : entries) {
+    reader.node_index.emplace(entry.name, static_cast<std::uint32_t>(reader.spec.ids.size()));
+    reader.spec.ids.push_back(entry.name);
+  }
+  reader.spec.specs.resize(entries.size());
+  for (std::uint32_t node = 0; node < entries.size(); ++node) {
+    check_id(reader, entries[node]);
+    read_node(reader, entries[node], node);
+  }
+}
+
+}  // namespace millrace

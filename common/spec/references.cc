@@ -1,0 +1,112 @@
+// Expressions in fields, values and outputs: that they compile, that every name resolves, and the edges they make.
+#include <algorithm>
+
+#include "common/expr/expression.h"
+#include "common/spec/keys.h"
+#include "common/spec/reader.h"
+
+namespace millrace {
+namespace {
+
+class Checker {
+ public:
+  Checker(Reader& reader, const ExpressionPlace& place) : reader_(reader), place_(place) {}
+
+  // Keys are never templated; every text below a value is.
+  void walk(std::uint32_t index) {
+    const YamlNode& node = reader_.at(index);
+    switch (node.kind) {
+      case YamlKind::kNull: break;
+      case YamlKind::kPlain:
+      case YamlKind::kText:
+        if (node.text.find("{{") != std::string::npos) check_text(index);
+        break;
+      case YamlKind::kSequence:
+        for (std::uint32_t item : node.children) walk(item);
+        break;
+      case YamlKind::kMapping:
+        for (std::size_t i = 1; i < node.children.size(); i += 2) walk(node.children[i]);
+        break;
+    }
+  }
+
+ private:
+  void check_text(std::uint32_t scalar) {
+    const Result<expr::TextTemplate> compiled = expr::TextTemplate::compile(reader_.at(scalar).text);
+    if (!compiled.ok()) {
+      const Error& error = compiled.error();
+      if (error.details.empty()) reader_.problem(scalar, in_place(error.what));
+      for (const Problem& problem : error.details) {
+        const auto offset = static_cast<std::size_t>(std::max(problem.column, 1) - 1);
+        reader_.problem_in(scalar, offset, in_place(problem.message), problem.expected, problem.hint);
+      }
+      return;
+    }
+    for (const expr::Reference& reference : compiled->references()) check_reference(scalar, reference);
+  }
+
+  void check_reference(std::uint32_t scalar, const expr::Reference& reference) {
+    if (reference.root == "nodes") check_node(scalar, reference);
+    else if (reference.root == "inputs") check_input(scalar, reference);
+    else check_root(scalar, reference);
+  }
+
+  void check_node(std::uint32_t scalar, const expr::Reference& reference) {
+    if (reference.head.empty()) {
+      if (place_.all_nodes) return;
+      reader_.problem_in(scalar, reference.offset, in_place("'nodes' is read by a computed key"),
+                         "'nodes.ID', or a 'depends_on' that says which nodes it reads");
+      return;
+    }
+    const auto found = reader_.node_index.find(reference.head);
+    if (found == reader_.node_index.end()) {
+      reader_.problem_in(scalar, reference.offset, in_place("there is no node '" + reference.head + "'"),
+                         "the id of a node", reader_.suggest_node(reference.head));
+    } else if (found->second == place_.node) {
+      reader_.problem_in(scalar, reference.offset, in_place("the node reads its own output"), "another node");
+    } else if (place_.node) {
+      reader_.edges.push_back({*place_.node, found->second, reader_.document.offset_in(scalar, reference.offset)});
+    }
+  }
+
+  void check_input(std::uint32_t scalar, const expr::Reference& reference) {
+    if (reference.head.empty()) return;  // all of them, or one by a computed key: absent ones are null
+    std::vector<std::string_view> names;
+    for (const InputSpec& input : reader_.spec.inputs) names.push_back(input.name);
+    if (std::ranges::find(names, reference.head) != names.end()) return;
+    reader_.problem_in(scalar, reference.offset, in_place("there is no input '" + reference.head + "'"),
+                       names.empty() ? "an input declared in 'inputs'; none is" : "one of " + list_words(names),
+                       reader_.suggestion(reference.head, names));
+  }
+
+  void check_root(std::uint32_t scalar, const expr::Reference& reference) {
+    const std::span<const std::string_view> roots =
+        place_.core ? std::span<const std::string_view>(keys::kCoreRoots) : keys::kWorkerRoots;
+    if (std::ranges::find(roots, reference.root) != roots.end()) return;
+    std::string hint = reader_.suggestion(reference.root, roots);
+    std::string message = "unknown name '" + reference.root + "'";
+    if (std::ranges::find(keys::kWorkerRoots, reference.root) != keys::kWorkerRoots.end()) {
+      message = "'" + reference.root + "' cannot be read here";
+      hint = "only an executor's fields see it, where it is resolved on the worker";
+    } else if (reader_.node_index.contains(reference.root)) {
+      hint = "did you mean 'nodes." + reference.root + "'?";
+    } else if (std::ranges::find(reader_.spec.inputs, reference.root, &InputSpec::name) != reader_.spec.inputs.end()) {
+      hint = "did you mean 'inputs." + reference.root + "'?";
+    }
+    reader_.problem_in(scalar, reference.offset, in_place(message), "a path that starts with " + list_words(roots),
+                       std::move(hint));
+  }
+
+  std::string in_place(const std::string& message) const { return message + " (in " + place_.where + ")"; }
+
+  Reader& reader_;
+  const ExpressionPlace& place_;
+};
+
+}  // namespace
+
+void check_expressions(Reader& reader, std::uint32_t index, const ExpressionPlace& place) {
+  Checker(reader, place).walk(index);
+}
+
+}  // namespace millrace

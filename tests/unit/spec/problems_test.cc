@@ -1,0 +1,256 @@
+// What is reported, where, and in which words. A bad file yields all of its problems at once.
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "common/spec/parse.h"
+#include "common/spec/report.h"
+
+namespace millrace {
+namespace {
+
+std::vector<std::string> problems_of(std::string_view yaml) {
+  Result<WorkflowSpec> spec = parse_workflow(yaml, "f");
+  std::vector<std::string> lines;
+  if (spec.ok()) return lines;
+  EXPECT_EQ(spec.error().code, Code::kInvalid);
+  for (const Problem& problem : spec.error().details) lines.push_back(format(problem));
+  return lines;
+}
+
+// The only problem.
+std::string problem_of(std::string_view yaml) {
+  const std::vector<std::string> all = problems_of(yaml);
+  EXPECT_EQ(all.size(), 1U) << (all.size() < 2 ? "none" : all[1]);
+  return all.empty() ? "" : all[0];
+}
+
+std::string in_node(const std::string& body) { return problem_of("nodes:\n  a: {executor: noop, " + body + "}\n"); }
+
+TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
+  const std::vector<std::string> expected = {
+      "f:3:16: 'type' of input 'text' is the text 'strng'; expected one of any, string, integer, number, boolean, "
+      "object, array, file; did you mean 'string'?",
+      "f:6:15: 'executor' of node 'clean_data' is the text 'pyton'; expected one of noop, python, shell; did you mean "
+      "'python'?",
+      "f:10:5: unknown key 'depend_on' in node 'statistics'; expected one of executor, depends_on, description, retry, "
+      "on_loss, timeout, priority, queue, script, isolation, env, cwd; did you mean 'depends_on'?",
+      "f:13:14: 'timeout' of node 'statistics' is the number 30; expected a duration with its unit, longer than 0s: "
+      "100ms, 30s, 5m, 1h, 2d; did you mean '30s'?",
+      "f:14:3: node id 'item' is reserved; expected 1 to 64 letters, digits, '_', '.', '-', the first a letter, a "
+      "digit or '_'; none of the names that expressions use",
+      "f:16:18: node 'item' depends on 'clean_dat', which is not a node; expected the id of a node; did you mean "
+      "'clean_data'?",
+      "f:16:29: node 'item' depends on itself; expected the id of another node",
+      "f:19:25: the nodes wait for each other in a cycle: a -> b -> a; expected dependencies without a cycle; take out "
+      "one of them",
+      "f:19:44: there is no input 'txt' (in 'command' of node 'a'); expected one of text; did you mean 'text'?",
+      "f:20:25: duplicate key 'X'; expected each key once; the first is in line 20",
+      "f:26:14: there is no node 'nope' (in 'stdin' of node 'b'); expected the id of a node",
+      "f:27:13: unknown name 'foo' (in 'stdin' of node 'b'); expected a path that starts with nodes, inputs, run, env, "
+      "secrets",
+      "f:29:22: 'secrets' cannot be read here (in 'value' of node 'v'); expected a path that starts with nodes, "
+      "inputs, run; only an executor's fields see it, where it is resolved on the worker",
+      "f:29:40: '.nan' has no JSON; expected a finite number; quote it if it is meant as text",
+      "f:30:5: unknown key 'retry' in node 'v', which has a 'value'; expected one of value, depends_on, description",
+      "f:32:16: there is no node 'aggregate_result' (in output 'summary'); expected the id of a node",
+  };
+  EXPECT_EQ(problems_of(R"(name: insight
+inputs:
+  text: {type: strng, required: true}
+nodes:
+  clean_data:
+    executor: pyton
+    script: |
+      output = 1
+  statistics:
+    depend_on: [clean_data]
+    executor: python
+    script: x
+    timeout: 30
+  item:
+    executor: noop
+    depends_on: [clean_dat, item]
+  a:
+    executor: shell
+    command: [echo, "{{ nodes.b.x }}", "{{ inputs.txt }}"]
+    env: {X: "{{ 1 }}", X: 2}
+  b:
+    executor: shell
+    depends_on: a
+    stdin: |
+      line one
+      and {{ nodes.nope }} and
+         {{ foo.bar }}
+    script: "{{ code is left alone"
+  v: {value: {a: "{{ secrets.x }}", b: .nan},
+    retry: {max_attempts: 2}}
+outputs:
+  summary: "{{ nodes.aggregate_result }}"
+)"),
+            expected);
+}
+
+TEST(Problems, AreCountedInTheErrorsWords) {
+  Result<WorkflowSpec> spec = parse_workflow("nodes: {a: {executor: x}, b: {}}", "flow.yaml");
+  ASSERT_FALSE(spec.ok());
+  EXPECT_EQ(spec.error().what, "flow.yaml: 2 problems");
+  EXPECT_EQ(parse_workflow("nodes: {a: {}}", "flow.yaml").error().what, "flow.yaml: 1 problem");
+}
+
+TEST(Problems, OfTheWorkflowItself) {
+  EXPECT_EQ(problem_of(""), "f:1:1: the workflow is empty; expected a mapping of names to values");
+  EXPECT_EQ(problem_of("- a"), "f:1:1: the workflow is a list; expected a mapping of names to values");
+  EXPECT_EQ(problem_of("name: x\n"), "f:1:1: the workflow has no key 'nodes'; expected 'nodes' with at least one node");
+  EXPECT_EQ(problem_of("nodes: {}"), "f:1:8: a workflow without nodes; expected at least one node");
+  EXPECT_EQ(problem_of("nodes:\n"), "f:1:1: 'nodes' is empty; expected a mapping of names to values");
+  EXPECT_EQ(problem_of("nodez: {}\nnodes: {a: {executor: noop}}").substr(0, 49),
+            "f:1:1: unknown key 'nodez' in the workflow; expec");
+  EXPECT_EQ(problem_of("name: 5\nnodes: {a: {executor: noop}}"),
+            "f:1:7: 'name' is the number 5; expected text; write \"5\" with quotes for text");
+  EXPECT_EQ(problem_of("name: ''\nnodes: {a: {executor: noop}}"),
+            "f:1:7: 'name' is the text ''; expected 1 to 128 bytes of text in one line, without blanks around it");
+  EXPECT_EQ(problem_of("fail_fast: yes\nnodes: {a: {executor: noop}}"),
+            "f:1:12: 'fail_fast' is the text 'yes'; expected true or false");
+  EXPECT_EQ(problem_of("priority: 1.5\nnodes: {a: {executor: noop}}"),
+            "f:1:11: 'priority' is the number 1.5; expected an integer from -2147483647 to 2147483647");
+  EXPECT_EQ(problem_of("outputs: x\nnodes: {a: {executor: noop}}"),
+            "f:1:10: 'outputs' is the text 'x'; expected a mapping of names to values");
+}
+
+TEST(Problems, OfInputs) {
+  const auto input = [](const std::string& text) {
+    return problem_of("inputs:\n  " + text + "\nnodes: {a: {executor: noop}}");
+  };
+  EXPECT_EQ(input("a b: string").substr(0, 46), "f:2:3: 'a b' cannot be the name of an input; e");
+  EXPECT_EQ(input("n: [string]"),
+            "f:2:6: input 'n' is a list; expected a type, or a mapping of type, required, default, description");
+  EXPECT_EQ(input("n: {typ: string}"),
+            "f:2:7: unknown key 'typ' in input 'n'; expected one of type, required, default, description; did you "
+            "mean 'type'?");
+  EXPECT_EQ(input("n: {default: x, type: integer}"),
+            "f:2:16: 'default' of input 'n' is the text 'x'; expected a value of type integer");
+  EXPECT_EQ(input("n: {type: string, default: 5}"),
+            "f:2:30: 'default' of input 'n' is the number 5; expected a value of type string");
+  EXPECT_EQ(input("n: {required: 1}"), "f:2:17: 'required' of input 'n' is the number 1; expected true or false");
+}
+
+TEST(Problems, OfNodeIdsSayWhichRuleIsBroken) {
+  const auto id = [](const std::string& text) { return problem_of("nodes:\n  " + text + ": {executor: noop}\n"); };
+  EXPECT_EQ(id("nodes").substr(0, 35), "f:2:3: node id 'nodes' is reserved;");
+  EXPECT_EQ(id("'a b'").substr(0, 39), "f:2:3: 'a b' cannot be a node id; expec");
+  EXPECT_NE(id("'a b'").find("did you mean 'a_b'?"), std::string::npos);
+  EXPECT_EQ(id("-x").substr(0, 37), "f:2:3: '-x' cannot be a node id; expe");
+  EXPECT_EQ(id("''").substr(0, 27), "f:2:3: a node id is empty; ");
+  EXPECT_EQ(id(std::string(65, 'a')).substr(0, 54), "f:2:3: node id 'aaaaaaaaaaaaaaaaaaaa...' is too long; ");
+}
+
+TEST(Problems, OfWhatANodeIs) {
+  EXPECT_EQ(problem_of("nodes:\n  a:\n"), "f:2:3: node 'a' is empty; expected a mapping of names to values");
+  EXPECT_EQ(problem_of("nodes:\n  a: {depends_on: []}\n"),
+            "f:2:3: node 'a' has neither an 'executor' nor a 'value'; expected 'executor' with one of noop, python, "
+            "shell, or 'value'");
+  EXPECT_EQ(in_node("value: 1"), "f:2:23: node 'a' has both an 'executor' and a 'value'; expected one of them");
+  EXPECT_EQ(problem_of("nodes:\n  a: {executor: python}\n"),
+            "f:2:17: node 'a' has executor 'python' but no 'script'; expected the key 'script'");
+  EXPECT_EQ(problem_of("nodes:\n  a: {executor: shell, env: {}}\n"),
+            "f:2:17: node 'a' has executor 'shell' but no 'script' or 'command'; expected the key 'script' or "
+            "'command'");
+  EXPECT_EQ(problem_of("nodes:\n  a: {executor: 5}\n"),
+            "f:2:17: 'executor' of node 'a' is the number 5; expected one of noop, python, shell");
+  EXPECT_NE(in_node("command: [x]").find("'command' is a field of the executor 'shell'"), std::string::npos);
+  EXPECT_NE(in_node("<<: {timeout: 1s}").find("merge keys are not part of YAML 1.2"), std::string::npos);
+}
+
+TEST(Problems, AnUnknownExecutorHidesNoOtherProblemAndInventsNone) {
+  EXPECT_EQ(problems_of("nodes:\n  a: {executor: pyhton, script: x, skript: y, retry: {max: 1}}\n").size(), 3U);
+}
+
+TEST(Problems, OfDependencies) {
+  EXPECT_EQ(in_node("depends_on: {b: 1}"),
+            "f:2:35: 'depends_on' of node 'a' is a mapping; expected a list of node ids, or one id");
+  EXPECT_EQ(in_node("depends_on: [[b]]"),
+            "f:2:36: 'depends_on' of node 'a' has an entry that is a list; expected the id of a node");
+  EXPECT_EQ(in_node("depends_on: a"), "f:2:35: node 'a' depends on itself; expected the id of another node");
+}
+
+TEST(Problems, OfRetriesTimeoutsAndQueues) {
+  EXPECT_EQ(in_node("retry: 3"),
+            "f:2:30: 'retry' of node 'a' is the number 3; expected a mapping of max_attempts, max_losses, backoff, "
+            "on_loss; did you mean 'retry: {max_attempts: 3}'?");
+  EXPECT_EQ(in_node("retry: {max_attempts: 0}"),
+            "f:2:45: 'max_attempts' in 'retry' of node 'a' is the number 0; expected an integer from 1 to 100000");
+  EXPECT_EQ(in_node("retry: {backoff: {factor: 0.5}}"),
+            "f:2:49: 'factor' in 'backoff' of node 'a' is the number 0.5; expected a number from 1.0 to 1000.0");
+  EXPECT_EQ(in_node("retry: {backoff: {initial: 2s, max: 1s}}"),
+            "f:2:59: 'max' in 'backoff' of node 'a' is shorter than 'initial'; expected at least 'initial'");
+  EXPECT_EQ(in_node("retry: {backoff: {initial: 5}}"),
+            "f:2:50: 'initial' in 'backoff' of node 'a' is the number 5; expected a duration with its unit: 100ms, "
+            "30s, 5m, 1h, 2d; did you mean '5s'?");
+  EXPECT_EQ(in_node("on_loss: fial"),
+            "f:2:32: 'on_loss' of node 'a' is the text 'fial'; expected one of retry, fail; did you mean 'fail'?");
+  EXPECT_EQ(in_node("timeout: 0s").substr(0, 40), "f:2:32: 'timeout' of node 'a' is the tex");
+  EXPECT_EQ(in_node("queue: 'a b'"), "f:2:30: 'queue' of node 'a' is the text 'a b'; expected a name like a node id");
+}
+
+TEST(Problems, OfFieldsThatDoNotFitTheirKind) {
+  const auto shell = [](const std::string& fields) {
+    return problem_of("nodes:\n  a: {executor: shell, script: x, " + fields + "}\n");
+  };
+  EXPECT_EQ(shell("cwd: 5"),
+            "f:2:40: 'cwd' of node 'a' is the number 5; expected text; write \"5\" with quotes for text");
+  EXPECT_EQ(shell("cwd: [x]"), "f:2:40: 'cwd' of node 'a' is a list; expected text");
+  EXPECT_EQ(shell("env: [x]"), "f:2:40: 'env' of node 'a' is a list; expected a mapping of names to texts");
+  EXPECT_EQ(shell("env: {A: {}}"), "f:2:44: 'env' of node 'a'.A has an entry that is a mapping; expected text");
+  EXPECT_EQ(shell("args: x"), "f:2:41: 'args' of node 'a' is the text 'x'; expected a list of texts");
+  EXPECT_EQ(shell("args: [x, ~]"), "f:2:45: 'args' of node 'a' has an entry that is empty; expected text");
+  EXPECT_EQ(in_node("delay: 5"),
+            "f:2:30: 'delay' of node 'a' is the number 5; expected a duration with its unit: 100ms, 30s, 5m, 1h, 2d");
+  EXPECT_EQ(problem_of("nodes:\n  a: {executor: python, script: [x]}\n"),
+            "f:2:33: 'script' of node 'a' is a list; expected text");
+}
+
+TEST(Problems, OfExpressionsHaveTheirPlaceInTheFile) {
+  EXPECT_EQ(problem_of("nodes:\n  a:\n    value: |\n      fine\n      so {{ 1 + }}\n").substr(0, 7), "f:5:17:");
+  EXPECT_EQ(problem_of("nodes:\n  a: {value: 'x {{ 1'}\n").substr(0, 6), "f:2:17");
+  EXPECT_EQ(problem_of("nodes:\n  a: {value: '{{ nodes.a }}'}\n"),
+            "f:2:18: the node reads its own output (in 'value' of node 'a'); expected another node");
+  EXPECT_EQ(problem_of("nodes:\n  a: {value: '{{ nodes[run.id] }}'}\n"),
+            "f:2:18: 'nodes' is read by a computed key (in 'value' of node 'a'); expected 'nodes.ID', or a "
+            "'depends_on' that says which nodes it reads");
+  EXPECT_EQ(problem_of("nodes:\n  a: {value: '{{ inputs.x }}'}\n"),
+            "f:2:18: there is no input 'x' (in 'value' of node 'a'); expected an input declared in 'inputs'; none is");
+  EXPECT_NE(problem_of("nodes:\n  b: {executor: noop}\n  a: {value: '{{ b.x }}'}\n").find("did you mean 'nodes.b'?"),
+            std::string::npos);
+  EXPECT_NE(problem_of("inputs: {k: any}\nnodes:\n  a: {value: '{{ k }}'}\n").find("did you mean 'inputs.k'?"),
+            std::string::npos);
+  EXPECT_EQ(problem_of("nodes: {a: {executor: noop}}\noutputs:\n  x: '{{ env.HOME }}'\n").substr(0, 36),
+            "f:3:10: 'env' cannot be read here (i");
+}
+
+TEST(Problems, EveryCycleApartFromTheOthersIsReported) {
+  const std::vector<std::string> all = problems_of(R"(nodes:
+  a: {executor: noop, depends_on: [c]}
+  b: {executor: noop, depends_on: [a]}
+  c: {executor: noop, depends_on: [b]}
+  x: {value: "{{ nodes.y }}"}
+  y: {executor: noop, depends_on: [a, x]}
+)");
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].substr(0, 65), "f:2:36: the nodes wait for each other in a cycle: a -> b -> c -> ");
+  EXPECT_EQ(all[1].substr(0, 62), "f:5:18: the nodes wait for each other in a cycle: x -> y -> x;");
+}
+
+TEST(Problems, AreShownUpToANumberAndCountedBeyond) {
+  std::string text = "nodes:\n";
+  for (int i = 0; i < 10'000; ++i) text += "  node" + std::to_string(i) + ": {executor: noop, depends_on: [nobdy]}\n";
+  const auto start = std::chrono::steady_clock::now();
+  Result<WorkflowSpec> spec = parse_workflow(text, "f");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+  ASSERT_FALSE(spec.ok());
+  EXPECT_EQ(spec.error().what, "f: 10000 problems, of which 200 are shown");
+  EXPECT_EQ(spec.error().details.size(), 200U);
+}
+
+}  // namespace
+}  // namespace millrace
