@@ -1,0 +1,147 @@
+// Coordinator -> worker.
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/wire/assign_codec.h"
+#include "common/wire/attempt_lists.h"
+#include "common/wire/codec.h"
+#include "common/wire/scratch.h"
+
+namespace millrace {
+namespace {
+
+void write(const CancelBatch& batch, pb::CancelBatch* message) {
+  for_each_stretch(batch.cancels, kSameGroup, [&](std::size_t first, std::size_t count) {
+    const auto cancels = std::span(batch.cancels).subspan(first, count);
+    pb::CancelGroup* out = message->add_groups();
+    write_attempts(
+        count, [&](std::size_t i) { return cancels[i].attempt; }, out->mutable_attempts());
+    write_column<std::uint32_t>(out->mutable_reasons(), count, 0,
+                                [&](std::size_t i) { return static_cast<std::uint32_t>(cancels[i].reason); });
+  });
+}
+
+CancelBatch read(Reader& in, const pb::CancelBatch& batch) {
+  CancelBatch out;
+  out.cancels.reserve(count_entries(in, batch.groups(), kBatchMax, kCountAttempts));
+  for (const pb::CancelGroup& group : batch.groups()) {
+    if (!in.ok()) break;
+    const auto n = static_cast<std::size_t>(group.attempts().task_deltas_size());
+    const Column<std::uint32_t> reasons(in, group.reasons(), n, 0);
+    read_attempts(in, group.attempts(), [&](std::size_t i, const AttemptId& attempt) {
+      out.cancels.push_back({attempt, in.to_enum(reasons[i], kReasonLast, "unknown reason")});
+    });
+  }
+  return out;
+}
+
+std::string clip_why(const std::string& why) { return why.size() <= kWhyMax ? why : why.substr(0, kWhyMax); }
+
+void write(const AnswerBatch& batch, pb::AnswerBatch* message) {
+  for_each_stretch(batch.answers, kSameGroup, [&](std::size_t first, std::size_t count) {
+    const auto answers = std::span(batch.answers).subspan(first, count);
+    pb::AnswerGroup* out = message->add_groups();
+    write_attempts(
+        count, [&](std::size_t i) { return answers[i].attempt; }, out->mutable_attempts());
+    write_column<std::uint32_t>(out->mutable_answers(), count, 0,
+                                [&](std::size_t i) { return static_cast<std::uint32_t>(answers[i].answer); });
+    write_text_column(
+        out->mutable_whys(), count, [&](std::size_t i) { return answers[i].why.empty(); },
+        [&](std::size_t i) { return clip_why(answers[i].why); });
+  });
+}
+
+AnswerBatch read(Reader& in, const pb::AnswerBatch& batch) {
+  AnswerBatch out;
+  out.answers.reserve(count_entries(in, batch.groups(), kBatchMax, kCountAttempts));
+  for (const pb::AnswerGroup& group : batch.groups()) {
+    if (!in.ok()) break;
+    const auto n = static_cast<std::size_t>(group.attempts().task_deltas_size());
+    const Column<std::uint32_t> answers(in, group.answers(), n, 0);
+    const TextColumn whys(in, group.whys(), n, kWhyMax);
+    read_attempts(in, group.attempts(), [&](std::size_t i, const AttemptId& attempt) {
+      ReportAnswer& answer = out.answers.emplace_back();
+      answer.attempt = attempt;
+      answer.answer = in.to_enum(answers[i], kAnswerLast, "unknown answer");
+      if (!whys.all_default()) answer.why = whys[i];
+    });
+  }
+  return out;
+}
+
+void write(const ValueReply& reply, pb::ValueReply* out) {
+  out->set_hash_high(reply.hash.high);
+  out->set_hash_low(reply.hash.low);
+  out->set_found(reply.found);
+  out->set_json(reply.json);
+}
+
+ValueReply read(pb::ValueReply* reply) {
+  return {Hash128{reply->hash_high(), reply->hash_low()}, reply->found(), std::move(*reply->mutable_json())};
+}
+
+struct WriteCoordinatorMessage {
+  pb::CoordinatorMessage& out;
+  SentSpecs& sent;
+  void operator()(const WorkerWelcome& m) {
+    out.mutable_welcome()->set_worker(m.worker.value);
+    out.mutable_welcome()->set_coordinator(m.coordinator);
+  }
+  void operator()(const WorkerRefused& m) {
+    out.mutable_refused()->set_name(m.name);
+    out.mutable_refused()->set_message(m.message);
+  }
+  void operator()(const AssignBatch& m) { write_assignments(m, sent, out.mutable_assign()); }
+  void operator()(const CancelBatch& m) { write(m, out.mutable_cancel()); }
+  void operator()(const AnswerBatch& m) { write(m, out.mutable_answers()); }
+  void operator()(const Reclaim& m) { millrace::write(m.attempts, out.mutable_reclaim()); }
+  void operator()(const ValueReply& m) { write(m, out.mutable_value()); }
+  void operator()(const DrainWorker&) { out.set_drain(true); }
+  void operator()(const SayHello&) { out.set_say_hello(true); }
+};
+
+CoordinatorMessage read(Reader& in, pb::CoordinatorMessage* m, SpecCache& cache, std::optional<SpecKey>& unknown_spec) {
+  switch (m->kind_case()) {
+    case pb::CoordinatorMessage::kWelcome:
+      return WorkerWelcome{WorkerId{m->welcome().worker()}, m->welcome().coordinator()};
+    case pb::CoordinatorMessage::kRefused: return WorkerRefused{m->refused().name(), m->refused().message()};
+    case pb::CoordinatorMessage::kAssign: return read_assignments(in, m->mutable_assign(), cache, unknown_spec);
+    case pb::CoordinatorMessage::kCancel: return read(in, m->cancel());
+    case pb::CoordinatorMessage::kAnswers: return read(in, m->answers());
+    case pb::CoordinatorMessage::kReclaim: return Reclaim{read_attempt_list(in, m->reclaim())};
+    case pb::CoordinatorMessage::kValue: return read(m->mutable_value());
+    case pb::CoordinatorMessage::kDrain: return DrainWorker{};
+    case pb::CoordinatorMessage::kSayHello: return SayHello{};
+    case pb::CoordinatorMessage::KIND_NOT_SET: break;
+  }
+  in.require(false, "unknown message");
+  return SayHello{};
+}
+
+}  // namespace
+
+std::string encode(const CoordinatorMessage& message, SentSpecs& sent) {
+  Scratch<pb::CoordinatorMessage> out;
+  std::visit(WriteCoordinatorMessage{*out, sent}, message);
+  return out.serialize();
+}
+
+Result<CoordinatorMessage> decode_coordinator_message(std::string_view bytes, SpecCache& cache) {
+  Reader in("coordinator message");
+  Scratch<pb::CoordinatorMessage> parsed;
+  if (!in.require(parsed.parse(bytes), "malformed")) return in.error();
+  std::optional<SpecKey> unknown_spec;
+  CoordinatorMessage message = read(in, &*parsed, cache, unknown_spec);
+  if (!in.ok()) return in.error();
+  if (unknown_spec) {
+    return Error{Code::kNotFound,
+                 "decode coordinator message: spec " + std::to_string(unknown_spec->spec) + " of definition " +
+                     to_string(unknown_spec->definition) + " was never received",
+                 {},
+                 "unknown_spec"};
+  }
+  return message;
+}
+
+}  // namespace millrace

@@ -1,0 +1,192 @@
+#include <cmath>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "common/wire/codec.h"
+#include "common/wire/row_codec.h"
+#include "common/wire/scratch.h"
+#include "common/wire/shapes.h"
+
+namespace millrace {
+namespace {
+
+Value read_json(Reader& in, const std::string& json) {
+  if (json.empty()) return {};
+  Result<Value> value = Value::parse(json);
+  if (!in.require(value.ok(), "a value is not JSON")) return {};
+  return std::move(value).value();
+}
+
+std::optional<Value> read_optional_json(Reader& in, const std::string& json) {
+  if (json.empty()) return std::nullopt;
+  return read_json(in, json);
+}
+
+void write_input(const InputSpec& input, pb::InputSpec* out) {
+  out->set_name(input.name);
+  out->set_type(static_cast<std::uint32_t>(input.type));
+  out->set_required(input.required);
+  if (input.default_value) out->set_default_json(input.default_value->dump());
+  out->set_description(input.description);
+}
+
+InputSpec read_input(Reader& in, const pb::InputSpec& input) {
+  InputSpec out;
+  out.name = input.name();
+  out.type = in.to_enum(input.type(), kInputTypeLast, "unknown input type");
+  out.required = input.required();
+  out.default_value = read_optional_json(in, input.default_json());
+  out.description = input.description();
+  return out;
+}
+
+void write_spec_runs(const std::vector<std::uint32_t>& spec_of, pb::Definition* out) {
+  for_each_stretch(spec_of, std::equal_to<>(), [&](std::size_t first, std::size_t count) {
+    out->add_spec_runs(spec_of[first]);
+    out->add_spec_runs(static_cast<std::uint32_t>(count));
+  });
+}
+
+std::vector<std::uint32_t> read_spec_runs(Reader& in, const pb::Definition& definition, std::size_t nodes) {
+  std::vector<std::uint32_t> spec_of;
+  const auto& runs = definition.spec_runs();
+  if (runs.empty()) {
+    in.require(definition.specs_size() == static_cast<int>(nodes), "nodes and specs differ in number");
+    return spec_of;
+  }
+  if (!in.require(runs.size() % 2 == 0, "spec runs are not pairs")) return spec_of;
+  spec_of.reserve(nodes);
+  for (int i = 0; i < runs.size(); i += 2) {
+    const std::uint32_t spec = runs[i];
+    const std::uint32_t count = runs[i + 1];
+    if (!in.require(spec < static_cast<std::uint32_t>(definition.specs_size()), "a spec index is out of range") ||
+        !in.require(count > 0 && count <= nodes - spec_of.size(), "spec runs and nodes differ in number")) {
+      return spec_of;
+    }
+    spec_of.insert(spec_of.end(), count, spec);
+  }
+  in.require(spec_of.size() == nodes, "spec runs and nodes differ in number");
+  return spec_of;
+}
+
+std::vector<std::string> read_ids(Reader& in, TextField* field, std::size_t nodes) {
+  if (field->empty()) return {};
+  std::vector<std::string> ids;
+  if (!in.require(static_cast<std::size_t>(field->size()) == nodes, "nodes and ids differ in number")) return ids;
+  ids.reserve(nodes);
+  for (std::string& id : *field) ids.push_back(std::move(id));
+  std::unordered_set<std::string_view> seen;
+  seen.reserve(nodes);
+  for (const std::string& id : ids) {
+    if (!in.require(is_node_id(id), "a node id is not valid") ||
+        !in.require(seen.insert(id).second, "a node id stands twice")) {
+      break;
+    }
+  }
+  return ids;
+}
+
+Adjacency read_upstream(Reader& in, const pb::Definition& definition) {
+  // Every row and every edge takes a byte at least, so what is allocated is bounded by what was sent.
+  const std::size_t bytes = definition.rows().size();
+  if (!in.require(definition.nodes() <= kTasksMax && definition.nodes() <= bytes, "too many nodes") ||
+      !in.require(definition.edges() <= kEdgesMax && definition.edges() <= bytes, "too many edges")) {
+    return {};
+  }
+  std::optional<Adjacency> rows = read_rows(definition.rows(), definition.nodes(), definition.edges());
+  if (!in.require(rows.has_value(), "the edges are not valid")) return {};
+  return std::move(*rows);
+}
+
+}  // namespace
+
+void write(const NodeSpec& spec, pb::NodeSpec* out) {
+  out->set_executor(spec.executor);
+  if (spec.value) out->set_value_json(spec.value->dump());
+  if (!spec.fields.is_null()) out->set_fields_json(spec.fields.dump());
+  out->set_attempts_max(spec.retry.attempts_max);
+  out->set_losses_max(spec.retry.losses_max);
+  out->set_backoff_initial_us(spec.retry.backoff.initial.count());
+  out->set_backoff_factor(spec.retry.backoff.factor);
+  out->set_backoff_max_us(spec.retry.backoff.max.count());
+  out->set_on_loss(static_cast<std::uint32_t>(spec.on_loss));
+  out->set_timeout_us(spec.timeout.count());
+  out->set_priority(spec.priority);
+  out->set_queue(spec.queue);
+}
+
+NodeSpec read_node_spec(Reader& in, const pb::NodeSpec& spec) {
+  NodeSpec out;
+  out.executor = spec.executor();
+  out.value = read_optional_json(in, spec.value_json());
+  out.fields = read_json(in, spec.fields_json());
+  out.retry.attempts_max = spec.attempts_max();
+  out.retry.losses_max = spec.losses_max();
+  out.retry.backoff.initial = Duration{spec.backoff_initial_us()};
+  out.retry.backoff.factor = spec.backoff_factor();
+  out.retry.backoff.max = Duration{spec.backoff_max_us()};
+  out.on_loss = in.to_enum(spec.on_loss(), kOnLossLast, "unknown on_loss");
+  out.timeout = Duration{spec.timeout_us()};
+  out.priority = spec.priority();
+  out.queue = spec.queue();
+  in.require(std::isfinite(out.retry.backoff.factor), "a backoff factor is not a number");
+  in.require(spec.backoff_initial_us() >= 0 && spec.backoff_max_us() >= 0 && spec.timeout_us() >= 0,
+             "a duration is negative");
+  return out;
+}
+
+std::string encode_definition(const WorkflowSpec& spec) {
+  Scratch<pb::Definition> out;
+  out->set_name(spec.name);
+  out->set_description(spec.description);
+  for (const InputSpec& input : spec.inputs) write_input(input, out->add_inputs());
+  for (const NodeSpec& node : spec.specs) write(node, out->add_specs());
+  for (const std::string& id : spec.ids) *out->add_ids() = id;
+  write_spec_runs(spec.spec_of, &*out);
+  out->set_nodes(spec.node_count());
+  out->set_edges(spec.upstream.targets.size());
+  *out->mutable_rows() = write_rows(spec.upstream);
+  for (const auto& [name, json] : spec.outputs) {
+    pb::Output* output = out->add_outputs();
+    output->set_name(name);
+    output->set_json(json.dump());
+  }
+  out->set_outputs_declared(spec.outputs_declared);
+  out->set_fail_fast(spec.fail_fast);
+  out->set_timeout_us(spec.timeout.count());
+  out->set_priority(spec.priority);
+  return out.serialize();
+}
+
+Result<WorkflowSpec> decode_definition(std::string_view bytes) {
+  Reader in("definition");
+  Scratch<pb::Definition> message;
+  if (!in.require(message.parse(bytes), "malformed")) return in.error();
+  pb::Definition& definition = *message;
+  WorkflowSpec spec;
+  spec.upstream = read_upstream(in, definition);
+  if (!in.ok()) return in.error();
+  const std::size_t nodes = spec.node_count();
+  spec.spec_of = read_spec_runs(in, definition, nodes);
+  spec.ids = read_ids(in, definition.mutable_ids(), nodes);
+  if (!in.ok()) return in.error();
+  spec.name = definition.name();
+  spec.description = definition.description();
+  for (const pb::InputSpec& input : definition.inputs()) spec.inputs.push_back(read_input(in, input));
+  for (const pb::NodeSpec& node : definition.specs()) spec.specs.push_back(read_node_spec(in, node));
+  for (const pb::Output& output : definition.outputs()) {
+    spec.outputs.push_back({output.name(), read_json(in, output.json())});
+  }
+  spec.outputs_declared = definition.outputs_declared();
+  spec.fail_fast = definition.fail_fast();
+  spec.timeout = Duration{definition.timeout_us()};
+  spec.priority = definition.priority();
+  in.require(spec.timeout >= Duration::zero(), "a duration is negative");
+  if (!in.ok()) return in.error();
+  return spec;
+}
+
+}  // namespace millrace

@@ -1,0 +1,158 @@
+// Coordinator -> client.
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "common/wire/codec.h"
+#include "common/wire/scratch.h"
+#include "common/wire/view_codec.h"
+
+namespace millrace {
+namespace {
+
+void write(const LogsReply& m, pb::LogsReply* out) {
+  out->set_run(m.run.value);
+  for (const LogLine& line : m.lines) {
+    pb::LogLine* l = out->add_lines();
+    l->set_node(line.node);
+    l->set_attempt(line.attempt);
+    l->set_stderr_stream(line.stderr_stream);
+    l->set_time_us(to_us(line.time));
+    l->set_text(line.text);
+  }
+  out->set_cursor(m.cursor);
+  out->set_ended(m.ended);
+}
+
+LogsReply read(pb::LogsReply* m) {
+  LogsReply out;
+  out.run = RunId{m->run()};
+  out.lines.reserve(static_cast<std::size_t>(m->lines_size()));
+  for (pb::LogLine& line : *m->mutable_lines()) {
+    out.lines.push_back({std::move(*line.mutable_node()), line.attempt(), line.stderr_stream(), from_us(line.time_us()),
+                         std::move(*line.mutable_text())});
+  }
+  out.cursor = m->cursor();
+  out.ended = m->ended();
+  return out;
+}
+
+ListReply read(Reader& in, const pb::ListReply& m) {
+  ListReply out;
+  out.runs.reserve(static_cast<std::size_t>(m.runs_size()));
+  for (const pb::RunSummary& run : m.runs()) out.runs.push_back(read_summary(in, run));
+  out.next_page = m.next_page();
+  return out;
+}
+
+WorkersReply read(const pb::WorkersReply& m) {
+  WorkersReply out;
+  out.workers.reserve(static_cast<std::size_t>(m.workers_size()));
+  for (const pb::WorkerView& worker : m.workers()) out.workers.push_back(read_worker(worker));
+  return out;
+}
+
+DefinitionReply read(pb::DefinitionReply* m) {
+  if (!m->has_definition()) return {};
+  return {std::make_shared<const std::string>(std::move(*m->mutable_definition()))};
+}
+
+PingReply read(const pb::PingReply& m) {
+  return {m.coordinator(), m.version(), m.events_endpoint(), m.partitions(), m.workers()};
+}
+
+struct WriteReply {
+  pb::Reply& out;
+  void operator()(const SubmitReply& m) {
+    pb::SubmitReply* r = out.mutable_submit();
+    r->set_run(m.run.value);
+    r->set_existing(m.existing);
+    r->set_trace_id(m.trace_id);
+  }
+  void operator()(const NeedDefinition& m) { millrace::write(m.definition, out.mutable_need_definition()); }
+  void operator()(const RunReply& m) { millrace::write(m.view, out.mutable_run()); }
+  void operator()(const ListReply& m) {
+    for (const RunSummary& run : m.runs) millrace::write(run, out.mutable_list()->add_runs());
+    out.mutable_list()->set_next_page(m.next_page);
+  }
+  void operator()(const CancelReply& m) {
+    pb::CancelReply* r = out.mutable_cancel();
+    r->set_run(m.run.value);
+    r->set_state(static_cast<std::uint32_t>(m.state));
+    r->set_was_cancelled(m.was_cancelled);
+  }
+  void operator()(const EventsReply& m) {
+    pb::EventsReply* r = out.mutable_events();
+    r->set_run(m.run.value);
+    write_events(m.events, r->mutable_events());
+    r->set_ended(m.ended);
+  }
+  void operator()(const LogsReply& m) { write(m, out.mutable_logs()); }
+  void operator()(const ValueFound& m) {
+    out.mutable_value()->set_found(m.found);
+    out.mutable_value()->set_json(m.json);
+  }
+  void operator()(const WorkersReply& m) {
+    pb::WorkersReply* r = out.mutable_workers();
+    for (const WorkerView& worker : m.workers) millrace::write(worker, r->add_workers());
+  }
+  void operator()(const DrainReply& m) { out.set_drained(m.name); }
+  void operator()(const DefinitionReply& m) {
+    pb::DefinitionReply* r = out.mutable_definition();
+    if (m.bytes != nullptr) r->set_definition(*m.bytes);
+  }
+  void operator()(const PingReply& m) {
+    pb::PingReply* r = out.mutable_ping();
+    r->set_coordinator(m.coordinator);
+    r->set_version(m.version);
+    r->set_events_endpoint(m.events_endpoint);
+    r->set_partitions(m.partitions);
+    r->set_workers(m.workers);
+  }
+  void operator()(const ErrorReply& m) { millrace::write(m.error, out.mutable_error()); }
+};
+
+OperatorReply read(Reader& in, pb::Reply* m) {
+  switch (m->kind_case()) {
+    case pb::Reply::kSubmit:
+      return SubmitReply{RunId{m->submit().run()}, m->submit().existing(), m->submit().trace_id()};
+    case pb::Reply::kNeedDefinition: return NeedDefinition{read_hash(m->need_definition())};
+    case pb::Reply::kRun: return RunReply{read_view(in, m->mutable_run())};
+    case pb::Reply::kList: return read(in, m->list());
+    case pb::Reply::kCancel:
+      return CancelReply{RunId{m->cancel().run()}, in.to_enum(m->cancel().state(), kRunStateLast, "unknown run state"),
+                         m->cancel().was_cancelled()};
+    case pb::Reply::kEvents:
+      return EventsReply{RunId{m->events().run()}, read_events(in, m->events().events()), m->events().ended()};
+    case pb::Reply::kLogs: return read(m->mutable_logs());
+    case pb::Reply::kValue: return ValueFound{m->value().found(), std::move(*m->mutable_value()->mutable_json())};
+    case pb::Reply::kWorkers: return read(m->workers());
+    case pb::Reply::kDrained: return DrainReply{m->drained()};
+    case pb::Reply::kDefinition: return read(m->mutable_definition());
+    case pb::Reply::kPing: return read(m->ping());
+    case pb::Reply::kError: return ErrorReply{read_error(in, m->error())};
+    case pb::Reply::KIND_NOT_SET: break;
+  }
+  in.require(false, "unknown reply");
+  return DrainReply{};
+}
+
+}  // namespace
+
+std::string encode_reply(std::uint64_t number, const OperatorReply& reply) {
+  Scratch<pb::Reply> out;
+  out->set_number(number);
+  std::visit(WriteReply{*out}, reply);
+  return out.serialize();
+}
+
+Result<std::pair<std::uint64_t, OperatorReply>> decode_reply(std::string_view bytes) {
+  Reader in("reply");
+  Scratch<pb::Reply> parsed;
+  if (!in.require(parsed.parse(bytes), "malformed")) return in.error();
+  OperatorReply reply = read(in, &*parsed);
+  if (!in.ok()) return in.error();
+  return std::pair{parsed->number(), std::move(reply)};
+}
+
+}  // namespace millrace

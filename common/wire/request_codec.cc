@@ -1,0 +1,155 @@
+// Client -> coordinator.
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/wire/codec.h"
+#include "common/wire/scratch.h"
+#include "common/wire/shapes.h"
+#include "operator.pb.h"
+
+namespace millrace {
+namespace {
+
+void write(const RunName& run, pb::RunName* out) {
+  out->set_text(run.text);
+  out->set_caller(run.caller);
+}
+RunName read(const pb::RunName& run) { return {run.text(), run.caller()}; }
+
+void write(const SubmitRun& m, pb::SubmitRun* out) {
+  out->set_tenant(m.tenant);
+  out->set_key(m.key);
+  write(m.definition, out->mutable_definition());
+  if (m.definition_bytes != nullptr) out->set_definition_bytes(*m.definition_bytes);
+  write(m.inputs, out->mutable_inputs());
+  write_labels(m.labels, out->mutable_labels());
+  out->set_trace_id(m.trace_id);
+  out->set_caller(m.caller);
+  out->set_priority(m.priority);
+  out->set_wait(m.wait);
+  out->set_with_nodes(m.with_nodes);
+}
+
+SubmitRun read(Reader& in, pb::SubmitRun* m) {
+  SubmitRun out;
+  out.tenant = m->tenant();
+  out.key = m->key();
+  in.require(!out.key.empty(), "a submission without an idempotency key");
+  out.definition = read_hash(m->definition());
+  if (m->has_definition_bytes()) {
+    out.definition_bytes = std::make_shared<const std::string>(std::move(*m->mutable_definition_bytes()));
+  }
+  out.inputs = read_payload(in, m->mutable_inputs());
+  out.labels = read_labels(m->labels());
+  out.trace_id = m->trace_id();
+  out.caller = m->caller();
+  out.priority = m->priority();
+  out.wait = m->wait();
+  out.with_nodes = m->with_nodes();
+  return out;
+}
+
+void write(const ListRuns& m, pb::ListRuns* out) {
+  out->set_tenant(m.tenant);
+  out->set_workflow(m.workflow);
+  write_labels(m.labels, out->mutable_labels());
+  if (m.state) out->set_state(static_cast<std::uint32_t>(*m.state));
+  out->set_caller(m.caller);
+  out->set_limit(m.limit);
+  out->set_page(m.page);
+}
+
+ListRuns read(Reader& in, const pb::ListRuns& m) {
+  ListRuns out;
+  out.tenant = m.tenant();
+  out.workflow = m.workflow();
+  out.labels = read_labels(m.labels());
+  if (m.has_state()) out.state = in.to_enum(m.state(), kRunStateLast, "unknown run state");
+  out.caller = m.caller();
+  out.limit = m.limit();
+  out.page = m.page();
+  return out;
+}
+
+ReadLogs read(const pb::ReadLogs& m) { return {read(m.run()), m.node(), m.attempt(), m.since(), m.limit()}; }
+
+struct WriteRequest {
+  pb::Request& out;
+  void operator()(const SubmitRun& m) { write(m, out.mutable_submit()); }
+  void operator()(const GetRun& m) { query(m, out.mutable_get_run()); }
+  void operator()(const WaitRun& m) { query(m, out.mutable_wait_run()); }
+  void operator()(const ListRuns& m) { write(m, out.mutable_list_runs()); }
+  void operator()(const CancelRun& m) {
+    write(m.run, out.mutable_cancel_run()->mutable_run());
+    out.mutable_cancel_run()->set_why(m.why);
+  }
+  void operator()(const ReadEvents& m) {
+    pb::ReadEvents* r = out.mutable_read_events();
+    write(m.run, r->mutable_run());
+    r->set_since(m.since);
+    r->set_limit(m.limit);
+  }
+  void operator()(const ReadLogs& m) {
+    pb::ReadLogs* r = out.mutable_read_logs();
+    write(m.run, r->mutable_run());
+    r->set_node(m.node);
+    r->set_attempt(m.attempt);
+    r->set_since(m.since);
+    r->set_limit(m.limit);
+  }
+  void operator()(const GetValue& m) { millrace::write(m.hash, out.mutable_get_value()); }
+  void operator()(const ListWorkers&) { out.set_list_workers(true); }
+  void operator()(const DrainWorkerRequest& m) { out.set_drain_worker(m.name); }
+  void operator()(const GetDefinition& m) { write(m.run, out.mutable_get_definition()); }
+  void operator()(const PingRequest&) { out.set_ping(true); }
+
+ private:
+  template <class M>
+  void query(const M& m, pb::RunQuery* q) {
+    write(m.run, q->mutable_run());
+    q->set_nodes_max(m.nodes_max);
+  }
+};
+
+OperatorRequest read(Reader& in, pb::Request* m) {
+  switch (m->kind_case()) {
+    case pb::Request::kSubmit: return read(in, m->mutable_submit());
+    case pb::Request::kGetRun: return GetRun{read(m->get_run().run()), m->get_run().nodes_max()};
+    case pb::Request::kWaitRun: return WaitRun{read(m->wait_run().run()), m->wait_run().nodes_max()};
+    case pb::Request::kListRuns: return read(in, m->list_runs());
+    case pb::Request::kCancelRun: return CancelRun{read(m->cancel_run().run()), m->cancel_run().why()};
+    case pb::Request::kReadEvents:
+      return ReadEvents{read(m->read_events().run()), m->read_events().since(), m->read_events().limit()};
+    case pb::Request::kReadLogs: return read(m->read_logs());
+    case pb::Request::kGetValue: return GetValue{read_hash(m->get_value())};
+    case pb::Request::kListWorkers: return ListWorkers{};
+    case pb::Request::kDrainWorker: return DrainWorkerRequest{m->drain_worker()};
+    case pb::Request::kGetDefinition: return GetDefinition{read(m->get_definition())};
+    case pb::Request::kPing: return PingRequest{};
+    case pb::Request::KIND_NOT_SET: break;
+  }
+  in.require(false, "unknown request");
+  return PingRequest{};
+}
+
+}  // namespace
+
+std::string encode_request(std::uint64_t number, const OperatorRequest& request) {
+  Scratch<pb::Request> out;
+  out->set_number(number);
+  std::visit(WriteRequest{*out}, request);
+  return out.serialize();
+}
+
+Result<std::pair<std::uint64_t, OperatorRequest>> decode_request(std::string_view bytes) {
+  Reader in("request");
+  Scratch<pb::Request> parsed;
+  if (!in.require(parsed.parse(bytes), "malformed")) return in.error();
+  OperatorRequest request = read(in, &*parsed);
+  if (!in.ok()) return in.error();
+  return std::pair{parsed->number(), std::move(request)};
+}
+
+}  // namespace millrace

@@ -1,0 +1,256 @@
+// Worker -> coordinator.
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/wire/attempt_lists.h"
+#include "common/wire/codec.h"
+#include "common/wire/scratch.h"
+
+namespace millrace {
+
+void write(const std::vector<AttemptId>& attempts, pb::AttemptList* out) {
+  for_each_stretch(attempts, same_group, [&](std::size_t first, std::size_t count) {
+    write_attempts(
+        count, [&](std::size_t i) { return attempts[first + i]; }, out->add_groups());
+  });
+}
+
+std::vector<AttemptId> read_attempt_list(Reader& in, const pb::AttemptList& list) {
+  std::vector<AttemptId> attempts;
+  attempts.reserve(count_entries(in, list.groups(), kBatchMax,
+                                 [](const pb::AttemptGroup& group) { return group.task_deltas_size(); }));
+  for (const pb::AttemptGroup& group : list.groups()) {
+    if (!in.ok()) break;
+    read_attempts(in, group, [&](std::size_t, const AttemptId& attempt) { attempts.push_back(attempt); });
+  }
+  return attempts;
+}
+
+namespace {
+
+// ---------------------------------------------------------------- hello
+
+void write_held(std::span<const HeldAttempt> held, pb::HeldGroup* out) {
+  const std::size_t n = held.size();
+  write_attempts(
+      n, [&](std::size_t i) { return held[i].attempt; }, out->mutable_attempts());
+  write_column<bool>(out->mutable_started(), n, false, [&](std::size_t i) { return held[i].started; });
+  write_versions(
+      n, [&](std::size_t i) { return held[i].attempt.task.value; },
+      [&](std::size_t i) -> const auto& { return held[i].rests_on; }, [&] { return out->mutable_rests_on(); });
+}
+
+void read_held(Reader& in, const pb::HeldGroup& group, std::vector<HeldAttempt>& out) {
+  const auto n = static_cast<std::size_t>(group.attempts().task_deltas_size());
+  const Column<bool> started(in, group.started(), n, false);
+  VersionReader rests_on(in, group.rests_on(), n);
+  read_attempts(in, group.attempts(), [&](std::size_t i, const AttemptId& attempt) {
+    out.push_back({attempt, started[i], rests_on.list(i, attempt.task)});
+  });
+}
+
+void write(const WorkerHello& hello, pb::WorkerHello* out) {
+  out->set_incarnation(hello.incarnation);
+  out->set_name(hello.name);
+  out->set_version(hello.version);
+  out->set_host(hello.host);
+  out->set_pid(hello.pid);
+  out->set_slots(hello.slots);
+  out->set_io_slots(hello.io_slots);
+  write_labels(hello.labels, out->mutable_labels());
+  for (const std::string& executor : hello.executors) *out->add_executors() = executor;
+  for_each_stretch(hello.held, kSameGroup, [&](std::size_t first, std::size_t count) {
+    write_held(std::span(hello.held).subspan(first, count), out->add_held());
+  });
+  out->set_draining(hello.draining);
+}
+
+WorkerHello read(Reader& in, const pb::WorkerHello& hello) {
+  WorkerHello out;
+  out.incarnation = hello.incarnation();
+  out.name = hello.name();
+  out.version = hello.version();
+  out.host = hello.host();
+  out.pid = hello.pid();
+  out.slots = hello.slots();
+  out.io_slots = hello.io_slots();
+  out.labels = read_labels(hello.labels());
+  out.executors.assign(hello.executors().begin(), hello.executors().end());
+  out.held.reserve(count_entries(in, hello.held(), kBatchMax, kCountAttempts));
+  count_entries(in, hello.held(), kBindingsMax, kCountRestsOn);
+  for (const pb::HeldGroup& group : hello.held()) {
+    if (in.ok()) read_held(in, group, out.held);
+  }
+  out.draining = hello.draining();
+  return out;
+}
+
+// ---------------------------------------------------------------- reports
+
+constexpr std::uint32_t pack_result(const Outcome& outcome) {
+  return 2 * static_cast<std::uint32_t>(outcome.reason) + (outcome.success ? 1 : 0);
+}
+
+void write_reports(std::span<const AttemptReport> reports, PayloadTable& payloads, pb::AttemptReports* message) {
+  const std::size_t n = reports.size();
+  pb::ReportGroup* out = message->add_groups();
+  write_attempts(
+      n, [&](std::size_t i) { return reports[i].attempt; }, out->mutable_attempts());
+  write_column<std::uint32_t>(out->mutable_results(), n, 0,
+                              [&](std::size_t i) { return pack_result(reports[i].outcome); });
+  write_column<std::int64_t>(out->mutable_waited_us(), n, 0,
+                             [&](std::size_t i) { return reports[i].outcome.waited.count(); });
+  write_column<std::int64_t>(out->mutable_ran_us(), n, 0,
+                             [&](std::size_t i) { return reports[i].outcome.ran.count(); });
+  write_column<std::uint32_t>(out->mutable_outputs(), n, 0,
+                              [&](std::size_t i) { return payloads.number(reports[i].outcome.output); });
+  write_column<bool>(out->mutable_has_error(), n, false,
+                     [&](std::size_t i) { return reports[i].outcome.error != ErrorInfo{}; });
+  for (const AttemptReport& report : reports) {
+    if (report.outcome.error == ErrorInfo{}) continue;
+    pb::ErrorInfo* error = message->add_errors();
+    error->set_message(report.outcome.error.message);
+    error->set_traceback(report.outcome.error.traceback);
+  }
+  write_versions(
+      n, [&](std::size_t i) { return reports[i].attempt.task.value; },
+      [&](std::size_t i) -> const auto& { return reports[i].rests_on; }, [&] { return out->mutable_rests_on(); });
+}
+
+void write(const AttemptReports& reports, pb::AttemptReports* out) {
+  PayloadTable payloads(out->mutable_payloads());
+  for_each_stretch(reports.reports, kSameGroup, [&](std::size_t first, std::size_t count) {
+    write_reports(std::span(reports.reports).subspan(first, count), payloads, out);
+  });
+}
+
+// The errors of a message in the order in which its reports take them, each once.
+class Errors {
+ public:
+  explicit Errors(google::protobuf::RepeatedPtrField<pb::ErrorInfo>* field) : field_(field) {}
+  ErrorInfo take(Reader& in) {
+    if (!in.require(at_ < field_->size(), "an error is missing")) return {};
+    pb::ErrorInfo* error = field_->Mutable(at_++);
+    return {std::move(*error->mutable_message()), std::move(*error->mutable_traceback())};
+  }
+  bool all_taken() const { return at_ == field_->size(); }
+
+ private:
+  google::protobuf::RepeatedPtrField<pb::ErrorInfo>* field_;
+  int at_ = 0;
+};
+
+void read_reports(Reader& in, const pb::ReportGroup& group, const std::vector<Payload>& payloads, Errors& errors,
+                  std::vector<AttemptReport>& out) {
+  const auto n = static_cast<std::size_t>(group.attempts().task_deltas_size());
+  const Column<std::uint32_t> results(in, group.results(), n, 0);
+  const Column<std::int64_t> waited(in, group.waited_us(), n, 0);
+  const Column<std::int64_t> ran(in, group.ran_us(), n, 0);
+  const Column<std::uint32_t> outputs(in, group.outputs(), n, 0);
+  const Column<bool> has_error(in, group.has_error(), n, false);
+  VersionReader rests_on(in, group.rests_on(), n);
+  read_attempts(in, group.attempts(), [&](std::size_t i, const AttemptId& attempt) {
+    AttemptReport& report = out.emplace_back();
+    report.attempt = attempt;
+    report.outcome.success = (results[i] & 1) != 0;
+    report.outcome.reason = in.to_enum(results[i] / 2, kReasonLast, "unknown reason");
+    if (has_error[i]) report.outcome.error = errors.take(in);
+    report.outcome.output = payload_at(in, payloads, outputs[i]);
+    report.outcome.waited = Duration{waited[i]};
+    report.outcome.ran = Duration{ran[i]};
+    report.rests_on = rests_on.list(i, attempt.task);
+  });
+}
+
+AttemptReports read(Reader& in, pb::AttemptReports* message) {
+  AttemptReports out;
+  const std::vector<Payload> payloads = read_payloads(in, message->mutable_payloads());
+  Errors errors(message->mutable_errors());
+  out.reports.reserve(count_entries(in, message->groups(), kBatchMax, kCountAttempts));
+  count_entries(in, message->groups(), kBindingsMax, kCountRestsOn);
+  for (const pb::ReportGroup& group : message->groups()) {
+    if (in.ok()) read_reports(in, group, payloads, errors, out.reports);
+  }
+  in.require(errors.all_taken(), "more errors than reports with one");
+  return out;
+}
+
+// ---------------------------------------------------------------- the rest
+
+void write(const TaskLog& log, pb::TaskLog* out) {
+  out->set_run(log.attempt.run.value);
+  out->set_task(log.attempt.task.value);
+  out->set_epoch(log.attempt.epoch);
+  out->set_number(log.attempt.number);
+  out->set_stderr_stream(log.stderr_stream);
+  out->set_text(log.text);
+}
+
+TaskLog read(pb::TaskLog* log) {
+  return {AttemptId{RunId{log->run()}, TaskIndex{log->task()}, log->epoch(), log->number()}, log->stderr_stream(),
+          std::move(*log->mutable_text())};
+}
+
+struct WriteWorkerMessage {
+  pb::WorkerMessage& out;
+  void operator()(const WorkerHello& m) { write(m, out.mutable_hello()); }
+  void operator()(const WorkerBeat& m) {
+    out.mutable_beat()->set_incarnation(m.incarnation);
+    out.mutable_beat()->set_running(m.running);
+  }
+  void operator()(const CreditUpdate& m) {
+    out.mutable_credit()->set_cpu(m.cpu);
+    out.mutable_credit()->set_io(m.io);
+  }
+  void operator()(const AttemptsStarted& m) { write(m.attempts, out.mutable_started()); }
+  void operator()(const AttemptReports& m) { write(m, out.mutable_reports()); }
+  void operator()(const AttemptsReclaimed& m) { write(m.attempts, out.mutable_reclaimed()); }
+  void operator()(const TaskLog& m) { write(m, out.mutable_log()); }
+  void operator()(const ValueRequest& m) { write(m.hash, out.mutable_value_request()); }
+  void operator()(const WorkerDraining&) { out.set_draining(true); }
+  void operator()(const WorkerBye&) { out.set_bye(true); }
+};
+
+WorkerMessage read(Reader& in, pb::WorkerMessage* m) {
+  switch (m->kind_case()) {
+    case pb::WorkerMessage::kHello: return read(in, m->hello());
+    case pb::WorkerMessage::kBeat: return WorkerBeat{m->beat().incarnation(), m->beat().running()};
+    case pb::WorkerMessage::kCredit: return CreditUpdate{m->credit().cpu(), m->credit().io()};
+    case pb::WorkerMessage::kStarted: return AttemptsStarted{read_attempt_list(in, m->started())};
+    case pb::WorkerMessage::kReports: return read(in, m->mutable_reports());
+    case pb::WorkerMessage::kReclaimed: return AttemptsReclaimed{read_attempt_list(in, m->reclaimed())};
+    case pb::WorkerMessage::kLog: return read(m->mutable_log());
+    case pb::WorkerMessage::kValueRequest: return ValueRequest{read_hash(m->value_request())};
+    case pb::WorkerMessage::kDraining: return WorkerDraining{};
+    case pb::WorkerMessage::kBye: return WorkerBye{};
+    case pb::WorkerMessage::KIND_NOT_SET: break;
+  }
+  in.require(false, "unknown message");
+  return WorkerBye{};
+}
+
+}  // namespace
+
+std::string encode(const WorkerMessage& message) {
+  Scratch<pb::WorkerMessage> out;
+  std::visit(WriteWorkerMessage{*out}, message);
+  return out.serialize();
+}
+
+Result<WorkerMessage> decode_worker_message(std::string_view bytes) {
+  Reader in("worker message");
+  Scratch<pb::WorkerMessage> parsed;
+  if (!in.require(parsed.parse(bytes), "malformed")) return in.error();
+  WorkerMessage message = read(in, &*parsed);
+  if (!in.ok()) return in.error();
+  return message;
+}
+
+std::size_t wire_size(const AttemptReport& report) {
+  const Outcome& outcome = report.outcome;
+  const std::size_t value = outcome.output.is_inline() && !outcome.output.is_null() ? outcome.output.size() : 24;
+  return 48 + value + outcome.error.message.size() + outcome.error.traceback.size() + 8 * report.rests_on.size();
+}
+
+}  // namespace millrace

@@ -1,0 +1,75 @@
+// Equality by content for the operator messages, which the model itself never compares.
+#pragma once
+
+#include <type_traits>
+#include <variant>
+
+#include "common/model/operator_messages.h"
+
+namespace millrace::test {
+
+template <class T>
+bool same_content(const std::shared_ptr<const T>& a, const std::shared_ptr<const T>& b) {
+  return (a == nullptr) == (b == nullptr) && (a == nullptr || *a == *b);
+}
+
+inline bool same(const SubmitRun& a, const SubmitRun& b) {
+  return a.tenant == b.tenant && a.key == b.key && a.definition == b.definition &&
+         same_content(a.definition_bytes, b.definition_bytes) && a.inputs == b.inputs && a.labels == b.labels &&
+         a.trace_id == b.trace_id && a.caller == b.caller && a.priority == b.priority && a.wait == b.wait &&
+         a.with_nodes == b.with_nodes;
+}
+inline bool same(const GetRun& a, const GetRun& b) { return a.run == b.run && a.nodes_max == b.nodes_max; }
+inline bool same(const WaitRun& a, const WaitRun& b) { return a.run == b.run && a.nodes_max == b.nodes_max; }
+inline bool same(const ListRuns& a, const ListRuns& b) {
+  return a.tenant == b.tenant && a.workflow == b.workflow && a.labels == b.labels && a.state == b.state &&
+         a.caller == b.caller && a.limit == b.limit && a.page == b.page;
+}
+inline bool same(const CancelRun& a, const CancelRun& b) { return a.run == b.run && a.why == b.why; }
+inline bool same(const ReadEvents& a, const ReadEvents& b) {
+  return a.run == b.run && a.since == b.since && a.limit == b.limit;
+}
+inline bool same(const ReadLogs& a, const ReadLogs& b) {
+  return a.run == b.run && a.node == b.node && a.attempt == b.attempt && a.since == b.since && a.limit == b.limit;
+}
+inline bool same(const GetValue& a, const GetValue& b) { return a.hash == b.hash; }
+inline bool same(const ListWorkers&, const ListWorkers&) { return true; }
+inline bool same(const DrainWorkerRequest& a, const DrainWorkerRequest& b) { return a.name == b.name; }
+inline bool same(const GetDefinition& a, const GetDefinition& b) { return a.run == b.run; }
+inline bool same(const PingRequest&, const PingRequest&) { return true; }
+
+inline bool same(const SubmitReply& a, const SubmitReply& b) {
+  return a.run == b.run && a.existing == b.existing && a.trace_id == b.trace_id;
+}
+inline bool same(const NeedDefinition& a, const NeedDefinition& b) { return a.definition == b.definition; }
+inline bool same(const RunReply& a, const RunReply& b) {
+  return a.view.info == b.view.info && a.view.record == b.view.record && a.view.nodes == b.view.nodes &&
+         a.view.nodes_total == b.view.nodes_total && a.view.by_state == b.view.by_state && a.view.now == b.view.now;
+}
+inline bool same(const ListReply& a, const ListReply& b) { return a.runs == b.runs && a.next_page == b.next_page; }
+inline bool same(const CancelReply& a, const CancelReply& b) {
+  return a.run == b.run && a.state == b.state && a.was_cancelled == b.was_cancelled;
+}
+inline bool same(const EventsReply& a, const EventsReply& b) {
+  return a.run == b.run && a.events == b.events && a.ended == b.ended;
+}
+inline bool same(const LogsReply& a, const LogsReply& b) {
+  return a.run == b.run && a.lines == b.lines && a.cursor == b.cursor && a.ended == b.ended;
+}
+inline bool same(const ValueFound& a, const ValueFound& b) { return a.found == b.found && a.json == b.json; }
+inline bool same(const WorkersReply& a, const WorkersReply& b) { return a.workers == b.workers; }
+inline bool same(const DrainReply& a, const DrainReply& b) { return a.name == b.name; }
+inline bool same(const DefinitionReply& a, const DefinitionReply& b) { return same_content(a.bytes, b.bytes); }
+inline bool same(const PingReply& a, const PingReply& b) {
+  return a.coordinator == b.coordinator && a.version == b.version && a.events_endpoint == b.events_endpoint &&
+         a.partitions == b.partitions && a.workers == b.workers;
+}
+inline bool same(const ErrorReply& a, const ErrorReply& b) { return a.error == b.error; }
+
+template <class... T>
+bool same(const std::variant<T...>& a, const std::variant<T...>& b) {
+  if (a.index() != b.index()) return false;
+  return std::visit([&](const auto& left) { return same(left, std::get<std::decay_t<decltype(left)>>(b)); }, a);
+}
+
+}  // namespace millrace::test

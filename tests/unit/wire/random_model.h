@@ -1,0 +1,327 @@
+// Random values of the model, from a seed: for round-trip tests and for damaging encoded messages.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/model/operator_messages.h"
+#include "common/model/worker_messages.h"
+#include "common/model/workflow.h"
+
+namespace millrace::test {
+
+class RandomModel {
+ public:
+  explicit RandomModel(std::uint64_t seed) : engine_(seed) {}
+
+  std::uint64_t below(std::uint64_t n) { return engine_() % n; }
+  bool coin() { return below(2) == 0; }
+  std::uint64_t u64() { return engine_() >> below(64); }
+  std::uint32_t u32() { return static_cast<std::uint32_t>(engine_() >> (32 + below(32))); }
+  std::int32_t i32() { return static_cast<std::int32_t>(u32()); }
+  Time time() { return from_us(static_cast<std::int64_t>(u64() >> 1)); }
+  Duration duration() { return Duration{static_cast<std::int64_t>(u64() >> 20)}; }
+  Hash128 hash() { return {engine_(), engine_()}; }
+  template <class E>
+  E any(E last) {
+    return static_cast<E>(below(static_cast<std::uint64_t>(last) + 1));
+  }
+  std::string text(std::size_t size_max = 20) {
+    std::string out(below(size_max + 1), '\0');
+    for (char& c : out) c = static_cast<char>(below(256));
+    return out;
+  }
+  Labels labels() {
+    Labels out;
+    for (std::uint64_t n = below(4); n > 0; --n) out[text()] = text();
+    return out;
+  }
+
+  Value value(int depth = 0) {
+    switch (below(depth > 3 ? 6 : 8)) {
+      case 0: return nullptr;
+      case 1: return coin();
+      case 2: return static_cast<std::int64_t>(engine_());
+      case 3: return std::uint64_t{engine_() | (1ULL << 63)};
+      case 4: return static_cast<double>(i32()) / 8;
+      case 5: return "text " + std::to_string(u32());
+      case 6: {
+        Value::Array items;
+        for (std::uint64_t n = below(4); n > 0; --n) items.push_back(value(depth + 1));
+        return items;
+      }
+      default: {
+        Value object{Value::Object{}};
+        for (std::uint64_t n = below(4); n > 0; --n) object.set("k" + std::to_string(below(9)), value(depth + 1));
+        return object;
+      }
+    }
+  }
+
+  // Often one that was given out before, so that tables of shared values are exercised.
+  Payload payload() {
+    if (!payloads_.empty() && coin()) return payloads_[below(payloads_.size())];
+    Payload p;
+    if (below(4) == 0) p = Payload::reference(hash(), below(kValueMax + 1));
+    else if (coin()) p = Payload::inline_json(value().dump());
+    payloads_.push_back(p);
+    return p;
+  }
+
+  ErrorInfo error_info() { return {text(), text(60)}; }
+  AttemptId attempt() {
+    if (below(3) > 0) {  // mostly neighbours: runs of one group
+      last_.task.value += static_cast<std::uint32_t>(below(3));
+    } else {
+      last_ = {RunId{engine_()}, TaskIndex{u32()}, u32(), 0};
+    }
+    last_.number = coin() ? 1 : u32();
+    return last_;
+  }
+  std::vector<AttemptId> attempts() {
+    return many<AttemptId>([&] { return attempt(); });
+  }
+  std::vector<UpstreamVersion> rests_on() {
+    if (coin()) return {};
+    return many<UpstreamVersion>([&] { return UpstreamVersion{TaskIndex{u32()}, u32()}; });
+  }
+  template <class T, class Make>
+  std::vector<T> many(Make make) {
+    std::vector<T> out;
+    for (std::uint64_t n = below(9); n > 0; --n) out.push_back(make());
+    return out;
+  }
+  Outcome outcome() {
+    Outcome o;
+    o.success = coin();
+    o.reason = o.success ? Reason::kNone : any(Reason::kMissingValue);
+    if (!o.success && coin()) o.error = error_info();
+    o.output = payload();
+    o.waited = duration();
+    o.ran = duration();
+    return o;
+  }
+
+  NodeSpec node_spec() {
+    NodeSpec s;
+    s.executor = text();
+    if (coin()) s.value = value();
+    s.fields = value();
+    s.retry = {u32(), u32(), {duration(), static_cast<double>(below(100)) / 4, duration()}};
+    s.on_loss = any(OnLoss::kFail);
+    s.timeout = duration();
+    s.priority = i32();
+    s.queue = text();
+    return s;
+  }
+
+  // Half of them packed.
+  WorkflowSpec workflow() {
+    WorkflowSpec w;
+    const bool packed = coin();
+    const std::uint32_t nodes = 1 + static_cast<std::uint32_t>(below(30));
+    w.name = text();
+    w.description = text();
+    w.inputs = many<InputSpec>([&] {
+      InputSpec input{text(), any(InputType::kFile), coin(), {}, text()};
+      if (coin()) input.default_value = value();
+      return input;
+    });
+    for (std::uint64_t n = packed ? 1 + below(3) : nodes; n > 0; --n) w.specs.push_back(node_spec());
+    w.upstream.offsets.push_back(0);
+    for (std::uint32_t node = 0; node < nodes; ++node) {
+      if (packed) w.spec_of.push_back(static_cast<std::uint32_t>(below(w.specs.size())));
+      else w.ids.push_back("node-" + std::to_string(node));
+      std::set<std::uint32_t> row;
+      for (std::uint64_t n = below(4); n > 0; --n) row.insert(static_cast<std::uint32_t>(below(nodes)));
+      w.upstream.targets.insert(w.upstream.targets.end(), row.begin(), row.end());
+      w.upstream.offsets.push_back(static_cast<std::uint32_t>(w.upstream.targets.size()));
+    }
+    w.outputs = many<std::pair<std::string, Value>>([&] { return std::pair<std::string, Value>{text(), value()}; });
+    w.outputs_declared = coin();
+    w.fail_fast = coin();
+    w.timeout = duration();
+    w.priority = i32();
+    return w;
+  }
+
+  std::string node_id(TaskIndex task) {
+    return coin() ? "n" + std::to_string(task.value) : "id" + std::to_string(below(100));
+  }
+  std::vector<Assignment> assignments() {
+    std::shared_ptr<const RunContext> context;
+    std::map<SpecKey, std::shared_ptr<const NodeSpec>> specs;
+    return many<Assignment>([&] {
+      if (context == nullptr || below(3) == 0) {
+        RunContext c{RunId{engine_()}, u32(), Hash128{1, below(2)}, "w", to_string(hash()), payload()};
+        if (coin()) c.trace_id = text();
+        context = std::make_shared<const RunContext>(std::move(c));
+      }
+      Assignment a;
+      a.context = context;
+      a.task = TaskIndex{u32()};
+      a.number = coin() ? 1 : u32();
+      a.spec = static_cast<std::uint32_t>(below(3));
+      auto& spec = specs[{context->definition, a.spec}];
+      if (spec == nullptr) spec = std::make_shared<const NodeSpec>(node_spec());
+      a.node_spec = spec;
+      a.node = node_id(a.task);
+      a.priority = coin() ? 0 : i32();
+      a.age = time();
+      a.bindings = many<Binding>([&] { return Binding{TaskIndex{u32()}, u32(), payload()}; });
+      for (const Binding& b : a.bindings) a.names.push_back(node_id(b.task));
+      return a;
+    });
+  }
+
+  std::vector<Event> events() {
+    RunId run{engine_()};
+    return many<Event>([&] {
+      if (below(3) == 0) run = RunId{engine_()};
+      Event e;
+      e.run = run;
+      e.seq = engine_();
+      e.type = any(EventType::kOwnerChanged);
+      e.reason = any(Reason::kMissingValue);
+      e.task = TaskIndex{u32()};
+      e.attempt = u32();
+      e.time = time();
+      e.node = is_task_event(e.type) ? node_id(e.task) : coin() ? "" : text();
+      if (coin()) e.cursor = "7-" + std::to_string(u32());
+      return e;
+    });
+  }
+
+  std::vector<WorkerMessage> worker_messages() {
+    WorkerHello hello{engine_(), text(), text(), text(), u32(), u32(), u32(), labels(), {}, {}, coin()};
+    hello.executors = many<std::string>([&] { return text(); });
+    hello.held = many<HeldAttempt>([&] { return HeldAttempt{attempt(), coin(), rests_on()}; });
+    AttemptReports reports{many<AttemptReport>([&] { return AttemptReport{attempt(), outcome(), rests_on()}; })};
+    return {hello,
+            WorkerBeat{engine_(), u32()},
+            CreditUpdate{u32(), u32()},
+            AttemptsStarted{attempts()},
+            reports,
+            AttemptsReclaimed{attempts()},
+            TaskLog{attempt(), coin(), text(200)},
+            ValueRequest{hash()},
+            WorkerDraining{},
+            WorkerBye{}};
+  }
+
+  std::vector<CoordinatorMessage> coordinator_messages() {
+    return {WorkerWelcome{WorkerId{u32()}, text()},
+            WorkerRefused{text(), text()},
+            AssignBatch{assignments()},
+            CancelBatch{many<AttemptCancel>([&] {
+              return AttemptCancel{attempt(), any(Reason::kMissingValue)};
+            })},
+            AnswerBatch{many<ReportAnswer>([&] {
+              return ReportAnswer{attempt(), any(Answer::kRefused), coin() ? "" : text()};
+            })},
+            Reclaim{attempts()},
+            ValueReply{hash(), coin(), text(100)},
+            DrainWorker{},
+            SayHello{}};
+  }
+
+  RunName run_name() { return {text(), text()}; }
+  std::vector<OperatorRequest> requests() {
+    SubmitRun submit{text(), "k" + text(), hash(), nullptr, payload(), labels(), text(), text(), i32(), coin(), coin()};
+    if (coin()) submit.definition_bytes = std::make_shared<const std::string>(text());
+    ListRuns list{text(), text(), labels(), {}, text(), u32(), text()};
+    if (coin()) list.state = any(RunState::kCancelled);
+    return {submit,
+            GetRun{run_name(), u32()},
+            WaitRun{run_name(), u32()},
+            list,
+            CancelRun{run_name(), text()},
+            ReadEvents{run_name(), u64(), u32()},
+            ReadLogs{run_name(), text(), u32(), text(), u32()},
+            GetValue{hash()},
+            ListWorkers{},
+            DrainWorkerRequest{text()},
+            GetDefinition{run_name()},
+            PingRequest{}};
+  }
+
+  RunView run_view() {
+    RunView v;
+    v.info = {RunId{engine_()}, text(), text(), hash(),       labels(),  text(), hash(),
+              text(),           text(), i32(),  RunId{u64()}, payload(), time()};
+    v.record = {any(RunState::kCancelled),
+                any(Reason::kMissingValue),
+                u32(),
+                u64(),
+                engine_(),
+                u32(),
+                time(),
+                time(),
+                payload(),
+                nullptr};
+    if (coin()) v.record.error = std::make_shared<const RunError>(RunError{text(), text(), text(), u32(), text()});
+    v.nodes = many<NodeView>([&] {
+      NodeView n{text(),
+                 any(TaskState::kCancelled),
+                 any(Reason::kMissingValue),
+                 any(WaitReason::kBackoff),
+                 u32(),
+                 duration(),
+                 duration(),
+                 text(),
+                 nullptr,
+                 payload()};
+      if (coin()) n.error = std::make_shared<const ErrorInfo>(error_info());
+      return n;
+    });
+    v.nodes_total = u32();
+    for (std::uint64_t n = below(5); n > 0; --n) v.by_state[any(TaskState::kCancelled)] = u32();
+    v.now = time();
+    return v;
+  }
+
+  std::vector<OperatorReply> replies() {
+    ListReply list;
+    list.runs = many<RunSummary>([&] {
+      return RunSummary{RunId{engine_()}, text(), text(), labels(), any(RunState::kCancelled),
+                        time(),           time(), u32(),  u32(),    text()};
+    });
+    list.next_page = text();
+    WorkersReply workers{many<WorkerView>([&] {
+      return WorkerView{text(), text(), u32(), text(), text(), u32(), u32(), labels(), {text()}, time(), time()};
+    })};
+    Error error{any(Code::kInternal), text(), {}, text()};
+    error.details = many<Problem>([&] {
+      return Problem{text(), static_cast<int>(below(1000)), static_cast<int>(below(1000)), text(), text(), text()};
+    });
+    LogsReply logs{RunId{engine_()}, {}, text(), coin()};
+    logs.lines = many<LogLine>([&] { return LogLine{text(), u32(), coin(), time(), text(100)}; });
+    DefinitionReply definition;
+    if (coin()) definition.bytes = std::make_shared<const std::string>(text());
+    return {SubmitReply{RunId{engine_()}, coin(), text()},
+            NeedDefinition{hash()},
+            RunReply{run_view()},
+            list,
+            CancelReply{RunId{engine_()}, any(RunState::kCancelled), coin()},
+            EventsReply{RunId{engine_()}, events(), coin()},
+            logs,
+            ValueFound{coin(), text(100)},
+            workers,
+            DrainReply{text()},
+            definition,
+            PingReply{text(), text(), text(), u32(), u32()},
+            ErrorReply{error}};
+  }
+
+ private:
+  std::mt19937_64 engine_;
+  std::vector<Payload> payloads_;
+  AttemptId last_;
+};
+
+}  // namespace millrace::test
