@@ -1,0 +1,63 @@
+#include "worker/executors/noop.h"
+
+#include "tests/unit/executors/harness.h"
+
+namespace millrace::test {
+namespace {
+
+TEST(Noop, WithoutADelayItIsDoneBeforeStartReturns) {
+  Harness h;
+  AttemptId attempt = h.start("noop", object({}));
+  ASSERT_EQ(h.recorder.of(attempt).outcomes.size(), 1U);
+  EXPECT_TRUE(h.recorder.of(attempt).outcomes[0].success);
+  EXPECT_TRUE(h.recorder.of(attempt).outcomes[0].output.is_null());
+}
+
+TEST(Noop, ADelayIsWaitedFor) {
+  Harness h;
+  AttemptId attempt = h.start("noop", object({{"delay", "30ms"}}));
+  EXPECT_TRUE(h.recorder.of(attempt).outcomes.empty());
+  Outcome outcome = h.wait(attempt);
+  EXPECT_TRUE(outcome.success);
+  EXPECT_GE(outcome.ran, 30ms);
+}
+
+TEST(Noop, DelaysAreSecondsOrDurations) {
+  EXPECT_EQ(*parse_delay(0), Duration::zero());
+  EXPECT_EQ(*parse_delay(2), 2s);
+  EXPECT_EQ(*parse_delay(0.25), 250ms);
+  EXPECT_EQ(*parse_delay("10ms"), 10ms);
+  EXPECT_EQ(*parse_delay("1m30s"), 90s);
+}
+
+TEST(Noop, WhatIsNoDelayIsRefusedByName) {
+  for (Value wrong : {Value(-1), Value("fast"), Value("5"), Value("-1s"), Value(true), Value(1e300), list({1})}) {
+    Result<Duration> delay = parse_delay(wrong);
+    ASSERT_FALSE(delay.ok()) << wrong.dump();
+    EXPECT_EQ(delay.error().what, "`delay` is " + wrong.dump() + "; expected seconds or a duration like 10ms");
+  }
+}
+
+TEST(Noop, AThousandDelayedTasksEndTogether) {
+  Harness h;
+  std::vector<AttemptId> attempts;
+  for (int i = 0; i < 1000; ++i) attempts.push_back(h.start("noop", object({{"delay", "20ms"}})));
+  auto start = std::chrono::steady_clock::now();
+  for (const AttemptId& attempt : attempts) EXPECT_TRUE(h.wait(attempt).success);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 5s);
+}
+
+TEST(ExecutorSet, KnowsItsExecutorsByName) {
+  Harness h;
+  EXPECT_EQ(h.executors.names(), (std::vector<std::string>{"noop", "python", "shell"}));
+  for (const std::string& name : h.executors.names()) EXPECT_NE(h.executors.find(name), nullptr);
+  EXPECT_EQ(h.executors.find("docker"), nullptr);
+}
+
+TEST(ExecutorSet, HasARowForEveryExecutorThatAWorkflowMayName) {
+  Harness h;
+  for (const ExecutorFields& row : executor_table()) EXPECT_NE(h.executors.find(row.executor), nullptr) << row.executor;
+}
+
+}  // namespace
+}  // namespace millrace::test

@@ -1,0 +1,82 @@
+// Executor: a way of running a task. The port that every executor implements, and the table of them.
+//
+// Promises of every executor (held to by the ExecutorContract suite): start() never blocks; each started task ends in
+// exactly one on_done(), also when killed, when its process crashes, when it cannot be started; logs arrive before
+// on_done(); after on_done() nothing of the task is left running. A task harms no other. Threads: everything happens on
+// the thread that runs the Reactor. on_done() may be called before start() returns.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/base/value.h"
+#include "common/model/executor_fields.h"
+#include "common/model/outcome.h"
+
+namespace millrace {
+
+class Reactor;
+
+// What a task can see. Owned by the executor from start() on.
+struct TaskContext {
+  AttemptId attempt;
+  std::string node;  // id
+  std::string workflow;
+  std::string trace_id;
+  std::string executor;
+  Value fields;                                    // rendered: no expression is left in it
+  std::shared_ptr<const std::string> inputs_json;  // object of the run's inputs; null: {}
+  std::vector<std::pair<std::string, std::shared_ptr<const std::string>>>
+      nodes;  // visible upstream outputs as JSON, by id
+};
+
+enum class LogStream : std::uint8_t { kStdout, kStderr };
+
+class TaskObserver {
+ public:
+  virtual ~TaskObserver() = default;
+  virtual void on_log(const AttemptId& attempt, LogStream stream, std::string_view bytes) = 0;
+  virtual void on_done(const AttemptId& attempt, Outcome outcome) = 0;  // `waited` is the host's to fill
+};
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  virtual void start(TaskContext task) = 0;
+  // Ends a task: its process group gets SIGTERM, after kKillGrace SIGKILL. Its on_done() then says `why`, unless it had
+  // already ended. Unknown attempts are ignored.
+  virtual void kill(const AttemptId& attempt, Reason why) = 0;
+};
+
+constexpr Duration kKillGrace = 2s;
+constexpr std::size_t kStreamMax = 1024 * 1024;  // bytes of stdout, and of stderr, that are kept per task
+
+struct ExecutorOptions {
+  int slots = 1;                   // how many tasks run at once: sizes the pool of warm interpreters
+  std::string python = "python3";  // the interpreter
+  bool warm = false;               // start python at once, not with its first task
+  std::string work_dir =
+      {};  // where tasks without `cwd` run; empty: a private directory under TMPDIR, removed at the end
+};
+
+// All executors of this worker by name: the one table (a row an executor). `observer` and `reactor` outlive the set.
+class ExecutorSet {
+ public:
+  ExecutorSet(const ExecutorOptions& options, Reactor& reactor, TaskObserver& observer);
+  ~ExecutorSet();  // kills what still runs, without on_done()
+  ExecutorSet(const ExecutorSet&) = delete;
+  ExecutorSet& operator=(const ExecutorSet&) = delete;
+  Executor* find(std::string_view name);  // null: no such executor here
+  std::vector<std::string> names() const;
+
+ private:
+  std::string scratch_;  // made and removed by us; empty: none
+  std::vector<std::pair<std::string, std::unique_ptr<Executor>>> executors_;
+};
+
+}  // namespace millrace

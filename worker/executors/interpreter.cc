@@ -1,0 +1,188 @@
+#include "worker/executors/interpreter.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "worker/executors/task_support.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kReadSize = 64 * 1024;
+constexpr std::size_t kTextMax = 1024 * 1024;  // of a message or a traceback; they are clipped later
+
+struct __attribute__((packed)) ReplyHeader {  // REPLY in python_runner.py
+  std::uint8_t kind, retire;
+  std::uint16_t zero;
+  std::uint32_t message, traceback, output;
+
+  std::size_t body() const { return std::size_t{message} + traceback + output; }
+  bool sane() const {
+    return kind <= static_cast<std::uint8_t>(PythonReply::Kind::kOutOfMemory) && zero == 0 && message <= kTextMax &&
+           traceback <= kTextMax && output <= kValueMax;
+  }
+};
+
+void append_u64(std::string& out, std::uint64_t value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+std::string header_of(const TaskContext& task) {
+  std::string json = "{\"node\":";
+  append_json_string(json, task.node);
+  json += ",\"run\":";
+  append_json_string(json, to_string(task.attempt.run));
+  json += ",\"workflow\":";
+  append_json_string(json, task.workflow);
+  json += ",\"attempt\":" + std::to_string(task.attempt.number) + ",\"cwd\":";
+  append_json_string(json, string_field(task, "cwd"));
+  json += ",\"env\":{\"MILLRACE_RUN\":";
+  append_json_string(json, to_string(task.attempt.run));
+  json += ",\"MILLRACE_NODE\":";
+  append_json_string(json, task.node);
+  json += ",\"MILLRACE_ATTEMPT\":\"" + std::to_string(task.attempt.number) + "\"";
+  const Value* env = task.fields.find("env");
+  if (env != nullptr && env->is_object()) {
+    for (const auto& [name, value] : env->as_object()) {
+      json += ',';
+      append_json_string(json, name);
+      json += ':';
+      append_json_string(json, text_of(value));
+    }
+  }
+  json += "},\"ids\":[";
+  const char* comma = "";
+  for (const auto& [id, value] : task.nodes) {
+    json += comma;
+    append_json_string(json, id);
+    comma = ",";
+  }
+  return json + "]}";
+}
+
+}  // namespace
+
+std::string python_request(const TaskContext& task) {
+  std::string header = header_of(task);
+  const std::string& script = task.fields.find("script")->as_string();
+  std::vector<std::string_view> parts = {header, script,
+                                         task.inputs_json == nullptr ? std::string_view("{}") : *task.inputs_json};
+  for (const auto& [id, json] : task.nodes) parts.push_back(json == nullptr ? std::string_view("null") : *json);
+  std::uint64_t size = 8 * parts.size();
+  for (std::string_view part : parts) size += part.size();
+  std::string out;
+  out.reserve(16 + size);
+  append_u64(out, size);
+  append_u64(out, parts.size());
+  for (std::string_view part : parts) append_u64(out, part.size());
+  for (std::string_view part : parts) out += part;
+  return out;
+}
+
+Result<std::unique_ptr<Interpreter>> Interpreter::fork(Zygote& zygote, InterpreterId id, bool once, Reactor& reactor,
+                                                       Listener& listener) {
+  Result<Channel> channel = make_socket_pair(SOCK_STREAM);
+  if (!channel) return channel.error();
+  Result<Channel> out = make_output_pipe();
+  if (!out) return out.error();
+  Result<Channel> err = make_output_pipe();
+  if (!err) return err.error();
+  zygote.fork(id, once, std::move(channel->theirs), std::move(out->theirs), std::move(err->theirs));
+  return std::unique_ptr<Interpreter>(new Interpreter(id, once, reactor, listener, std::move(channel->ours),
+                                                      std::move(out->ours), std::move(err->ours)));
+}
+
+Interpreter::Interpreter(InterpreterId id, bool once, Reactor& reactor, Listener& listener, Fd channel, Fd out, Fd err)
+    : id_(id),
+      once_(once),
+      reactor_(reactor),
+      listener_(listener),
+      channel_(std::move(channel)),
+      out_(reactor, std::move(out), [this](std::string_view b) { listener_.on_log(id_, LogStream::kStdout, b); }),
+      err_(reactor, std::move(err), [this](std::string_view b) { listener_.on_log(id_, LogStream::kStderr, b); }) {
+  reactor_.watch(channel_.get(), Reactor::kRead, [this](std::uint32_t ready) {
+    if (ready & Reactor::kWrite) write_some();
+    if (ready & Reactor::kRead) read_some();  // may destroy this
+  });
+}
+
+Interpreter::~Interpreter() {
+  if (channel_) reactor_.forget(channel_.get());
+}
+
+void Interpreter::send(std::string request) {
+  assert(sent_ == request_.size());
+  out_.begin_task();
+  err_.begin_task();
+  request_ = std::move(request);
+  sent_ = 0;
+  write_some();
+}
+
+void Interpreter::write_some() {
+  while (sent_ < request_.size()) {
+    ssize_t n = ::send(channel_.get(), request_.data() + sent_, request_.size() - sent_, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) break;  // full, or broken: then reading tells
+    sent_ += static_cast<std::size_t>(n);
+  }
+  bool blocked = sent_ < request_.size();
+  if (blocked != blocked_) reactor_.change(channel_.get(), blocked ? Reactor::kRead | Reactor::kWrite : Reactor::kRead);
+  blocked_ = blocked;
+  if (blocked) return;
+  request_ = {};
+  sent_ = 0;
+}
+
+void Interpreter::finish_reading() {
+  while (channel_ && read_some()) {}
+}
+
+void Interpreter::drain_output() {
+  out_.drain();
+  err_.drain();
+}
+
+void Interpreter::hang_up() {
+  drain_output();
+  reactor_.forget(channel_.get());
+  channel_.reset();
+  listener_.on_hangup(id_);  // may destroy this
+}
+
+bool Interpreter::read_some() {
+  static thread_local std::array<char, kReadSize> buffer;
+  ssize_t n = recv(channel_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return errno == EINTR;
+  if (n <= 0) {
+    hang_up();
+    return false;
+  }
+  reply_.append(buffer.data(), static_cast<std::size_t>(n));
+  ReplyHeader header;
+  if (reply_.size() < sizeof header) return true;
+  std::memcpy(&header, reply_.data(), sizeof header);
+  std::size_t size = sizeof header + header.body();
+  if (!header.sane() || reply_.size() > size) {
+    hang_up();
+    return false;
+  }
+  reply_.reserve(size);
+  if (reply_.size() < size) return true;
+  drain_output();
+  PythonReply reply;
+  reply.kind = static_cast<PythonReply::Kind>(header.kind);
+  reply.retire = header.retire != 0;
+  reply.message = reply_.substr(sizeof header, header.message);
+  reply.traceback = reply_.substr(sizeof header + header.message, header.traceback);
+  reply.output = reply_.substr(sizeof header + header.message + header.traceback);
+  reply_ = {};
+  listener_.on_reply(id_, std::move(reply));  // may destroy this
+  return false;
+}
+
+}  // namespace millrace

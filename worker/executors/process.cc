@@ -1,0 +1,93 @@
+#include "worker/executors/process.h"
+
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+namespace millrace {
+namespace {
+
+// Orphans of a group come to us only where we are init of a container: then somebody has to collect them.
+void reap_orphans(Reactor& reactor, pid_t group, int tries) {
+  static constexpr Duration kPause = 20ms;
+  pid_t got = 0;
+  do got = waitpid(-group, nullptr, WNOHANG);
+  while (got > 0);
+  if (got == 0 && tries > 0) {
+    reactor.after(kPause, [&reactor, group, tries] { reap_orphans(reactor, group, tries - 1); });
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Process>> Process::start(Reactor& reactor, Listener& listener, SpawnSpec spec,
+                                                std::string_view input) {
+  Result<Fd> in = make_input(input);
+  if (!in) return in.error();
+  Result<Channel> out = make_output_pipe();
+  if (!out) return out.error();
+  Result<Channel> err = make_output_pipe();
+  if (!err) return err.error();
+  spec.fds = {in->get(), out->theirs.get(), err->theirs.get()};
+  Result<pid_t> pid = spawn(spec);
+  if (!pid) return pid.error();
+  Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0)));
+  if (!pidfd) {
+    std::string why = std::strerror(errno);
+    signal_group(*pid, SIGKILL);
+    waitpid(*pid, nullptr, 0);
+    return Error{Code::kUnavailable, "pidfd_open (Linux 5.3 or newer is needed): " + why, {}, ""};
+  }
+  return std::unique_ptr<Process>(
+      new Process(reactor, listener, *pid, std::move(pidfd), std::move(out->ours), std::move(err->ours)));
+}
+
+Process::Process(Reactor& reactor, Listener& listener, pid_t pid, Fd pidfd, Fd out, Fd err)
+    : reactor_(reactor),
+      listener_(listener),
+      pid_(pid),
+      pidfd_(std::move(pidfd)),
+      out_(reactor, std::move(out), [this](std::string_view b) { listener_.on_output(LogStream::kStdout, b); }),
+      err_(reactor, std::move(err), [this](std::string_view b) { listener_.on_output(LogStream::kStderr, b); }) {
+  reactor_.watch(pidfd_.get(), Reactor::kRead, [this](std::uint32_t) { ended(); });
+}
+
+Process::~Process() {
+  if (kill_timer_) reactor_.cancel(*kill_timer_);
+  if (pidfd_) reactor_.forget(pidfd_.get());
+  if (reaped_) return;
+  signal_group(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+}
+
+void Process::terminate() {
+  if (reaped_ || kill_timer_) return;
+  signal_group(pid_, SIGTERM);
+  kill_timer_ = reactor_.after(kKillGrace, [this] { signal_group(pid_, SIGKILL); });
+}
+
+bool Process::truncated(LogStream stream) const {
+  return stream == LogStream::kStdout ? out_.truncated() : err_.truncated();
+}
+
+// The group is killed before its leader is reaped: until then nobody else can have its number.
+void Process::ended() {
+  signal_group(pid_, SIGKILL);
+  int status = 0;
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
+  reaped_ = true;
+  reap_orphans(reactor_, pid_, 50);
+  reactor_.forget(pidfd_.get());
+  pidfd_.reset();
+  if (kill_timer_) reactor_.cancel(*kill_timer_);
+  kill_timer_.reset();
+  out_.drain();
+  err_.drain();
+  listener_.on_exit(status);  // may destroy this
+}
+
+}  // namespace millrace

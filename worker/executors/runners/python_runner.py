@@ -1,0 +1,556 @@
+"""The python side of the `python` executor: a zygote, and the interpreters it forks.
+
+The worker starts one zygote and talks to it over a packet socket (descriptor 3):
+    worker -> zygote   F id once   + 3 descriptors (channel, stdout, stderr): fork an interpreter
+                       R id        the interpreter is given up: reap it when it has died
+    zygote -> worker   H           ready
+                       C id pid    forked
+                       E id errno  could not fork
+                       X id status died (a wait status); its pid stays taken until R
+An interpreter serves tasks from its channel, one after another, or a single one where `once` is set.
+    request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
+              header (JSON), script, inputs (JSON), one JSON a visible node in the order of header["ids"]
+    reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), then the three
+When the worker dies the zygote reads the end of its socket, kills every interpreter with its process group, and exits.
+"""
+import atexit
+import gc
+import inspect
+import json
+import keyword
+import linecache
+import math
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import traceback
+import types
+
+try:
+    import ctypes
+    _prctl = ctypes.CDLL(None).prctl
+except (ImportError, OSError, AttributeError):
+    _prctl = None
+
+OK, ERROR, INVALID_OUTPUT, OUT_OF_MEMORY = range(4)
+
+CONTROL_FD = 3
+VALUE_MAX = 256 * 1024 * 1024
+DEPTH_MAX = 190
+INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
+TRACEBACK_MAX = 15 * 1024
+CODE_CACHE_MAX = 256
+READ_SIZE = 64 * 1024
+# Imported by the zygote when it has nothing to do. What many scripts use and costs little memory: every page of the
+# zygote makes each fork slower (asyncio and ssl together add a millisecond to every task).
+WARM_MODULES = ("collections", "datetime", "functools", "hashlib", "itertools", "pathlib", "random", "re", "subprocess",
+                "textwrap", "time")
+
+CONTROL = struct.Struct("<cQq")
+REPLY = struct.Struct("<BBHIII")
+SCALARS = frozenset((str, bool, type(None)))
+
+encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+# ---- output -> JSON ---------------------------------------------------------------------------------------------
+
+class NotJson(Exception):
+    """Says what is wrong; `path` grows from the inside out while the exception climbs."""
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        self.problem = problem
+        self.path = []
+
+
+def kind_of(value):
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__qualname__
+    return ("an " if name[0] in "aeiouAEIOU" else "a ") + name
+
+
+def check(value, depth=0):
+    """Raises NotJson for what JSON cannot hold exactly; nothing is converted silently but tuples to lists."""
+    if value is None or isinstance(value, (str, bool)):
+        return
+    if isinstance(value, int):
+        if not INTEGER_MIN <= value <= INTEGER_MAX:
+            raise NotJson("is an integer beyond 64 bits")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise NotJson("is %r, which JSON cannot hold" % float(value))
+    elif depth >= DEPTH_MAX:
+        raise NotJson("is nested deeper than %d levels" % DEPTH_MAX)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise NotJson("has the key %.80r, which is %s; keys must be strings" % (key, kind_of(key)))
+            if type(item) not in SCALARS:
+                check_at(item, "[%s]" % json.dumps(key, ensure_ascii=False), depth)
+    elif isinstance(value, (list, tuple)):
+        kinds = set(map(type, value))
+        if kinds <= SCALARS or (kinds == {float} and all(map(math.isfinite, value))):
+            return
+        if kinds == {int} and INTEGER_MIN <= min(value) and max(value) <= INTEGER_MAX:
+            return
+        for index, item in enumerate(value):
+            check_at(item, "[%d]" % index, depth)
+    else:
+        raise NotJson("is %s, which JSON cannot hold" % kind_of(value))
+
+
+def check_at(item, step, depth):
+    try:
+        check(item, depth + 1)
+    except NotJson as problem:
+        problem.path.append(step)
+        raise
+
+
+def to_json(value, root):
+    """The bytes of `value` as JSON; raises NotJson with the path of the offending part in its text."""
+    try:
+        check(value)
+        text = encode(value).encode("utf-8")
+        if len(text) > VALUE_MAX:
+            raise NotJson("is %d bytes of JSON; the limit is %d" % (len(text), VALUE_MAX))
+        return text
+    except NotJson as problem:
+        where = "".join(reversed(problem.path))
+        if len(where) > 400:
+            where = where[:200] + " ... " + where[-200:]
+        problem.args = ("%s%s %s" % (root, where, problem.problem),)
+        raise
+    except UnicodeEncodeError:
+        raise NotJson("%s holds text with a lone surrogate, which is not UTF-8" % root) from None
+
+
+# ---- one task -----------------------------------------------------------------------------------------------------
+
+class Task:
+    def __init__(self, parts):
+        header = json.loads(parts[0])
+        self.node = header["node"]
+        self.file = "<%s>" % header["node"]
+        self.run = {"id": header["run"], "workflow": header["workflow"], "attempt": header["attempt"]}
+        self.env = header["env"]
+        self.cwd = header["cwd"]
+        self.script = parts[1]
+        self.inputs = json.loads(parts[2])
+        self.nodes = {name: json.loads(part) for name, part in zip(header["ids"], parts[3:])}
+
+
+code_cache = {}
+
+
+def compiled(task):
+    key = (task.file, task.script)
+    code = code_cache.get(key)
+    if code is None:
+        if len(code_cache) >= CODE_CACHE_MAX:
+            for file, _ in code_cache:
+                linecache.cache.pop(file, None)
+            code_cache.clear()
+        text = task.script.decode("utf-8")
+        remember_source(task.file, text)
+        code = code_cache[key] = compile(text, task.file, "exec", dont_inherit=True)
+    elif code.co_filename not in linecache.cache:
+        remember_source(task.file, task.script.decode("utf-8"))
+    return code
+
+
+def remember_source(file, text):
+    linecache.cache[file] = (len(text), None, text.splitlines(True), file)
+
+
+def arguments(main, task):
+    """Positional and named arguments for main(), filled by name: node, input, default."""
+    offered = {"inputs": task.inputs, "nodes": task.nodes, "run": task.run, **task.inputs, **task.nodes}
+    positional, named, taken = [], {}, set()
+    takes_rest = False
+    for name, parameter in inspect.signature(main).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            takes_rest = True
+            continue
+        taken.add(name)
+        if name in offered:
+            value = offered[name]
+        elif parameter.default is not parameter.empty:
+            value = parameter.default
+        else:
+            raise TypeError("main() has the parameter '%s', but there is no node or input of that name" % name)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            named[name] = value
+        else:
+            positional.append(value)
+    if takes_rest:
+        named.update((k, v) for k, v in {**task.inputs, **task.nodes}.items() if k not in taken)
+    return positional, named
+
+
+def evaluate(task, space):
+    """Runs the script and gives (value, what to call it)."""
+    code = compiled(task)
+    try:
+        exec(code, space)
+        main = space.get("main")
+        if callable(main):
+            positional, named = arguments(main, task)
+            value = main(*positional, **named)
+            if inspect.iscoroutine(value):
+                import asyncio
+                value = asyncio.run(value)
+            return value, "main()"
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise
+    for name in ("output", "result"):
+        if name in space:
+            return space[name], name
+    return None, "output"
+
+
+def describe(error, file):
+    """(one line, traceback from the first frame of the script on) of an exception."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else kind.__module__ + "." + kind.__qualname__
+    try:
+        text = str(error)
+    except Exception:
+        text = "<its text cannot be printed>"
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        text = "%s (line %d)" % (error.msg, error.lineno)
+    first_line = text.strip().split("\n", 1)[0]
+    message = "%s: %s" % (name, first_line) if first_line else name
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename != file:
+        frame = frame.tb_next
+    try:
+        lines = "".join(traceback.format_exception(kind, error, frame))
+    except Exception:
+        lines = message + "\n"
+    if len(lines) > TRACEBACK_MAX:
+        lines = lines[:TRACEBACK_MAX // 3] + "\n  ... [cut] ...\n" + lines[-2 * TRACEBACK_MAX // 3:]
+    return message, lines
+
+
+def flush_streams():
+    for stream in {id(s): s for s in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)}.values():
+        try:
+            stream.flush()
+        except Exception:
+            pass
+
+
+def prepare(task):
+    for name, value in task.env.items():
+        os.environ[name] = value
+    if task.cwd:
+        os.chdir(task.cwd)
+        sys.path.append(task.cwd)
+    sys.argv = [task.node]
+
+
+def run_task(parts, once):
+    """Runs one request; gives (kind, message, traceback, output), all text as bytes."""
+    task = Task(parts)
+    module = types.ModuleType("__main__")
+    space = module.__dict__
+    for name, value in task.nodes.items():
+        if name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__"):
+            space[name] = value
+    space.update(inputs=task.inputs, nodes=task.nodes, run=task.run)
+    sys.modules["__main__"] = module
+    kind, message, lines, output = OK, "", "", b""
+    try:
+        prepare(task)
+        value, root = evaluate(task, space)
+        output = to_json(value, root)
+        value = None
+    except NotJson as error:
+        kind, message = INVALID_OUTPUT, str(error)
+    except BaseException as error:
+        kind = OUT_OF_MEMORY if isinstance(error, MemoryError) else ERROR
+        message, lines = describe(error, task.file)
+    if once:
+        atexit._run_exitfuncs()
+    flush_streams()
+    space.clear()  # closes, and so flushes, files that the script left open
+    return kind, message.encode("utf-8", "replace"), lines.encode("utf-8", "replace"), output
+
+
+# ---- an interpreter -----------------------------------------------------------------------------------------------
+
+def read_request(channel):
+    """The parts of the next request; None at the end. The worker sends the next one only after a reply."""
+    data = os.read(channel, READ_SIZE)
+    while data and len(data) < 16:
+        more = os.read(channel, READ_SIZE)
+        data = data + more if more else b""
+    if not data:
+        return None
+    size, count = struct.unpack_from("<QQ", data)
+    size += 16
+    if len(data) < size:
+        whole = bytearray(size)
+        whole[:len(data)] = data
+        view, at = memoryview(whole), len(data)
+        while at < size:
+            got = os.readv(channel, [view[at:]])
+            if got == 0:
+                return None
+            at += got
+        data = whole
+    at = 16 + 8 * count
+    parts = []
+    for length in struct.unpack_from("<%dQ" % count, data, 16):
+        parts.append(bytes(data[at:at + length]))
+        at += length
+    return parts
+
+
+def write_all(fd, data):
+    written = os.write(fd, data)
+    if written < len(data):
+        view = memoryview(data)
+        while written < len(data):
+            written += os.write(fd, view[written:])
+
+
+def left_something_behind():
+    """Whether a task left a thread or a child process: then its interpreter is not fit for another task."""
+    if threading.active_count() > 1:
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return True
+    except ChildProcessError:
+        return False
+
+
+class Surroundings:
+    """What a task can change in its process and the next one must not see."""
+
+    def __init__(self):
+        self.cwd = os.getcwd()
+        self.env = dict(os.environ)
+        self.env_bytes = dict(os.environb)
+        self.path = list(sys.path)
+        self.recursion_limit = sys.getrecursionlimit()
+        self.streams = (sys.stdin, sys.stdout, sys.stderr)
+
+    def restore(self):
+        sys.stdin, sys.stdout, sys.stderr = self.streams
+        sys.settrace(None)
+        sys.setprofile(None)
+        sys.setrecursionlimit(self.recursion_limit)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if sys.path != self.path:
+            sys.path[:] = self.path
+        if os.environb._data != self.env_bytes:
+            os.environ.clear()
+            os.environ.update(self.env)
+        try:
+            moved = os.getcwd() != self.cwd
+        except OSError:
+            moved = True
+        if moved:
+            os.chdir(self.cwd)
+
+
+def serve(channel, once):
+    pid = os.getpid()
+    surroundings = None if once else Surroundings()
+    while True:
+        parts = read_request(channel)
+        if parts is None:
+            return
+        kind, message, lines, output = run_task(parts, once)
+        if os.getpid() != pid:  # the script forked, and this is the copy
+            os.write(2, lines)
+            return
+        retire = once or left_something_behind()
+        if not retire:
+            surroundings.restore()
+        header = REPLY.pack(kind, retire, 0, len(message), len(lines), len(output))
+        write_all(channel, b"".join((header, message, lines, output)))
+        if once:
+            return
+
+
+def become_interpreter(zygote_pid, descriptors, once):
+    os.setpgid(0, 0)
+    if _prctl is not None:
+        _prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != zygote_pid:
+        return
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    channel, out, err = descriptors
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.close(out)
+    os.close(err)
+    serve(channel, once)
+
+
+# ---- the zygote ---------------------------------------------------------------------------------------------------
+
+class Zygote:
+    def __init__(self):
+        self.control = socket.socket(fileno=CONTROL_FD)
+        self.control.set_inheritable(False)
+        self.pid = os.getpid()
+        self.living = {}      # id -> pid
+        self.dead = {}        # id -> pid: died, not given up yet
+        self.given_up = set()
+        self.wake_read, self.wake_write = os.pipe()
+        os.set_blocking(self.wake_read, False)
+        os.set_blocking(self.wake_write, False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+        self.poll = select.poll()
+        self.poll.register(self.control.fileno(), select.POLLIN)
+        self.poll.register(self.wake_read, select.POLLIN)
+
+    def say(self, what, runner=0, value=0):
+        self.control.send(CONTROL.pack(what, runner, value))
+
+    def fork(self, runner, descriptors, once):
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.say(b"E", runner, error.errno)
+            return
+        if pid == 0:
+            status = 70
+            try:
+                self.control.close()
+                os.close(self.wake_read)
+                os.close(self.wake_write)
+                become_interpreter(self.pid, descriptors, once)
+                status = 0
+            except BaseException:
+                traceback.print_exc(file=sys.__stderr__)
+            finally:
+                os._exit(status)
+        try:
+            os.setpgid(pid, pid)  # also here, so that the group exists before its id is announced
+        except OSError:
+            pass
+        self.living[runner] = pid
+        self.say(b"C", runner, pid)
+
+    def give_up(self, runner):
+        if runner in self.dead:
+            os.waitpid(self.dead.pop(runner), 0)
+        elif runner in self.living:
+            self.given_up.add(runner)
+
+    def notice_deaths(self):
+        for runner, pid in list(self.living.items()):
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                continue
+            del self.living[runner]
+            if runner in self.given_up:
+                self.given_up.discard(runner)
+                os.waitpid(pid, 0)
+            else:
+                info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+                status = info.si_status << 8 if info.si_code == os.CLD_EXITED else info.si_status
+                self.dead[runner] = pid
+                self.say(b"X", runner, status)
+        ours = set(self.dead.values()) | set(self.living.values())
+        while True:  # orphans of tasks that were handed to us
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if info is None or info.si_pid in ours:
+                return
+            os.waitpid(info.si_pid, 0)
+
+    def take_order(self):
+        """Whether the worker is still there."""
+        data, ancillary, _, _ = self.control.recvmsg(CONTROL.size, socket.CMSG_SPACE(3 * 4))
+        if not data:
+            return False
+        what, runner, once = CONTROL.unpack(data)
+        if what == b"F":
+            descriptors = struct.unpack("3i", ancillary[0][2][:12])
+            try:
+                self.fork(runner, descriptors, bool(once))
+            finally:
+                for fd in descriptors:
+                    os.close(fd)
+        elif what == b"R":
+            self.give_up(runner)
+        return True
+
+    def turn(self, wait):
+        """Does what there is to do. None: nothing; False: the worker has gone."""
+        ready = self.poll.poll(wait)
+        if not ready:
+            return None
+        for fd, _ in ready:
+            if fd == self.wake_read:
+                os.read(self.wake_read, 4096)
+                self.notice_deaths()
+            elif not self.take_order():
+                return False
+        return True
+
+    def run(self):
+        self.say(b"H")
+        for name in WARM_MODULES:
+            while True:
+                did = self.turn(0)
+                if did is False:
+                    return
+                if did is None:
+                    break
+            try:
+                __import__(name)
+            except Exception:
+                pass
+        gc.collect()
+        gc.freeze()
+        while self.turn(None) is not False:
+            pass
+
+    def end(self):
+        for pid in list(self.living.values()) + list(self.dead.values()):
+            for kill in (os.killpg, os.kill):
+                try:
+                    kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass
+
+
+def start():
+    sys.path[:] = [entry for entry in sys.path if entry]  # not from whatever directory this is
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    zygote = Zygote()
+    try:
+        zygote.run()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the worker has gone
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        if os.getpid() == zygote.pid:
+            zygote.end()
+            os._exit(0)
+
+
+start()
