@@ -1,0 +1,356 @@
+// Partition: attempts: dispatched, reported, lost, adopted, retried.
+#include <algorithm>
+#include <cmath>
+
+#include "coordinator/core/partition.h"
+
+namespace millrace {
+namespace {
+
+// Failures that another try cannot mend.
+bool worth_retrying(Reason reason) {
+  switch (reason) {
+    case Reason::kError:
+    case Reason::kTimeout:
+    case Reason::kInvalidOutput:
+    case Reason::kOutOfMemory:
+    case Reason::kCrashed: return true;
+    case Reason::kNone:
+    case Reason::kLost:
+    case Reason::kPoisoned:
+    case Reason::kUpstreamFailed:
+    case Reason::kFailFast:
+    case Reason::kCancelRequested:
+    case Reason::kInvalidInput:
+    case Reason::kExpression:
+    case Reason::kRefused:
+    case Reason::kMissingValue: return false;
+  }
+  return false;
+}
+
+bool is_cancellation(Reason reason) { return reason == Reason::kCancelRequested || reason == Reason::kFailFast; }
+
+// Exponential backoff with up to 10 % added; the jitter is a hash of what names the attempt.
+Duration backoff_of(const RetryPolicy& policy, std::uint32_t failures, const AttemptId& attempt) {
+  double delay = static_cast<double>(policy.backoff.initial.count()) * std::pow(policy.backoff.factor, failures - 1);
+  const auto most = static_cast<double>(policy.backoff.max.count());
+  if (!(delay < most)) delay = most;  // not a number, too
+  std::uint64_t words[] = {attempt.run.value, std::uint64_t{attempt.task.value} << 32 | attempt.number};
+  std::uint64_t hash = hash64({reinterpret_cast<const char*>(words), sizeof words});
+  delay *= 1.0 + 0.1 * static_cast<double>(hash >> 11) / 9007199254740992.0;
+  return Duration{static_cast<Duration::rep>(delay)};
+}
+
+}  // namespace
+
+void Partition::offer(Time, Run& run, TaskIndex task) {
+  if (options_.adopting) return;  // AdoptionClosed offers whatever is ready then
+  std::uint32_t spec_index = run.plan->workflow().spec_index(task.value);
+  const std::shared_ptr<const NodeSpec>& spec = run.plan->shared_spec(spec_index);
+  effects_.offers.push_back({run.id(), task, run.info->priority + spec->priority, run.info->accepted,
+                             run.ranks ? (*run.ranks)[task.value] : run.plan->rank(task), run.plan->slot_class(task),
+                             spec});
+}
+
+std::uint32_t Partition::next_number(const Run& run, TaskIndex task) const {
+  std::uint32_t number = run.tasks[task.value].tries;
+  if (auto it = run.numbers.find(task); it != run.numbers.end()) number = std::max(number, it->second);
+  return number + 1;
+}
+
+void Partition::on(Time now, SlotGranted& in) {
+  Run* run = live(in.run);
+  if (run == nullptr || run->stopping() || options_.adopting || run->states[in.task.value] != TaskState::kReady) {
+    SlotClass slot_class = run == nullptr ? SlotClass::kCpu : run->plan->slot_class(in.task);
+    effects_.slots.push_back({in.worker.id, slot_class});
+    return;
+  }
+  if (run->record.state == RunState::kAccepted) {  // goes into the header with the run's next write
+    run->record.state = RunState::kRunning;
+    run->record.started = now;
+  }
+  Attempt attempt;
+  attempt.id = {run->id(), in.task, options_.epoch.counter, next_number(*run, in.task)};
+  attempt.worker = in.worker;
+  attempt.ready = run->tasks[in.task.value].ready;
+  attempt.dispatched = now;
+  effects_.assigns.push_back({in.worker.id, assignment(*run, in.task, attempt.id.number)});
+  move(*run, in.task, TaskState::kDispatched);
+  emit(now, *run, EventType::kTaskDispatched, in.task, attempt.id.number);
+  out_.emplace(in.worker.id, run->id(), in.task);
+  run->attempts.emplace(in.task, std::move(attempt));
+}
+
+Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number) {
+  Assignment a;
+  a.context = run.context;
+  a.task = task;
+  a.number = number;
+  a.spec = run.plan->workflow().spec_index(task.value);
+  a.node_spec = run.plan->shared_spec(a.spec);
+  a.node = run.plan->id(task);
+  a.priority = run.info->priority + a.node_spec->priority;
+  a.age = run.info->accepted;
+  std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(task.value);
+  if (upstream.size() > kVisibleMax) return a;
+  std::size_t bytes = 0;
+  for (std::uint32_t up : upstream) {
+    const TaskRecord& record = run.tasks[up];
+    Payload value = record.output;
+    bytes += value.is_inline() ? value.size() : 0;
+    if (bytes > kAssignmentMax && value.is_inline() &&
+        !value.is_null()) {  // too much together: the rest goes by reference
+      bytes -= value.size();
+      Hash128 hash = hash128(value.json());
+      effects_.values.push_back({hash, std::make_shared<const std::string>(value.json())});
+      value = Payload::reference(hash, value.size());
+    }
+    a.bindings.push_back({TaskIndex{up}, record.version, std::move(value)});
+    a.names.push_back(run.plan->id(TaskIndex{up}));
+  }
+  return a;
+}
+
+void Partition::on(Time now, AttemptStarted& in) {
+  Run* run = live(in.attempt.run);
+  if (run == nullptr) return;
+  auto it = run->attempts.find(in.attempt.task);
+  if (it == run->attempts.end() || it->second.id != in.attempt) return;
+  it->second.confirmed = true;
+  if (run->states[in.attempt.task.value] != TaskState::kDispatched) return;
+  move(*run, in.attempt.task, TaskState::kRunning);
+  emit(now, *run, EventType::kTaskRunning, in.attempt.task, in.attempt.number);
+}
+
+void Partition::answer(const WorkerRef& worker, const AttemptId& attempt, Answer answer, std::string why) {
+  effects_.answers.push_back({worker.id, {attempt, answer, std::move(why)}});
+}
+
+void Partition::on(Time now, AttemptEnded& in) {
+  const AttemptId& id = in.report.attempt;
+  auto found = runs_.find(id.run);
+  if (found == runs_.end()) return answer(in.worker, id, Answer::kRefused, "no such live run");
+  Run& run = *found->second;
+  if (id.task.value >= run.tasks.size()) return answer(in.worker, id, Answer::kRefused, "no such task");
+  const TaskRecord& record = run.tasks[id.task.value];
+  if (is_terminal(run.states[id.task.value])) {
+    bool same = record.tries == id.number && record.epoch == id.epoch;
+    return answer(in.worker, id, same ? Answer::kDuplicate : Answer::kRefused, same ? "" : "the task has a result");
+  }
+  auto it = run.attempts.find(id.task);
+  bool known = it != run.attempts.end() && it->second.id == id;
+  if (!known && it == run.attempts.end()) known = adopt(now, run, id, in.worker, in.report.rests_on, true);
+  if (!known) return answer(in.worker, id, Answer::kRefused, "the attempt was given up");
+  Attempt attempt = run.attempts.at(id.task);
+  close_attempt(run, id.task);
+  answer(in.worker, id, Answer::kRecorded);
+  settle(now, run, attempt, in.report.outcome);
+}
+
+void Partition::close_attempt(Run& run, TaskIndex task) {
+  auto it = run.attempts.find(task);
+  WorkerId worker = it->second.worker.id;
+  out_.erase({worker, run.id(), task});
+  effects_.slots.push_back({worker, run.plan->slot_class(task)});
+  run.attempts.erase(it);
+}
+
+// What the attempt leaves in the record, whatever its outcome.
+static void note(TaskRecord& record, const Attempt& attempt, const Outcome& outcome) {
+  record.tries = attempt.id.number;
+  record.epoch = attempt.id.epoch;
+  record.worker = attempt.worker.name;
+  record.ready = attempt.ready;
+  record.dispatched = attempt.dispatched;
+  record.queued += (attempt.dispatched - attempt.ready) + outcome.waited;
+  record.ran = outcome.ran;
+}
+
+void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outcome) {
+  TaskIndex task = attempt.id.task;
+  TaskRecord& record = run.tasks[task.value];
+  note(record, attempt, outcome);
+  if (outcome.output.is_inline() && outcome.output.size() > options_.inline_max) {
+    outcome.output = make_payload(std::string(outcome.output.json()));
+  }
+  record.output = std::move(outcome.output);
+  if (outcome.success) {
+    record.error = nullptr;
+    end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
+    return;
+  }
+  record.error = std::make_shared<const ErrorInfo>(std::move(outcome.error));
+  if (run.stopping() && (attempt.cancelling || is_cancellation(outcome.reason) || outcome.reason == Reason::kLost)) {
+    end_task(now, run, task, TaskState::kCancelled,
+             run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
+             EventType::kTaskCancelled);
+    return;
+  }
+  if (is_cancellation(outcome.reason) || outcome.reason == Reason::kLost) {  // given up there; nobody here asked for it
+    lost(now, run, task, "its worker gave it up");
+    return;
+  }
+  ++record.failures;
+  failed(now, run, task, outcome);
+}
+
+void Partition::failed(Time now, Run& run, TaskIndex task, Outcome& outcome) {
+  TaskRecord& record = run.tasks[task.value];
+  const RetryPolicy& retry = run.plan->spec(task).retry;
+  if (!run.stopping() && worth_retrying(outcome.reason) && record.failures < retry.attempts_max) {
+    AttemptId id{run.id(), task, record.epoch, record.tries};
+    record.reason = outcome.reason;
+    record.ended = now;
+    record.due = now + backoff_of(retry, record.failures, id);
+    move(run, task, TaskState::kRetrying);
+    write(run, task);
+    emit(now, run, EventType::kTaskRetrying, task, record.tries, outcome.reason);
+    set_timer(record.due, run.id(), task);
+    return;
+  }
+  end_task(now, run, task, TaskState::kFailed, outcome.reason, EventType::kTaskFailed);
+}
+
+// Its worker, or its owner, went away. The attempt is already closed.
+void Partition::lost(Time now, Run& run, TaskIndex task, std::string_view why) {
+  TaskRecord& record = run.tasks[task.value];
+  if (run.stopping()) {
+    end_task(now, run, task, TaskState::kCancelled,
+             run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
+             EventType::kTaskCancelled);
+    return;
+  }
+  ++record.losses;
+  const NodeSpec& spec = run.plan->spec(task);
+  if (spec.on_loss == OnLoss::kFail || record.losses >= spec.retry.losses_max) {
+    bool poisoned = spec.on_loss != OnLoss::kFail;
+    std::string message =
+        poisoned ? "lost " + std::to_string(record.losses) + " times (" + std::string(why) + "): not tried again"
+                 : "its worker was lost (" + std::string(why) + ") and the node says on_loss: fail";
+    record.error = std::make_shared<const ErrorInfo>(ErrorInfo{std::move(message), ""});
+    end_task(now, run, task, TaskState::kFailed, poisoned ? Reason::kPoisoned : Reason::kLost, EventType::kTaskFailed);
+    return;
+  }
+  record.reason = Reason::kLost;
+  record.ready = now;
+  move(run, task, TaskState::kReady);
+  write(run, task);
+  emit(now, run, EventType::kTaskRetrying, task, record.tries, Reason::kLost);
+  offer(now, run, task);
+}
+
+void Partition::on(Time now, AttemptReclaimed& in) {
+  Run* run = live(in.attempt.run);
+  if (run == nullptr) return;
+  auto it = run->attempts.find(in.attempt.task);
+  if (it == run->attempts.end() || it->second.id != in.attempt) return;
+  TaskIndex task = in.attempt.task;
+  run->numbers[task] = in.attempt.number;
+  close_attempt(*run, task);
+  if (run->stopping()) {
+    end_task(now, *run, task, TaskState::kCancelled,
+             run->record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
+             EventType::kTaskCancelled);
+    return;
+  }
+  move(*run, task, TaskState::kReady);
+  offer(now, *run, task);
+}
+
+void Partition::on(Time now, WorkerLost& in) {
+  std::vector<std::pair<RunId, TaskIndex>> gone;
+  for (auto it = out_.lower_bound({in.worker, RunId{}, TaskIndex{}});
+       it != out_.end() && std::get<WorkerId>(*it) == in.worker; ++it) {
+    gone.emplace_back(std::get<RunId>(*it), std::get<TaskIndex>(*it));
+  }
+  for (const auto& [id, task] : gone) {
+    Run& run = *runs_.at(id);
+    Attempt attempt = run.attempts.at(task);
+    close_attempt(run, task);
+    note(run.tasks[task.value], attempt, Outcome{});
+    lost(now, run, task,
+         "worker '" + (attempt.worker.name ? *attempt.worker.name : std::string("?")) + "' went silent");
+  }
+}
+
+void Partition::on(Time now, WorkerReported& in) {
+  std::set<std::pair<RunId, TaskIndex>> spoken_of;
+  for (const HeldAttempt& held : in.held) {
+    Run* run = live(held.attempt.run);
+    bool ours = false;
+    if (run != nullptr && held.attempt.task.value < run->tasks.size()) {
+      auto it = run->attempts.find(held.attempt.task);
+      if (it != run->attempts.end() && it->second.id == held.attempt && it->second.worker.id == in.worker.id) {
+        it->second.confirmed = true;
+        if (held.started && run->states[held.attempt.task.value] == TaskState::kDispatched) {
+          move(*run, held.attempt.task, TaskState::kRunning);
+          emit(now, *run, EventType::kTaskRunning, held.attempt.task, held.attempt.number);
+        }
+        ours = true;
+      } else if (it == run->attempts.end()) {
+        ours = adopt(now, *run, held.attempt, in.worker, held.rests_on, held.started);
+      }
+    }
+    if (ours) spoken_of.emplace(held.attempt.run, held.attempt.task);
+    else effects_.cancels.push_back({in.worker.id, {held.attempt, Reason::kLost}});
+  }
+  std::vector<std::pair<RunId, TaskIndex>> missing;
+  for (auto it = out_.lower_bound({in.worker.id, RunId{}, TaskIndex{}});
+       it != out_.end() && std::get<WorkerId>(*it) == in.worker.id; ++it) {
+    std::pair<RunId, TaskIndex> place{std::get<RunId>(*it), std::get<TaskIndex>(*it)};
+    if (!spoken_of.contains(place) && runs_.at(place.first)->attempts.at(place.second).dispatched < in.exempt_after)
+      missing.push_back(place);
+  }
+  for (const auto& [id, task] : missing) {
+    Run& run = *runs_.at(id);
+    Attempt attempt = run.attempts.at(task);
+    close_attempt(run, task);
+    note(run.tasks[task.value], attempt, Outcome{});
+    lost(now, run, task, "its worker does not have it");
+  }
+}
+
+// An attempt that another epoch dispatched (or this one, before the worker was given up and nothing was recorded of
+// it).
+bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& worker,
+                      const std::vector<UpstreamVersion>& rests_on, bool started) {
+  if (run.ended() || run.stopping() || id.number < next_number(run, id.task) || id.epoch > options_.epoch.counter)
+    return false;
+  TaskState state = run.states[id.task.value];
+  if (state != TaskState::kReady && state != TaskState::kRetrying) return false;
+  if (id.epoch != options_.epoch.counter) {
+    std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(id.task.value);
+    if (rests_on.size() != upstream.size()) return false;
+    for (const UpstreamVersion& up : rests_on) {
+      if (!std::ranges::binary_search(upstream, up.task.value) || run.tasks[up.task.value].version != up.version)
+        return false;
+    }
+  }
+  TaskRecord& record = run.tasks[id.task.value];
+  Attempt attempt{id, worker, record.ready == Time{} ? now : record.ready, now, true, false};
+  if (state == TaskState::kRetrying) move(run, id.task, TaskState::kReady);
+  move(run, id.task, TaskState::kDispatched);
+  if (started) move(run, id.task, TaskState::kRunning);
+  if (run.record.state == RunState::kAccepted) {
+    run.record.state = RunState::kRunning;
+    run.record.started = now;
+  }
+  out_.emplace(worker.id, run.id(), id.task);
+  effects_.slots.push_back({worker.id, run.plan->slot_class(id.task), true});
+  run.attempts.emplace(id.task, std::move(attempt));
+  return true;
+}
+
+void Partition::on(Time now, AdoptionClosed&) {
+  if (!options_.adopting) return;
+  options_.adopting = false;
+  for (auto& [id, run] : runs_) {
+    if (run->ended() || run->stopping() || run->count(TaskState::kReady) == 0) continue;
+    for (std::uint32_t task = 0; task < run->states.size(); ++task) {
+      if (run->states[task] == TaskState::kReady) offer(now, *run, TaskIndex{task});
+    }
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,86 @@
+// Effects: everything that a Partition can ask for. The loop performs those of a whole turn in one order: writes become
+// durable, then sends leave, then events go out.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "common/base/hash.h"
+#include "common/model/event.h"
+#include "common/model/operator_messages.h"
+#include "common/model/records.h"
+#include "common/model/worker_messages.h"
+
+namespace millrace {
+
+// All that one turn changes of one run.
+struct RunWrite {
+  RunId run;
+  std::shared_ptr<const RunInfo> info;                  // set when the run is accepted in this turn
+  RunRecord record;                                     // as it is at the end of the turn
+  std::vector<std::pair<TaskIndex, TaskRecord>> tasks;  // a task may stand twice: the higher version counts
+  std::uint32_t tasks_total = 0;
+  std::uint32_t tasks_done = 0;
+  bool operator==(const RunWrite&) const = default;
+};
+
+struct ValueWrite {  // content-addressed, idempotent, durable before the turn's commit
+  Hash128 hash;
+  std::shared_ptr<const std::string> json;
+};
+
+struct SendAssign {
+  WorkerId worker;
+  Assignment assignment;
+};
+struct SendCancel {
+  WorkerId worker;
+  AttemptCancel cancel;
+};
+struct SendAnswer {
+  WorkerId worker;
+  ReportAnswer answer;
+};
+struct SendReply {
+  RequestId request;
+  OperatorReply reply;
+};
+
+// A ready task looks for a slot. It stays offered until granted; an offer that no longer holds is refused when granted.
+struct Offer {
+  RunId run;
+  TaskIndex task;
+  std::int32_t priority = 0;  // higher first
+  Time age{};                 // older runs first
+  std::uint32_t rank = 0;     // longer remaining path first
+  SlotClass slot_class = SlotClass::kCpu;
+  std::shared_ptr<const NodeSpec> spec;  // what it needs of a worker
+};
+
+// An attempt is out at this worker that Placement did not grant (adopted), or one is no longer out.
+struct SlotChange {
+  WorkerId worker;
+  SlotClass slot_class = SlotClass::kCpu;
+  bool taken = false;
+};
+
+struct Effects {
+  std::vector<RunWrite> writes;  // one entry a run and turn
+  std::vector<ValueWrite> values;
+  std::vector<SendCancel> cancels;
+  std::vector<SendAnswer> answers;
+  std::vector<SendAssign> assigns;
+  std::vector<SendReply> replies;
+  std::vector<Event> events;      // durable and ephemeral, in order
+  std::vector<Offer> offers;      // to Placement
+  std::vector<SlotChange> slots;  // to Placement
+  std::vector<Hash128> fetches;   // values to load from the store
+  bool empty() const {
+    return writes.empty() && values.empty() && cancels.empty() && answers.empty() && assigns.empty() &&
+           replies.empty() && events.empty() && offers.empty() && slots.empty() && fetches.empty();
+  }
+};
+
+}  // namespace millrace

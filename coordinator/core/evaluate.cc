@@ -1,0 +1,250 @@
+// Partition: expressions that the core evaluates: value nodes and the run's outputs. Values held by reference are asked
+// for first; the evaluation goes on when they have come.
+#include <algorithm>
+
+#include "coordinator/core/partition.h"
+
+namespace millrace {
+namespace {
+
+// What an expression sees of a run: inputs, nodes (those that have ended), run. Values are parsed when asked for.
+class RunScope : public expr::Scope {
+ public:
+  RunScope(const Run& run, const std::map<Hash128, std::shared_ptr<const std::string>>& fetched)
+      : run_(run), fetched_(fetched) {}
+
+  bool has_root(std::string_view root) const override { return root == "inputs" || root == "nodes" || root == "run"; }
+
+  Value root(std::string_view root) const override {
+    if (root == "inputs") return *parsed("inputs", run_.info->inputs);
+    Value all = Value::Object{};
+    if (root == "run") {
+      all.set("id", to_string(run_.id()));
+      all.set("workflow", run_.info->workflow);
+      all.set("trace_id", run_.info->trace_id);
+    } else {
+      for (std::uint32_t task = 0; task < run_.tasks.size(); ++task) {
+        if (is_terminal(run_.states[task])) all.set(run_.plan->id(TaskIndex{task}), *node(TaskIndex{task}));
+      }
+    }
+    return all;
+  }
+
+  const Value* member(std::string_view root, std::string_view head) const override {
+    if (root == "inputs") return parsed("inputs", run_.info->inputs)->find(head);
+    if (root == "nodes") {
+      std::optional<TaskIndex> task = run_.plan->find(head);
+      return task && is_terminal(run_.states[task->value]) ? node(*task) : nullptr;
+    }
+    if (run_value_.is_null()) run_value_ = this->root("run");
+    return run_value_.find(head);
+  }
+
+  const Value* borrow(std::string_view root) const override {
+    return root == "inputs" ? parsed("inputs", run_.info->inputs) : nullptr;
+  }
+
+  // References that were needed and are not here; the result does not count then.
+  std::vector<Hash128> missing() const { return missing_; }
+  const std::string& broken() const { return broken_; }
+
+ private:
+  const Value* node(TaskIndex task) const { return parsed(run_.plan->id(task), run_.tasks[task.value].output); }
+
+  const Value* parsed(const std::string& name, const Payload& payload) const {
+    auto [it, fresh] = values_.try_emplace(name);
+    if (!fresh) return &it->second;
+    std::string_view json = payload.is_reference() ? std::string_view() : payload.json();
+    if (payload.is_reference()) {
+      auto found = fetched_.find(payload.hash());
+      if (found == fetched_.end()) {
+        missing_.push_back(payload.hash());
+        return &it->second;
+      }
+      json = *found->second;
+    }
+    Result<Value> value = Value::parse(json);
+    if (value.ok()) it->second = std::move(value).value();
+    else broken_ = "the value of '" + name + "' cannot be read: " + value.error().what;
+    return &it->second;
+  }
+
+  const Run& run_;
+  const std::map<Hash128, std::shared_ptr<const std::string>>& fetched_;
+  mutable std::map<std::string, Value> values_;
+  mutable std::vector<Hash128> missing_;
+  mutable std::string broken_;
+  mutable Value run_value_;
+};
+
+}  // namespace
+
+Payload Partition::make_payload(std::string json) {
+  if (json.size() <= options_.inline_max) return Payload::inline_json(std::move(json));
+  Hash128 hash = hash128(json);
+  std::uint64_t size = json.size();
+  bytes_pending_ += size;
+  effects_.values.push_back({hash, std::make_shared<const std::string>(std::move(json))});
+  return Payload::reference(hash, size);
+}
+
+Result<Value> Partition::evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing) {
+  RunScope scope(run, fetched_);
+  Result<Value> value = what.render(scope);
+  missing = scope.missing();
+  if (!scope.broken().empty()) return Error{Code::kFailed, scope.broken(), {}, ""};
+  return value;
+}
+
+void Partition::evaluate_value_node(Time now, Run& run, TaskIndex task) {
+  std::vector<Hash128> missing;
+  Result<Value> value = evaluate(run, *run.plan->value_template(task), missing);
+  TaskRecord& record = run.tasks[task.value];
+  if (!missing.empty()) {
+    if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
+    std::vector<Hash128>& waits = run.value_waits[task];  // those of earlier tries stay: it needs all of them at once
+    waits.insert(waits.end(), missing.begin(), missing.end());
+    for (const Hash128& hash : missing) {
+      fetches_[hash].insert(run.id());
+      fetch(hash);
+    }
+    return;
+  }
+  run.value_waits.erase(task);
+  record.tries = 1;
+  record.epoch = options_.epoch.counter;
+  record.dispatched = now;
+  std::string json = value.ok() ? value->dump() : std::string();
+  if (json.size() > kValueMax)
+    value = Error{Code::kRefused, "its value is larger than " + std::to_string(kValueMax) + " bytes", {}, ""};
+  if (value.ok()) {
+    record.output = make_payload(std::move(json));
+    end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
+  } else {
+    record.error = std::make_shared<const ErrorInfo>(ErrorInfo{clip(value.error().what, kErrorMessageMax), ""});
+    ++record.failures;
+    end_task(now, run, task, TaskState::kFailed, Reason::kExpression, EventType::kTaskFailed);
+  }
+}
+
+// The run's outputs, when every task has ended well.
+bool Partition::assemble_outputs(Time now, Run& run) {
+  std::vector<Hash128> missing;
+  std::string error;
+  std::string json = "{";
+  auto add = [&](const std::string& name, std::string_view value) {
+    if (json.size() > 1) json += ',';
+    append_json_string(json, name);
+    json += ':';
+    json += value;
+  };
+  const WorkflowSpec& workflow = run.plan->workflow();
+  if (workflow.outputs_declared) {
+    for (const auto& [name, output] : run.plan->outputs()) {
+      std::vector<Hash128> needed;
+      Result<Value> value = evaluate(run, output, needed);
+      missing.insert(missing.end(), needed.begin(), needed.end());
+      if (!needed.empty()) continue;
+      if (value.ok()) add(name, value->dump());
+      else if (error.empty()) error = "output '" + name + "': " + value.error().what;
+    }
+  } else if (!workflow.ids.empty()) {  // generated graphs have outputs only where they declare them
+    for (std::uint32_t sink : run.plan->sinks()) {
+      const Payload& output = run.tasks[sink].output;
+      if (output.is_inline()) {
+        add(workflow.ids[sink], output.json());
+      } else if (auto it = fetched_.find(output.hash()); it != fetched_.end()) {
+        add(workflow.ids[sink], *it->second);
+      } else {
+        missing.push_back(output.hash());
+      }
+    }
+  }
+  json += '}';
+  if (!missing.empty()) {
+    for (const Hash128& hash : missing) {
+      fetches_[hash].insert(run.id());
+      fetch(hash);
+    }
+    run.output_waits.insert(run.output_waits.end(), missing.begin(), missing.end());
+    return false;
+  }
+  run.output_waits.clear();
+  if (error.empty() && json.size() > kValueMax)
+    error = "the outputs are larger than " + std::to_string(kValueMax) + " bytes";
+  if (!error.empty()) {
+    run.record.error = std::make_shared<const RunError>(
+        RunError{std::string(to_string(Reason::kExpression)), clip(std::move(error), kErrorMessageMax), "", 0, ""});
+    run.record.reason = Reason::kExpression;
+    finish(now, run, RunState::kFailed);
+    return false;
+  }
+  run.record.outputs = make_payload(std::move(json));
+  return true;
+}
+
+void Partition::fetch(const Hash128& hash) {
+  if (!fetched_.contains(hash)) effects_.fetches.push_back(hash);
+}
+
+void Partition::on(Time now, ValueFetched& in) {
+  auto waiting = fetches_.find(in.hash);
+  if (waiting == fetches_.end()) return;
+  std::set<RunId> runs = waiting->second;
+  bool gone = !in.json.has_value();
+  if (!gone) fetched_[in.hash] = std::make_shared<const std::string>(std::move(*in.json));
+  auto all_here = [&](const std::vector<Hash128>& hashes) {
+    return std::ranges::all_of(hashes, [&](const Hash128& hash) { return fetched_.contains(hash); });
+  };
+  for (RunId id : runs) {
+    Run* run = live(id);
+    if (run == nullptr || run->stopping()) continue;
+    std::vector<TaskIndex> due;
+    for (const auto& [task, hashes] : run->value_waits) {
+      bool concerned = std::ranges::find(hashes, in.hash) != hashes.end();
+      if (concerned && (gone || all_here(hashes))) due.push_back(task);
+    }
+    for (TaskIndex task : due) {
+      if (run->stopping() || run->states[task.value] != TaskState::kWaiting) continue;
+      if (!gone) {
+        evaluate_value_node(now, *run, task);
+        continue;
+      }
+      run->value_waits.erase(task);
+      run->tasks[task.value].error =
+          std::make_shared<const ErrorInfo>(ErrorInfo{"value " + to_string(in.hash) + " is not in the store", ""});
+      end_task(now, *run, task, TaskState::kFailed, Reason::kMissingValue, EventType::kTaskFailed);
+    }
+    bool outputs = std::ranges::find(run->output_waits, in.hash) != run->output_waits.end();
+    if (!outputs || run->ended() || run->stopping()) continue;
+    if (gone) {
+      run->record.error = std::make_shared<const RunError>(
+          RunError{std::string(to_string(Reason::kMissingValue)),
+                   "value " + to_string(in.hash) + " of the outputs is not in the store", "", 0, ""});
+      run->record.reason = Reason::kMissingValue;
+      finish(now, *run, RunState::kFailed);
+    } else if (all_here(run->output_waits)) {
+      finish_if_done(now, *run);
+    }
+  }
+  // Values stay while anybody waits for more than has come.
+  for (auto it = fetches_.begin(); it != fetches_.end();) {
+    std::erase_if(it->second, [&](RunId id) {
+      Run* run = live(id);
+      if (run == nullptr || run->stopping()) return true;
+      auto needs = [&](const std::vector<Hash128>& hashes) {
+        return std::ranges::find(hashes, it->first) != hashes.end();
+      };
+      return !needs(run->output_waits) &&
+             std::ranges::none_of(run->value_waits, [&](const auto& wait) { return needs(wait.second); });
+    });
+    if (it->second.empty()) {
+      fetched_.erase(it->first);
+      it = fetches_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+}  // namespace millrace

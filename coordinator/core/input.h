@@ -1,0 +1,74 @@
+// Inputs: everything that a Partition can be told.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/model/operator_messages.h"
+#include "common/model/worker_messages.h"
+#include "coordinator/core/plan.h"
+
+namespace millrace {
+
+// An attempt's place: the worker that has it and the name that records keep.
+struct WorkerRef {
+  WorkerId id;
+  SharedName name;
+};
+
+struct RunSubmitted {
+  RequestId request;  // answered with SubmitReply, RunReply (submit.wait) or ErrorReply
+  SubmitRun submit;
+  std::shared_ptr<const Plan> plan;
+  Hash128 request_hash;  // of definition, inputs, labels, priority: tells a repeat from a conflict
+};
+struct CancelRequested {
+  RequestId request;  // zero: nobody waits for an answer
+  RunId run;
+  std::string why;
+};
+struct WaitRequested {  // answered with RunReply when the run has ended
+  RequestId request;
+  RunId run;
+  std::uint32_t nodes_max = 0;
+};
+struct SlotGranted {  // by Placement, for a task that was offered
+  RunId run;
+  TaskIndex task;
+  WorkerRef worker;
+};
+struct AttemptStarted {
+  WorkerRef worker;
+  AttemptId attempt;
+};
+struct AttemptEnded {
+  WorkerRef worker;
+  AttemptReport report;
+};
+struct AttemptReclaimed {  // given back unstarted
+  WorkerRef worker;
+  AttemptId attempt;
+};
+struct WorkerReported {  // a Hello: what it holds of this partition; what it should hold and does not is lost
+  WorkerRef worker;
+  std::vector<HeldAttempt> held;
+  Time exempt_after = kNever;  // attempts dispatched at or after this may still be on their way to it
+};
+struct WorkerLost {
+  WorkerId worker;
+};
+struct ValueFetched {  // answers Effects::fetches
+  Hash128 hash;
+  std::optional<std::string> json;  // nothing: it is gone
+};
+struct AdoptionClosed {};  // every worker of the stored fleet has reported, or the time for it is over
+struct TimePassed {};
+
+using Input = std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
+                           AttemptReclaimed, WorkerReported, WorkerLost, ValueFetched, AdoptionClosed, TimePassed>;
+
+}  // namespace millrace

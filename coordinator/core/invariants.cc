@@ -1,0 +1,66 @@
+// What is true of a Partition between steps.
+#include "coordinator/core/partition.h"
+
+namespace millrace {
+namespace {
+
+std::string check_run(const Run& run) {
+  std::string name = "run " + to_string(run.id()) + ": ";
+  std::array<std::uint32_t, 10> counted{};
+  std::uint64_t sum = 0;
+  std::uint32_t written = 0;
+  for (std::uint32_t task = 0; task < run.states.size(); ++task) {
+    TaskState state = run.states[task];
+    const TaskRecord& record = run.tasks[task];
+    std::string where = name + "task " + run.plan->id(TaskIndex{task}) + " ";
+    ++counted[static_cast<std::size_t>(state)];
+    sum += run.sums[task];
+    written += record.version > 0 ? 1 : 0;
+    bool out = state == TaskState::kDispatched || state == TaskState::kRunning;
+    if (out != run.attempts.contains(TaskIndex{task}))
+      return where + "is " + std::string(to_string(state)) + " but its attempt is not in step";
+    if (is_terminal(state) && (record.version == 0 || record.state != state))
+      return where + "has ended without a record";
+    if (is_terminal(state) != run.frontier.completed(task)) return where + "and the frontier disagree";
+    if (state == TaskState::kSucceeded || out || state == TaskState::kReady) {
+      for (std::uint32_t up : run.plan->dag().upstream().of(task)) {
+        if (run.states[up] != TaskState::kSucceeded)
+          return where + "started before " + run.plan->id(TaskIndex{up}) + " succeeded";
+      }
+    }
+  }
+  if (counted != run.by_state) return name + "the counts by state are wrong";
+  if (sum != run.record.records_sum) return name + "the checksum of its records is wrong";
+  if (written != run.record.records_live) return name + "the number of its records is wrong";
+  if (run.ended() && !run.attempts.empty()) return name + "has ended with attempts out";
+  if (run.ended() && run.done() != run.states.size()) return name + "has ended with open tasks";
+  if (run.ended() && !run.waiters.empty()) return name + "has ended and somebody still waits";
+  return "";
+}
+
+}  // namespace
+
+std::string check_invariants(const Partition& partition) {
+  std::uint32_t live = 0;
+  std::uint64_t tasks = 0;
+  std::size_t attempts = 0;
+  for (const auto& [id, run] : partition.runs_) {
+    if (std::string broken = check_run(*run); !broken.empty()) return broken;
+    attempts += run->attempts.size();
+    if (run->ended()) continue;
+    ++live;
+    tasks += run->states.size();
+  }
+  if (live != partition.runs_live_ || tasks != partition.tasks_live_)
+    return "the counts of live runs and tasks are wrong";
+  if (attempts != partition.out_.size()) return "the index of attempts by worker is wrong";
+  for (const auto& [worker, run, task] : partition.out_) {
+    auto it = partition.runs_.find(run);
+    if (it == partition.runs_.end() || !it->second->attempts.contains(task))
+      return "the index of attempts names one that is not there";
+    if (it->second->attempts.at(task).worker.id != worker) return "the index of attempts names another worker";
+  }
+  return "";
+}
+
+}  // namespace millrace

@@ -1,0 +1,113 @@
+#include "coordinator/core/partition.h"
+
+#include <algorithm>
+
+namespace millrace {
+
+Partition::Partition(PartitionOptions options) : options_(options) {}
+
+void Partition::step(Time now, Input input) {
+  records_step_ = 0;
+  std::visit([&](auto& in) { on(now, in); }, input);
+  work(now);
+}
+
+Effects Partition::take() {
+  for (RunWrite& write : effects_.writes) {  // headers as they are at the end of the turn
+    const Run* run = find(write.run);
+    write.record = run->record;
+    write.tasks_total = run->plan->node_count();
+    write.tasks_done = run->done();
+  }
+  while (!ended_kept_.empty() && ended_tasks_ > kKeptTasksMax) {
+    auto it = runs_.find(ended_kept_.front());
+    ended_tasks_ -= it->second->plan->node_count();
+    keys_.erase(key_name(*it->second->info));
+    runs_.erase(it);
+    ended_kept_.pop_front();
+  }
+  ++turn_;
+  records_pending_ = 0;
+  bytes_pending_ = 0;
+  return std::exchange(effects_, Effects{});
+}
+
+void Partition::take_placement(std::vector<Offer>& offers, std::vector<SlotChange>& slots) {
+  offers.insert(offers.end(), std::make_move_iterator(effects_.offers.begin()),
+                std::make_move_iterator(effects_.offers.end()));
+  slots.insert(slots.end(), effects_.slots.begin(), effects_.slots.end());
+  effects_.offers.clear();
+  effects_.slots.clear();
+}
+
+Time Partition::next_deadline() const {
+  if (!opened_.empty() || !sweeps_.empty()) return Time{};  // work is left over: at once
+  return timers_.empty() ? kNever : std::get<Time>(*timers_.begin());
+}
+
+const Run* Partition::find(RunId run) const {
+  auto it = runs_.find(run);
+  return it == runs_.end() ? nullptr : it->second.get();
+}
+
+Run* Partition::live(RunId run) {
+  auto it = runs_.find(run);
+  return it == runs_.end() || it->second->ended() ? nullptr : it->second.get();
+}
+
+std::optional<RunId> Partition::find_key(std::string_view tenant, std::string_view key) const {
+  std::string name;
+  name.reserve(tenant.size() + key.size() + 1);
+  name.append(tenant).append(1, '\0').append(key);
+  auto it = keys_.find(name);
+  if (it == keys_.end()) return std::nullopt;
+  return it->second;
+}
+
+std::vector<WorkerId> Partition::unconfirmed(Time now) const {
+  std::vector<WorkerId> workers;
+  for (const auto& [worker, run, task] : out_) {
+    if (!workers.empty() && workers.back() == worker) continue;
+    const Attempt& attempt = find(run)->attempts.at(task);
+    if (!attempt.confirmed && now - attempt.dispatched >= kConfirmWithin) workers.push_back(worker);
+  }
+  return workers;
+}
+
+void Partition::set_timer(Time when, RunId run, TaskIndex task) { timers_.emplace(when, run, task); }
+
+void Partition::on(Time now, TimePassed&) {
+  while (!timers_.empty() && records_step_ < kRecordsPerStep) {
+    auto [when, run, task] = *timers_.begin();
+    if (when > now) break;
+    timers_.erase(timers_.begin());
+    run_timer(now, run, task);
+  }
+}
+
+// A timer is never taken back: what it was set for is looked at when it fires.
+void Partition::run_timer(Time now, RunId id, TaskIndex task) {
+  Run* run = live(id);
+  if (run == nullptr) return;
+  if (task == kRunTimer) {
+    if (run->stopping()) {  // tell those again that have not stopped
+      for (const auto& [index, attempt] : run->attempts) {
+        effects_.cancels.push_back({attempt.worker.id, {attempt.id, run->record.reason}});
+      }
+      set_timer(now + kConfirmWithin, id, kRunTimer);
+      return;
+    }
+    Duration timeout = run->plan->workflow().timeout;
+    if (timeout == Duration::zero() || now - run->info->accepted < timeout) return;
+    fail_run(now, *run, Reason::kTimeout,
+             {std::string(to_string(Reason::kTimeout)), "the run took longer than its timeout", "", 0, ""});
+    return;
+  }
+  if (run->states[task.value] == TaskState::kRetrying && run->tasks[task.value].due <= now && !run->stopping()) {
+    run->tasks[task.value].ready = run->tasks[task.value].due;
+    move(*run, task, TaskState::kReady);
+    offer(now, *run, task);
+  }
+}
+
+}  // namespace millrace

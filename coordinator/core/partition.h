@@ -1,0 +1,171 @@
+// Partition: the pure machine of one share of all runs. It is told inputs and asks for effects (DESIGN sections 2 and
+// 4).
+//
+// Promises: deterministic: the same inputs at the same times give the same effects; a task is offered once everything
+// it depends on is committed or in this turn's writes; each task gets at most one committed result; each accepted run
+// ends exactly once. One step writes at most about kRecordsPerStep records: what a large change leaves over is done by
+// the following steps (next_deadline() asks for them). Owned by the loop, which takes the effects of a whole turn with
+// take(). Threads: none of its own. Times are handed in. Fails: never; a wrong request is answered with an ErrorReply.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "common/model/run_view.h"
+#include "coordinator/core/effect.h"
+#include "coordinator/core/input.h"
+#include "coordinator/core/run.h"
+
+namespace millrace {
+
+constexpr std::uint32_t kRecordsPerStep = 1'000;
+constexpr Duration kConfirmWithin = 2s;  // an attempt of which its worker has not spoken for so long is asked for
+constexpr std::uint32_t kKeptTasksMax = 10'000;  // tasks of ended runs that stay in memory, per partition
+
+struct PartitionOptions {
+  PartitionId partition;
+  Epoch epoch;
+  std::size_t inline_max = kInlineMaxDefault;
+  bool adopting = false;  // ready tasks are held back until AdoptionClosed
+};
+
+// Durations seen per definition, for ranks along the critical path. Bounded.
+struct DurationHistory {
+  std::vector<std::uint32_t> ran_us;  // by spec, moving average; 0: never seen
+  std::uint64_t runs = 0;             // ended runs that it knows of
+  std::shared_ptr<const std::vector<std::uint32_t>> ranks;
+};
+
+class Partition {
+ public:
+  explicit Partition(PartitionOptions options);
+
+  void step(Time now, Input input);
+  // A live run as it was read back from the store; before any step that names it. Effects as of a step.
+  void restore(Time now, const struct RestoredRun& run);
+  [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
+  // The part of the effects that Placement needs within the turn; take() has it no more.
+  void take_placement(std::vector<Offer>& offers, std::vector<SlotChange>& slots);
+  Time next_deadline() const;                                       // when to send TimePassed; kNever without a reason
+  std::size_t pending_records() const { return records_pending_; }  // written since take()
+  std::size_t pending_bytes() const { return bytes_pending_; }
+
+  const Epoch& epoch() const { return options_.epoch; }
+  const Run* find(RunId run) const;  // live, or ended and still in memory
+  std::optional<RunId> find_key(std::string_view tenant, std::string_view key) const;
+  std::uint32_t runs_live() const { return runs_live_; }
+  std::uint64_t tasks_live() const { return tasks_live_; }
+  const std::map<RunId, std::unique_ptr<Run>>& runs() const { return runs_; }
+  // Workers that have not spoken of an attempt for kConfirmWithin: they should say Hello.
+  std::vector<WorkerId> unconfirmed(Time now) const;
+
+ private:
+  friend std::string check_invariants(const Partition& partition);
+
+  // admit.cc
+  void on(Time now, RunSubmitted& in);
+  void on(Time now, CancelRequested& in);
+  void on(Time now, WaitRequested& in);
+  Run& add(std::shared_ptr<const RunInfo> info, std::shared_ptr<const Plan> plan);
+  void begin(Time now, Run& run);
+
+  // attempts.cc
+  void on(Time now, SlotGranted& in);
+  void on(Time now, AttemptStarted& in);
+  void on(Time now, AttemptEnded& in);
+  void on(Time now, AttemptReclaimed& in);
+  void on(Time now, WorkerReported& in);
+  void on(Time now, WorkerLost& in);
+  void on(Time now, AdoptionClosed& in);
+  bool adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& worker,
+             const std::vector<UpstreamVersion>& rests_on, bool started);
+  void settle(Time now, Run& run, const Attempt& attempt, Outcome& outcome);
+  void failed(Time now, Run& run, TaskIndex task, Outcome& outcome);
+  void lost(Time now, Run& run, TaskIndex task, std::string_view why);
+  void close_attempt(Run& run, TaskIndex task);
+  Assignment assignment(Run& run, TaskIndex task, std::uint32_t number);
+  std::uint32_t next_number(const Run& run, TaskIndex task) const;
+  void answer(const WorkerRef& worker, const AttemptId& attempt, Answer answer, std::string why = "");
+  void offer(Time now, Run& run, TaskIndex task);
+
+  // progress.cc
+  void move(Run& run, TaskIndex task, TaskState to);  // the one door
+  void write(Run& run, TaskIndex task);               // its record has changed durably: version, checksum, segment
+  RunWrite& touch(Run& run);                          // its header has changed
+  void emit(Time now, Run& run, EventType type, TaskIndex task = {}, std::uint32_t attempt = 0,
+            Reason reason = Reason::kNone);
+  void complete(Time now, Run& run, TaskIndex task);  // terminal: opens what it opens
+  void work(Time now);                                // the worklist and the sweeps, within the step's budget
+  void open(Time now, Run& run, TaskIndex task);
+  void sweep(Time now, Run& run);
+  void end_task(Time now, Run& run, TaskIndex task, TaskState state, Reason reason, EventType event);
+  void fail_run(Time now, Run& run, Reason reason, RunError error);
+  void stop_run(Time now, Run& run, RunState state, Reason reason);
+  void finish_if_done(Time now, Run& run);
+  void finish(Time now, Run& run, RunState state);
+  void keep_ended(RunId run);
+  void learn(Run& run);
+
+  // evaluate.cc
+  void on(Time now, ValueFetched& in);
+  void evaluate_value_node(Time now, Run& run, TaskIndex task);
+  bool assemble_outputs(Time now, Run& run);  // false: waits for values, or the run has failed by it
+  Payload make_payload(std::string json);     // by reference when larger than the inline limit
+  Result<Value> evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing);
+  void fetch(const Hash128& hash);
+
+  // partition.cc
+  void on(Time now, TimePassed& in);
+  Run* live(RunId run);
+  void set_timer(Time when, RunId run, TaskIndex task);
+  void run_timer(Time now, RunId run, TaskIndex task);
+
+  static constexpr TaskIndex kRunTimer{0xFFFFFFFF};  // the run's own timeout
+
+  PartitionOptions options_;
+  std::uint32_t runs_made_ = 0;
+  std::map<RunId, std::unique_ptr<Run>> runs_;
+  std::deque<RunId> ended_kept_;  // ended, oldest first
+  std::uint32_t ended_tasks_ = 0;
+  std::unordered_map<std::string, RunId> keys_;           // lookups only
+  std::set<std::tuple<WorkerId, RunId, TaskIndex>> out_;  // attempts by worker
+  std::set<std::tuple<Time, RunId, TaskIndex>> timers_;
+  std::deque<std::pair<RunId, TaskIndex>> opened_;  // tasks whose upstream is all done: to offer, evaluate or skip
+  std::set<RunId> sweeps_;                          // runs that are being stopped
+  std::map<Hash128, std::set<RunId>> fetches_;      // values on their way, and who waits
+  std::map<Hash128, std::shared_ptr<const std::string>> fetched_;  // while somebody needs them
+  std::map<Hash128, DurationHistory> history_;
+  std::uint32_t runs_live_ = 0;
+  std::uint64_t tasks_live_ = 0;
+
+  std::vector<std::uint32_t> scratch_;  // of complete()
+  Effects effects_;
+  std::uint64_t turn_ = 1;
+  std::size_t records_pending_ = 0;
+  std::size_t bytes_pending_ = 0;
+  std::size_t records_step_ = 0;  // written in this step
+};
+
+struct RestoredRun {
+  std::shared_ptr<const RunInfo> info;
+  std::shared_ptr<const Plan> plan;
+  RunRecord record;
+  std::vector<std::pair<TaskIndex, TaskRecord>> tasks;
+};
+
+// Read-only answers (view.cc). A run that the partition no longer holds is viewed from its stored records.
+RunView view_of(const Run& run, Time now, std::uint32_t nodes_max);
+RunView view_of(const RestoredRun& run, Time now, std::uint32_t nodes_max);
+RunSummary summary_of(const Run& run);
+
+// What must be true between steps (invariants.cc); empty, or what is broken. For tests and the self-audit.
+std::string check_invariants(const Partition& partition);
+
+}  // namespace millrace

@@ -1,0 +1,89 @@
+// Placement: the pure machine that knows the fleet of this coordinator and decides which ready task goes where.
+//
+// Promises: used(w) <= credit(w) for every grant it makes; among tasks that some worker could take now, higher priority
+// goes first, then older runs, then the longer remaining path, then the lower id; a task goes to the worker with the
+// largest share of its credit free (ties: lower id), so work spreads before it queues. Iterates in a fixed order.
+// Threads: none of its own; owned by the loop by value. Fails: never; an unknown worker reads as "no room". Times are
+// handed in.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "common/model/run_view.h"
+#include "common/model/worker_messages.h"
+#include "coordinator/core/effect.h"
+#include "coordinator/core/input.h"
+
+namespace millrace {
+
+struct FleetWorker {
+  WorkerRef ref;
+  WorkerHello hello;    // `held` is not kept
+  CreditUpdate credit;  // attempts that may be out
+  CreditUpdate used;    // attempts that are out
+  Time joined{};
+  Time heard{};
+  bool draining = false;
+};
+
+struct Grant {
+  WorkerRef worker;
+  Offer offer;
+};
+
+class Placement {
+ public:
+  // A Hello. The same incarnation keeps its WorkerId. Refused (kRefused, "id_in_use") while another live holder of the
+  // name was heard within three heartbeats; a silent one is replaced and reported in `replaced`.
+  Result<WorkerRef> join(Time now, const WorkerHello& hello, std::optional<WorkerId>& replaced);
+  void heard(Time now, WorkerId worker);
+  void credit(WorkerId worker, const CreditUpdate& credit);
+  void drain(WorkerId worker);  // gets nothing new
+  void leave(WorkerId worker);
+  std::vector<WorkerId> silent(Time now) const;  // not heard for kWorkerLostAfter: to be declared lost, then leave()
+  Time next_deadline() const;                    // of silent()
+
+  void offer(const Offer& offer);
+  void taken(WorkerId worker, SlotClass slot_class);  // an attempt is out that was not granted here (adopted)
+  void freed(WorkerId worker, SlotClass slot_class);
+  // Matches offers with free credit; what it grants counts as used until freed().
+  void place(std::vector<Grant>& grants);
+
+  const FleetWorker* find(WorkerId worker) const;
+  std::optional<WorkerId> find_name(const std::string& name) const;
+  std::optional<WorkerId> find_incarnation(std::uint64_t incarnation) const;
+  std::vector<WorkerView> view(Time now) const;
+  std::size_t workers() const { return fleet_.size(); }
+  std::size_t offers() const;
+  // Executors that somebody waits for and no worker has.
+  std::vector<std::string> without_worker() const;
+
+ private:
+  struct Later {  // the order of offers; as a heap's "less": what goes first is greatest
+    bool operator()(const Offer& a, const Offer& b) const;
+  };
+  using Heap = std::priority_queue<Offer, std::vector<Offer>, Later>;
+  struct Need {  // tasks that fit the same workers
+    Heap waiting;
+    std::vector<WorkerId> able;  // ascending
+  };
+  using NeedKey = std::pair<std::string, SlotClass>;  // executor, class
+
+  bool can(const FleetWorker& worker, const NeedKey& need) const;
+  FleetWorker* choose(const Need& need, SlotClass slot_class);
+  void refresh_able();
+
+  std::map<WorkerId, FleetWorker> fleet_;
+  std::map<std::string, WorkerId> names_;
+  std::map<std::uint64_t, WorkerId> incarnations_;
+  std::map<NeedKey, Need> needs_;
+  std::uint32_t workers_made_ = 0;
+};
+
+}  // namespace millrace

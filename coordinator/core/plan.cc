@@ -1,0 +1,81 @@
+#include "coordinator/core/plan.h"
+
+namespace millrace {
+namespace {
+
+Error invalid(std::string what) { return Error{Code::kInvalid, "definition: " + std::move(what), {}, ""}; }
+
+std::string in_spec(const WorkflowSpec& workflow, std::uint32_t spec, const std::string& what) {
+  if (!workflow.spec_of.empty()) return "spec " + std::to_string(spec) + ": " + what;
+  return "node '" + workflow.id(spec) + "': " + what;
+}
+
+}  // namespace
+
+Plan::Plan(WorkflowSpec workflow, const Hash128& definition, Dag dag)
+    : workflow_(std::move(workflow)), definition_(definition), dag_(std::move(dag)) {}
+
+Result<std::shared_ptr<const Plan>> Plan::build(WorkflowSpec spec, const Hash128& definition) {
+  const std::uint32_t nodes = spec.node_count();
+  if (nodes == 0) return invalid("it has no nodes");
+  if (nodes > kTasksMax) return invalid("more than " + std::to_string(kTasksMax) + " nodes");
+  if (!spec.ids.empty() && spec.ids.size() != nodes) return invalid("ids and nodes differ in number");
+  if (spec.spec_of.empty() ? spec.specs.size() != nodes : spec.spec_of.size() != nodes)
+    return invalid("specs and nodes differ in number");
+  for (std::uint32_t index : spec.spec_of) {
+    if (index >= spec.specs.size()) return invalid("a node names a spec that is not there");
+  }
+  Result<Dag> dag = Dag::build(std::move(spec.upstream));
+  if (!dag.ok()) return dag.error();
+  spec.upstream = dag->upstream();
+
+  auto plan = std::shared_ptr<Plan>(new Plan(std::move(spec), definition, std::move(dag).value()));
+  const WorkflowSpec& workflow = plan->workflow_;
+  for (std::uint32_t i = 0; i < workflow.specs.size(); ++i) {
+    const NodeSpec& node = workflow.specs[i];
+    plan->shared_specs_.push_back(std::make_shared<const NodeSpec>(node));
+    if (node.value) {
+      Result<expr::Template> value = expr::Template::compile(*node.value);
+      if (!value.ok()) return invalid(in_spec(workflow, i, value.error().what));
+      plan->values_.emplace(i, std::move(value).value());
+      plan->slot_classes_.push_back(SlotClass::kCpu);
+      continue;
+    }
+    const ExecutorFields* executor = find_executor(node.executor);
+    if (executor == nullptr) return invalid(in_spec(workflow, i, "unknown executor '" + node.executor + "'"));
+    plan->slot_classes_.push_back(executor->slot_class);
+  }
+  for (const auto& [name, value] : workflow.outputs) {
+    Result<expr::Template> output = expr::Template::compile(value);
+    if (!output.ok()) return invalid("output '" + name + "': " + output.error().what);
+    plan->outputs_.emplace_back(name, std::move(output).value());
+  }
+  plan->ranks_ = plan->dag_.ranks();
+  plan->sinks_ = plan->dag_.sinks();
+  plan->by_id_.reserve(workflow.ids.size());
+  for (std::uint32_t i = 0; i < workflow.ids.size(); ++i) plan->by_id_.emplace(workflow.ids[i], i);
+  return std::shared_ptr<const Plan>(std::move(plan));
+}
+
+std::optional<TaskIndex> Plan::find(std::string_view id) const {
+  if (workflow_.ids.empty()) {  // packed form: "n<i>"
+    if (id.size() < 2 || id[0] != 'n') return std::nullopt;
+    std::uint64_t index = 0;
+    for (char c : id.substr(1)) {
+      if (c < '0' || c > '9' || index > node_count()) return std::nullopt;
+      index = index * 10 + static_cast<std::uint64_t>(c - '0');
+    }
+    if (index >= node_count()) return std::nullopt;
+    return TaskIndex{static_cast<std::uint32_t>(index)};
+  }
+  auto it = by_id_.find(id);
+  if (it == by_id_.end()) return std::nullopt;
+  return TaskIndex{it->second};
+}
+
+const expr::Template* Plan::value_template(TaskIndex task) const {
+  auto it = values_.find(workflow_.spec_index(task.value));
+  return it == values_.end() ? nullptr : &it->second;
+}
+
+}  // namespace millrace

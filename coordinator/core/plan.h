@@ -1,0 +1,66 @@
+// Plan: a workflow made ready to run. Built once per definition, shared by all its runs.
+//
+// Promises: immutable after build(); the graph is valid and acyclic; every expression that the core evaluates is
+// compiled; `visible(node)` are the upstream tasks that a node's fields may see. Threads: may be read by any.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "common/base/hash.h"
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "common/expr/expression.h"
+#include "common/graph/dag.h"
+#include "common/model/executor_fields.h"
+#include "common/model/workflow.h"
+
+namespace millrace {
+
+// Joins over more upstream tasks than this see them by reference, not one by one.
+constexpr std::uint32_t kVisibleMax = 1'000;
+
+class Plan {
+ public:
+  // Checks what cannot be trusted to a client. Errors: kInvalid, with what and where.
+  static Result<std::shared_ptr<const Plan>> build(WorkflowSpec spec, const Hash128& definition);
+
+  const WorkflowSpec& workflow() const { return workflow_; }
+  const Hash128& definition() const { return definition_; }
+  const Dag& dag() const { return dag_; }
+  std::uint32_t node_count() const { return dag_.node_count(); }
+  const NodeSpec& spec(TaskIndex task) const { return workflow_.spec(task.value); }
+  // The spec as the messages share it: a pointer that lives as long as anybody holds it.
+  std::shared_ptr<const NodeSpec> shared_spec(std::uint32_t spec_index) const { return shared_specs_[spec_index]; }
+  std::string id(TaskIndex task) const { return workflow_.id(task.value); }
+  std::optional<TaskIndex> find(std::string_view id) const;
+  bool is_value_node(TaskIndex task) const { return spec(task).value.has_value(); }
+  SlotClass slot_class(TaskIndex task) const { return slot_classes_[workflow_.spec_index(task.value)]; }
+  std::uint32_t rank(TaskIndex task) const { return ranks_[task.value]; }  // longest path to a sink, itself included
+  const std::vector<std::uint32_t>& ranks() const { return ranks_; }
+  const std::vector<std::uint32_t>& sinks() const { return sinks_; }
+
+  const expr::Template* value_template(TaskIndex task) const;  // of value nodes; null otherwise
+  const std::vector<std::pair<std::string, expr::Template>>& outputs() const { return outputs_; }
+
+ private:
+  Plan(WorkflowSpec workflow, const Hash128& definition, Dag dag);
+
+  WorkflowSpec workflow_;
+  Hash128 definition_;
+  Dag dag_;
+  std::vector<std::shared_ptr<const NodeSpec>> shared_specs_;
+  std::vector<SlotClass> slot_classes_;  // by spec
+  std::vector<std::uint32_t> ranks_;
+  std::vector<std::uint32_t> sinks_;
+  std::unordered_map<std::string_view, std::uint32_t> by_id_;  // lookups only: order never reaches an effect
+  std::unordered_map<std::uint32_t, expr::Template> values_;   // by spec; lookups only
+  std::vector<std::pair<std::string, expr::Template>> outputs_;
+};
+
+}  // namespace millrace

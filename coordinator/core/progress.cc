@@ -1,0 +1,246 @@
+// Partition: how a run advances: the one door for task states, what a completion opens, stopping and ending.
+#include <algorithm>
+
+#include "coordinator/core/partition.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kRecordBytes = 96;  // roughly, of a record and its event, without its output
+
+EventType end_event(RunState state) {
+  switch (state) {
+    case RunState::kSucceeded: return EventType::kRunSucceeded;
+    case RunState::kDegraded: return EventType::kRunDegraded;
+    case RunState::kCancelled: return EventType::kRunCancelled;
+    case RunState::kFailed: return EventType::kRunFailed;
+    case RunState::kAccepted:
+    case RunState::kRunning:
+    case RunState::kPaused:
+    case RunState::kFailing:
+    case RunState::kCancelling: break;
+  }
+  assert(false && "not an end");
+  return EventType::kRunFailed;
+}
+
+}  // namespace
+
+// The one door: every change of a task's state passes here and is held against the table.
+void Partition::move(Run& run, TaskIndex task, TaskState to) {
+  TaskState& state = run.states[task.value];
+  assert(allowed(state, to));
+  --run.by_state[static_cast<std::size_t>(state)];
+  ++run.by_state[static_cast<std::size_t>(to)];
+  state = to;
+  if (is_durable(to)) run.tasks[task.value].state = to;
+}
+
+void Partition::write(Run& run, TaskIndex task) {
+  TaskRecord& record = run.tasks[task.value];
+  if (record.version++ == 0) ++run.record.records_live;
+  std::uint64_t& sum = run.sums[task.value];
+  run.record.records_sum -= sum;
+  sum = checksum(task, record);
+  run.record.records_sum += sum;
+  touch(run).tasks.emplace_back(task, record);
+  ++records_pending_;
+  ++records_step_;
+  bytes_pending_ += kRecordBytes + (record.output.is_inline() ? record.output.size() : 0);
+}
+
+RunWrite& Partition::touch(Run& run) {
+  if (run.write_turn != turn_) {
+    run.write_turn = turn_;
+    run.write_index = effects_.writes.size();
+    ++run.record.version;
+    effects_.writes.push_back({run.id(), nullptr, {}, {}, 0, 0});
+    ++records_pending_;
+    bytes_pending_ += kRecordBytes;
+  }
+  return effects_.writes[run.write_index];
+}
+
+void Partition::emit(Time now, Run& run, EventType type, TaskIndex task, std::uint32_t attempt, Reason reason) {
+  Event event;
+  event.run = run.id();
+  event.type = type;
+  event.reason = reason;
+  event.task = task;
+  event.attempt = attempt;
+  event.time = now;
+  if (is_task_event(type)) event.node = run.plan->id(task);
+  if (is_durable(type)) {
+    touch(run);
+    event.seq = ++run.record.seq;
+  }
+  effects_.events.push_back(std::move(event));
+}
+
+// A task ends: state, record, event, and what it opens.
+void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Reason reason, EventType event) {
+  TaskRecord& record = run.tasks[task.value];
+  record.reason = reason;
+  record.ended = now;
+  move(run, task, state);
+  write(run, task);
+  emit(now, run, event, task, record.tries, reason);
+  if (state == TaskState::kFailed && !run.stopping()) {
+    RunError error;
+    error.code = std::string(to_string(reason));
+    error.node = run.plan->id(task);
+    error.attempt = record.tries;
+    if (record.error != nullptr) {
+      error.message = record.error->message;
+      error.traceback = record.error->traceback;
+    }
+    if (run.plan->workflow().fail_fast) fail_run(now, run, reason, std::move(error));
+    else if (run.record.error == nullptr) run.record.error = std::make_shared<const RunError>(std::move(error));
+  }
+  complete(now, run, task);
+}
+
+void Partition::complete(Time now, Run& run, TaskIndex task) {
+  scratch_.clear();
+  run.frontier.complete(task.value, scratch_);
+  if (!run.stopping()) {
+    for (std::uint32_t next : scratch_) opened_.emplace_back(run.id(), TaskIndex{next});
+  }
+  finish_if_done(now, run);
+}
+
+// What earlier inputs left over, within the budget of one step.
+void Partition::work(Time now) {
+  while (!opened_.empty() && records_step_ < kRecordsPerStep) {
+    auto [id, task] = opened_.front();
+    opened_.pop_front();
+    Run* run = live(id);
+    if (run != nullptr && !run->stopping() && run->states[task.value] == TaskState::kPending) open(now, *run, task);
+  }
+  while (!sweeps_.empty() && records_step_ < kRecordsPerStep) sweep(now, *runs_.at(*sweeps_.begin()));
+}
+
+// Everything upstream has ended: the task becomes ready, is evaluated on the spot, or is skipped.
+void Partition::open(Time now, Run& run, TaskIndex task) {
+  if (run.count(TaskState::kFailed) + run.count(TaskState::kSkipped) + run.count(TaskState::kCancelled) > 0) {
+    auto bad = [&](std::uint32_t up) { return run.states[up] != TaskState::kSucceeded; };
+    if (std::ranges::any_of(run.plan->dag().upstream().of(task.value), bad)) {
+      end_task(now, run, task, TaskState::kSkipped, Reason::kUpstreamFailed, EventType::kTaskSkipped);
+      return;
+    }
+  }
+  run.tasks[task.value].ready = now;
+  if (run.plan->is_value_node(task)) {
+    evaluate_value_node(now, run, task);
+    return;
+  }
+  move(run, task, TaskState::kReady);
+  offer(now, run, task);
+}
+
+void Partition::fail_run(Time now, Run& run, Reason reason, RunError error) {
+  run.record.error = std::make_shared<const RunError>(std::move(error));
+  stop_run(now, run, RunState::kFailing,
+           reason == Reason::kTimeout && run.record.error->node.empty() ? Reason::kTimeout : Reason::kFailFast);
+}
+
+// Nothing more is dispatched, running attempts are told to stop, the rest is swept up step by step.
+void Partition::stop_run(Time now, Run& run, RunState state, Reason reason) {
+  assert(allowed(run.record.state, state));
+  run.record.state = state;
+  run.record.reason = reason;
+  touch(run);
+  run.sweeping = true;
+  run.sweep_at = 0;
+  sweeps_.insert(run.id());
+  for (auto& [task, attempt] : run.attempts) {
+    attempt.cancelling = true;
+    effects_.cancels.push_back({attempt.worker.id, {attempt.id, reason}});
+  }
+  if (!run.attempts.empty()) set_timer(now + kConfirmWithin, run.id(), kRunTimer);
+}
+
+void Partition::sweep(Time now, Run& run) {
+  Reason reason = run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast;
+  while (run.sweep_at < run.states.size() && records_step_ < kRecordsPerStep) {
+    TaskIndex task{run.sweep_at++};
+    switch (run.states[task.value]) {
+      case TaskState::kPending:
+      case TaskState::kReady:
+      case TaskState::kWaiting:
+      case TaskState::kRetrying:
+        end_task(now, run, task, TaskState::kCancelled, reason, EventType::kTaskCancelled);
+        break;
+      case TaskState::kDispatched:
+      case TaskState::kRunning:
+      case TaskState::kSucceeded:
+      case TaskState::kFailed:
+      case TaskState::kSkipped:
+      case TaskState::kCancelled: break;
+    }
+  }
+  if (run.sweep_at < run.states.size()) return;
+  run.sweeping = false;
+  sweeps_.erase(run.id());
+  finish_if_done(now, run);
+}
+
+void Partition::finish_if_done(Time now, Run& run) {
+  if (run.ended()) return;
+  if (run.stopping()) {
+    if (run.sweeping || !run.attempts.empty()) return;
+    finish(now, run, run.record.state == RunState::kFailing ? RunState::kFailed : RunState::kCancelled);
+    return;
+  }
+  if (run.done() < run.states.size()) return;
+  if (run.count(TaskState::kFailed) > 0) finish(now, run, RunState::kFailed);
+  else if (assemble_outputs(now, run)) finish(now, run, RunState::kSucceeded);
+}
+
+void Partition::finish(Time now, Run& run, RunState state) {
+  assert(allowed(run.record.state, state));
+  run.record.state = state;
+  run.record.ended = now;
+  touch(run);
+  emit(now, run, end_event(state), {}, 0, run.record.reason);
+  for (const auto& [request, nodes_max] : run.waiters)
+    effects_.replies.push_back({request, RunReply{view_of(run, now, nodes_max)}});
+  run.waiters.clear();
+  for (const auto& [task, hashes] : run.value_waits) {
+    for (const Hash128& hash : hashes) fetches_[hash].erase(run.id());
+  }
+  run.value_waits.clear();
+  learn(run);
+  --runs_live_;
+  tasks_live_ -= run.states.size();
+  keep_ended(run.id());
+}
+
+// Ended runs stay for a while, for late reports and questions; take() drops the oldest beyond kKeptTasksMax.
+void Partition::keep_ended(RunId id) {
+  const Run& run = *runs_.at(id);
+  ended_kept_.push_back(id);
+  ended_tasks_ += run.plan->node_count();
+}
+
+// What the run teaches about durations: the next runs of this definition take their longest remaining path by it.
+void Partition::learn(Run& run) {
+  static constexpr std::size_t kDefinitionsMax = 256;
+  if (run.plan->node_count() > kYamlNodesMax || run.record.state != RunState::kSucceeded) return;
+  if (history_.size() >= kDefinitionsMax && !history_.contains(run.info->definition)) history_.erase(history_.begin());
+  DurationHistory& history = history_[run.info->definition];
+  history.ran_us.resize(run.plan->workflow().specs.size());
+  for (std::uint32_t task = 0; task < run.tasks.size(); ++task) {
+    auto ran = static_cast<std::uint32_t>(std::clamp<Duration::rep>(run.tasks[task].ran.count(), 1, 0x7FFFFFFF));
+    std::uint32_t& seen = history.ran_us[run.plan->workflow().spec_index(task)];
+    seen = seen == 0 ? ran : static_cast<std::uint32_t>((std::uint64_t{seen} * 7 + ran) / 8);
+  }
+  ++history.runs;
+  if ((history.runs & (history.runs - 1)) != 0) return;  // ranks are made anew after 1, 2, 4, 8 ... runs
+  std::vector<std::uint32_t> weights(run.tasks.size());
+  for (std::uint32_t task = 0; task < weights.size(); ++task)
+    weights[task] = history.ran_us[run.plan->workflow().spec_index(task)];
+  history.ranks = std::make_shared<const std::vector<std::uint32_t>>(run.plan->dag().ranks(weights));
+}
+
+}  // namespace millrace

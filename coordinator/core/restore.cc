@@ -1,0 +1,46 @@
+// Partition: a live run comes back from the store.
+#include <algorithm>
+
+#include "coordinator/core/partition.h"
+
+namespace millrace {
+
+// Readiness is derived: a task without a terminal record is opened again once everything upstream has one.
+void Partition::restore(Time now, const RestoredRun& restored) {
+  records_step_ = 0;
+  assert(!runs_.contains(restored.info->run));
+  Run& run = add(restored.info, restored.plan);
+  run.record = restored.record;
+  for (const auto& [task, record] : restored.tasks) {
+    run.tasks[task.value] = record;
+    run.sums[task.value] = checksum(task, record);
+    TaskState& state = run.states[task.value];  // not a move: this is what it was when it was written
+    --run.by_state[static_cast<std::size_t>(state)];
+    // A task that had lost an attempt was ready; it is pending here and opened below.
+    state =
+        record.state == TaskState::kReady || record.state == TaskState::kWaiting ? TaskState::kPending : record.state;
+    ++run.by_state[static_cast<std::size_t>(state)];
+    if (state == TaskState::kRetrying) set_timer(std::max(now, record.due), run.id(), task);
+  }
+  std::vector<std::uint32_t> opened;
+  run.frontier.open_sources(opened);
+  for (std::uint32_t task = 0; task < run.states.size(); ++task) {
+    if (is_terminal(run.states[task])) run.frontier.complete(task, opened);
+  }
+  std::ranges::sort(opened);
+  if (run.stopping()) {
+    run.sweeping = true;
+    sweeps_.insert(run.id());
+  } else {
+    for (std::uint32_t task : opened) {
+      if (run.states[task] == TaskState::kPending) opened_.emplace_back(run.id(), TaskIndex{task});
+    }
+    if (Duration timeout = run.plan->workflow().timeout; timeout != Duration::zero()) {
+      set_timer(std::max(now, run.info->accepted + timeout), run.id(), kRunTimer);
+    }
+    finish_if_done(now, run);
+  }
+  work(now);
+}
+
+}  // namespace millrace

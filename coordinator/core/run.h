@@ -1,0 +1,70 @@
+// Run: one execution of a workflow as its partition holds it in memory: the durable truth and what lives only here.
+//
+// Promises: task states move only through Partition::move(). `tasks[i]` is what is, or in this turn becomes, durable;
+// an attempt that is out stands in `attempts` and touches the record when it ends. Owned by one Partition.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/graph/frontier.h"
+#include "common/model/records.h"
+#include "common/model/worker_messages.h"
+#include "coordinator/core/input.h"
+#include "coordinator/core/plan.h"
+
+namespace millrace {
+
+// An attempt that is out: dispatched, perhaps running.
+struct Attempt {
+  AttemptId id;
+  WorkerRef worker;
+  Time ready{};
+  Time dispatched{};
+  bool confirmed = false;   // the worker has spoken of it
+  bool cancelling = false;  // told to stop
+};
+
+struct Run {
+  std::shared_ptr<const RunInfo> info;
+  std::shared_ptr<const Plan> plan;
+  std::shared_ptr<const RunContext> context;                // what its assignments share, under this epoch
+  std::shared_ptr<const std::vector<std::uint32_t>> ranks;  // remaining path by observed durations; null: the plan's
+  RunRecord record;
+  Frontier frontier;
+  std::vector<TaskState> states;                             // by task; dispatched and running included
+  std::vector<TaskRecord> tasks;                             // by task
+  std::vector<std::uint64_t> sums;                           // by task: checksum of its durable record
+  std::array<std::uint32_t, 10> by_state{};                  // counts over `states`
+  std::map<TaskIndex, Attempt> attempts;                     // that are out
+  std::map<TaskIndex, std::uint32_t> numbers;                // attempt numbers used without a record (reclaimed)
+  std::map<TaskIndex, std::vector<Hash128>> value_waits;     // value nodes that wait for values held by reference
+  std::vector<Hash128> output_waits;                         // the same for the run's outputs
+  std::vector<std::pair<RequestId, std::uint32_t>> waiters;  // who is told when it ends, and nodes_max of each
+  std::uint32_t sweep_at = 0;                                // next task to look at while failing or cancelling
+  bool sweeping = false;
+  std::uint64_t write_turn = 0;  // the turn for which `write_index` is valid
+  std::size_t write_index = 0;
+
+  Run(std::shared_ptr<const RunInfo> i, std::shared_ptr<const Plan> p);
+  std::uint32_t done() const {
+    return by_state[static_cast<std::size_t>(TaskState::kSucceeded)] +
+           by_state[static_cast<std::size_t>(TaskState::kFailed)] +
+           by_state[static_cast<std::size_t>(TaskState::kSkipped)] +
+           by_state[static_cast<std::size_t>(TaskState::kCancelled)];
+  }
+  std::uint32_t count(TaskState state) const { return by_state[static_cast<std::size_t>(state)]; }
+  RunId id() const { return info->run; }
+  bool ended() const { return is_terminal(record.state); }
+  bool stopping() const { return record.state == RunState::kFailing || record.state == RunState::kCancelling; }
+};
+
+// How a partition indexes idempotency keys: tenant and key.
+std::string key_name(const RunInfo& info);
+
+}  // namespace millrace

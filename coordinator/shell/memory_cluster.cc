@@ -1,0 +1,227 @@
+#include "coordinator/shell/memory_cluster.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace millrace {
+
+CommitOutcome MemoryCluster::apply(const TurnCommit& commit) {
+  CommitOutcome outcome{.turn = commit.turn, .partitions = {}, .error = {}};
+  for (const ValueWrite& value : commit.values) values_.insert_or_assign(value.hash, value.json);
+  for (const LogAppend& log : commit.logs) append(log);
+  fleet_.insert(commit.fleet.begin(), commit.fleet.end());
+  for (const PartitionCommit& part : commit.partitions) outcome.partitions.push_back({part.partition, apply(part)});
+  return outcome;
+}
+
+CommitResult MemoryCluster::apply(const PartitionCommit& commit) {
+  Partition& partition = partitions_[commit.partition];
+  OwnerRecord& owner = partition.owner;
+  if (owner.owner.empty() || owner.epoch != commit.epoch) return CommitResult::kFenced;
+  if (commit.number == 0) {
+    owner.beat = commit.beat;
+    return CommitResult::kApplied;
+  }
+  if (commit.number <= owner.number) return CommitResult::kAlready;
+  if (commit.number != owner.number + 1) return CommitResult::kGap;
+  owner.number = commit.number;
+  owner.beat = commit.beat;
+  for (const auto& [hash, bytes] : commit.definitions) partition.definitions.insert_or_assign(hash, bytes);
+  for (const RunWrite& run : commit.runs) write(partition, run);
+  for (const Event& event : commit.events) append(commit, event);
+  return CommitResult::kApplied;
+}
+
+void MemoryCluster::write(Partition& partition, const RunWrite& write) {
+  Run& run = runs_[write.run];
+  if (write.info != nullptr) {
+    const RunInfo& info = *write.info;
+    run.info = write.info;
+    RunPosition position = position_of(write.run, info.accepted);
+    listed_.emplace(position, write.run);
+    partition.active.emplace(std::move(position), write.run);
+    partition.keys.insert_or_assign({info.tenant, info.key}, Key{.run = write.run, .request = info.request});
+  }
+  run.record = write.record;
+  run.tasks_total = write.tasks_total;
+  run.tasks_done = write.tasks_done;
+  for (const auto& [task, record] : write.tasks) {
+    if (task.value >= run.tasks.size()) run.tasks.resize(task.value + 1);
+    TaskRecord& kept = run.tasks[task.value];
+    if (record.version >= kept.version) kept = record;
+  }
+  if (is_terminal(write.record.state) && run.info != nullptr)
+    partition.active.erase(position_of(write.run, run.info->accepted));
+}
+
+void MemoryCluster::append(const PartitionCommit& commit, const Event& event) {
+  Event kept = event;
+  kept.node.clear();
+  kept.cursor = stream_id(commit.epoch.counter, commit.number);
+  runs_[event.run].events.push_back(std::move(kept));
+}
+
+void MemoryCluster::append(const LogAppend& log) {
+  auto found = runs_.find(log.run);
+  if (found == runs_.end()) return;
+  Run& run = found->second;
+  run.logs.push_back({++run.logs_number, log.line});
+  if (run.logs.size() > kLogLinesMax) run.logs.pop_front();
+}
+
+StoredRun MemoryCluster::stored(RunId id, const Run& run) const {
+  StoredRun stored;
+  if (run.info != nullptr) stored.info = *run.info;
+  else stored.info.run = id;
+  stored.record = run.record;
+  stored.tasks_total = run.tasks_total;
+  stored.tasks.reserve(run.record.records_live);
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i)
+    if (run.tasks[i].version > 0) stored.tasks.push_back({TaskIndex{i}, run.tasks[i]});
+  return stored;
+}
+
+// ---------------------------------------------------------------- reads
+
+StoreAnswer MemoryCluster::read(const StoreRead& read) {
+  return std::visit([this](const auto& arm) { return answer(arm); }, read);
+}
+
+StoreAnswer MemoryCluster::answer(const ReadOwner& read) { return OwnerAnswer{owner(read.partition), false}; }
+
+StoreAnswer MemoryCluster::answer(const TakePartition& read) {
+  OwnerRecord& owner = partitions_[read.partition].owner;
+  if (owner != read.seen || read.epoch.counter <= owner.epoch.counter) return OwnerAnswer{owner, false};
+  owner.owner = read.owner;
+  owner.epoch = read.epoch;
+  owner.beat = 0;
+  return OwnerAnswer{owner, true};
+}
+
+StoreAnswer MemoryCluster::answer(const ReleasePartition& read) {
+  OwnerRecord& owner = partitions_[read.partition].owner;
+  if (owner.owner.empty() || owner.epoch != read.epoch) return OwnerAnswer{owner, false};
+  owner.owner.clear();
+  return OwnerAnswer{owner, true};
+}
+
+StoreAnswer MemoryCluster::answer(const LoadActive& read) {
+  const auto& active = partitions_[read.partition].active;
+  auto next = active.begin();
+  if (!read.cursor.empty()) {
+    auto position = parse_token(read.cursor);
+    if (!position.has_value()) return ReadFailed{Error{Code::kInvalid, "load active: bad cursor", {}, {}}};
+    next = active.upper_bound(*position);
+  }
+  ActivePage page;
+  std::size_t records = 0;
+  for (; next != active.end(); ++next) {
+    const Run& run = runs_.at(next->second);
+    records += run.record.records_live;
+    if (page.runs.size() == kActivePageRuns || (!page.runs.empty() && records > kActivePageRecords)) break;
+    page.runs.push_back(stored(next->second, run));
+  }
+  if (next != active.end()) page.next = to_token(std::prev(next)->first);
+  return page;
+}
+
+StoreAnswer MemoryCluster::answer(const LoadRun& read) { return RunAnswer{run(read.run)}; }
+
+StoreAnswer MemoryCluster::answer(const LoadDefinition& read) {
+  const auto& definitions = partitions_[read.partition].definitions;
+  auto found = definitions.find(read.definition);
+  return DefinitionAnswer{read.definition, found == definitions.end() ? nullptr : found->second};
+}
+
+StoreAnswer MemoryCluster::answer(const LoadValue& read) {
+  auto found = values_.find(read.hash);
+  if (found == values_.end()) return ValueAnswer{read.hash, std::nullopt};
+  return ValueAnswer{read.hash, *found->second};
+}
+
+StoreAnswer MemoryCluster::answer(const FindKey& read) {
+  const auto& keys = partitions_[read.partition].keys;
+  auto found = keys.find({read.tenant, read.key});
+  if (found == keys.end()) return KeyAnswer{};
+  return KeyAnswer{found->second.run, found->second.request};
+}
+
+StoreAnswer MemoryCluster::answer(const FindRuns& read) {
+  auto next = listed_.rbegin();
+  if (!read.query.page.empty()) {
+    auto position = parse_token(read.query.page);
+    if (!position.has_value()) return ReadFailed{Error{Code::kInvalid, "list runs: bad page token", {}, {}}};
+    next = std::make_reverse_iterator(listed_.lower_bound(*position));
+  }
+  const std::size_t limit = std::min(read.query.limit, kListLimitMax);
+  RunsAnswer answer;
+  for (; next != listed_.rend() && answer.runs.size() < limit; ++next) {
+    if (!next->first.id.starts_with(read.prefix)) continue;
+    const Run& run = runs_.at(next->second);
+    if (!matches(read.query, *run.info, run.record)) continue;
+    answer.runs.push_back(summarize(*run.info, run.record, run.tasks_total, run.tasks_done));
+  }
+  if (next != listed_.rend() && next != listed_.rbegin()) answer.next = to_token(std::prev(next)->first);
+  return answer;
+}
+
+StoreAnswer MemoryCluster::answer(const ReadRunEvents& read) {
+  auto found = runs_.find(read.run);
+  if (found == runs_.end()) return EventsAnswer{};
+  const auto& events = found->second.events;
+  auto from = std::ranges::upper_bound(events, read.since, {}, &Event::seq);
+  auto left = static_cast<std::size_t>(events.end() - from);
+  auto to = from + static_cast<std::ptrdiff_t>(std::min<std::size_t>(left, std::min(read.limit, kReadLimitMax)));
+  return EventsAnswer{{from, to}};
+}
+
+StoreAnswer MemoryCluster::answer(const ReadRunLogs& read) {
+  LogsAnswer answer{{}, read.since};
+  auto found = runs_.find(read.run);
+  if (found == runs_.end()) return answer;
+  std::uint64_t since = 0;
+  std::from_chars(read.since.data(), read.since.data() + read.since.size(), since);
+  const std::size_t limit = std::min(read.limit, kReadLimitMax);
+  for (const StoredLog& log : found->second.logs) {
+    if (log.number <= since) continue;
+    if (answer.lines.size() == limit) break;
+    answer.cursor = std::to_string(log.number);
+    if (!read.node.empty() && read.node != log.line.node) continue;
+    if (read.attempt != 0 && read.attempt != log.line.attempt) continue;
+    answer.lines.push_back(log.line);
+  }
+  return answer;
+}
+
+StoreAnswer MemoryCluster::answer(const ReadFleet&) {
+  return FleetAnswer{std::vector<std::string>(fleet_.begin(), fleet_.end())};
+}
+
+// ---------------------------------------------------------------- for checkers
+
+std::vector<RunId> MemoryCluster::runs() const {
+  std::vector<RunId> ids;
+  ids.reserve(runs_.size());
+  for (const auto& entry : runs_) ids.push_back(entry.first);
+  std::ranges::sort(ids);
+  return ids;
+}
+
+std::optional<StoredRun> MemoryCluster::run(RunId run) const {
+  auto found = runs_.find(run);
+  if (found == runs_.end()) return std::nullopt;
+  return stored(run, found->second);
+}
+
+std::vector<Event> MemoryCluster::events(RunId run) const {
+  auto found = runs_.find(run);
+  return found == runs_.end() ? std::vector<Event>() : found->second.events;
+}
+
+const OwnerRecord& MemoryCluster::owner(PartitionId partition) const {
+  static const OwnerRecord kNobody;
+  auto found = partitions_.find(partition);
+  return found == partitions_.end() ? kNobody : found->second.owner;
+}
+
+}  // namespace millrace

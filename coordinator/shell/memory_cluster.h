@@ -1,0 +1,93 @@
+// MemoryCluster: what a Store keeps, in memory, with the contract of the Redis one: fencing, commit numbers, keys,
+// listings, events, logs, values. A plain value: calls answer at once.
+//
+// MemoryStore gives it the shape of the Store port; the simulator wraps it with delays and failures and takes copies
+// (a copy is a snapshot; assigning an older copy back loses a suffix of commits).
+//
+// Promises: a partition's commit is applied whole or not at all. Threads: one at a time. Fails: never; what a commit
+// may not do is in its CommitResult.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "coordinator/shell/listing.h"
+#include "coordinator/shell/ports.h"
+
+namespace millrace {
+
+struct Hash128Hash {
+  std::size_t operator()(const Hash128& hash) const noexcept { return static_cast<std::size_t>(hash.low); }
+};
+
+class MemoryCluster {
+ public:
+  CommitOutcome apply(const TurnCommit& commit);
+  StoreAnswer read(const StoreRead& read);  // TakePartition and ReleasePartition write
+
+  // For checkers: everything there is, in order of run ids.
+  std::vector<RunId> runs() const;
+  std::optional<StoredRun> run(RunId run) const;
+  std::vector<Event> events(RunId run) const;  // durable ones, by seq, with cursors
+  const OwnerRecord& owner(PartitionId partition) const;
+
+ private:
+  struct StoredLog {
+    std::uint64_t number = 0;
+    LogLine line;
+  };
+  struct Run {
+    std::shared_ptr<const RunInfo> info;
+    RunRecord record;
+    std::vector<TaskRecord> tasks;  // by index; version 0: no record
+    std::uint32_t tasks_total = 0;
+    std::uint32_t tasks_done = 0;
+    std::vector<Event> events;
+    std::deque<StoredLog> logs;
+    std::uint64_t logs_number = 0;  // of the latest line
+  };
+  struct Key {
+    RunId run;
+    Hash128 request;
+  };
+  struct Partition {
+    OwnerRecord owner;
+    std::map<RunPosition, RunId> active;
+    std::map<std::pair<std::string, std::string>, Key> keys;  // (tenant, key)
+    std::unordered_map<Hash128, std::shared_ptr<const std::string>, Hash128Hash> definitions;
+  };
+
+  CommitResult apply(const PartitionCommit& commit);
+  void write(Partition& partition, const RunWrite& write);
+  void append(const PartitionCommit& commit, const Event& event);
+  void append(const LogAppend& log);
+  StoredRun stored(RunId id, const Run& run) const;
+
+  StoreAnswer answer(const ReadOwner& read);
+  StoreAnswer answer(const TakePartition& read);
+  StoreAnswer answer(const ReleasePartition& read);
+  StoreAnswer answer(const LoadActive& read);
+  StoreAnswer answer(const LoadRun& read);
+  StoreAnswer answer(const LoadDefinition& read);
+  StoreAnswer answer(const LoadValue& read);
+  StoreAnswer answer(const FindKey& read);
+  StoreAnswer answer(const FindRuns& read);
+  StoreAnswer answer(const ReadRunEvents& read);
+  StoreAnswer answer(const ReadRunLogs& read);
+  StoreAnswer answer(const ReadFleet& read);
+
+  std::map<PartitionId, Partition> partitions_;
+  std::unordered_map<RunId, Run> runs_;
+  std::map<RunPosition, RunId> listed_;  // all runs, oldest first
+  std::unordered_map<Hash128, std::shared_ptr<const std::string>, Hash128Hash> values_;
+  std::set<std::string> fleet_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,179 @@
+#include "coordinator/shell/packing.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kEnvelope = 5;
+
+// How a payload's bytes are to be read.
+enum PayloadKind : std::uint8_t { kNull, kInline, kReference };
+
+std::uint32_t checksum_of(std::uint8_t version, std::uint64_t place, std::string_view body) {
+  return static_cast<std::uint32_t>(hash64(body, place_of(place, version)));
+}
+
+}  // namespace
+
+void Packer::number(std::uint64_t value) {
+  for (; value >= 0x80; value >>= 7) byte(static_cast<std::uint8_t>(value | 0x80));
+  byte(static_cast<std::uint8_t>(value));
+}
+
+void Packer::difference(std::uint64_t value, std::uint64_t base) {
+  std::uint64_t delta = value - base;
+  bool negative = (delta >> 63) != 0;
+  number((delta << 1) ^ (negative ? ~std::uint64_t{0} : 0));
+}
+
+void Packer::fixed32(std::uint32_t value) {
+  for (int i = 0; i < 4; ++i, value >>= 8) byte(static_cast<std::uint8_t>(value));
+}
+
+void Packer::fixed64(std::uint64_t value) {
+  for (int i = 0; i < 8; ++i, value >>= 8) byte(static_cast<std::uint8_t>(value));
+}
+
+void Packer::hash(const Hash128& value) {
+  fixed64(value.high);
+  fixed64(value.low);
+}
+
+void Packer::text(std::string_view value) {
+  number(value.size());
+  bytes_.append(value);
+}
+
+void Packer::payload(const Payload& value) {
+  if (value.is_null()) return byte(kNull);
+  if (value.is_reference()) {
+    byte(kReference);
+    hash(value.hash());
+    return number(value.size());
+  }
+  byte(kInline);
+  text(value.json());
+}
+
+// ---------------------------------------------------------------- Unpacker
+
+void Unpacker::fail() {
+  failed_ = true;
+  left_ = {};
+}
+
+std::string_view Unpacker::take(std::size_t size) {
+  if (size > left_.size()) {
+    fail();
+    return {};
+  }
+  std::string_view taken = left_.substr(0, size);
+  left_.remove_prefix(size);
+  return taken;
+}
+
+std::uint8_t Unpacker::byte() {
+  std::string_view one = take(1);
+  return one.empty() ? 0 : static_cast<std::uint8_t>(one[0]);
+}
+
+std::uint64_t Unpacker::number() {
+  std::uint64_t value = 0;
+  for (unsigned shift = 0; shift < 64; shift += 7) {
+    std::uint8_t part = byte();
+    if (shift == 63 && part > 1) break;
+    value |= std::uint64_t{part & 0x7FU} << shift;
+    if (part < 0x80) return value;
+  }
+  fail();
+  return 0;
+}
+
+std::uint32_t Unpacker::number32() {
+  std::uint64_t value = number();
+  if (value > UINT32_MAX) {
+    fail();
+    return 0;
+  }
+  return static_cast<std::uint32_t>(value);
+}
+
+std::uint64_t Unpacker::difference(std::uint64_t base) {
+  std::uint64_t folded = number();
+  return base + ((folded >> 1) ^ (0 - (folded & 1)));
+}
+
+std::uint32_t Unpacker::fixed32() {
+  std::uint32_t value = 0;
+  for (unsigned i = 0; i < 4; ++i) value |= std::uint32_t{byte()} << (8 * i);
+  return value;
+}
+
+std::uint64_t Unpacker::fixed64() {
+  std::uint64_t value = 0;
+  for (unsigned i = 0; i < 8; ++i) value |= std::uint64_t{byte()} << (8 * i);
+  return value;
+}
+
+Hash128 Unpacker::hash() {
+  Hash128 value;
+  value.high = fixed64();
+  value.low = fixed64();
+  return value;
+}
+
+std::string_view Unpacker::text() {
+  std::uint64_t size = number();
+  if (size > left_.size()) {
+    fail();
+    return {};
+  }
+  return take(size);
+}
+
+Payload Unpacker::payload() {
+  switch (byte()) {
+    case kNull: return {};
+    case kInline: return Payload::inline_json(std::string(text()));
+    case kReference: {
+      Hash128 named = hash();
+      return Payload::reference(named, number());
+    }
+    default: fail(); return {};
+  }
+}
+
+std::size_t Unpacker::count(std::size_t each) {
+  std::uint64_t value = number();
+  if (value > left_.size() / each) {
+    fail();
+    return 0;
+  }
+  return value;
+}
+
+// ---------------------------------------------------------------- the envelope
+
+std::string seal(std::uint8_t version, std::uint64_t place, std::string_view body) {
+  Packer packer;
+  packer.byte(version);
+  packer.fixed32(checksum_of(version, place, body));
+  std::string sealed = packer.take();
+  sealed.append(body);
+  return sealed;
+}
+
+std::optional<std::string_view> unseal(std::uint8_t version, std::uint64_t place, std::string_view sealed) {
+  if (sealed.size() < kEnvelope) return std::nullopt;
+  Unpacker head(sealed.substr(0, kEnvelope));
+  if (head.byte() != version) return std::nullopt;
+  std::string_view body = sealed.substr(kEnvelope);
+  if (head.fixed32() != checksum_of(version, place, body)) return std::nullopt;
+  return body;
+}
+
+std::uint64_t place_of(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t mixed = (a ^ (b * 0x9E3779B97F4A7C15ULL)) * 0xFF51AFD7ED558CCDULL;
+  return mixed ^ (mixed >> 32) ^ b;
+}
+
+}  // namespace millrace

@@ -1,0 +1,243 @@
+// The four ports of the loop: Clock, Store, Gateway, Bus. Small on purpose: whatever implements them can run the
+// engine, in production over Redis and ZeroMQ, in simulation over a queue of events.
+//
+// Threads: all calls come from the loop's thread. No call blocks: answers come by poll().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "common/base/time.h"
+#include "common/model/event.h"
+#include "common/model/operator_messages.h"
+#include "common/model/records.h"
+#include "common/model/worker_messages.h"
+#include "coordinator/core/effect.h"
+
+namespace millrace {
+
+// ---------------------------------------------------------------- Clock
+
+class Clock {  // never goes back
+ public:
+  virtual ~Clock() = default;
+  virtual Time now() const = 0;
+};
+
+// ---------------------------------------------------------------- Store
+
+// Who owns a partition. `beat` changes every 500 ms while the owner lives; a missing record has epoch.counter 0.
+struct OwnerRecord {
+  std::string owner;  // coordinator's name; empty: given up in an orderly way
+  Epoch epoch;
+  std::uint64_t beat = 0;
+  std::uint64_t number = 0;  // of the partition's last commit
+  bool operator==(const OwnerRecord&) const = default;
+};
+
+// What one turn writes to one partition. Applied only if (epoch) owns it and `number` is the stored number + 1.
+// A commit with number 0 writes nothing and renews the beat.
+struct PartitionCommit {
+  PartitionId partition;
+  Epoch epoch;
+  std::uint64_t number = 0;
+  std::uint64_t beat = 0;
+  std::vector<RunWrite> runs;
+  std::vector<Event> events;                                                        // durable ones only, in order
+  std::vector<std::pair<Hash128, std::shared_ptr<const std::string>>> definitions;  // first use in this partition
+};
+
+struct LogAppend {
+  RunId run;
+  LogLine line;
+};
+
+struct TurnCommit {
+  std::uint64_t turn = 0;  // grows by one a commit call; names it in the outcome
+  Time now{};
+  std::vector<ValueWrite> values;           // before the partitions; not fenced (content-addressed)
+  std::vector<PartitionCommit> partitions;  // each checked and answered on its own
+  std::vector<LogAppend> logs;              // best effort, bounded per run
+  std::vector<std::string> fleet;           // names of workers to remember; empty: unchanged
+};
+
+enum class CommitResult : std::uint8_t {
+  kApplied,
+  kAlready,  // its number was stored before: a resend of what had been applied
+  kGap,      // the stored number is not its predecessor: the store is behind or ahead
+  kFenced,   // another epoch owns the partition
+  kUnknown,  // the connection broke before the answer: may or may not be applied; resend in order
+};
+
+struct CommitOutcome {
+  std::uint64_t turn = 0;
+  std::vector<std::pair<PartitionId, CommitResult>>
+      partitions;     // in step with the commit; all kUnknown when the connection broke
+  std::string error;  // of kUnknown and of refused writes (out of memory ...)
+};
+
+// Reads. `tag` comes back with the answer; reads see every commit that was applied before them.
+struct ReadOwner {
+  PartitionId partition;
+};
+struct TakePartition {  // compare and set: only if the owner record still is `seen`
+  PartitionId partition;
+  OwnerRecord seen;
+  std::string owner;
+  Epoch epoch;  // counter above seen.epoch.counter
+};
+struct ReleasePartition {
+  PartitionId partition;
+  Epoch epoch;
+};  // orderly: the next owner need not wait
+struct LoadActive {
+  PartitionId partition;
+  std::string cursor;
+};  // a page of live runs; empty cursor: from the start
+struct LoadRun {
+  RunId run;
+};  // live or finished
+struct LoadDefinition {
+  PartitionId partition;
+  Hash128 definition;
+};
+struct LoadValue {
+  Hash128 hash;
+};
+struct FindKey {
+  PartitionId partition;
+  std::string tenant;
+  std::string key;
+};
+struct FindRuns {
+  ListRuns query;
+  std::string prefix;
+};  // finished and live, newest first; prefix of the printed id
+struct ReadRunEvents {
+  RunId run;
+  std::uint64_t since = 0;
+  std::uint32_t limit = 1000;
+};
+struct ReadRunLogs {
+  RunId run;
+  std::string node;
+  std::uint32_t attempt = 0;
+  std::string since;
+  std::uint32_t limit = 1000;
+};
+struct ReadFleet {};
+
+using StoreRead = std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition,
+                               LoadValue, FindKey, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet>;
+
+struct StoredRun {  // a run as read back; checked against its checksum
+  RunInfo info;
+  RunRecord record;
+  std::vector<std::pair<TaskIndex, TaskRecord>> tasks;  // latest version of each, ascending by task
+  std::uint32_t tasks_total = 0;
+};
+struct OwnerAnswer {
+  OwnerRecord record;
+  bool taken = false;
+};  // of ReadOwner, TakePartition, ReleasePartition
+struct ActivePage {
+  std::vector<StoredRun> runs;
+  std::string next;            // empty: that was the last page
+  std::vector<Error> damaged;  // runs of this page that failed their check: must not be served; names run and key
+};
+struct RunAnswer {
+  std::optional<StoredRun> run;
+};
+struct DefinitionAnswer {
+  Hash128 definition;
+  std::shared_ptr<const std::string> bytes;
+};  // null: not there
+struct ValueAnswer {
+  Hash128 hash;
+  std::optional<std::string> json;
+};
+struct KeyAnswer {
+  std::optional<RunId> run;
+  Hash128 request;
+};
+struct RunsAnswer {
+  std::vector<RunSummary> runs;
+  std::string next;
+};
+struct EventsAnswer {
+  std::vector<Event> events;
+};  // node ids empty: the loop fills them in from the plan
+struct LogsAnswer {
+  std::vector<LogLine> lines;
+  std::string cursor;
+};
+struct FleetAnswer {
+  std::vector<std::string> names;
+};
+struct ReadFailed {
+  Error error;
+};  // connection gone (ask again) or data that must not be served
+
+using StoreAnswer = std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer,
+                                 RunsAnswer, EventsAnswer, LogsAnswer, FleetAnswer, ReadFailed>;
+
+struct ReadOutcome {
+  std::uint64_t tag = 0;
+  StoreAnswer answer;
+};
+
+struct StoreReplies {
+  std::vector<CommitOutcome> commits;  // in the order of the commits
+  std::vector<ReadOutcome> reads;
+};
+
+// Promise: per partition all or nothing for each numbered commit, fenced by epoch. After a kUnknown every later commit
+// of the pipeline is kUnknown too, until ready() is true again; the caller then resends in order.
+class Store {
+ public:
+  virtual ~Store() = default;
+  virtual bool ready() const = 0;                     // a connection stands
+  virtual void commit(const TurnCommit& commit) = 0;  // the commit is only a loan: the caller keeps it for a resend
+  virtual void read(std::uint64_t tag, const StoreRead& read) = 0;
+  virtual void poll(StoreReplies& out) = 0;  // appends what has come
+};
+
+// ---------------------------------------------------------------- Gateway
+
+struct FromWorker {
+  PeerId peer;
+  WorkerMessage message;
+};
+struct FromClient {
+  RequestId request;
+  OperatorRequest body;
+};
+using Incoming = std::variant<FromWorker, FromClient>;
+
+// Promises what a network promises: nothing. send() answers whether the message was taken; taken is not delivered.
+class Gateway {
+ public:
+  virtual ~Gateway() = default;
+  virtual void poll(std::vector<Incoming>& out, std::size_t at_most) = 0;
+  virtual bool send(PeerId peer, const CoordinatorMessage& message) = 0;
+  virtual void reply(RequestId request, const OperatorReply& reply) = 0;
+};
+
+// ---------------------------------------------------------------- Bus
+
+// A per-run sequence without holes at the source; subscribers may miss events and repair from the store.
+class Bus {
+ public:
+  virtual ~Bus() = default;
+  virtual void publish(std::span<const Event> events) = 0;
+};
+
+}  // namespace millrace

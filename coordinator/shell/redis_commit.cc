@@ -1,0 +1,184 @@
+#include "coordinator/shell/redis_commit.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "commit_lua.h"
+#include "coordinator/shell/listing.h"
+#include "coordinator/shell/packed_events.h"
+#include "coordinator/shell/redis_keys.h"
+#include "coordinator/shell/run_codec.h"
+#include "coordinator/shell/segments.h"
+
+namespace millrace {
+namespace {
+
+void add_fields(RedisCommand& args, std::string_view name, std::string value, bool small) {
+  if (!small || value.size() <= kPieceBytes || value.size() > kPieceBytes * kPiecesMax) {
+    args.emplace_back(name);
+    args.push_back(std::move(value));
+    return;
+  }
+  for (std::size_t piece = 0; piece * kPieceBytes < value.size(); ++piece) {
+    args.push_back(piece_name(name, piece));
+    args.push_back(value.substr(piece * kPieceBytes, kPieceBytes));
+  }
+}
+
+void add_run(RedisCommand& args, const PartitionCommit& commit, const RunWrite& write) {
+  const std::uint32_t epoch = commit.epoch.counter;
+  const bool small = write.tasks_total <= kSmallRunTasks;
+  const bool accepted = write.info != nullptr;
+  args.push_back(to_string(write.run));
+  args.push_back(std::to_string((accepted ? 1 : 0) + (is_terminal(write.record.state) ? 2 : 0)));
+  if (accepted) {
+    const RunInfo& info = *write.info;
+    args.push_back(std::to_string(position_of(write.run, info.accepted).score));
+    args.push_back(key_field(info.tenant, info.key));
+    args.push_back(encode_key({.run = write.run, .request = info.request, .accepted = info.accepted}));
+  }
+  const std::size_t count_at = args.size();
+  args.emplace_back();
+  if (accepted)
+    add_fields(args, ".i", encode_info({.info = *write.info, .epoch = epoch, .commit = commit.number}), small);
+  StoredRecord record{.record = write.record,
+                      .tasks_total = write.tasks_total,
+                      .tasks_done = write.tasks_done,
+                      .epoch = epoch,
+                      .commit = commit.number};
+  add_fields(args, ".m", encode_record(write.run, record), small);
+  if (!write.tasks.empty())
+    add_fields(args, segment_field(commit.number), encode_segment(write.run, commit.number, write.tasks), small);
+  args[count_at] = std::to_string(args.size() - count_at - 1);
+}
+
+void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now) {
+  args.push_back(std::to_string(commit.epoch.counter));
+  args.push_back(std::to_string(commit.epoch.nonce));
+  args.push_back(std::to_string(commit.number));
+  args.push_back(std::to_string(commit.beat));
+  args.push_back(std::to_string(to_us(now) / 1'000'000));
+  const bool empty = commit.number == 0;
+  StreamPlace place{.partition = commit.partition, .epoch = commit.epoch.counter, .commit = commit.number};
+  args.push_back(empty || commit.events.empty() ? std::string() : encode_events(place, commit.events));
+  args.push_back(std::to_string(empty ? 0 : commit.definitions.size()));
+  args.push_back(std::to_string(empty ? 0 : commit.runs.size()));
+  if (empty) return;
+  for (const auto& [hash, bytes] : commit.definitions) {
+    args.push_back(to_string(hash));
+    args.push_back(encode_content(hash, *bytes));
+  }
+  for (const RunWrite& run : commit.runs) add_run(args, commit, run);
+}
+
+CommitResult parse_result(std::string_view word) {
+  if (word == "applied") return CommitResult::kApplied;
+  if (word == "already") return CommitResult::kAlready;
+  if (word == "gap") return CommitResult::kGap;
+  if (word == "fenced") return CommitResult::kFenced;
+  return CommitResult::kUnknown;
+}
+
+Error refused(const char* what, std::string_view why) {
+  return {Code::kUnavailable, std::string(what) + ": " + std::string(why), {}, {}};
+}
+
+}  // namespace
+
+std::string piece_name(std::string_view name, std::size_t piece) {
+  std::string text(name);
+  if (piece > 0) text += "." + std::to_string(piece);
+  return text;
+}
+
+std::string segment_field(std::uint64_t commit) {
+  char text[16];
+  auto [end, failure] = std::to_chars(text, text + sizeof text, commit, 36);
+  return std::string(text, end);
+}
+
+std::optional<std::uint64_t> parse_segment_field(std::string_view field) {
+  std::uint64_t commit = 0;
+  auto [end, failure] = std::from_chars(field.data(), field.data() + field.size(), commit, 36);
+  if (failure != std::errc() || end != field.data() + field.size()) return std::nullopt;
+  return commit;
+}
+
+std::vector<RedisCommand> value_commands(const TurnCommit& commit) {
+  std::vector<RedisCommand> commands;
+  for (const ValueWrite& value : commit.values)
+    commands.push_back({"SET", blob_key(value.hash), encode_content(value.hash, *value.json)});
+  if (!commit.fleet.empty()) {
+    RedisCommand add = {"SADD", kFleetKey};
+    add.insert(add.end(), commit.fleet.begin(), commit.fleet.end());
+    commands.push_back(std::move(add));
+  }
+  return commands;
+}
+
+std::vector<RedisCommand> log_commands(const TurnCommit& commit) {
+  std::vector<RedisCommand> commands;
+  for (const LogAppend& log : commit.logs)
+    commands.push_back({"XADD", log_key(log.run), "MAXLEN", "~", std::to_string(kLogLinesMax), "*", "l",
+                        encode_log(log.run, log.line)});
+  return commands;
+}
+
+RedisCommand commit_command(const TurnCommit& commit) {
+  const bool only_beats = std::ranges::all_of(commit.partitions, [](const auto& part) { return part.number == 0; });
+  RedisCommand args = {"FCALL", only_beats ? "millrace_beat" : "millrace_commit",
+                       std::to_string(commit.partitions.size())};
+  for (const PartitionCommit& part : commit.partitions) args.push_back(partition_key(part.partition));
+  for (const PartitionCommit& part : commit.partitions) add_batch(args, part, commit.now);
+  return args;
+}
+
+CommitOutcome read_commit_reply(std::uint64_t turn, const std::vector<PartitionId>& partitions,
+                                const RedisReply& reply) {
+  CommitOutcome outcome{.turn = turn, .partitions = {}, .error = {}};
+  if (reply.is_error()) outcome.error = "refused by the store: " + reply.text;
+  else if (!reply.is_array() || reply.items.size() != partitions.size())
+    outcome.error = "the store's answer does not parse";
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    CommitResult result = CommitResult::kUnknown;
+    if (outcome.error.empty()) {
+      result = parse_result(reply.items[i].text);
+      if (result == CommitResult::kUnknown) outcome.error = "refused by the store: " + reply.items[i].text;
+    }
+    outcome.partitions.push_back({partitions[i], result});
+  }
+  return outcome;
+}
+
+// ---------------------------------------------------------------- a cluster
+
+Status check_cluster(Redis& redis, std::uint16_t partitions) {
+  const std::pair<std::string, std::string> wanted[] = {{"format", std::to_string(kStoreFormat)},
+                                                        {"partitions", std::to_string(partitions)}};
+  for (const auto& [field, value] : wanted) {
+    auto set = redis.command({"HSETNX", kMetaKey, field, value});
+    if (!set.ok()) return set.error();
+    if (set->is_error()) return refused("check the cluster", set->text);
+    if (set->integer == 1) continue;
+    auto found = redis.command({"HGET", kMetaKey, field});
+    if (!found.ok()) return found.error();
+    if (found->is_error()) return refused("check the cluster", found->text);
+    if (found->text != value)
+      return Error{Code::kConflict,
+                   "this Redis holds a Millrace cluster with " + field + " " + found->text + ", not " + value,
+                   {},
+                   "cluster_mismatch"};
+  }
+  return Done{};
+}
+
+Status load_functions(Redis& redis) {
+  auto version = redis.command({"FCALL", "millrace_version", "0"});
+  if (!version.ok()) return version.error();
+  if (version->is_integer() && version->integer >= kFunctionVersion) return Done{};
+  if (version->is_error() && version->text.find("Function not found") == std::string::npos)
+    return refused("look for the function library", version->text);
+  return redis.load_function(kCommitLua);
+}
+
+}  // namespace millrace

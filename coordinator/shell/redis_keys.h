@@ -1,0 +1,37 @@
+// Redis keys: the names under which Millrace keeps its state. `p7` is the partition, in braces as hash tag, so that a
+// partition lives in one slot of a Redis Cluster.
+//
+//   mr:meta                 hash: format, partitions
+//   mr:fleet                set: names of workers to wait for after a restart
+//   mr:blob:<hash>          string: a value over the inline limit, sealed
+//   mr:{p7}:owner           hash: owner, epoch (counter), nonce, beat, n (number of the last commit)
+//   mr:{p7}:r:<run>         hash: .i (info), .m (record), <commit in base 36> (segment); see redis_commit.h for pieces
+//   mr:{p7}:active          zset: live runs by position (listing.h)
+//   mr:{p7}:runs            zset: all runs by position
+//   mr:{p7}:keys            hash: 12 bytes of hash(tenant, key) -> run, request, time
+//   mr:{p7}:def:<hash>      string: a definition, sealed
+//   mr:{p7}:events          stream: <epoch>-<commit> -> e (packed events)
+//   mr:{p7}:log:<run>       stream: l (one packed line), capped
+#pragma once
+
+#include <string>
+
+#include "common/base/hash.h"
+#include "common/base/ids.h"
+
+namespace millrace {
+
+inline std::string partition_key(PartitionId partition) { return "mr:{p" + std::to_string(partition.value) + "}"; }
+inline std::string partition_key(PartitionId partition, const char* what) {
+  return partition_key(partition) + ":" + what;
+}
+inline std::string run_key(RunId run) { return partition_key(partition_of(run)) + ":r:" + to_string(run); }
+inline std::string log_key(RunId run) { return partition_key(partition_of(run)) + ":log:" + to_string(run); }
+inline std::string definition_key(PartitionId partition, const Hash128& hash) {
+  return partition_key(partition) + ":def:" + to_string(hash);
+}
+inline std::string blob_key(const Hash128& hash) { return "mr:blob:" + to_string(hash); }
+inline constexpr char kMetaKey[] = "mr:meta";
+inline constexpr char kFleetKey[] = "mr:fleet";
+
+}  // namespace millrace

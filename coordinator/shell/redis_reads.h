@@ -1,0 +1,41 @@
+// Redis reads: each StoreRead as a small machine that asks for commands and takes their replies until it can answer.
+//
+// Promises: what is answered was checked: a run against its checksums and against the counts and sums of its record, a
+// value against its hash. Threads: none; owned by the RedisStore. Fails: by a ReadFailed that names the run and key.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/io/redis.h"
+#include "coordinator/shell/ports.h"
+#include "coordinator/shell/redis_commit.h"
+
+namespace millrace {
+
+class RedisRead {
+ public:
+  virtual ~RedisRead() = default;
+  // Takes the replies to the commands asked for last (none at first) and either answers or asks for more. No reply is
+  // an error: those end the read before.
+  virtual std::optional<StoreAnswer> step(std::vector<RedisReply>& replies, std::vector<RedisCommand>& commands) = 0;
+};
+
+// Where the events of a run go on in the stream of its partition, so that paging does not start over.
+struct EventPosition {
+  std::uint64_t seq = 0;  // of the last event seen
+  std::string entry;      // that holds it
+};
+using EventPositions = std::map<RunId, EventPosition>;
+
+struct RedisReadContext {
+  std::uint16_t partitions = 0;
+  EventPositions* positions = nullptr;
+};
+
+std::unique_ptr<RedisRead> make_read(const StoreRead& read, const RedisReadContext& context);
+
+}  // namespace millrace

@@ -1,0 +1,242 @@
+#include "coordinator/shell/run_codec.h"
+
+#include <algorithm>
+
+#include "coordinator/shell/packing.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kLengthBytes = 4;
+constexpr std::size_t kEnvelopeBytes = 5;
+constexpr std::size_t kIdChars = 13;
+constexpr std::size_t kKeyBytes = kIdChars + 16 + 4;
+
+// Trace ids are 32 hex digits nearly always: 16 bytes then.
+enum TraceKind : std::uint8_t { kTraceText, kTraceHash };
+
+Error damaged(RunId run, const char* what) {
+  return {Code::kInternal, "run " + to_string(run) + ", " + what + ": wrong version or checksum", {}, "damaged"};
+}
+
+std::string with_length(const std::string& sealed) {
+  Packer packer;
+  packer.fixed32(static_cast<std::uint32_t>(sealed.size()));
+  return packer.take() + sealed;
+}
+
+// The sealed bytes of a blob whose pieces were joined; what is left over behind them is ignored.
+std::string_view without_length(std::string_view joined) {
+  if (joined.size() < kLengthBytes) return {};
+  std::uint32_t size = Unpacker(joined.substr(0, kLengthBytes)).fixed32();
+  joined.remove_prefix(kLengthBytes);
+  return size > joined.size() ? std::string_view() : joined.substr(0, size);
+}
+
+void pack_trace(Packer& out, const TraceId& trace) {
+  auto hash = parse_hash128(trace);
+  out.byte(hash.has_value() ? kTraceHash : kTraceText);
+  if (hash.has_value()) out.hash(*hash);
+  else out.text(trace);
+}
+
+TraceId unpack_trace(Unpacker& in) {
+  std::uint8_t kind = in.byte();
+  if (kind == kTraceHash) return to_string(in.hash());
+  if (kind != kTraceText) in.fail();
+  return TraceId(in.text());
+}
+
+constexpr std::uint64_t kInfoPlace = 1;
+constexpr std::uint64_t kRecordPlace = 2;
+
+}  // namespace
+
+std::string encode_info(const StoredInfo& stored) {
+  const RunInfo& info = stored.info;
+  Packer out;
+  out.number(stored.epoch);
+  out.number(stored.commit);
+  out.text(info.tenant);
+  out.text(info.workflow);
+  out.hash(info.definition);
+  out.number(info.labels.size());
+  for (const auto& [name, value] : info.labels) {
+    out.text(name);
+    out.text(value);
+  }
+  out.text(info.key);
+  out.hash(info.request);
+  pack_trace(out, info.trace_id);
+  out.text(info.caller);
+  out.difference(static_cast<std::uint64_t>(std::int64_t{info.priority}), 0);
+  out.number(info.retry_of.value);
+  out.payload(info.inputs);
+  out.time(info.accepted, Time{});
+  return with_length(seal(kRunFormatVersion, place_of(info.run.value, kInfoPlace), out.bytes()));
+}
+
+Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
+  auto body = unseal(kRunFormatVersion, place_of(run.value, kInfoPlace), without_length(bytes));
+  if (!body.has_value()) return damaged(run, "field .i");
+  Unpacker in(*body);
+  StoredInfo stored;
+  RunInfo& info = stored.info;
+  info.run = run;
+  stored.epoch = in.number32();
+  stored.commit = in.number();
+  info.tenant = in.text();
+  info.workflow = in.text();
+  info.definition = in.hash();
+  for (std::size_t i = in.count(2); i > 0 && !in.failed(); --i) {
+    std::string name(in.text());
+    info.labels.insert_or_assign(std::move(name), std::string(in.text()));
+  }
+  info.key = in.text();
+  info.request = in.hash();
+  info.trace_id = unpack_trace(in);
+  info.caller = in.text();
+  info.priority = static_cast<std::int32_t>(static_cast<std::int64_t>(in.difference(0)));
+  info.retry_of = RunId{in.number()};
+  info.inputs = in.payload();
+  info.accepted = in.time(Time{});
+  if (!in.done()) return damaged(run, "field .i");
+  return stored;
+}
+
+std::string encode_record(RunId run, const StoredRecord& stored) {
+  const RunRecord& record = stored.record;
+  Packer out;
+  out.fixed32(record.records_live);
+  out.byte(static_cast<std::uint8_t>(record.state));
+  out.byte(static_cast<std::uint8_t>(record.reason));
+  out.number(record.version);
+  out.number(record.seq);
+  out.fixed64(record.records_sum);
+  out.time(record.started, Time{});
+  out.time(record.ended, record.started);
+  out.payload(record.outputs);
+  out.byte(record.error != nullptr ? 1 : 0);
+  if (record.error != nullptr) {
+    out.text(record.error->code);
+    out.text(record.error->message);
+    out.text(record.error->node);
+    out.number(record.error->attempt);
+    out.text(record.error->traceback);
+  }
+  out.number(stored.tasks_total);
+  out.number(stored.tasks_done);
+  out.number(stored.epoch);
+  out.number(stored.commit);
+  return with_length(seal(kRunFormatVersion, place_of(run.value, kRecordPlace), out.bytes()));
+}
+
+Result<StoredRecord> decode_record(RunId run, std::string_view bytes) {
+  auto body = unseal(kRunFormatVersion, place_of(run.value, kRecordPlace), without_length(bytes));
+  if (!body.has_value()) return damaged(run, "field .m");
+  Unpacker in(*body);
+  StoredRecord stored;
+  RunRecord& record = stored.record;
+  record.records_live = in.fixed32();
+  record.state = static_cast<RunState>(in.byte());
+  record.reason = static_cast<Reason>(in.byte());
+  if (record.state > RunState::kCancelled || record.reason > Reason::kMissingValue) in.fail();
+  record.version = in.number32();
+  record.seq = in.number();
+  record.records_sum = in.fixed64();
+  record.started = in.time(Time{});
+  record.ended = in.time(record.started);
+  record.outputs = in.payload();
+  if (in.byte() != 0) {
+    RunError error;
+    error.code = in.text();
+    error.message = in.text();
+    error.node = in.text();
+    error.attempt = in.number32();
+    error.traceback = in.text();
+    record.error = std::make_shared<const RunError>(std::move(error));
+  }
+  stored.tasks_total = in.number32();
+  stored.tasks_done = in.number32();
+  stored.epoch = in.number32();
+  stored.commit = in.number();
+  if (!in.done()) return damaged(run, "field .m");
+  return stored;
+}
+
+std::uint32_t records_hint(std::string_view first_piece) {
+  constexpr std::size_t kAt = kLengthBytes + kEnvelopeBytes;
+  return first_piece.size() < kAt ? 0 : Unpacker(first_piece.substr(kAt)).fixed32();
+}
+
+// ---------------------------------------------------------------- keys
+
+std::string key_field(std::string_view tenant, std::string_view key) {
+  Packer name;
+  name.text(tenant);
+  name.text(key);
+  Packer field;
+  field.hash(hash128(name.bytes()));
+  return field.take().substr(0, 12);
+}
+
+std::string encode_key(const StoredKey& key) {
+  Packer out;
+  out.hash(key.request);
+  std::string bytes = to_string(key.run) + out.bytes();
+  auto seconds = static_cast<std::uint32_t>(std::max<std::int64_t>(0, to_us(key.accepted) / 1'000'000));
+  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(seconds >> shift));
+  return bytes;
+}
+
+Result<StoredKey> decode_key(std::string_view bytes) {
+  auto run = parse_run_id(bytes.substr(0, std::min(kIdChars, bytes.size())));
+  if (bytes.size() != kKeyBytes || !run.has_value())
+    return Error{Code::kInternal, "idempotency key: entry does not parse", {}, "damaged"};
+  std::uint32_t seconds = 0;
+  for (char c : bytes.substr(kKeyBytes - 4)) seconds = (seconds << 8) | static_cast<std::uint8_t>(c);
+  return StoredKey{.run = *run,
+                   .request = Unpacker(bytes.substr(kIdChars)).hash(),
+                   .accepted = from_us(std::int64_t{seconds} * 1'000'000)};
+}
+
+// ---------------------------------------------------------------- logs
+
+std::string encode_log(RunId run, const LogLine& line) {
+  Packer out;
+  out.byte(line.stderr_stream ? 1 : 0);
+  out.number(line.attempt);
+  out.time(line.time, Time{});
+  out.text(line.node);
+  out.text(line.text);
+  return seal(kRunFormatVersion, run.value, out.bytes());
+}
+
+Result<LogLine> decode_log(RunId run, std::string_view bytes) {
+  auto body = unseal(kRunFormatVersion, run.value, bytes);
+  if (!body.has_value()) return damaged(run, "log line");
+  Unpacker in(*body);
+  LogLine line;
+  line.stderr_stream = in.byte() != 0;
+  line.attempt = in.number32();
+  line.time = in.time(Time{});
+  line.node = in.text();
+  line.text = in.text();
+  if (!in.done()) return damaged(run, "log line");
+  return line;
+}
+
+// ---------------------------------------------------------------- content
+
+std::string encode_content(const Hash128& hash, std::string_view bytes) {
+  return seal(kRunFormatVersion, place_of(hash.high, hash.low), bytes);
+}
+
+Result<std::string> decode_content(const Hash128& hash, std::string_view bytes) {
+  auto body = unseal(kRunFormatVersion, place_of(hash.high, hash.low), bytes);
+  if (!body.has_value())
+    return Error{Code::kInternal, "content " + to_string(hash) + ": wrong version or checksum", {}, "damaged"};
+  return std::string(*body);
+}
+
+}  // namespace millrace

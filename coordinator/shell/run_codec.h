@@ -1,0 +1,56 @@
+// Run codec: what the store keeps of a run beside its segments: the info written once, the record overwritten by each
+// commit, the entry of its idempotency key; and blobs and definitions in their envelope.
+//
+// Promises: decode(encode(x)) == x. Decoding is total and bounded by its input; what belongs to another run or key does
+// not open. The first bytes of an encoded blob hold its length, so pieces left over behind it do no harm.
+// Threads: pure functions. Fails: an Error names what was to be read.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/base/result.h"
+#include "common/model/operator_messages.h"
+#include "common/model/records.h"
+
+namespace millrace {
+
+constexpr std::uint8_t kRunFormatVersion = 1;
+
+struct StoredInfo {  // field `.i`
+  RunInfo info;
+  std::uint32_t epoch = 0;   // epoch counter and number of the commit that accepted it:
+  std::uint64_t commit = 0;  // where its events begin
+};
+struct StoredRecord {  // field `.m`
+  RunRecord record;
+  std::uint32_t tasks_total = 0;
+  std::uint32_t tasks_done = 0;
+  std::uint32_t epoch = 0;   // of the latest commit that changed the run
+  std::uint64_t commit = 0;  // its number
+};
+struct StoredKey {  // in the hash of idempotency keys; its first 13 bytes are the printed run id, its last 4 the time
+  RunId run;
+  Hash128 request;
+  Time accepted{};  // to the second
+};
+
+std::string encode_info(const StoredInfo& info);
+Result<StoredInfo> decode_info(RunId run, std::string_view bytes);
+std::string encode_record(RunId run, const StoredRecord& record);
+Result<StoredRecord> decode_record(RunId run, std::string_view bytes);
+// How many task records the run has, from the first piece of its encoded record. Unchecked: a hint for page sizes.
+std::uint32_t records_hint(std::string_view first_piece);
+
+std::string key_field(std::string_view tenant, std::string_view key);  // 12 bytes
+std::string encode_key(const StoredKey& key);
+Result<StoredKey> decode_key(std::string_view bytes);
+
+std::string encode_log(RunId run, const LogLine& line);
+Result<LogLine> decode_log(RunId run, std::string_view bytes);
+
+std::string encode_content(const Hash128& hash, std::string_view bytes);  // definitions and values
+Result<std::string> decode_content(const Hash128& hash, std::string_view bytes);
+
+}  // namespace millrace

@@ -1,0 +1,101 @@
+// Every decoder of what the store keeps, fed with arbitrary bytes: none may crash, read outside its input or allocate
+// much more than it; what decodes must encode to something that decodes to the same.
+//
+// The first byte picks the decoder. Bytes are tried as they are and, since a checksum stops nearly all of them, also
+// as the body of an envelope with the right one.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "coordinator/shell/listing.h"
+#include "coordinator/shell/packed_events.h"
+#include "coordinator/shell/packing.h"
+#include "coordinator/shell/run_codec.h"
+#include "coordinator/shell/segments.h"
+
+namespace millrace {
+namespace {
+
+constexpr RunId kRun{0x0040'0001'0000'0001ULL};
+constexpr std::uint64_t kCommit = 5;
+constexpr std::uint32_t kEpochCounter = 2;
+const StreamPlace kPlace{.partition = PartitionId{1}, .epoch = kEpochCounter, .commit = kCommit};
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+void try_segment(std::string_view bytes) {
+  NamePool names;
+  auto entries = decode_segment(kRun, kCommit, bytes, names);
+  if (!entries.ok()) return;
+  auto again = decode_segment(kRun, kCommit, encode_segment(kRun, kCommit, *entries), names);
+  require(again.ok() && *again == *entries);
+  const Segment one[] = {{kCommit, bytes}};
+  require(compact(kRun, one).ok());
+}
+
+void try_events(std::string_view bytes) {
+  auto events = decode_events(kPlace, bytes);
+  if (!events.ok()) return;
+  auto again = decode_events(kPlace, encode_events(kPlace, *events));
+  require(again.ok() && again->size() == events->size());
+}
+
+void try_info(std::string_view bytes) {
+  auto info = decode_info(kRun, bytes);
+  if (!info.ok()) return;
+  auto again = decode_info(kRun, encode_info(*info));
+  require(again.ok() && again->info == info->info);
+}
+
+void try_record(std::string_view bytes) {
+  records_hint(bytes);
+  auto record = decode_record(kRun, bytes);
+  if (!record.ok()) return;
+  auto again = decode_record(kRun, encode_record(kRun, *record));
+  require(again.ok() && again->record == record->record);
+}
+
+std::string with_length(const std::string& sealed) {
+  Packer length;
+  length.fixed32(static_cast<std::uint32_t>(sealed.size()));
+  return length.take() + sealed;
+}
+
+}  // namespace
+}  // namespace millrace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace millrace;
+  if (size == 0) return 0;
+  std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
+  switch (data[0] % 6) {
+    case 0:
+      try_segment(bytes);
+      try_segment(seal(kSegmentVersion, place_of(kRun.value, kCommit), bytes));
+      break;
+    case 1:
+      try_events(bytes);
+      try_events(seal(kPackedEventsVersion, place_of(place_of(1, kEpochCounter), kCommit), bytes));
+      break;
+    case 2:
+      try_info(bytes);
+      try_info(with_length(seal(kRunFormatVersion, place_of(kRun.value, 1), bytes)));
+      break;
+    case 3:
+      try_record(bytes);
+      try_record(with_length(seal(kRunFormatVersion, place_of(kRun.value, 2), bytes)));
+      break;
+    case 4:
+      (void)decode_key(bytes);
+      (void)decode_log(kRun, bytes);
+      (void)decode_log(kRun, seal(kRunFormatVersion, kRun.value, bytes));
+      (void)decode_content(Hash128{1, 2}, bytes);
+      break;
+    default: (void)parse_token(bytes); break;
+  }
+  return 0;
+}

@@ -1,0 +1,144 @@
+#include <gtest/gtest.h>
+
+#include "coordinator/shell/listing.h"
+#include "coordinator/shell/packed_events.h"
+#include "coordinator/shell/packing.h"
+#include "coordinator/shell/run_codec.h"
+#include "tests/unit/store/store_world.h"
+
+namespace millrace::test {
+namespace {
+
+TEST(Packing, NumbersOfAllSizesComeBack) {
+  Packer out;
+  const std::uint64_t numbers[] = {0, 1, 127, 128, 16383, 16384, UINT32_MAX, UINT64_MAX - 1, UINT64_MAX};
+  for (std::uint64_t n : numbers) {
+    out.number(n);
+    out.difference(n, 1000);
+    out.difference(5, n);
+  }
+  Unpacker in(out.bytes());
+  for (std::uint64_t n : numbers) {
+    EXPECT_EQ(in.number(), n);
+    EXPECT_EQ(in.difference(1000), n);
+    EXPECT_EQ(in.difference(n), 5U);
+  }
+  EXPECT_TRUE(in.done());
+}
+
+TEST(Packing, AnOverlongNumberFails) {
+  Unpacker eleven(std::string_view("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11));
+  EXPECT_EQ(eleven.number(), 0U);
+  EXPECT_TRUE(eleven.failed());
+  Unpacker too_large(std::string_view("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10));
+  too_large.number();
+  EXPECT_TRUE(too_large.failed());
+}
+
+TEST(Packing, ACountThatCannotBeThereFails) {
+  Packer out;
+  out.number(1'000'000'000);
+  Unpacker in(out.bytes());
+  EXPECT_EQ(in.count(1), 0U);
+  EXPECT_TRUE(in.failed());
+}
+
+TEST(RunCodec, InfoComesBack) {
+  TestRun run(run_id(5));
+  RunInfo& info = run.info();
+  info.tenant = "acme";
+  info.labels = {{"team", "data"}, {"empty", ""}};
+  info.priority = -3;
+  info.retry_of = run_id(4);
+  info.inputs = Payload::inline_json(R"({"text":"hello"})");
+  for (const char* trace : {"0123456789abcdef0123456789abcdef", "not hex", ""}) {
+    info.trace_id = trace;
+    auto stored = decode_info(info.run, encode_info({.info = info, .epoch = 9, .commit = 1ULL << 40}));
+    ASSERT_TRUE(stored.ok()) << stored.error().what;
+    EXPECT_EQ(stored->info, info);
+    EXPECT_EQ(stored->epoch, 9U);
+    EXPECT_EQ(stored->commit, 1ULL << 40);
+  }
+}
+
+TEST(RunCodec, RecordComesBack) {
+  RunRecord record;
+  record.state = RunState::kFailed;
+  record.reason = Reason::kTimeout;
+  record.version = 7;
+  record.seq = 1ULL << 50;
+  record.records_sum = UINT64_MAX;
+  record.records_live = 123456;
+  record.started = at(1);
+  record.ended = at(2);
+  record.outputs = Payload::reference(hash128("o"), 99);
+  record.error = std::make_shared<const RunError>(RunError{"error", "boom", "node", 3, "trace"});
+  const StoredRecord stored{.record = record, .tasks_total = 10, .tasks_done = 9, .epoch = 4, .commit = 12};
+  const std::string bytes = encode_record(run_id(1), stored);
+  EXPECT_EQ(records_hint(bytes), 123456U);
+  auto read = decode_record(run_id(1), bytes + "left over from a longer one");
+  ASSERT_TRUE(read.ok()) << read.error().what;
+  EXPECT_EQ(read->record, record);
+  EXPECT_EQ(read->tasks_total, 10U);
+  EXPECT_EQ(read->tasks_done, 9U);
+  EXPECT_EQ(read->epoch, 4U);
+  EXPECT_EQ(read->commit, 12U);
+  EXPECT_FALSE(decode_record(run_id(2), bytes).ok());
+}
+
+TEST(RunCodec, KeysLogsAndContentComeBackAndDamageShows) {
+  const StoredKey key{.run = run_id(3), .request = hash128("r"), .accepted = at(0)};
+  EXPECT_EQ(decode_key(encode_key(key))->run, key.run);
+  EXPECT_EQ(decode_key(encode_key(key))->request, key.request);
+  EXPECT_EQ(decode_key(encode_key(key))->accepted, key.accepted);
+  EXPECT_FALSE(decode_key("short").ok());
+  EXPECT_NE(key_field("a", "bc"), key_field("ab", "c"));
+
+  const LogLine line{.node = "n", .attempt = 2, .stderr_stream = true, .time = at(5), .text = "hello\n"};
+  EXPECT_EQ(*decode_log(run_id(1), encode_log(run_id(1), line)), line);
+  EXPECT_FALSE(decode_log(run_id(2), encode_log(run_id(1), line)).ok());
+
+  const std::string content = encode_content(hash128("v"), "a value");
+  EXPECT_EQ(*decode_content(hash128("v"), content), "a value");
+  EXPECT_FALSE(decode_content(hash128("w"), content).ok());
+  EXPECT_FALSE(decode_content(hash128("v"), content + "x").ok());
+}
+
+TEST(PackedEvents, ComeBackInOrderWithTheirCursor) {
+  TestRun a(run_id(1));
+  TestRun b(run_id(2));
+  std::vector<Event> events = {a.event(EventType::kRunAccepted), b.event(EventType::kRunAccepted),
+                               a.event(EventType::kTaskSucceeded, 70000), a.event(EventType::kTaskFailed, 3),
+                               b.event(EventType::kRunCancelled)};
+  events[3].reason = Reason::kCrashed;
+  events[4].seq = 1ULL << 60;
+  const StreamPlace place{.partition = kPartition, .epoch = 2, .commit = 8};
+  auto read = decode_events(place, encode_events(place, events));
+  ASSERT_TRUE(read.ok()) << read.error().what;
+  for (Event& event : events) event.cursor = "2-8";
+  EXPECT_EQ(*read, events);
+  EXPECT_FALSE(decode_events({.partition = kPartition, .epoch = 2, .commit = 9}, encode_events(place, events)).ok());
+}
+
+TEST(PackedEvents, TakeFewBytesAnEvent) {
+  TestRun run(run_id(1));
+  std::vector<Event> events;
+  for (std::uint32_t i = 0; i < 1000; ++i) {
+    events.push_back(run.event(EventType::kTaskSucceeded, i));
+    events.back().time = at(1);
+  }
+  EXPECT_LE(encode_events({.partition = kPartition, .epoch = 1, .commit = 1}, events).size(), 6100U);
+}
+
+TEST(Listing, PositionsOrderByAcceptanceAndTokensComeBack) {
+  const RunPosition first = position_of(run_id(7), at(1));
+  const RunPosition second = position_of(run_id(6), at(2));
+  EXPECT_LT(first, second);
+  EXPECT_LT(first.score, std::uint64_t{1} << 53);  // exact as a double
+  EXPECT_EQ(parse_token(to_token(first)), first);
+  for (const char* bad : {"", "-", "12", "12-", "x-aaaaaaaaaaaaa", "12-AAAAAAAAAAAAA", "-1-aaaaaaaaaaaaa"})
+    EXPECT_FALSE(parse_token(bad).has_value()) << bad;
+}
+
+}  // namespace
+}  // namespace millrace::test
