@@ -1,0 +1,166 @@
+#include "coordinator/shell/coordinator.h"
+
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "common/base/version.h"
+#include "common/io/log.h"
+#include "common/io/redis.h"
+#include "coordinator/shell/anchored_clock.h"
+#include "coordinator/shell/gateway.h"
+#include "coordinator/shell/loop.h"
+#include "coordinator/shell/memory_store.h"
+#include "coordinator/shell/redis_store.h"
+#include "coordinator/shell/zmq_bus.h"
+
+namespace millrace {
+namespace {
+
+constexpr Duration kWaitMax = 250ms;          // so that a lost wake-up costs no more than this
+constexpr std::size_t kTurnsBeforeLook = 64;  // turns in a row before the stop signal is looked at
+
+std::uint64_t random_nonce() {
+  std::uint64_t nonce = 0;
+  while (getrandom(&nonce, sizeof nonce, 0) != sizeof nonce) {}
+  return nonce;
+}
+
+std::string default_name() {
+  char host[256] = "localhost";
+  (void)gethostname(host, sizeof host - 1);
+  return std::string(host) + "-" + std::to_string(getpid());
+}
+
+void note(LoopNote level, const std::string& text) {
+  switch (level) {
+    case LoopNote::kInfo: return log_info(text);
+    case LoopNote::kWarn: return log_warn(text);
+    case LoopNote::kError: return log_error(text);
+  }
+}
+
+class Process : public Coordinator {
+ public:
+  Process(ZmqContext& context, CoordinatorOptions options)
+      : options_(std::move(options)),
+        gateway_(context, clock_),
+        bus_(context),
+        wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+  ~Process() override {
+    loop_.reset();
+    close(wake_);
+  }
+
+  Status open();
+  Status run() override;
+  void stop() override {
+    stopping_.store(true);
+    std::uint64_t one = 1;
+    (void)!write(wake_, &one, sizeof one);
+  }
+  std::vector<std::string> endpoints() const override { return gateway_.endpoints(); }
+  std::string events_endpoint() const override { return bus_.endpoint(); }
+
+ private:
+  Status open_store();
+  void wait();
+
+  CoordinatorOptions options_;
+  AnchoredClock clock_;
+  ZmqGateway gateway_;
+  ZmqBus bus_;
+  std::unique_ptr<Store> store_;
+  RedisStore* redis_ = nullptr;  // the same object, where it is one
+  std::unique_ptr<Loop> loop_;
+  Poller poller_;
+  Poller::Slot redis_slot_ = 0;
+  Poller::Slot wake_slot_ = 0;
+  int wake_ = -1;
+  std::atomic<bool> stopping_ = false;
+};
+
+Status Process::open_store() {
+  if (options_.store == "memory") {
+    store_ = std::make_unique<MemoryStore>();
+    return Done{};
+  }
+  Result<RedisUrl> url = RedisUrl::parse(options_.redis);
+  if (!url.ok()) return url.error();
+  RedisStoreOptions redis;
+  redis.url = std::move(url).value();
+  redis.partitions = options_.partitions;
+  redis.jitter_seed = random_nonce();
+  Result<std::unique_ptr<RedisStore>> opened = RedisStore::open(redis);
+  if (!opened.ok()) return opened.error();
+  redis_ = opened->get();
+  store_ = std::move(opened).value();
+  return Done{};
+}
+
+Status Process::open() {
+  if (options_.name.empty()) options_.name = default_name();
+  if (options_.partitions == 0 || options_.partitions > kPartitionsMax) {
+    return Error{Code::kInvalid, "partitions: 1 to " + std::to_string(kPartitionsMax), {}, ""};
+  }
+  if (Status opened = open_store(); !opened.ok()) return opened;
+  for (const std::string& endpoint : options_.listen) {
+    if (Status bound = gateway_.listen(endpoint); !bound.ok()) return bound;
+  }
+  if (Status bound = bus_.listen(options_.events); !bound.ok()) return bound;
+  LoopOptions loop;
+  loop.name = options_.name;
+  loop.version = kVersion;
+  loop.events_endpoint = bus_.endpoint();
+  loop.partitions = options_.partitions;
+  loop.nonce = random_nonce();
+  loop.runs_max = options_.runs_max;
+  loop.tasks_max = options_.tasks_max;
+  loop.note = note;
+  loop_ = std::make_unique<Loop>(loop, clock_, *store_, gateway_, bus_);
+  (void)poller_.add(gateway_.socket());
+  (void)poller_.add(bus_.socket());
+  wake_slot_ = poller_.add_fd(wake_, true);
+  redis_slot_ = poller_.add_fd(-1, false);
+  return Done{};
+}
+
+Status Process::run() {
+  while (!loop_->stopped()) {
+    if (stopping_.load()) loop_->stop();
+    std::size_t turns = 0;
+    while (loop_->turn() && ++turns < kTurnsBeforeLook) {}
+    bus_.hear_subscriptions();
+    if (turns < kTurnsBeforeLook && !loop_->stopped()) wait();
+  }
+  return Done{};
+}
+
+void Process::wait() {
+  Time wake = loop_->next_wake();
+  Time now = clock_.now();
+  Duration left = wake <= now ? Duration::zero() : wake - now > kWaitMax ? kWaitMax : wake - now;
+  if (stopping_.load()) left = std::min<Duration>(left, 5ms);
+  if (redis_ != nullptr) {
+    poller_.set_fd(redis_slot_, redis_->fd(), redis_->fd() >= 0, redis_->wants_write());
+    if (auto redis_wake = redis_->wake_in()) left = std::min(left, *redis_wake);
+  }
+  (void)poller_.wait(left);
+  if (poller_.readable(wake_slot_)) {
+    std::uint64_t count = 0;
+    (void)!read(wake_, &count, sizeof count);
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Coordinator>> Coordinator::create(ZmqContext& context, CoordinatorOptions options) {
+  auto process = std::make_unique<Process>(context, std::move(options));
+  if (Status opened = process->open(); !opened.ok()) return opened.error();
+  return std::unique_ptr<Coordinator>(std::move(process));
+}
+
+}  // namespace millrace

@@ -1,0 +1,38 @@
+// Coordinator: the process around a Loop: gateway, store, bus and clock of production, in one thread.
+//
+// Threads: run() is the coordinator's thread; stop() may be called from any thread and from a signal handler.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace millrace {
+
+class ZmqContext;
+
+struct CoordinatorOptions {
+  std::string name;                                            // --id; empty: host name and process id
+  std::vector<std::string> listen = {"tcp://127.0.0.1:5711"};  // workers and clients
+  std::string events = "tcp://127.0.0.1:5712";                 // XPUB
+  std::string store = "redis";                                 // redis | memory
+  std::string redis = "redis://127.0.0.1:6379/0";
+  std::uint16_t partitions = 16;         // fixed at cluster creation
+  std::uint32_t runs_max = 1'000'000;    // live runs: above it a submission is refused (queue_full)
+  std::uint64_t tasks_max = 50'000'000;  // tasks of live runs
+};
+
+class Coordinator {
+ public:
+  static Result<std::unique_ptr<Coordinator>> create(ZmqContext& context, CoordinatorOptions options);
+  virtual ~Coordinator() = default;
+  virtual Status run() = 0;  // until stop(); gives its partitions up in an orderly way
+  virtual void stop() = 0;
+  virtual std::vector<std::string> endpoints() const = 0;  // where it really listens (ports filled in)
+  virtual std::string events_endpoint() const = 0;
+};
+
+}  // namespace millrace

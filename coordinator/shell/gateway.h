@@ -1,0 +1,65 @@
+// ZmqGateway: the Gateway of production: one ROUTER socket for workers and clients, told apart by the kind of their
+// frames.
+//
+// Promises: bad bytes stop here: they are counted, logged at most once a second and never reach the loop; a request
+// that cannot be decoded is answered with an error where its frame is of our version. Peers and open requests are
+// bounded: the oldest are forgotten. Threads: one. Fails: never; a message that is not taken is an answer.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "common/io/zmq_socket.h"
+#include "common/wire/codec.h"
+#include "coordinator/shell/ports.h"
+
+namespace millrace {
+
+class ZmqGateway : public Gateway {
+ public:
+  static constexpr std::size_t kPeersMax = 100'000;
+  static constexpr std::size_t kRequestsMax = 1'000'000;
+
+  ZmqGateway(ZmqContext& context, const Clock& clock);
+  Status listen(const std::string& endpoint);
+  const std::vector<std::string>& endpoints() const { return endpoints_; }  // with the ports that were taken
+  const ZmqSocket& socket() const { return socket_; }
+
+  void poll(std::vector<Incoming>& out, std::size_t at_most) override;
+  bool send(PeerId peer, const CoordinatorMessage& message) override;
+  void reply(RequestId request, const OperatorReply& reply) override;
+
+  std::uint64_t frames_refused() const { return refused_; }
+
+ private:
+  struct Peer {
+    std::string routing_id;
+    SentSpecs specs;
+    Time heard{};
+  };
+  struct OpenRequest {
+    std::string routing_id;
+    std::uint64_t number = 0;  // the client's
+  };
+  void take(std::vector<Incoming>& out);
+  PeerId peer_of(std::string_view routing_id);
+  void refuse(std::string_view routing_id, const Error& why, bool is_request);
+  void forget_peers();
+
+  const Clock& clock_;
+  RouterSocket socket_;
+  std::vector<std::string> endpoints_;
+  Frames frames_;
+  std::unordered_map<std::string, PeerId> peer_ids_;  // by routing id; lookups only
+  std::map<PeerId, Peer> peers_;
+  std::map<RequestId, OpenRequest> requests_;
+  std::uint64_t peers_made_ = 0;
+  std::uint64_t requests_made_ = 0;
+  std::uint64_t refused_ = 0;
+  Time refusal_logged_{};
+};
+
+}  // namespace millrace

@@ -1,0 +1,44 @@
+#include "coordinator/shell/loop.h"
+
+#include <algorithm>
+
+#include "coordinator/shell/loop_state.h"
+
+namespace millrace {
+
+Loop::State::State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b)
+    : options(std::move(o)), clock(c), store(s), gateway(g), bus(b) {
+  assert(options.partitions > 0 && options.partitions <= kPartitionsMax);
+  shares.resize(options.partitions);
+  for (std::uint16_t i = 0; i < options.partitions; ++i) shares[i].id = PartitionId{i};
+}
+
+Share* Loop::State::share_of(RunId run) {
+  PartitionId partition = partition_of(run);
+  return partition.value < shares.size() ? &shares[partition.value] : nullptr;
+}
+
+PartitionId Loop::State::partition_for(const std::string& tenant, const std::string& key) const {
+  return PartitionId{static_cast<std::uint16_t>(hash64(key, hash64(tenant)) % shares.size())};
+}
+
+bool Loop::State::all_serving() const {
+  return std::ranges::all_of(shares, [](const Share& share) { return share.serving(); });
+}
+
+void Loop::State::ask(const StoreRead& read, Continuation then) {
+  asked.emplace(++tags, std::move(then));
+  store.read(tags, read);
+}
+
+Loop::Loop(LoopOptions options, Clock& clock, Store& store, Gateway& gateway, Bus& bus)
+    : state_(std::make_unique<State>(std::move(options), clock, store, gateway, bus)) {}
+Loop::~Loop() = default;
+
+bool Loop::turn() { return state_->turn(); }
+Time Loop::next_wake() const { return state_->next_wake(); }
+bool Loop::serving() const { return state_->all_serving(); }
+void Loop::stop() { state_->stopping = true; }
+bool Loop::stopped() const { return state_->released; }
+
+}  // namespace millrace

@@ -1,0 +1,56 @@
+// Loop: the coordinator's engine. One turn: drain all waiting inputs, step the machines for each, commit once (group
+// commit), release the effects of turns whose commit is durable, in order: sends, then events.
+//
+// Promises (DESIGN rules 2-4): nothing leaves before what it rests on is durable; effects leave in commit order; turns
+// are pipelined up to kTurnsInFlightMax; an unknown outcome stops the pipeline, which is resent in order; an owner that
+// is fenced drops that partition only. The same Loop runs in production and in simulation: everything outside is behind
+// the four ports. Threads: one. Never blocks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/base/time.h"
+#include "coordinator/shell/ports.h"
+
+namespace millrace {
+
+enum class LoopNote : std::uint8_t { kInfo, kWarn, kError };
+
+struct LoopOptions {
+  std::string name;  // of this coordinator, in owner records
+  std::string version = "0";
+  std::string events_endpoint;  // told to clients that ask
+  std::uint16_t partitions = 16;
+  std::uint64_t nonce = 1;  // random per process
+  std::uint32_t runs_max = 1'000'000;
+  std::uint64_t tasks_max = 50'000'000;
+  std::uint32_t inputs_per_turn = 4'096;
+  std::function<void(LoopNote, const std::string&)> note = [](LoopNote, const std::string&) {};  // for the log
+};
+
+constexpr Duration kBeatOwnership = 500ms;
+constexpr Duration kTakeOverAfter = 2s;         // of seeing the same beat
+constexpr Duration kServeWithoutBeat = 1500ms;  // reads and empty turns leave only while the last renewal is younger
+constexpr Duration kAdoptionWait = 2s;
+constexpr std::size_t kTurnsInFlightMax = 8;
+
+class Loop {
+ public:
+  Loop(LoopOptions options, Clock& clock, Store& store, Gateway& gateway, Bus& bus);
+  ~Loop();
+
+  bool turn();             // returns whether anything was done: call again at once
+  Time next_wake() const;  // when to call turn() though nothing came in; kNever without a reason
+  bool serving() const;    // owns all its partitions and has loaded them
+  void stop();             // hand back the partitions; goes on with turn() until stopped()
+  bool stopped() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,168 @@
+// The inside of Loop: what its parts (turns, ownership, requests of clients, messages of workers) share. See loop.h.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/core/partition.h"
+#include "coordinator/core/placement.h"
+#include "coordinator/shell/loop.h"
+#include "coordinator/shell/plan_cache.h"
+
+namespace millrace {
+
+// One partition as this coordinator sees it.
+struct Share {
+  enum class Phase : std::uint8_t {
+    kWatching,  // somebody else may own it: look at its beat
+    kTaking,    // compare-and-set is out
+    kLoading,   // ours; live runs are coming
+    kServing,
+    kReleased,
+  };
+  PartitionId id;
+  Phase phase = Phase::kWatching;
+  bool asked = false;  // a ReadOwner or TakePartition is out
+  Time ask_at{};       // when to ask again
+  std::optional<OwnerRecord> seen;
+  Time seen_since{};                // since when that beat stands
+  std::uint32_t epoch_highest = 0;  // highest counter ever heard of
+  Epoch epoch;
+  std::uint64_t number = 0;  // of the last commit handed to the store
+  std::uint64_t beat = 0;
+  Time beat_due{};
+  Time renewed{};  // when the last applied commit was handed over
+  std::unique_ptr<Partition> core;
+  std::string load_cursor;
+  bool load_done = false;
+  std::vector<StoredRun> restoring;      // wait for their definitions
+  std::set<Hash128> definitions_stored;  // in this partition
+  bool adopting = false;                 // ready tasks are held back
+  Time adopt_until = kNever;
+  std::set<std::string> awaited;  // workers of the stored fleet that have not spoken to this epoch
+  bool serving() const { return phase == Phase::kServing; }
+};
+
+// What leaves when the turn is durable.
+struct Outgoing {
+  PartitionId partition;
+  Effects effects;
+};
+
+constexpr PartitionId kNoPartition{kPartitionsMax};  // of what rests on no partition
+
+struct PendingTurn {
+  bool needs_commit = false;
+  bool in_store = false;  // handed over, not answered
+  bool durable = false;
+  Time begun{};
+  TurnCommit commit;
+  std::vector<Outgoing> outgoing;
+};
+
+// A request that waits for something from the store.
+using Continuation = std::function<void(Time now, StoreAnswer&& answer)>;
+
+struct Loop::State {
+  State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b);
+
+  // turns.cc
+  bool turn();
+  void take_in(Time now);
+  bool room_in_turn() const;
+  void housekeeping(Time now);
+  void place(Time now);
+  bool close_turn(Time now);
+  void fetch(Share& share, const Hash128& hash);
+  void hand_over(PendingTurn& turn);
+  bool hear_store(Time now);
+  void on_commit(Time now, const CommitOutcome& outcome);
+  void resend(Time now);
+  bool release(Time now);
+  void perform(Time now, Outgoing& out);
+  Time next_wake() const;
+
+  // ownership.cc
+  void own(Time now);
+  void on_owner(Time now, Share& share, const OwnerAnswer& answer);
+  void load(Share& share);
+  void on_page(Time now, Share& share, ActivePage& page);
+  void restore_known(Time now, Share& share);
+  void drop(Time now, Share& share, const std::string& why);
+  void close_adoption(Time now, Share& share);
+  void release_all(Time now);
+
+  // requests.cc
+  void on_request(Time now, RequestId request, OperatorRequest& body);
+  void on_submit(Time now, RequestId request, SubmitRun& submit);
+  void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan);
+  void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
+  void with_stored(RunId run, RequestId request, std::function<void(Time, RestoredRun&)> then);
+  void with_plan(PartitionId partition, const Hash128& definition,
+                 std::function<void(Time, std::shared_ptr<const Plan>)> then);
+  void view(Time now, RequestId request, RunId run, std::uint32_t nodes_max, bool wait_for_end);
+  void list(Time now, RequestId request, const ListRuns& query);
+  void events(Time now, RequestId request, RunId run, const ReadEvents& query);
+  void logs(Time now, RequestId request, RunId run, const ReadLogs& query);
+  void reply(RequestId request, OperatorReply reply, PartitionId of = kNoPartition);
+  void refuse(RequestId request, Error error);
+
+  // workers.cc
+  void on_worker(Time now, PeerId peer, WorkerMessage& message);
+  void on_hello(Time now, PeerId peer, WorkerHello& hello);
+  void on_log(Time now, TaskLog& log);
+  void worker_gone(Time now, WorkerId worker);
+  bool tell(WorkerId worker, const CoordinatorMessage& message);
+
+  Share* share_of(RunId run);
+  Share& share(PartitionId partition) { return shares[partition.value]; }
+  PartitionId partition_for(const std::string& tenant, const std::string& key) const;
+  bool all_serving() const;
+  void ask(const StoreRead& read, Continuation then);
+
+  LoopOptions options;
+  Clock& clock;
+  Store& store;
+  Gateway& gateway;
+  Bus& bus;
+
+  std::vector<Share> shares;
+  Placement placement;
+  PlanCache plans;
+  std::deque<PendingTurn> turns;
+  std::uint64_t turns_made = 0;
+  bool broken = false;  // an outcome is unknown: nothing new until the pipeline was resent
+  Time resend_at{};
+  Duration resend_pause = Duration::zero();
+
+  std::deque<Incoming> incoming;
+  std::map<std::uint64_t, Continuation> asked;
+  std::uint64_t tags = 0;
+  std::vector<Outgoing> replies_direct;  // of this turn, not from a partition
+  std::vector<std::pair<PeerId, CoordinatorMessage>> sends_direct;
+  std::vector<LogAppend> logs_pending;
+  std::vector<std::pair<WorkerRef, AttemptId>> unsent;  // assignments that the gateway did not take
+
+  std::map<PeerId, WorkerId> workers_by_peer;
+  std::map<WorkerId, PeerId> peers_by_worker;
+  std::map<PeerId, Time> asked_hello;  // when SayHello went out
+  std::set<PeerId> hello_wanted;       // SayHello goes out with this turn
+  std::set<std::string> fleet_stored;  // names as the store has them
+  bool fleet_asked = false;
+  bool fleet_read = false;
+  bool fleet_dirty = false;
+  Time unconfirmed_at{};  // when to look for attempts that nobody spoke of
+
+  bool stopping = false;
+  bool released = false;
+  Time stop_until{};
+};
+
+}  // namespace millrace

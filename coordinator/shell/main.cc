@@ -1,0 +1,102 @@
+// millrace-coordinator: accepts runs, splits them into ready tasks, hands them to workers, keeps their state in Redis.
+#include <algorithm>
+#include <csignal>
+
+#include "common/base/version.h"
+#include "common/io/config.h"
+#include "common/io/log.h"
+#include "common/io/zmq_socket.h"
+#include "coordinator/shell/coordinator.h"
+
+namespace {
+
+using namespace millrace;
+
+Coordinator* running = nullptr;  // for the signal handler
+
+void on_signal(int) {
+  if (running != nullptr) running->stop();
+}
+
+ConfigProgram program() {
+  CoordinatorOptions defaults;
+  ConfigProgram program{
+      "millrace-coordinator", "Runs workflows: accepts runs, dispatches their tasks, keeps their state.", kVersion, {}};
+  auto add = [&](std::string name, OptionType type, std::string value, std::string help, std::string metavar,
+                 bool repeated = false) {
+    ConfigOption option;
+    option.name = std::move(name);
+    option.type = type;
+    option.default_value = std::move(value);
+    option.help = std::move(help);
+    option.metavar = std::move(metavar);
+    option.repeated = repeated;
+    program.options.push_back(std::move(option));
+  };
+  add("listen", OptionType::kString, defaults.listen[0],
+      "where workers and clients connect (loopback only: peers are not authenticated)", "ENDPOINT", true);
+  add("events", OptionType::kString, defaults.events, "where live events are published", "ENDPOINT");
+  add("redis", OptionType::kString, defaults.redis,
+      "redis://[USER:PASSWORD@]HOST:PORT/DB or unix:///PATH; keep passwords in MILLRACE_REDIS or the file", "URL");
+  program.options.back().secret = true;
+  add("store", OptionType::kString, defaults.store, "where the state of runs is kept; memory is lost with the process",
+      "redis|memory");
+  program.options.back().choices = {"redis", "memory"};
+  add("id", OptionType::kString, "", "this coordinator's name (default: host name and process id)", "NAME");
+  add("partitions", OptionType::kInteger, std::to_string(defaults.partitions),
+      "shares of all runs; fixed when the cluster's store is first used", "N");
+  add("runs-max", OptionType::kInteger, std::to_string(defaults.runs_max),
+      "live runs; beyond it submissions are refused (queue_full)", "N");
+  add("tasks-max", OptionType::kInteger, std::to_string(defaults.tasks_max),
+      "tasks of live runs; beyond it submissions are refused (queue_full)", "N");
+  add("log-level", OptionType::kString, "info", "least severe level that is logged", "LEVEL");
+  program.options.back().choices = {"error", "warn", "info", "debug"};
+  add("log-format", OptionType::kString, "auto", "auto is text on a terminal, JSON elsewhere", "FORMAT");
+  program.options.back().choices = {"auto", "json", "text"};
+  return program;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Config config = read_config_or_exit(program(), argc, argv);
+  LogOptions log;
+  log.service = "coordinator";
+  log.level = *parse_log_level(config.text("log-level"));
+  log.format = *parse_log_format(config.text("log-format"));
+  set_log(log);
+
+  CoordinatorOptions options;
+  options.name = config.text("id");
+  options.listen = config.list("listen");
+  options.events = config.text("events");
+  options.store = config.text("store");
+  options.redis = config.text("redis");
+  options.partitions = static_cast<std::uint16_t>(
+      std::min<std::int64_t>(std::max<std::int64_t>(config.integer("partitions"), 0), 0xFFFF));
+  options.runs_max = static_cast<std::uint32_t>(config.integer("runs-max"));
+  options.tasks_max = static_cast<std::uint64_t>(config.integer("tasks-max"));
+
+  ZmqContext context;
+  Result<std::unique_ptr<Coordinator>> coordinator = Coordinator::create(context, options);
+  if (!coordinator.ok()) {
+    log_error("cannot start: " + coordinator.error().what);
+    return coordinator.error().code == Code::kInvalid || coordinator.error().code == Code::kRefused ? 2 : 1;
+  }
+  running = coordinator->get();
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  for (const std::string& endpoint : running->endpoints())
+    log_info("listening", {{"endpoint", endpoint}, {"events", running->events_endpoint()}});
+  Status ended = running->run();
+  running = nullptr;
+  if (!ended.ok()) {
+    log_error("stopped: " + ended.error().what);
+    return 1;
+  }
+  log_info("stopped");
+  return 0;
+}

@@ -1,0 +1,321 @@
+// Loop: what clients ask for. Live runs answer from memory, behind the commits that the answer rests on; others from
+// the store.
+#include <algorithm>
+
+#include "coordinator/shell/loop_state.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kPrefixMin = 4;
+constexpr std::uint32_t kListMax = 1'000;
+constexpr std::size_t kLabelsMax = 64;
+constexpr std::size_t kNameMax = 256;  // keys, tenants, label keys and values, trace ids, callers
+
+Error not_found(const std::string& what) { return Error{Code::kNotFound, what, {}, ""}; }
+Error not_serving(PartitionId partition) {
+  return Error{Code::kUnavailable,
+               "partition " + std::to_string(partition.value) + " is not served here now",
+               {},
+               "not_serving"};
+}
+
+std::string check_names(const SubmitRun& submit) {
+  if (submit.key.empty() || submit.key.size() > kNameMax) return "idempotency key: 1 to 256 bytes";
+  if (submit.tenant.empty() || submit.tenant.size() > kNameMax) return "tenant: 1 to 256 bytes";
+  if (submit.caller.size() > kNameMax) return "caller: at most 256 bytes";
+  bool hex =
+      std::ranges::all_of(submit.trace_id, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  if (!submit.trace_id.empty() && (submit.trace_id.size() != 32 || !hex)) return "trace id: 32 lower-case hex digits";
+  if (submit.labels.size() > kLabelsMax) return "labels: at most 64";
+  for (const auto& [key, value] : submit.labels) {
+    if (key.empty() || key.size() > kNameMax || value.size() > kNameMax)
+      return "label '" + key + "': key and value have at most 256 bytes";
+  }
+  return "";
+}
+
+Hash128 request_hash(const SubmitRun& submit) {
+  std::string text = to_string(submit.definition);
+  auto add = [&](std::string_view part) { text.append(std::to_string(part.size())).append(1, ':').append(part); };
+  add(submit.inputs.json());
+  for (const auto& [key, value] : submit.labels) {
+    add(key);
+    add(value);
+  }
+  add(std::to_string(submit.priority));
+  return hash128(text);
+}
+
+}  // namespace
+
+// An answer from memory: leaves behind the commits that it rests on, and only while we surely own the partition.
+void Loop::State::reply(RequestId request, OperatorReply reply, PartitionId of) {
+  Outgoing out{of, {}};
+  out.effects.replies.push_back({request, std::move(reply)});
+  replies_direct.push_back(std::move(out));
+}
+void Loop::State::refuse(RequestId request, Error error) { reply(request, ErrorReply{std::move(error)}); }
+
+void Loop::State::on_request(Time now, RequestId request, OperatorRequest& body) {
+  if (auto* submit = std::get_if<SubmitRun>(&body)) {
+    on_submit(now, request, *submit);
+  } else if (auto* get = std::get_if<GetRun>(&body)) {
+    with_run(now, request, get->run,
+             [=, this, max = get->nodes_max](Time at, RunId run) { view(at, request, run, max, false); });
+  } else if (auto* wait = std::get_if<WaitRun>(&body)) {
+    with_run(now, request, wait->run,
+             [=, this, max = wait->nodes_max](Time at, RunId run) { view(at, request, run, max, true); });
+  } else if (auto* query = std::get_if<ListRuns>(&body)) {
+    list(now, request, *query);
+  } else if (auto* cancel = std::get_if<CancelRun>(&body)) {
+    with_run(now, request, cancel->run, [=, this, why = cancel->why](Time at, RunId run) {
+      Share* share = share_of(run);
+      if (share != nullptr && share->serving() && share->core->find(run) != nullptr) {
+        share->core->step(at, CancelRequested{request, run, why});
+        return;
+      }
+      with_stored(run, request, [=, this](Time, RestoredRun& stored) {
+        if (!is_terminal(stored.record.state)) return refuse(request, not_serving(partition_of(run)));
+        reply(request, CancelReply{run, stored.record.state, stored.record.state == RunState::kCancelled});
+      });
+    });
+  } else if (auto* read = std::get_if<ReadEvents>(&body)) {
+    with_run(now, request, read->run,
+             [=, this, query = *read](Time at, RunId run) { events(at, request, run, query); });
+  } else if (auto* lines = std::get_if<ReadLogs>(&body)) {
+    with_run(now, request, lines->run,
+             [=, this, query = *lines](Time at, RunId run) { logs(at, request, run, query); });
+  } else if (auto* value = std::get_if<GetValue>(&body)) {
+    ask(LoadValue{value->hash}, [=, this](Time, StoreAnswer&& answer) {
+      auto* found = std::get_if<ValueAnswer>(&answer);
+      if (found == nullptr) return refuse(request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
+      reply(request, ValueFound{found->json.has_value(), found->json ? std::move(*found->json) : std::string()});
+    });
+  } else if (std::holds_alternative<ListWorkers>(body)) {
+    reply(request, WorkersReply{placement.view(now)});
+  } else if (auto* drain = std::get_if<DrainWorkerRequest>(&body)) {
+    auto worker = placement.find_name(drain->name);
+    if (!worker) return refuse(request, not_found("no worker '" + drain->name + "'"));
+    placement.drain(*worker);
+    (void)tell(*worker, DrainWorker{});
+    reply(request, DrainReply{drain->name});
+  } else if (auto* definition = std::get_if<GetDefinition>(&body)) {
+    with_run(now, request, definition->run, [=, this](Time, RunId run) {
+      auto send = [=, this](const Hash128& hash) {
+        const CachedPlan* plan = plans.find(hash);
+        if (plan == nullptr)
+          return refuse(request, not_found("the definition of run " + to_string(run) + " is not in the store"));
+        reply(request, DefinitionReply{plan->bytes});
+      };
+      Share* share = share_of(run);
+      const Run* live = share != nullptr && share->serving() ? share->core->find(run) : nullptr;
+      if (live != nullptr) send(live->info->definition);
+      else with_stored(run, request, [=](Time, RestoredRun& stored) { send(stored.info->definition); });
+    });
+  } else {
+    PingReply pong{options.name, options.version, options.events_endpoint, options.partitions,
+                   static_cast<std::uint32_t>(placement.workers())};
+    reply(request, std::move(pong));
+  }
+}
+
+void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit) {
+  if (std::string wrong = check_names(submit); !wrong.empty()) return refuse(request, {Code::kInvalid, wrong, {}, ""});
+  const CachedPlan* cached = plans.find(submit.definition);
+  if (cached == nullptr) {
+    if (submit.definition_bytes == nullptr) return reply(request, NeedDefinition{submit.definition});
+    Result<const CachedPlan*> made = plans.put(submit.definition, submit.definition_bytes);
+    if (!made.ok()) return refuse(request, std::move(made).error());
+    cached = *made;
+  }
+  std::shared_ptr<const Plan> plan = cached->plan;
+  if (!plan->workflow().inputs.empty() || !submit.inputs.is_null()) {
+    Result<Value> given = Value::parse(submit.inputs.json());
+    if (!given.ok()) return refuse(request, std::move(given).error());
+    Result<Value> bound = bind_inputs(plan->workflow().inputs, *given);
+    if (!bound.ok()) return refuse(request, std::move(bound).error());
+    submit.inputs = Payload::inline_json(bound->dump());
+  } else {
+    submit.inputs = Payload::inline_json("{}");
+  }
+  submit.definition_bytes = nullptr;
+  Share& share = this->share(partition_for(submit.tenant, submit.key));
+  if (!share.serving()) return refuse(request, not_serving(share.id));
+  if (share.core->find_key(submit.tenant, submit.key)) return admit(now, request, std::move(submit), std::move(plan));
+  FindKey find{share.id, submit.tenant, submit.key};
+  ask(find, [this, request, id = share.id, epoch = share.epoch, submit = std::move(submit), plan = std::move(plan)](
+                Time at, StoreAnswer&& answer) mutable {
+    if (this->share(id).epoch != epoch) return refuse(request, not_serving(id));  // what was read may be out of date
+    auto* key = std::get_if<KeyAnswer>(&answer);
+    if (key == nullptr) return refuse(request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
+    Share* owner = key->run ? share_of(*key->run) : nullptr;
+    bool in_memory = owner != nullptr && owner->serving() && owner->core->find(*key->run) != nullptr;
+    if (!key->run || in_memory) return admit(at, request, std::move(submit), std::move(plan));
+    if (key->request != request_hash(submit)) {
+      return refuse(request, {Code::kConflict,
+                              "idempotency key '" + submit.key + "' was used for another request (run " +
+                                  to_string(*key->run) + ")",
+                              {},
+                              "key_conflict"});
+    }
+    if (submit.wait) return view(at, request, *key->run, submit.with_nodes ? kYamlNodesMax : 0, true);
+    with_stored(*key->run, request, [this, request](Time, RestoredRun& stored) {
+      reply(request, SubmitReply{stored.info->run, true, stored.info->trace_id});
+    });
+  });
+}
+
+void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan) {
+  Share& share = this->share(partition_for(submit.tenant, submit.key));
+  if (!share.serving()) return refuse(request, not_serving(share.id));
+  std::uint64_t runs = 0;
+  std::uint64_t tasks = 0;
+  for (const Share& each : shares) {
+    if (!each.serving()) continue;
+    runs += each.core->runs_live();
+    tasks += each.core->tasks_live();
+  }
+  bool full = runs >= options.runs_max || tasks + plan->node_count() > options.tasks_max;
+  if (full && !share.core->find_key(submit.tenant, submit.key)) {
+    return refuse(request,
+                  {Code::kRefused,
+                   "queue_full: " + std::to_string(runs) + " of " + std::to_string(options.runs_max) + " runs and " +
+                       std::to_string(tasks) + " of " + std::to_string(options.tasks_max) + " tasks are live",
+                   {},
+                   "queue_full"});
+  }
+  Hash128 hash = request_hash(submit);
+  share.core->step(now, RunSubmitted{request, std::move(submit), std::move(plan), hash});
+}
+
+// A full id, "@latest", or a unique prefix of at least four characters.
+void Loop::State::with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then) {
+  if (auto run = parse_run_id(name.text)) {
+    if (partition_of(*run).value < options.partitions) return then(now, *run);
+    return refuse(request, not_found("no run " + name.text));
+  }
+  bool latest = name.text == "@latest";
+  if (!latest && name.text.size() < kPrefixMin) {
+    return refuse(request, {Code::kInvalid,
+                            "'" + name.text + "' names no run: give an id, at least 4 characters of one, or @latest",
+                            {},
+                            ""});
+  }
+  FindRuns find;
+  find.query.limit = latest ? 1 : 20;
+  if (latest) find.query.caller = name.caller;
+  else find.prefix = name.text;
+  ask(find, [this, request, text = name.text, then = std::move(then)](Time at, StoreAnswer&& answer) {
+    auto* found = std::get_if<RunsAnswer>(&answer);
+    if (found == nullptr) return refuse(request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
+    if (found->runs.empty()) return refuse(request, not_found("no run " + text));
+    if (found->runs.size() == 1) return then(at, found->runs[0].run);
+    Error error{Code::kInvalid, "'" + text + "' stands for several runs", {}, "ambiguous"};
+    for (const RunSummary& run : found->runs) {
+      error.details.push_back(
+          {"", 0, 0, to_string(run.run) + " " + run.workflow + " " + std::string(to_string(run.state)), "one run", ""});
+    }
+    refuse(request, std::move(error));
+  });
+}
+
+void Loop::State::with_stored(RunId run, RequestId request, std::function<void(Time, RestoredRun&)> then) {
+  ask(LoadRun{run}, [this, run, request, then = std::move(then)](Time, StoreAnswer&& answer) {
+    if (auto* failed = std::get_if<ReadFailed>(&answer)) return refuse(request, std::move(failed->error));
+    auto* found = std::get_if<RunAnswer>(&answer);
+    if (found == nullptr || !found->run) return refuse(request, not_found("no run " + to_string(run)));
+    auto stored = std::make_shared<StoredRun>(std::move(*found->run));
+    with_plan(partition_of(run), stored->info.definition,
+              [this, request, run, stored, then](Time at, std::shared_ptr<const Plan> plan) {
+                if (plan == nullptr)
+                  return refuse(request, not_found("the definition of run " + to_string(run) + " is not in the store"));
+                RestoredRun restored{std::make_shared<const RunInfo>(std::move(stored->info)), std::move(plan),
+                                     std::move(stored->record), std::move(stored->tasks)};
+                then(at, restored);
+              });
+  });
+}
+
+void Loop::State::with_plan(PartitionId partition, const Hash128& definition,
+                            std::function<void(Time, std::shared_ptr<const Plan>)> then) {
+  if (const CachedPlan* cached = plans.find(definition)) return then(clock.now(), cached->plan);
+  ask(LoadDefinition{partition, definition}, [this, then = std::move(then)](Time at, StoreAnswer&& answer) {
+    auto* found = std::get_if<DefinitionAnswer>(&answer);
+    if (found == nullptr || found->bytes == nullptr) return then(at, nullptr);
+    Result<const CachedPlan*> cached = plans.put(found->definition, found->bytes);
+    then(at, cached.ok() ? (*cached)->plan : nullptr);
+  });
+}
+
+void Loop::State::view(Time now, RequestId request, RunId run, std::uint32_t nodes_max, bool wait_for_end) {
+  Share* share = share_of(run);
+  const Run* live = share != nullptr && share->serving() ? share->core->find(run) : nullptr;
+  if (live != nullptr) {
+    if (wait_for_end) share->core->step(now, WaitRequested{request, run, nodes_max});
+    else reply(request, RunReply{view_of(*live, now, nodes_max)}, share->id);
+    return;
+  }
+  if (share != nullptr && !share->serving() && wait_for_end) return refuse(request, not_serving(share->id));
+  with_stored(run, request, [this, request, nodes_max](Time at, RestoredRun& stored) {
+    reply(request, RunReply{view_of(stored, at, nodes_max)});
+  });
+}
+
+void Loop::State::list(Time, RequestId request, const ListRuns& query) {
+  FindRuns find{query, ""};
+  find.query.limit = std::clamp<std::uint32_t>(query.limit, 1, kListMax);
+  ask(find, [this, request](Time, StoreAnswer&& answer) {
+    auto* found = std::get_if<RunsAnswer>(&answer);
+    if (found == nullptr) {
+      auto* failed = std::get_if<ReadFailed>(&answer);
+      return refuse(request, failed != nullptr
+                                 ? std::move(failed->error)
+                                 : Error{Code::kUnavailable, "the store cannot be read right now", {}, ""});
+    }
+    for (RunSummary& run : found->runs) {  // live ones are ahead of what is stored of them
+      Share* share = share_of(run.run);
+      const Run* live = share != nullptr && share->serving() ? share->core->find(run.run) : nullptr;
+      if (live != nullptr) run = summary_of(*live);
+    }
+    reply(request, ListReply{std::move(found->runs), std::move(found->next)});
+  });
+}
+
+void Loop::State::events(Time, RequestId request, RunId run, const ReadEvents& query) {
+  ReadRunEvents read{run, query.since, std::clamp<std::uint32_t>(query.limit, 1, kListMax)};
+  ask(read, [this, request, run](Time, StoreAnswer&& answer) {
+    if (auto* failed = std::get_if<ReadFailed>(&answer)) return refuse(request, std::move(failed->error));
+    auto found = std::make_shared<EventsAnswer>(std::get<EventsAnswer>(std::move(answer)));
+    auto send = [this, request, run, found](const Plan& plan, bool ended) {
+      for (Event& event : found->events) {
+        if (is_task_event(event.type) && event.task.value < plan.node_count()) event.node = plan.id(event.task);
+      }
+      bool last = !found->events.empty() && is_run_end(found->events.back().type);
+      reply(request, EventsReply{run, std::move(found->events), last || (found->events.empty() && ended)});
+    };
+    Share* share = share_of(run);
+    const Run* live = share != nullptr && share->serving() ? share->core->find(run) : nullptr;
+    if (live != nullptr) return send(*live->plan, live->ended());
+    with_stored(run, request,
+                [send](Time, RestoredRun& stored) { send(*stored.plan, is_terminal(stored.record.state)); });
+  });
+}
+
+void Loop::State::logs(Time, RequestId request, RunId run, const ReadLogs& query) {
+  ReadRunLogs read{run, query.node, query.attempt, query.since, std::clamp<std::uint32_t>(query.limit, 1, kListMax)};
+  ask(read, [this, request, run](Time, StoreAnswer&& answer) {
+    if (auto* failed = std::get_if<ReadFailed>(&answer)) return refuse(request, std::move(failed->error));
+    auto found = std::make_shared<LogsAnswer>(std::get<LogsAnswer>(std::move(answer)));
+    auto send = [this, request, run, found](bool ended) {
+      bool over = ended && found->lines.empty();
+      reply(request, LogsReply{run, std::move(found->lines), std::move(found->cursor), over});
+    };
+    Share* share = share_of(run);
+    const Run* live = share != nullptr && share->serving() ? share->core->find(run) : nullptr;
+    if (live != nullptr) return send(live->ended());
+    with_stored(run, request, [send](Time, RestoredRun& stored) { send(is_terminal(stored.record.state)); });
+  });
+}
+
+}  // namespace millrace

@@ -1,0 +1,358 @@
+// Loop: turns. What comes in is stepped through the machines, what they ask for is committed once and released in
+// order.
+#include <algorithm>
+#include <cassert>
+
+#include "common/wire/codec.h"
+#include "coordinator/shell/loop_state.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kCommitRecordsMax = 4'096;
+constexpr std::size_t kCommitBytesMax = 1024 * 1024;
+constexpr std::size_t kPollAtOnce = 64;
+constexpr Duration kResendFirst = 20ms;
+constexpr Duration kResendMax = 2s;
+constexpr Duration kUnconfirmedEvery = 1s;
+
+std::string cursor_of(const PartitionCommit& commit) {
+  return std::to_string(commit.epoch.counter) + "-" + std::to_string(commit.number);
+}
+
+}  // namespace
+
+bool Loop::State::turn() {
+  Time now = clock.now();
+  bool busy = hear_store(now);
+  busy |= release(now);
+  if (broken) {
+    resend(now);
+    return busy;
+  }
+  if (stopping && !released) release_all(now);
+  own(now);
+  if (turns.size() < kTurnsInFlightMax) {
+    take_in(now);
+    housekeeping(now);
+    place(now);
+    busy |= close_turn(now);
+    busy |= hear_store(now);  // a store in memory has answered already
+    busy |= release(now);
+  }
+  return busy;
+}
+
+bool Loop::State::room_in_turn() const {
+  std::size_t records = 0;
+  std::size_t bytes = 0;
+  for (const Share& share : shares) {
+    if (share.core == nullptr) continue;
+    records = std::max(records, share.core->pending_records());
+    bytes = std::max(bytes, share.core->pending_bytes());
+  }
+  return records < kCommitRecordsMax - kRecordsPerStep && bytes < kCommitBytesMax / 2;
+}
+
+void Loop::State::take_in(Time now) {
+  if (stopping) return;
+  for (const auto& [worker, attempt] : std::exchange(unsent, {})) {
+    if (Share* share = share_of(attempt.run); share != nullptr && share->serving())
+      share->core->step(now, AttemptReclaimed{worker, attempt});
+  }
+  std::uint32_t taken = 0;
+  while (taken < options.inputs_per_turn && room_in_turn()) {
+    if (incoming.empty()) {
+      std::vector<Incoming> more;
+      gateway.poll(more, kPollAtOnce);
+      if (more.empty()) return;
+      std::ranges::move(more, std::back_inserter(incoming));
+    }
+    ++taken;
+    if (auto* client = std::get_if<FromClient>(&incoming.front())) {
+      FromClient one = std::move(*client);
+      incoming.pop_front();
+      on_request(now, one.request, one.body);
+      continue;
+    }
+    // A batch of reports may be larger than a turn: it is taken in as far as there is room.
+    FromWorker& from = std::get<FromWorker>(incoming.front());
+    auto* batch = std::get_if<AttemptReports>(&from.message);
+    static constexpr std::size_t kReportsAtOnce = 256;
+    if (batch != nullptr && batch->reports.size() > kReportsAtOnce) {
+      AttemptReports part;
+      auto end = batch->reports.end();
+      part.reports.assign(std::make_move_iterator(end - kReportsAtOnce), std::make_move_iterator(end));
+      batch->reports.resize(batch->reports.size() - kReportsAtOnce);
+      WorkerMessage message = std::move(part);
+      on_worker(now, from.peer, message);
+      continue;
+    }
+    FromWorker one = std::move(from);
+    incoming.pop_front();
+    on_worker(now, one.peer, one.message);
+  }
+}
+
+void Loop::State::housekeeping(Time now) {
+  for (WorkerId worker : placement.silent(now)) {
+    options.note(LoopNote::kWarn, "worker " + *placement.find(worker)->ref.name + " is lost: silent for 5 s");
+    worker_gone(now, worker);
+  }
+  for (Share& share : shares) {
+    close_adoption(now, share);
+    if (share.serving() && share.core->next_deadline() <= now && room_in_turn()) share.core->step(now, TimePassed{});
+  }
+  if (now < unconfirmed_at) return;
+  unconfirmed_at = now + kUnconfirmedEvery;
+  std::set<WorkerId> quiet;
+  for (Share& share : shares) {
+    if (!share.serving()) continue;
+    for (WorkerId worker : share.core->unconfirmed(now)) quiet.insert(worker);
+  }
+  for (WorkerId worker : quiet) {
+    if (auto peer = peers_by_worker.find(worker); peer != peers_by_worker.end()) hello_wanted.insert(peer->second);
+  }
+}
+
+// Ready tasks meet free slots, until nothing fits any more.
+void Loop::State::place(Time now) {
+  std::vector<Offer> offers;
+  std::vector<SlotChange> slots;
+  std::vector<Grant> grants;
+  while (true) {
+    offers.clear();
+    slots.clear();
+    grants.clear();
+    for (Share& share : shares) {
+      if (share.serving()) share.core->take_placement(offers, slots);
+    }
+    for (const SlotChange& slot : slots) {
+      if (slot.taken) placement.taken(slot.worker, slot.slot_class);
+      else placement.freed(slot.worker, slot.slot_class);
+    }
+    for (const Offer& offer : offers) placement.offer(offer);
+    placement.place(grants);
+    if (grants.empty()) return;
+    for (Grant& grant : grants) {
+      Share* share = share_of(grant.offer.run);
+      if (share != nullptr && share->serving()) {
+        share->core->step(now, SlotGranted{grant.offer.run, grant.offer.task, std::move(grant.worker)});
+      } else {
+        placement.freed(grant.worker.id, grant.offer.slot_class);
+      }
+    }
+  }
+}
+
+// Everything that the machines asked for since the last turn becomes one pending turn.
+bool Loop::State::close_turn(Time now) {
+  PendingTurn turn;
+  turn.begun = now;
+  TurnCommit& commit = turn.commit;
+  for (Share& share : shares) {
+    if (share.core == nullptr || (share.phase != Share::Phase::kServing && share.phase != Share::Phase::kLoading))
+      continue;
+    Effects effects = share.core->take();
+    for (const Hash128& hash : effects.fetches) fetch(share, hash);
+    bool writes = !effects.writes.empty();
+    if (writes || now >= share.beat_due) {
+      PartitionCommit part;
+      part.partition = share.id;
+      part.epoch = share.epoch;
+      part.number = writes ? ++share.number : 0;
+      part.beat = ++share.beat;
+      share.beat_due = now + kBeatOwnership;
+      for (RunWrite& write : effects.writes) {
+        if (write.info == nullptr || share.definitions_stored.contains(write.info->definition)) continue;
+        const CachedPlan* plan = plans.find(write.info->definition);
+        assert(plan != nullptr);
+        part.definitions.emplace_back(write.info->definition, plan->bytes);
+        share.definitions_stored.insert(write.info->definition);
+      }
+      part.runs = std::move(effects.writes);
+      std::string cursor = writes ? cursor_of(part) : std::string();
+      for (Event& event : effects.events) {
+        if (!is_durable(event.type)) continue;
+        event.cursor = cursor;
+        part.events.push_back(event);
+      }
+      commit.partitions.push_back(std::move(part));
+    }
+    std::ranges::move(effects.values, std::back_inserter(commit.values));
+    effects.writes.clear();
+    effects.values.clear();
+    effects.fetches.clear();
+    if (!effects.empty()) turn.outgoing.push_back({share.id, std::move(effects)});
+  }
+  commit.logs = std::exchange(logs_pending, {});
+  if (fleet_dirty && !commit.partitions.empty()) {
+    fleet_dirty = false;
+    commit.fleet.assign(fleet_stored.begin(), fleet_stored.end());
+  }
+  std::ranges::move(std::exchange(replies_direct, {}), std::back_inserter(turn.outgoing));
+  for (PeerId peer : std::exchange(hello_wanted, {})) {
+    asked_hello[peer] = now;
+    sends_direct.emplace_back(peer, SayHello{});
+  }
+  for (auto& [peer, message] : std::exchange(sends_direct, {})) (void)gateway.send(peer, message);
+  turn.needs_commit = !commit.partitions.empty() || !commit.values.empty() || !commit.logs.empty();
+  if (!turn.needs_commit && turn.outgoing.empty()) return false;
+  turns.push_back(std::move(turn));
+  if (turns.back().needs_commit) hand_over(turns.back());
+  return true;
+}
+
+// A value for the core: asked for until there is an answer, or the partition has another epoch.
+void Loop::State::fetch(Share& share, const Hash128& hash) {
+  ask(LoadValue{hash}, [this, id = share.id, epoch = share.epoch, hash](Time now, StoreAnswer&& answer) {
+    Share& owner = this->share(id);
+    if (owner.core == nullptr || owner.epoch != epoch) return;
+    if (auto* value = std::get_if<ValueAnswer>(&answer))
+      owner.core->step(now, ValueFetched{hash, std::move(value->json)});
+    else fetch(owner, hash);  // the connection broke
+  });
+}
+
+void Loop::State::hand_over(PendingTurn& turn) {
+  turn.commit.turn = ++turns_made;
+  turn.commit.now = turn.begun;
+  turn.in_store = true;
+  store.commit(turn.commit);
+}
+
+bool Loop::State::hear_store(Time now) {
+  StoreReplies replies;
+  store.poll(replies);
+  for (const CommitOutcome& outcome : replies.commits) on_commit(now, outcome);
+  for (ReadOutcome& read : replies.reads) {
+    auto it = asked.find(read.tag);
+    if (it == asked.end()) continue;
+    Continuation then = std::move(it->second);
+    asked.erase(it);
+    then(now, std::move(read.answer));
+  }
+  return !replies.commits.empty() || !replies.reads.empty();
+}
+
+void Loop::State::on_commit(Time now, const CommitOutcome& outcome) {
+  auto turn =
+      std::ranges::find_if(turns, [&](const PendingTurn& t) { return t.in_store && t.commit.turn == outcome.turn; });
+  if (turn == turns.end()) return;
+  turn->in_store = false;
+  std::vector<std::pair<PartitionId, std::string>> dropped;
+  bool unknown = outcome.partitions.empty() && !turn->commit.partitions.empty();
+  for (std::size_t i = 0; i < outcome.partitions.size(); ++i) {
+    const auto& [partition, result] = outcome.partitions[i];
+    // A commit of an epoch that was dropped since says nothing about the one of now.
+    bool current = share(partition).core != nullptr && share(partition).epoch == turn->commit.partitions[i].epoch;
+    if (!current && result != CommitResult::kUnknown) continue;
+    switch (result) {
+      case CommitResult::kApplied:
+      case CommitResult::kAlready: share(partition).renewed = std::max(share(partition).renewed, turn->begun); break;
+      case CommitResult::kGap: dropped.emplace_back(partition, "the store does not have the commit before"); break;
+      case CommitResult::kFenced: dropped.emplace_back(partition, "another epoch owns it"); break;
+      case CommitResult::kUnknown: unknown = true; break;
+    }
+  }
+  if (!outcome.error.empty() && outcome.partitions.empty() && turn->commit.partitions.empty()) unknown = true;
+  if (unknown) {
+    if (!broken) {
+      resend_pause = kResendFirst;
+      resend_at = now + resend_pause;
+      options.note(LoopNote::kWarn, "a commit's outcome is unknown, it will be sent again: " + outcome.error);
+    }
+    broken = true;
+  } else {
+    turn->durable = true;
+  }
+  for (const auto& [partition, why] : dropped) drop(now, share(partition), why);
+}
+
+// After an unknown outcome everything that is not known to be durable goes out again, in order.
+void Loop::State::resend(Time now) {
+  bool waiting = std::ranges::any_of(turns, [](const PendingTurn& turn) { return turn.in_store; });
+  if (waiting || now < resend_at || !store.ready()) return;
+  resend_pause = std::min(resend_pause * 2, kResendMax);
+  resend_at = now + resend_pause;
+  broken = false;
+  for (PendingTurn& turn : turns) {
+    if (turn.needs_commit && !turn.durable) hand_over(turn);
+  }
+}
+
+// Turns leave in order, each when it is durable. What a turn says of a partition that it did not write leaves only
+// while we surely own it.
+bool Loop::State::release(Time now) {
+  bool any = false;
+  while (!turns.empty()) {
+    PendingTurn& turn = turns.front();
+    if (turn.needs_commit && !turn.durable) break;
+    auto stale = [&](const Outgoing& out) {
+      return out.partition.value < shares.size() && now - share(out.partition).renewed > kServeWithoutBeat &&
+             std::ranges::none_of(turn.commit.partitions,
+                                  [&](const PartitionCommit& part) { return part.partition == out.partition; });
+    };
+    if (std::ranges::any_of(turn.outgoing, stale)) break;
+    std::vector<Outgoing> outgoing = std::move(turn.outgoing);
+    turns.pop_front();
+    for (Outgoing& out : outgoing) perform(now, out);
+    any = true;
+  }
+  return any;
+}
+
+// Sends, then events.
+void Loop::State::perform(Time, Outgoing& out) {
+  Effects& effects = out.effects;
+  std::map<WorkerId, AnswerBatch> answers;
+  std::map<WorkerId, CancelBatch> cancels;
+  std::map<WorkerId, AssignBatch> assigns;
+  for (SendAnswer& send : effects.answers) answers[send.worker].answers.push_back(std::move(send.answer));
+  for (SendCancel& send : effects.cancels) cancels[send.worker].cancels.push_back(send.cancel);
+  for (auto& [worker, batch] : answers) tell(worker, std::move(batch));  // lost ones are resent by their worker
+  for (auto& [worker, batch] : cancels) tell(worker, std::move(batch));
+  auto send_batch = [&](WorkerId worker, AssignBatch& batch) {
+    auto peer = peers_by_worker.find(worker);
+    CoordinatorMessage message = std::move(batch);
+    batch = AssignBatch{};
+    if (peer != peers_by_worker.end() && gateway.send(peer->second, message)) return;
+    const FleetWorker* known = placement.find(worker);
+    WorkerRef ref = known != nullptr ? known->ref : WorkerRef{worker, nullptr};
+    for (const Assignment& assignment : std::get<AssignBatch>(message).assignments)
+      unsent.emplace_back(ref, assignment.attempt());
+  };
+  std::map<WorkerId, std::size_t> sizes;
+  for (SendAssign& send : effects.assigns) {
+    AssignBatch& batch = assigns[send.worker];
+    std::size_t& size = sizes[send.worker];
+    size += wire_size(send.assignment);
+    batch.assignments.push_back(std::move(send.assignment));
+    if (size > kBatchBytesTarget || batch.assignments.size() >= kBatchMax / 2) {
+      send_batch(send.worker, batch);
+      size = 0;
+    }
+  }
+  for (auto& [worker, batch] : assigns) {
+    if (!batch.assignments.empty()) send_batch(worker, batch);
+  }
+  for (const SendReply& send : effects.replies) gateway.reply(send.request, send.reply);
+  if (!effects.events.empty()) bus.publish(effects.events);
+}
+
+Time Loop::State::next_wake() const {
+  Time wake = kNever;
+  if (broken) return resend_at;
+  for (const Share& share : shares) {
+    if (share.phase == Share::Phase::kReleased) continue;
+    if (share.phase == Share::Phase::kWatching && !share.asked) wake = std::min(wake, share.ask_at);
+    if (share.core == nullptr) continue;
+    wake = std::min({wake, share.beat_due, share.adopt_until});
+    if (share.serving() && turns.size() < kTurnsInFlightMax) wake = std::min(wake, share.core->next_deadline());
+  }
+  if (placement.workers() > 0) wake = std::min({wake, placement.next_deadline(), unconfirmed_at});
+  if (!unsent.empty() || !incoming.empty()) wake = Time{};
+  return wake;
+}
+
+}  // namespace millrace

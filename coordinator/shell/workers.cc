@@ -1,0 +1,130 @@
+// Loop: what workers say.
+#include <algorithm>
+
+#include "coordinator/shell/loop_state.h"
+
+namespace millrace {
+namespace {
+
+constexpr Duration kOnItsWay = 1s;  // an assignment sent this recently may not have been seen by who says Hello unasked
+constexpr std::size_t kLogsPendingMax = 4'096;  // log chunks a turn; what lies beyond is dropped
+
+}  // namespace
+
+bool Loop::State::tell(WorkerId worker, const CoordinatorMessage& message) {
+  auto peer = peers_by_worker.find(worker);
+  return peer != peers_by_worker.end() && gateway.send(peer->second, message);
+}
+
+void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
+  if (auto* hello = std::get_if<WorkerHello>(&message)) return on_hello(now, peer, *hello);
+  if (auto* beat = std::get_if<WorkerBeat>(&message)) {  // comes over a connection of its own
+    if (auto worker = placement.find_incarnation(beat->incarnation)) placement.heard(now, *worker);
+    else hello_wanted.insert(peer);
+    return;
+  }
+  auto known = workers_by_peer.find(peer);
+  if (known == workers_by_peer.end()) {  // we restarted, or gave it up: whatever it says is said again after its Hello
+    hello_wanted.insert(peer);
+    return;
+  }
+  const FleetWorker* worker = placement.find(known->second);
+  WorkerRef ref = worker->ref;
+  placement.heard(now, ref.id);
+  auto serving = [&](const AttemptId& attempt) {
+    Share* share = share_of(attempt.run);
+    return share != nullptr && share->serving() ? share->core.get() : nullptr;
+  };
+  if (auto* credit = std::get_if<CreditUpdate>(&message)) {
+    placement.credit(ref.id, *credit);
+  } else if (auto* started = std::get_if<AttemptsStarted>(&message)) {
+    for (const AttemptId& attempt : started->attempts) {
+      if (Partition* core = serving(attempt)) core->step(now, AttemptStarted{ref, attempt});
+    }
+  } else if (auto* reports = std::get_if<AttemptReports>(&message)) {
+    for (AttemptReport& report : reports->reports) {
+      if (Partition* core = serving(report.attempt)) core->step(now, AttemptEnded{ref, std::move(report)});
+    }
+  } else if (auto* reclaimed = std::get_if<AttemptsReclaimed>(&message)) {
+    for (const AttemptId& attempt : reclaimed->attempts) {
+      if (Partition* core = serving(attempt)) core->step(now, AttemptReclaimed{ref, attempt});
+    }
+  } else if (auto* log = std::get_if<TaskLog>(&message)) {
+    on_log(now, *log);
+  } else if (auto* wanted = std::get_if<ValueRequest>(&message)) {
+    ask(LoadValue{wanted->hash}, [this, peer, hash = wanted->hash](Time, StoreAnswer&& answer) {
+      auto* value = std::get_if<ValueAnswer>(&answer);
+      if (value == nullptr) return;  // the connection broke: the worker asks again
+      ValueReply reply{hash, value->json.has_value(), value->json ? std::move(*value->json) : std::string()};
+      (void)gateway.send(peer, std::move(reply));
+    });
+  } else if (std::holds_alternative<WorkerDraining>(message)) {
+    placement.drain(ref.id);
+  } else if (std::holds_alternative<WorkerBye>(message)) {
+    fleet_dirty |= fleet_stored.erase(*ref.name) > 0;
+    options.note(LoopNote::kInfo, "worker " + *ref.name + " has left");
+    worker_gone(now, ref.id);
+  }
+}
+
+void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
+  bool was_known = placement.find_incarnation(hello.incarnation).has_value();
+  std::optional<WorkerId> given_up;
+  Result<WorkerRef> joined = placement.join(now, hello, given_up);
+  if (!joined.ok()) {
+    options.note(LoopNote::kWarn, joined.error().what);
+    sends_direct.emplace_back(peer, WorkerRefused{joined.error().name, joined.error().what});
+    return;
+  }
+  if (given_up) worker_gone(now, *given_up);
+  if (auto before = peers_by_worker.find(joined->id); before != peers_by_worker.end())
+    workers_by_peer.erase(before->second);
+  workers_by_peer[peer] = joined->id;
+  peers_by_worker[joined->id] = peer;
+  fleet_dirty |= fleet_stored.insert(hello.name).second;
+  if (!was_known)
+    options.note(LoopNote::kInfo,
+                 "worker " + hello.name + " has joined with " + std::to_string(hello.slots) + " slots");
+
+  // Attempts sent after we asked for this Hello may have crossed it.
+  Time exempt_after = !was_known ? kNever : now - kOnItsWay;
+  if (auto asked_at = asked_hello.find(peer); asked_at != asked_hello.end()) {
+    exempt_after = std::min(exempt_after, asked_at->second);
+    asked_hello.erase(asked_at);
+  }
+  for (Share& share : shares) {
+    if (!share.serving()) continue;  // it asks for a Hello of its own when it serves
+    WorkerReported reported{*joined, {}, exempt_after};
+    for (const HeldAttempt& held : hello.held) {
+      if (partition_of(held.attempt.run) == share.id) reported.held.push_back(held);
+    }
+    share.core->step(now, std::move(reported));
+    share.awaited.erase(hello.name);
+  }
+  sends_direct.emplace_back(peer, WorkerWelcome{joined->id, options.name});
+}
+
+// Silent for too long, replaced, or gone in an orderly way.
+void Loop::State::worker_gone(Time now, WorkerId worker) {
+  for (Share& share : shares) {
+    if (share.serving()) share.core->step(now, WorkerLost{worker});
+  }
+  if (auto peer = peers_by_worker.find(worker); peer != peers_by_worker.end()) {
+    workers_by_peer.erase(peer->second);
+    asked_hello.erase(peer->second);
+    peers_by_worker.erase(peer);
+  }
+  placement.leave(worker);
+}
+
+void Loop::State::on_log(Time now, TaskLog& log) {
+  Share* share = share_of(log.attempt.run);
+  if (share == nullptr || !share->serving() || logs_pending.size() >= kLogsPendingMax) return;
+  const Run* run = share->core->find(log.attempt.run);
+  if (run == nullptr || log.attempt.task.value >= run->plan->node_count()) return;
+  logs_pending.push_back(
+      {log.attempt.run,
+       {run->plan->id(log.attempt.task), log.attempt.number, log.stderr_stream, now, std::move(log.text)}});
+}
+
+}  // namespace millrace
