@@ -1,0 +1,20 @@
+// The graphs that the benchmarks run, in packed form.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/model/workflow.h"
+
+namespace millrace::bench {
+
+WorkflowSpec single();
+WorkflowSpec fan_in(std::uint32_t tasks);  // `tasks` without upstream, and a join
+WorkflowSpec chain(std::uint32_t tasks);
+WorkflowSpec diamond();                                                      // a -> (b, c) -> d
+WorkflowSpec layered(std::uint32_t layers, std::uint32_t width);             // three parents each, in the layer before
+WorkflowSpec random_dag(std::uint32_t tasks, std::uint64_t seed);            // three random earlier parents each
+WorkflowSpec python_fan(std::uint32_t tasks, const std::string& isolation);  // sum of squares of 1,000 integers
+constexpr std::int64_t kSumOfSquares = 332'833'500;                          // of 0 .. 999
+
+}  // namespace millrace::bench

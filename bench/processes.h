@@ -1,0 +1,60 @@
+// Real processes for a benchmark: Redis, a coordinator and workers in a private directory, and what they used.
+//
+// Promises: nothing outlives the Cluster; sockets are unix sockets or on loopback. Threads: one. Fails: start() says
+// what.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace millrace::bench {
+
+struct ClusterOptions {
+  std::string bin_dir;                   // of millrace-coordinator and millrace-worker
+  std::string store = "redis";           // redis | memory
+  std::string appendfsync = "everysec";  // everysec | always | no
+  int workers = 2;
+  int slots = 0;  // of each worker; 0: its default
+};
+
+struct Usage {  // of one kind of process, summed
+  double cpu_s = 0;
+  double rss_mb = 0;
+};
+
+class Cluster {
+ public:
+  explicit Cluster(ClusterOptions options) : options_(std::move(options)) {}
+  ~Cluster() { stop(); }
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  Status start();  // returns when processes run; whether they serve is for the client to ask
+  void stop();
+  const std::string& endpoint() const { return endpoint_; }
+  Usage coordinator() const { return usage({coordinator_}); }
+  Usage workers() const { return usage(workers_); }
+  Usage redis() const { return usage({redis_}); }
+  std::int64_t redis_bytes() const;  // used_memory; 0 without Redis
+  std::string logs() const;          // the end of each process's log, for errors
+
+ private:
+  Status start_redis();
+  pid_t spawn(const std::vector<std::string>& argv, const std::string& log) const;
+  static Usage usage(const std::vector<pid_t>& pids);
+
+  ClusterOptions options_;
+  std::string directory_;
+  std::string endpoint_;
+  std::string redis_socket_;
+  pid_t redis_ = -1;
+  pid_t coordinator_ = -1;
+  std::vector<pid_t> workers_;
+};
+
+}  // namespace millrace::bench

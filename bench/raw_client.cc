@@ -1,0 +1,88 @@
+#include "bench/raw_client.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "common/wire/codec.h"
+#include "common/wire/frame.h"
+
+namespace millrace::bench {
+namespace {
+
+SocketOptions client_options() {
+  SocketOptions options;
+  options.send_hwm = 0;
+  options.receive_hwm = 0;
+  options.message_bytes_max = -1;
+  return options;
+}
+
+}  // namespace
+
+RawClient::RawClient(const std::string& endpoint)
+    : socket_(context_, client_options()),
+      session_(std::to_string(getpid()) + "-" +
+               std::to_string(std::chrono::steady_clock::now().time_since_epoch().count())) {
+  Status connected = socket_.connect(endpoint);
+  assert(connected.ok());
+  (void)connected;
+  (void)poller_.add(socket_);
+}
+
+std::uint64_t RawClient::ask(const OperatorRequest& request) {
+  std::uint64_t number = ++numbers_;
+  while (socket_.send(envelope(FrameKind::kRequest), encode_request(number, request)) != SendResult::kSent) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return number;
+}
+
+Result<std::pair<std::uint64_t, OperatorReply>> RawClient::next(Duration timeout) {
+  auto until = std::chrono::steady_clock::now() + timeout;
+  while (!socket_.receive(frames_)) {
+    auto left = std::chrono::duration_cast<Duration>(until - std::chrono::steady_clock::now());
+    if (left <= Duration::zero()) return Error{Code::kTimeout, "no reply", {}, ""};
+    poller_.wait(left);
+  }
+  Result<std::string_view> body = open_frame(frames_.views(), FrameKind::kReply);
+  if (!body.ok()) return body.error();
+  return decode_reply(*body);
+}
+
+Result<OperatorReply> RawClient::call(const OperatorRequest& request, Duration timeout) {
+  std::uint64_t number = ask(request);
+  while (true) {
+    auto reply = next(timeout);
+    if (!reply.ok()) return reply.error();
+    if (reply->first != number) continue;
+    if (auto* refused = std::get_if<ErrorReply>(&reply->second)) return refused->error;
+    return std::move(reply->second);
+  }
+}
+
+Status RawClient::wait_ready(std::uint32_t workers, Duration timeout) {
+  auto until = std::chrono::steady_clock::now() + timeout;
+  while (std::chrono::steady_clock::now() < until) {
+    Result<OperatorReply> pong = call(PingRequest{}, 1s);
+    auto* ping = pong.ok() ? std::get_if<PingReply>(&*pong) : nullptr;
+    if (ping != nullptr && ping->workers >= workers) return Done{};
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return Error{Code::kTimeout, "the cluster is not ready", {}, ""};
+}
+
+SubmitRun RawClient::submission(const std::string& definition_bytes, bool wait) {
+  SubmitRun submit;
+  submit.key = session_ + "-" + std::to_string(++keys_);
+  submit.definition = hash128(definition_bytes);
+  if (submit.definition != known_) submit.definition_bytes = std::make_shared<const std::string>(definition_bytes);
+  known_ = submit.definition;
+  submit.caller = "bench";
+  submit.wait = wait;
+  submit.with_nodes = false;
+  return submit;
+}
+
+}  // namespace millrace::bench

@@ -1,0 +1,40 @@
+// RawClient: a client of the operator port that adds as little as it can to what is measured: one socket, no retries.
+//
+// Threads: one. Fails: a reply that does not come in time is kTimeout; a refused request its Error.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "common/io/zmq_socket.h"
+#include "common/model/operator_messages.h"
+
+namespace millrace::bench {
+
+class RawClient {
+ public:
+  explicit RawClient(const std::string& endpoint);
+
+  std::uint64_t ask(const OperatorRequest& request);  // returns its number
+  // The next reply, whichever it answers.
+  Result<std::pair<std::uint64_t, OperatorReply>> next(Duration timeout);
+  Result<OperatorReply> call(const OperatorRequest& request, Duration timeout);
+
+  // Waits until the coordinator serves and `workers` have joined.
+  Status wait_ready(std::uint32_t workers, Duration timeout);
+  // A submission of a definition that is sent with it only the first time.
+  SubmitRun submission(const std::string& definition_bytes, bool wait);
+
+ private:
+  ZmqContext context_;
+  DealerSocket socket_;
+  Poller poller_;
+  Frames frames_;
+  std::uint64_t numbers_ = 0;
+  std::uint64_t keys_ = 0;
+  std::string session_;
+  Hash128 known_;
+};
+
+}  // namespace millrace::bench
