@@ -1,0 +1,339 @@
+#include "worker/core/agent.h"
+
+#include <algorithm>
+
+#include "worker/core/agent_state.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::uint32_t kLinksMax = 4096;
+
+template <class... Ts>
+struct overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <class... Ts>
+overloaded(Ts...) -> overloaded<Ts...>;
+
+std::size_t index(SlotClass slot_class) { return static_cast<std::size_t>(slot_class); }
+
+SlotClass slot_class_of(const NodeSpec& spec) {
+  const ExecutorFields* fields = find_executor(spec.executor);
+  return fields == nullptr ? SlotClass::kCpu : fields->slot_class;
+}
+
+std::vector<UpstreamVersion> versions(const std::vector<Binding>& bindings) {
+  std::vector<UpstreamVersion> out;
+  out.reserve(bindings.size());
+  for (const Binding& binding : bindings) out.push_back({binding.task, binding.version});
+  return out;
+}
+
+}  // namespace
+
+Agent::Agent(AgentOptions options) : state_(std::make_unique<State>(std::move(options))) {}
+Agent::~Agent() = default;
+Agent::Agent(Agent&&) noexcept = default;
+
+void Agent::step(Time now, AgentInput input, AgentEffects& out) {
+  State& s = *state_;
+  std::visit(overloaded{
+                 [&](LinkUp& in) {
+                   Link& link = s.link(in.link);
+                   link.up = true;
+                   link.hello_due = true;
+                   link.hello_at = Time::min();
+                 },
+                 [&](LinkDown& in) { s.link(in.link).up = false; },
+                 [&](CoordinatorSaid& in) { s.said(now, in.link, std::move(in.message), out); },
+                 [&](TaskEnded& in) { s.ended(in.attempt, std::move(in.outcome), now); },
+                 [&](TaskLogged& in) { s.logged(std::move(in), out); },
+                 [&](DrainRequested&) { s.drain(); },
+                 [&](KillRequested&) { s.kill_all(now, out); },
+                 [&](AgentTick&) { s.pass(now, out); },
+             },
+             input);
+}
+
+void Agent::start(Time now, AgentEffects& out) { state_->start(now, out); }
+
+void Agent::flush(Time now, AgentEffects& out) {
+  state_->start(now, out);
+  state_->talk(now, out);
+}
+
+Time Agent::next_deadline() const {
+  const State& s = *state_;
+  if (s.left) return kNever;
+  Time next = s.leave_by;
+  if (!s.to_be_long.empty()) next = std::min(next, s.to_be_long.front().first);
+  if (!s.to_repeat.empty()) next = std::min(next, s.to_repeat.front().first);
+  if (!s.timeouts.empty()) next = std::min(next, s.timeouts.begin()->first);
+  for (const Link& link : s.links) {
+    if (link.up) next = std::min(next, link.hello_due ? link.hello_at + kHelloEvery : s.silence_ends(link));
+  }
+  return next;
+}
+
+std::uint32_t Agent::running() const { return state_->running[0] + state_->running[1]; }
+std::uint32_t Agent::queued() const {
+  return static_cast<std::uint32_t>(state_->waiting[0].size() + state_->waiting[1].size());
+}
+
+Link& Agent::State::link(LinkId id) {
+  assert(id.value < kLinksMax);
+  if (id.value >= links.size()) links.resize(id.value + 1);
+  return links[id.value];
+}
+
+// ---------------------------------------------------------------- what coordinators say
+
+void Agent::State::said(Time now, LinkId from, CoordinatorMessage&& message, AgentEffects& out) {
+  Link& speaker = link(from);
+  speaker.heard = now;
+  std::visit(overloaded{
+                 [&](WorkerWelcome&) { speaker.welcome = true; },
+                 [&](WorkerRefused& refused) {
+                   out.refused_for_good = true;
+                   out.refusal = std::move(refused.name);
+                   out.refusal_message = std::move(refused.message);
+                 },
+                 [&](AssignBatch& batch) {
+                   for (Assignment& assignment : batch.assignments) assigned(now, from, std::move(assignment));
+                 },
+                 [&](CancelBatch& batch) {
+                   for (const AttemptCancel& cancel : batch.cancels) {
+                     cancelled(now, from, cancel);
+                     auto it = held.find(cancel.attempt);
+                     if (it != held.end() && it->second.phase == Phase::kRunning) kill(it->second, cancel.reason, out);
+                   }
+                 },
+                 [&](AnswerBatch& batch) {
+                   for (const ReportAnswer& answer : batch.answers) answered(now, answer, out);
+                 },
+                 [&](Reclaim& wanted) {
+                   for (const AttemptId& attempt : wanted.attempts) reclaim(from, attempt);
+                 },
+                 [&](ValueReply&) {},  // for the shell
+                 [&](DrainWorker&) { drain(); },
+                 [&](SayHello&) { speaker.hello_due = true; },
+             },
+             message);
+}
+
+void Agent::State::assigned(Time now, LinkId from, Assignment&& assignment) {
+  const AttemptId id = assignment.attempt();
+  std::uint32_t& epoch = epochs[partition_of(id.run).value];
+  if (id.epoch < epoch) return;
+  epoch = id.epoch;
+  if (const auto fate = recent.find(id)) {
+    if (*fate == Fate::kGivenBack) give_back(from, id);
+    return;
+  }
+  if (auto it = held.find(id); it != held.end()) {
+    if (it->second.phase == Phase::kEnded) link(it->second.link).to_report.push_back(id);
+    return;
+  }
+  if (draining || held.size() >= kHeldMax) return give_back(from, id);
+  Held& h = held[id];
+  h.id = id;
+  h.link = from;
+  h.slot_class = slot_class_of(*assignment.node_spec);
+  h.hellos = link(from).hellos;
+  h.serial = ++serials;
+  h.arrived = now;
+  h.rests_on = versions(assignment.bindings);
+  h.assignment = std::move(assignment);
+  waiting[index(h.slot_class)].insert(Waiting(h));
+}
+
+// What is queued, or never came, ends here; what runs is killed by the caller.
+void Agent::State::cancelled(Time now, LinkId from, const AttemptCancel& cancel) {
+  auto it = held.find(cancel.attempt);
+  if (it == held.end()) {
+    if (recent.find(cancel.attempt) || held.size() >= kHeldMax) return;
+    Held& h = held[cancel.attempt];
+    h.id = cancel.attempt;
+    h.link = from;
+    h.hellos = link(from).hellos;
+    h.arrived = now;
+    it = held.find(cancel.attempt);
+  } else if (it->second.phase == Phase::kQueued) {
+    waiting[index(it->second.slot_class)].erase(Waiting(it->second));
+  } else {
+    return;
+  }
+  Outcome outcome;
+  outcome.reason = cancel.reason;
+  outcome.error.message = "cancelled before it started";
+  outcome.waited = now - it->second.arrived;
+  end(it->second, std::move(outcome));
+}
+
+void Agent::State::answered(Time now, const ReportAnswer& answer, AgentEffects& out) {
+  auto it = held.find(answer.attempt);
+  if (it == held.end()) return;
+  Held& h = it->second;
+  switch (h.phase) {
+    case Phase::kEnded:
+      if (h.reports == 1) prefetch.answered(now - h.reported);  // of several, nobody knows which one was answered
+      return forget(h, Fate::kAnswered);
+    case Phase::kQueued:
+      if (answer.answer == Answer::kRefused) forget(h, Fate::kAnswered);
+      return;
+    case Phase::kRunning:
+      if (answer.answer != Answer::kRefused) return;
+      h.unwanted = true;
+      return kill(h, Reason::kCancelRequested, out);
+  }
+}
+
+void Agent::State::reclaim(LinkId from, const AttemptId& attempt) {
+  if (auto it = held.find(attempt); it != held.end()) {
+    if (it->second.phase != Phase::kQueued) return;
+    forget(it->second, Fate::kGivenBack);
+  } else if (recent.find(attempt) == Fate::kAnswered) {
+    return;
+  }
+  give_back(from, attempt);
+}
+
+// ---------------------------------------------------------------- what tasks do
+
+void Agent::State::ended(const AttemptId& attempt, Outcome&& outcome, Time now) {
+  auto it = held.find(attempt);
+  if (it == held.end() || it->second.phase != Phase::kRunning) return;
+  Held& h = it->second;
+  --running[index(h.slot_class)];
+  if (h.times_out != kNever) timeouts.erase({h.times_out, h.id});
+  if (!h.killed) prefetch.ran(outcome.ran > Duration::zero() ? outcome.ran : now - h.started);
+  if (h.unwanted) return forget(h, Fate::kAnswered);
+  outcome.waited = h.started - h.arrived;
+  end(h, std::move(outcome));
+}
+
+void Agent::State::logged(TaskLogged&& log, AgentEffects& out) {
+  auto it = held.find(log.attempt);
+  if (it == held.end() || it->second.unwanted || !link(it->second.link).up) return;
+  out.messages.push_back({it->second.link, TaskLog{log.attempt, log.stderr_stream, std::move(log.text)}});
+}
+
+void Agent::State::end(Held& h, Outcome&& outcome) {
+  Link& l = link(h.link);
+  h.phase = Phase::kEnded;
+  h.outcome = std::move(outcome);
+  h.assignment = {};
+  ++l.unanswered;
+  l.to_report.push_back(h.id);
+}
+
+void Agent::State::forget(Held& h, Fate fate) {
+  if (h.phase == Phase::kQueued) waiting[index(h.slot_class)].erase(Waiting(h));
+  if (h.phase == Phase::kEnded) --link(h.link).unanswered;
+  recent.add(h.id, fate);
+  held.erase(AttemptId(h.id));
+}
+
+void Agent::State::give_back(LinkId to, const AttemptId& attempt) {
+  recent.add(attempt, Fate::kGivenBack);
+  link(to).to_give_back.push_back(attempt);
+}
+
+void Agent::State::kill(Held& h, Reason why, AgentEffects& out) {
+  if (h.killed) return;
+  h.killed = true;
+  out.kills.push_back({h.id, why});
+}
+
+// ---------------------------------------------------------------- starting, draining, time
+
+std::uint32_t Agent::State::room(SlotClass slot_class) const {
+  const std::uint32_t most = slot_class == SlotClass::kCpu ? options.hello.slots : options.hello.io_slots;
+  const std::uint32_t taken = running[index(slot_class)];
+  return most > taken ? most - taken : 0;
+}
+
+void Agent::State::start(Time now, AgentEffects& out) {
+  for (const SlotClass slot_class : {SlotClass::kCpu, SlotClass::kIo}) {
+    std::set<Waiting>& queue = waiting[index(slot_class)];
+    for (std::uint32_t room_left = room(slot_class); room_left > 0 && !queue.empty(); --room_left) {
+      Held& h = *queue.begin()->held;
+      queue.erase(queue.begin());
+      start_one(now, h, out);
+    }
+  }
+}
+
+void Agent::State::start_one(Time now, Held& h, AgentEffects& out) {
+  h.phase = Phase::kRunning;
+  h.started = now;
+  ++running[index(h.slot_class)];
+  if (const Duration timeout = h.assignment.node_spec->timeout; timeout > Duration::zero()) {
+    h.times_out = now + timeout;
+    timeouts.insert({h.times_out, h.id});
+  }
+  to_be_long.push_back({now + kStartedAfter, h.id});
+  out.starts.push_back({std::move(h.assignment), h.link});
+}
+
+void Agent::State::drain() {
+  if (draining) return;
+  draining = true;
+  std::vector<Held*> unstarted;
+  for (const auto& queue : waiting) {
+    for (const Waiting& entry : queue) unstarted.push_back(entry.held);
+  }
+  for (Held* h : unstarted) {
+    const LinkId to = h->link;
+    const AttemptId id = h->id;
+    forget(*h, Fate::kGivenBack);
+    give_back(to, id);
+  }
+}
+
+void Agent::State::kill_all(Time now, AgentEffects& out) {
+  drain();
+  leave_by = std::min(leave_by, now + kLeaveAfterKill);
+  std::vector<Held*> alive;
+  for (auto& [id, h] : held) {
+    if (h.phase == Phase::kRunning) alive.push_back(&h);
+  }
+  std::ranges::sort(alive, {}, &Held::serial);
+  for (Held* h : alive) kill(*h, Reason::kLost, out);
+}
+
+bool Agent::State::runs(const std::pair<Time, AttemptId>& mark) const {
+  auto it = held.find(mark.second);
+  return it != held.end() && it->second.phase == Phase::kRunning;
+}
+
+bool Agent::State::unanswered(const std::pair<Time, AttemptId>& mark) const {
+  auto it = held.find(mark.second);
+  return it != held.end() && it->second.phase == Phase::kEnded && it->second.report_again == mark.first;
+}
+
+void Agent::State::pass(Time now, AgentEffects& out) {
+  for (; !to_be_long.empty() && to_be_long.front().first <= now; to_be_long.pop_front()) {
+    if (!runs(to_be_long.front())) continue;
+    const Held& h = held.find(to_be_long.front().second)->second;
+    prefetch.ran(now - h.started);
+    link(h.link).to_start_telling.push_back(h.id);
+  }
+  for (; !to_repeat.empty() && to_repeat.front().first <= now; to_repeat.pop_front()) {
+    if (!unanswered(to_repeat.front())) continue;
+    const Held& h = held.find(to_repeat.front().second)->second;
+    link(h.link).to_report.push_back(h.id);
+  }
+  while (!timeouts.empty() && timeouts.begin()->first <= now) {
+    Held& h = held.find(timeouts.begin()->second)->second;
+    timeouts.erase(timeouts.begin());
+    h.times_out = kNever;
+    kill(h, Reason::kTimeout, out);
+  }
+  for (Link& l : links) {
+    if (l.up && now >= silence_ends(l)) l.hello_due = true;
+  }
+}
+
+}  // namespace millrace

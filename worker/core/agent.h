@@ -1,0 +1,118 @@
+// Agent: the worker's decisions, pure. It is told what coordinators say and what its tasks do; it asks for tasks to be
+// started and killed and for messages to be sent.
+//
+// Promises: never runs more than `slots` cpu attempts (io_slots io attempts) at once, started by (priority, age) over
+// all coordinators; an attempt is started at most once; every ended attempt is reported to its coordinator again and
+// again (every kReportAgain) until answered `recorded`, `duplicate` or `refused`; `refused` kills an attempt that still
+// runs; a repeated assignment of an attempt that it has or had is ignored (or answered by its report); timeouts kill
+// (Reason::kTimeout). Draining: takes nothing new, gives back what has not started, leaves when everything is answered.
+// Every Hello names all attempts held of its link and is followed by the reports that are unanswered; it is said when a
+// link comes up, when asked for, and when a coordinator is silent. Assignments of an epoch lower than one seen of their
+// partition are ignored. A cancelled attempt that is unknown is reported as ended, a reclaimed one as given back: a
+// lost assignment holds nobody up, and one that comes late does not start. Bounded: at most kHeldMax attempts at once
+// (more are given back) and kRecentMax remembered after their end. Threads: none of its own. Times are handed in.
+// Fails: never; what cannot be is ignored.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "common/model/worker_messages.h"
+
+namespace millrace {
+
+constexpr Duration kReportAgain = 1s;
+constexpr Duration kStartedAfter = 20ms;   // attempts that end sooner are not worth a "started" message
+constexpr Duration kHelloEvery = 100ms;    // at most one Hello a link in this time
+constexpr Duration kSilentAfter = 3s;      // a coordinator that owes an answer is told Hello again
+constexpr Duration kReconcileAfter = 10s;  // so is one that owes none: an assignment may have been lost on the way
+constexpr Duration kLeaveAfterKill = 10s;  // after KillRequested the worker leaves, answered or not
+constexpr std::size_t kHeldMax = 65'536;
+constexpr std::size_t kRecentMax = 16'384;
+constexpr std::size_t kReportBytes = 1024 * 1024;  // where a message of reports is closed; a larger one travels alone
+
+// A coordinator that this worker is connected to; the shell numbers them 0, 1, 2 ...
+using LinkId = Id<struct LinkTag, std::uint32_t>;
+
+struct AgentOptions {
+  WorkerHello hello;                  // `held` and `draining` are filled in by the agent
+  std::uint32_t prefetch_max = 1024;  // attempts queued beyond the slots, per coordinator
+};
+
+// Inputs.
+struct LinkUp {
+  LinkId link;
+};  // connected (again): say Hello
+struct LinkDown {
+  LinkId link;
+};
+struct CoordinatorSaid {
+  LinkId link;
+  CoordinatorMessage message;
+};
+struct TaskEnded {
+  AttemptId attempt;
+  Outcome outcome;
+};  // from an executor, exactly once per StartTask
+struct TaskLogged {
+  AttemptId attempt;
+  bool stderr_stream = false;
+  std::string text;
+};
+struct DrainRequested {};  // SIGTERM
+struct KillRequested {};   // the grace of a drain is over: what runs is killed (Reason::kLost)
+struct AgentTick {};
+using AgentInput =
+    std::variant<LinkUp, LinkDown, CoordinatorSaid, TaskEnded, TaskLogged, DrainRequested, KillRequested, AgentTick>;
+
+// Effects.
+struct StartTask {
+  Assignment assignment;
+  LinkId link;  // whose it is: values it refers to are fetched there
+};
+struct KillTask {
+  AttemptId attempt;
+  Reason why = Reason::kCancelRequested;
+};
+struct ToCoordinator {
+  LinkId link;
+  WorkerMessage message;
+};
+struct AgentEffects {
+  std::vector<StartTask> starts;
+  std::vector<KillTask> kills;
+  // Batched a link and flush(): one AttemptsStarted, AttemptsReclaimed, CreditUpdate; one AttemptReports per
+  // kReportBytes.
+  std::vector<ToCoordinator> messages;
+  bool leave = false;             // drained: the process may end
+  bool refused_for_good = false;  // `id_in_use` or wrong version: the process must end with the error below
+  std::string refusal;            // the name: "id_in_use"
+  std::string refusal_message;
+};
+
+class Agent {
+ public:
+  explicit Agent(AgentOptions options);
+  ~Agent();
+  Agent(Agent&&) noexcept;
+
+  // Takes in one input. Cheap; collects what must be said.
+  void step(Time now, AgentInput input, AgentEffects& out);
+  // Starts what fits and says nothing: for tasks that end at once, between steps of the same round.
+  void start(Time now, AgentEffects& out);
+  // After the inputs of one round: starts what fits, adds the batched messages.
+  void flush(Time now, AgentEffects& out);
+  Time next_deadline() const;     // when to send AgentTick: timeouts, resends; kNever without one
+  std::uint32_t running() const;  // of both classes
+  std::uint32_t queued() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace millrace

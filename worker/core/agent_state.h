@@ -1,0 +1,129 @@
+// Agent::State: what an Agent knows. Private to agent.cc (inputs, starts, timers) and agent_talk.cc (messages).
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <deque>
+#include <set>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "worker/core/agent.h"
+#include "worker/core/prefetch.h"
+#include "worker/core/recent.h"
+
+namespace millrace {
+
+enum class Phase : std::uint8_t {
+  kQueued,
+  kRunning,
+  kEnded,  // and not answered
+};
+
+// An attempt, from its assignment to the answer to its report.
+struct Held {
+  AttemptId id;
+  LinkId link;
+  Phase phase = Phase::kQueued;
+  SlotClass slot_class = SlotClass::kCpu;
+  bool killed = false;
+  bool unwanted = false;      // refused while it ran: nothing is reported
+  std::uint32_t hellos = 0;   // those of its link when it was assigned
+  std::uint32_t reports = 0;  // sent
+  std::uint64_t serial = 0;   // order of arrival
+  Time arrived{};
+  Time started{};
+  Time reported{};
+  Time report_again = kNever;
+  Time times_out = kNever;
+  std::vector<UpstreamVersion> rests_on;
+  Assignment assignment;  // until it starts
+  Outcome outcome;        // once it has ended
+};
+
+// Order of starting: priority, then age, then arrival.
+struct Waiting {
+  std::int32_t priority = 0;
+  Time age{};
+  std::uint64_t serial = 0;
+  Held* held = nullptr;
+  explicit Waiting(Held& h) : priority(h.assignment.priority), age(h.assignment.age), serial(h.serial), held(&h) {}
+  friend bool operator<(const Waiting& a, const Waiting& b) {
+    if (a.priority != b.priority) return a.priority > b.priority;
+    if (a.age != b.age) return a.age < b.age;
+    return a.serial < b.serial;
+  }
+};
+
+struct Link {
+  bool up = false;
+  bool hello_due = false;
+  bool welcome = false;  // the latest Hello was answered by a Welcome
+  bool drain_told = false;
+  std::uint32_t hellos = 0;
+  std::uint32_t unanswered = 0;  // attempts that have ended
+  Time hello_at = Time::min();
+  Time heard = Time::min();
+  CreditUpdate credit;  // as last sent; zero: not since the latest Hello
+  std::vector<AttemptId> to_start_telling;
+  std::vector<AttemptId> to_give_back;
+  std::vector<AttemptId> to_report;
+};
+
+struct Agent::State {
+  explicit State(AgentOptions o)
+      : options(std::move(o)),
+        prefetch(options.hello.slots, options.prefetch_max),
+        recent(kRecentMax),
+        epochs(kPartitionsMax, 0) {}
+
+  // agent.cc
+  Link& link(LinkId id);
+  void assigned(Time now, LinkId from, Assignment&& assignment);
+  void cancelled(Time now, LinkId from, const AttemptCancel& cancel);
+  void answered(Time now, const ReportAnswer& answer, AgentEffects& out);
+  void reclaim(LinkId from, const AttemptId& attempt);
+  void said(Time now, LinkId from, CoordinatorMessage&& message, AgentEffects& out);
+  void ended(const AttemptId& attempt, Outcome&& outcome, Time now);
+  void logged(TaskLogged&& log, AgentEffects& out);
+  void drain();
+  void kill_all(Time now, AgentEffects& out);
+  void kill(Held& held, Reason why, AgentEffects& out);
+  void end(Held& held, Outcome&& outcome);
+  void forget(Held& held, Fate fate);
+  void give_back(LinkId to, const AttemptId& attempt);
+  void start(Time now, AgentEffects& out);
+  void start_one(Time now, Held& held, AgentEffects& out);
+  void pass(Time now, AgentEffects& out);
+  bool runs(const std::pair<Time, AttemptId>& mark) const;
+  bool unanswered(const std::pair<Time, AttemptId>& mark) const;
+  std::uint32_t room(SlotClass slot_class) const;
+
+  // agent_talk.cc
+  Time silence_ends(const Link& link) const;
+  void talk(Time now, AgentEffects& out);
+  void say_hello(Time now, LinkId id, Link& link, AgentEffects& out);
+  void say_reports(Time now, LinkId id, Link& link, AgentEffects& out);
+  void say_credit(LinkId id, Link& link, std::uint32_t links_up, AgentEffects& out);
+  AttemptReport report(Time now, Held& held);
+
+  AgentOptions options;
+  Prefetch prefetch;
+  Recent recent;
+  std::vector<std::uint32_t> epochs;  // highest seen, by partition
+  std::vector<Link> links;            // by LinkId
+  std::unordered_map<AttemptId, Held, AttemptHash> held;
+  std::array<std::set<Waiting>, 2> waiting;  // by SlotClass
+  std::array<std::uint32_t, 2> running{};
+  std::uint64_t serials = 0;
+  std::deque<std::pair<Time, AttemptId>> to_be_long;  // due times ascend; entries of attempts that ended are skipped
+  std::deque<std::pair<Time, AttemptId>> to_repeat;   // likewise, of attempts that were answered
+  std::set<std::pair<Time, AttemptId>> timeouts;
+  bool draining = false;
+  bool left = false;
+  Time leave_by = kNever;
+};
+
+}  // namespace millrace

@@ -1,0 +1,135 @@
+// What an Agent says at the end of a round.
+#include <algorithm>
+#include <cassert>
+
+#include "worker/core/agent_state.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kReportsMax = 4096;  // of one message
+
+std::size_t size_of(const AttemptReport& report) {
+  const Outcome& outcome = report.outcome;
+  return 64 + outcome.output.size() + outcome.error.message.size() + outcome.error.traceback.size() +
+         8 * report.rests_on.size();
+}
+
+// Worth telling: more than a quarter away from what was told.
+bool differs(std::uint32_t told, std::uint32_t now) {
+  const std::uint32_t change = now > told ? now - told : told - now;
+  return std::uint64_t{change} * 4 > told;
+}
+
+// Moves the ids into a message, if there are any.
+template <class Message>
+void say_ids(LinkId id, std::vector<AttemptId>& ids, AgentEffects& out) {
+  if (ids.empty()) return;
+  out.messages.push_back({id, Message{std::move(ids)}});
+  ids.clear();
+}
+
+}  // namespace
+
+// When a link that stays silent is told Hello again.
+Time Agent::State::silence_ends(const Link& l) const {
+  const Duration patience = !l.welcome || l.unanswered > 0 ? kSilentAfter : kReconcileAfter;
+  return std::max(l.hello_at, l.heard) + patience;
+}
+
+void Agent::State::talk(Time now, AgentEffects& out) {
+  if (left) return;
+  prefetch.next();
+  const auto links_up = static_cast<std::uint32_t>(std::ranges::count(links, true, &Link::up));
+  for (std::uint32_t i = 0; i < links.size(); ++i) {
+    const LinkId id{i};
+    Link& l = links[i];
+    if (!l.up) {  // the next Hello tells all there is to tell
+      l.to_start_telling.clear();
+      l.to_report.clear();
+      continue;
+    }
+    if (l.hello_due && now >= l.hello_at + kHelloEvery) say_hello(now, id, l, out);
+    if (draining && !std::exchange(l.drain_told, true)) out.messages.push_back({id, WorkerDraining{}});
+    say_ids<AttemptsReclaimed>(id, l.to_give_back, out);
+    std::erase_if(l.to_start_telling, [&](const AttemptId& a) { return !runs({Time{}, a}); });
+    say_ids<AttemptsStarted>(id, l.to_start_telling, out);
+    say_reports(now, id, l, out);
+    if (!draining) say_credit(id, l, links_up, out);
+  }
+  while (!to_be_long.empty() && !runs(to_be_long.front())) to_be_long.pop_front();
+  while (!to_repeat.empty() && !unanswered(to_repeat.front())) to_repeat.pop_front();
+  if (!draining || (!held.empty() && now < leave_by)) return;
+  left = true;
+  out.leave = true;
+  for (std::uint32_t i = 0; i < links.size(); ++i) {
+    if (links[i].up) out.messages.push_back({LinkId{i}, WorkerBye{}});
+  }
+}
+
+void Agent::State::say_hello(Time now, LinkId id, Link& l, AgentEffects& out) {
+  std::vector<const Held*> mine;
+  for (const auto& [attempt, h] : held) {
+    if (h.link == id && !h.unwanted) mine.push_back(&h);
+  }
+  std::ranges::sort(mine, {}, &Held::id);
+  WorkerHello hello = options.hello;
+  hello.draining = draining;
+  hello.held.clear();
+  l.to_report.clear();
+  for (const Held* h : mine) {
+    hello.held.push_back({h->id, h->phase != Phase::kQueued, h->rests_on});
+    if (h->phase == Phase::kEnded) l.to_report.push_back(h->id);
+  }
+  l.hello_due = false;
+  l.welcome = false;
+  l.hello_at = now;
+  ++l.hellos;
+  l.credit = {};
+  out.messages.push_back({id, std::move(hello)});
+}
+
+AttemptReport Agent::State::report(Time now, Held& h) {
+  if (h.reports++ == 0) h.reported = now;
+  h.report_again = now + kReportAgain;
+  to_repeat.push_back({h.report_again, h.id});
+  AttemptReport report{h.id, h.outcome, {}};
+  if (h.hellos != link(h.link).hellos) report.rests_on = h.rests_on;
+  return report;
+}
+
+void Agent::State::say_reports(Time now, LinkId id, Link& l, AgentEffects& out) {
+  if (l.to_report.empty()) return;
+  AttemptReports batch;
+  std::size_t bytes = 0;
+  const auto close = [&] {
+    out.messages.push_back({id, std::move(batch)});
+    batch = {};
+    bytes = 0;
+  };
+  batch.reports.reserve(std::min(l.to_report.size(), kReportsMax));
+  for (const AttemptId& attempt : l.to_report) {
+    auto it = held.find(attempt);
+    if (it == held.end() || it->second.phase != Phase::kEnded) continue;  // answered meanwhile
+    if (it->second.report_again == now + kReportAgain) continue;          // already in this round
+    AttemptReport one = report(now, it->second);
+    const std::size_t size = size_of(one);
+    if (!batch.reports.empty() && (bytes + size > kReportBytes || batch.reports.size() == kReportsMax)) close();
+    bytes += size;
+    batch.reports.push_back(std::move(one));
+  }
+  l.to_report.clear();
+  if (!batch.reports.empty()) close();
+}
+
+void Agent::State::say_credit(LinkId id, Link& l, std::uint32_t links_up, AgentEffects& out) {
+  if (l.hellos == 0) return;
+  const auto share = [&](std::uint32_t all) { return all == 0 ? 0 : std::max(1U, all / links_up); };
+  const CreditUpdate credit{share(options.hello.slots + prefetch.now()), share(options.hello.io_slots)};
+  const bool fresh = l.credit == CreditUpdate{};
+  if (!fresh && !differs(l.credit.cpu, credit.cpu) && !differs(l.credit.io, credit.io)) return;
+  l.credit = credit;
+  out.messages.push_back({id, credit});
+}
+
+}  // namespace millrace

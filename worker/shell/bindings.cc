@@ -1,0 +1,193 @@
+#include "worker/shell/bindings.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+const SharedText& null_text() {
+  static const SharedText kNull = std::make_shared<const std::string>("null");
+  return kNull;
+}
+
+SharedText text_of(const Payload& payload, const ValueSource& values) {
+  if (payload.is_null()) return null_text();
+  return payload.is_reference() ? values.value(payload.hash()) : payload.json_text();
+}
+
+Value run_value(const Assignment& assignment) {
+  const RunContext& context = *assignment.context;
+  return Value::Object{{"id", to_string(context.run)},
+                       {"attempt", std::uint64_t{assignment.number}},
+                       {"workflow", context.workflow},
+                       {"trace_id", context.trace_id}};
+}
+
+// What the expressions of one assignment read. Values are parsed when they are first read.
+class BindingScope final : public expr::Scope {
+ public:
+  BindingScope(const Assignment& assignment, const ValueSource& values, std::shared_ptr<const Value> inputs)
+      : assignment_(assignment), values_(values), inputs_(std::move(inputs)), parsed_(assignment.bindings.size()) {}
+
+  bool has_root(std::string_view root) const override { return root == "inputs" || root == "nodes" || root == "run"; }
+
+  Value root(std::string_view root) const override {
+    if (const Value* whole = borrow(root)) return *whole;
+    Value::Object nodes;
+    for (std::size_t i = 0; i < parsed_.size(); ++i) nodes.emplace_back(assignment_.names[i], node(i));
+    return nodes;
+  }
+
+  const Value* member(std::string_view root, std::string_view head) const override {
+    if (const Value* whole = borrow(root)) return whole->find(head);
+    const auto name = std::ranges::find(assignment_.names, head);
+    return name == assignment_.names.end() ? nullptr
+                                           : &node(static_cast<std::size_t>(name - assignment_.names.begin()));
+  }
+
+  const Value* borrow(std::string_view root) const override {
+    if (root == "inputs") return inputs_.get();
+    if (root != "run") return nullptr;
+    if (!run_) run_ = run_value(assignment_);
+    return &*run_;
+  }
+
+  const std::string& problem() const { return problem_; }
+
+ private:
+  const Value& node(std::size_t i) const {
+    if (!parsed_[i]) {
+      Result<Value> value = Value::parse(*text_of(assignment_.bindings[i].value, values_));
+      if (!value.ok()) problem_ = "the output of `" + assignment_.names[i] + "` is not JSON: " + value.error().what;
+      parsed_[i] = value.ok() ? std::move(value).value() : Value();
+    }
+    return *parsed_[i];
+  }
+
+  const Assignment& assignment_;
+  const ValueSource& values_;
+  std::shared_ptr<const Value> inputs_;
+  mutable std::vector<std::optional<Value>> parsed_;
+  mutable std::optional<Value> run_;
+  mutable std::string problem_;
+};
+
+Error invalid(std::string what) { return Error{Code::kInvalid, std::move(what), {}, {}}; }
+
+// Executors whose tasks see values only through rendered fields; all others hand them to code.
+bool sees_fields_only(std::string_view executor) { return executor == "noop" || executor == "shell"; }
+
+}  // namespace
+
+bool Bindings::Compiled::reads(const std::string& node) const {
+  return code || reads_all_nodes || std::ranges::find(reads_nodes, node) != reads_nodes.end();
+}
+
+void Bindings::look_at_references(Compiled& c) {
+  for (const expr::Reference& reference : c.templated.references()) {
+    if (reference.root == "inputs") {
+      c.reads_inputs = true;
+    } else if (reference.root == "nodes") {
+      if (reference.head.empty()) c.reads_all_nodes = true;
+      else c.reads_nodes.push_back(reference.head);
+    } else if (reference.root == "secrets" || reference.root == "env") {
+      c.problem = "`" + reference.root + "` cannot be read in fields: this worker has none";
+    }
+  }
+}
+
+Bindings::Compiled Bindings::compile(const std::shared_ptr<const NodeSpec>& spec) {
+  Compiled c;
+  c.spec = spec;
+  c.executor = find_executor(spec->executor);
+  c.code = !sees_fields_only(spec->executor);
+  Value templated = Value::Object{};
+  if (spec->fields.is_object() && c.executor != nullptr) {
+    for (const auto& [name, value] : spec->fields.as_object()) {
+      const auto field = std::ranges::find(c.executor->fields, std::string_view(name), &FieldSpec::name);
+      if (field != c.executor->fields.end() && field->templated) templated.set(name, value);
+    }
+  }
+  c.bare = !c.code && (!spec->fields.is_object() || spec->fields.as_object().empty());
+  if (c.bare) return c;
+  Result<expr::Template> compiled = expr::Template::compile(templated);
+  if (!compiled.ok()) {
+    c.problem = "field " + compiled.error().what;
+    return c;
+  }
+  c.templated = std::move(compiled).value();
+  c.literal = c.templated.is_literal();
+  look_at_references(c);
+  return c;
+}
+
+const Bindings::Compiled& Bindings::compiled(const std::shared_ptr<const NodeSpec>& spec) {
+  auto it = compiled_.find(spec.get());
+  if (it != compiled_.end()) return it->second;
+  if (compiled_.size() >= kSpecsMax) compiled_.clear();
+  return compiled_.emplace(spec.get(), compile(spec)).first->second;
+}
+
+std::vector<Hash128> Bindings::references(const Assignment& assignment) {
+  std::vector<Hash128> out;
+  const Compiled& c = compiled(assignment.node_spec);
+  if (c.bare) return out;
+  const auto add = [&](const Payload& value) {
+    if (value.is_reference() && std::ranges::find(out, value.hash()) == out.end()) out.push_back(value.hash());
+  };
+  if (c.code || c.reads_inputs) add(assignment.context->inputs);
+  for (std::size_t i = 0; i < assignment.bindings.size(); ++i) {
+    if (assignment.bindings[i].value.is_reference() && c.reads(assignment.names[i])) add(assignment.bindings[i].value);
+  }
+  return out;
+}
+
+Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, const ValueSource& values) {
+  if (c.literal) return c.spec->fields;
+  const Payload& inputs = assignment.context->inputs;
+  if (c.reads_inputs && (parsed_inputs_ == nullptr || inputs.identity() != parsed_inputs_of_.identity())) {
+    Result<Value> parsed = inputs.is_null() ? Value(Value::Object{}) : Value::parse(*text_of(inputs, values));
+    if (!parsed.ok()) return invalid("the run's inputs are not JSON: " + parsed.error().what);
+    parsed_inputs_ = std::make_shared<const Value>(std::move(parsed).value());
+    parsed_inputs_of_ = inputs;
+  }
+  const BindingScope scope(assignment, values, parsed_inputs_);
+  Result<Value> rendered = c.templated.render(scope);
+  if (!scope.problem().empty()) return invalid(scope.problem());
+  if (!rendered.ok()) return invalid("field " + rendered.error().what);
+  Value all = Value::Object{};
+  for (const auto& [name, written] : c.spec->fields.as_object()) {
+    Value* value = nullptr;
+    for (auto& [key, member] : rendered->as_object()) {
+      if (key == name) value = &member;
+    }
+    all.as_object().emplace_back(name, value == nullptr ? written : std::move(*value));
+  }
+  return all;
+}
+
+Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSource& values) {
+  const Compiled& c = compiled(assignment.node_spec);
+  TaskContext task;
+  task.attempt = assignment.attempt();
+  task.executor = c.spec->executor;
+  if (c.bare) return task;
+  if (!c.problem.empty()) return invalid(c.problem);
+  Result<Value> rendered = fields(c, assignment, values);
+  if (!rendered.ok()) return rendered.error();
+  task.fields = std::move(rendered).value();
+  task.node = assignment.node;
+  task.workflow = assignment.context->workflow;
+  task.trace_id = assignment.context->trace_id;
+  if (!c.code) return task;
+  if (!assignment.context->inputs.is_null()) task.inputs_json = text_of(assignment.context->inputs, values);
+  task.nodes.reserve(assignment.bindings.size());
+  for (std::size_t i = 0; i < assignment.bindings.size(); ++i) {
+    task.nodes.emplace_back(assignment.names[i], text_of(assignment.bindings[i].value, values));
+  }
+  return task;
+}
+
+}  // namespace millrace

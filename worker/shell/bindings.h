@@ -1,0 +1,64 @@
+// Bindings: turns an assignment into what an executor sees: renders the templated fields from the values that came with
+// it, and hands code the values themselves.
+//
+// Expressions see `inputs`, `nodes` and `run` ({id, attempt, workflow, trace_id}); `env` and `secrets` are errors. JSON
+// is parsed only where an expression reads it; code gets the bytes. Templates are compiled once a NodeSpec. Fields that
+// are not templated (code) stay as written.
+// Threads: one. Fails: what cannot be rendered is kInvalid; the message names the field and quotes the expression.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/expr/expression.h"
+#include "common/model/worker_messages.h"
+#include "worker/executors/executor.h"
+#include "worker/shell/value_cache.h"
+
+namespace millrace {
+
+// Where values held by reference are found once they were fetched.
+class ValueSource {
+ public:
+  virtual ~ValueSource() = default;
+  virtual SharedText value(const Hash128& hash) const = 0;  // never null for what references() named
+};
+
+class Bindings {
+ public:
+  static constexpr std::size_t kSpecsMax = 4096;  // compiled ones kept; beyond it, all are forgotten
+
+  // The values that must be fetched before render(), each once.
+  std::vector<Hash128> references(const Assignment& assignment);
+  Result<TaskContext> render(const Assignment& assignment, const ValueSource& values);
+
+ private:
+  struct Compiled {
+    std::shared_ptr<const NodeSpec> spec;  // keeps its address from being given to another
+    const ExecutorFields* executor = nullptr;
+    expr::Template templated;  // of the templated fields
+    bool literal = true;       // nothing to render
+    bool bare = false;         // no fields, and no code that would see values
+    bool code = false;         // sees all values
+    bool reads_inputs = false;
+    bool reads_all_nodes = false;
+    std::vector<std::string> reads_nodes;
+    std::string problem;  // why it cannot be rendered; empty: it can
+    bool reads(const std::string& node) const;
+  };
+
+  const Compiled& compiled(const std::shared_ptr<const NodeSpec>& spec);
+  static Compiled compile(const std::shared_ptr<const NodeSpec>& spec);
+  static void look_at_references(Compiled& compiled);
+  Result<Value> fields(const Compiled& compiled, const Assignment& assignment, const ValueSource& values);
+
+  std::unordered_map<const NodeSpec*, Compiled> compiled_;
+  Payload parsed_inputs_of_;  // the latest run's inputs, parsed
+  std::shared_ptr<const Value> parsed_inputs_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,171 @@
+#include "worker/shell/host.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "worker/executors/task_support.h"
+
+namespace millrace {
+namespace {
+
+class FetchedValues final : public ValueSource {
+ public:
+  explicit FetchedValues(const std::map<Hash128, SharedText>& values) : values_(values) {}
+  SharedText value(const Hash128& hash) const override {
+    auto it = values_.find(hash);
+    assert(it != values_.end() && it->second != nullptr);
+    return it->second;
+  }
+
+ private:
+  const std::map<Hash128, SharedText>& values_;
+};
+
+}  // namespace
+
+// Inputs are made in place: moving a variant made on the spot draws a false -Wmaybe-uninitialized from g++ 12 at -O2.
+Host::Host(const ExecutorOptions& options, Reactor& reactor)
+    : logs_([this](const AttemptId& attempt, LogStream stream, std::string text) {
+        inputs_.emplace_back(std::in_place_type<TaskLogged>,
+                             TaskLogged{attempt, stream == LogStream::kStderr, std::move(text)});
+      }),
+      executors_(options, reactor, *this) {}
+Host::~Host() = default;
+
+void Host::start(Time now, StartTask task) {
+  now_ = now;
+  Values values;
+  if (!await_values(now, task, values)) launch(task.assignment, values);
+}
+
+// True: the task waits here until its values have come.
+bool Host::await_values(Time now, StartTask& task, Values& values) {
+  const std::vector<Hash128> wanted = bindings_.references(task.assignment);
+  if (wanted.empty()) return false;
+  const AttemptId attempt = task.assignment.attempt();
+  std::size_t missing = 0;
+  for (const Hash128& hash : wanted) {
+    SharedText here = cache_.find(hash);
+    if (here == nullptr) {
+      ++missing;
+      Fetch& fetch = fetches_[hash];
+      if (fetch.wanted_by.empty()) {
+        fetch = Fetch{task.link, now + kFetchAgain, kFetchAgain, {}};
+        requests_.push_back({task.link, ValueRequest{hash}});
+      }
+      fetch.wanted_by.push_back(attempt);
+    }
+    values[hash] = std::move(here);
+  }
+  if (missing == 0) return false;
+  waiting_[attempt] = WaitingTask{std::move(task.assignment), std::move(values), missing};
+  return true;
+}
+
+void Host::value_came(Time now, ValueReply reply) {
+  now_ = now;
+  auto found = fetches_.find(reply.hash);
+  if (found == fetches_.end()) return;
+  const std::vector<AttemptId> wanted_by = std::move(found->second.wanted_by);
+  fetches_.erase(found);
+  SharedText json = reply.found ? std::make_shared<const std::string>(std::move(reply.json)) : nullptr;
+  if (json != nullptr) cache_.put(reply.hash, json);
+  for (const AttemptId& attempt : wanted_by) {
+    auto it = waiting_.find(attempt);
+    if (it == waiting_.end()) continue;
+    it->second.values[reply.hash] = json;
+    if (json != nullptr && --it->second.missing > 0) continue;
+    const WaitingTask task = std::move(it->second);
+    waiting_.erase(it);
+    if (json != nullptr) launch(task.assignment, task.values);
+    else finish(attempt, Reason::kMissingValue, "the value " + to_string(reply.hash) + " is gone");
+  }
+}
+
+void Host::launch(const Assignment& assignment, const Values& values) {
+  const AttemptId attempt = assignment.attempt();
+  const std::string& name = assignment.node_spec->executor;
+  Executor* executor = executors_.find(name);
+  if (executor == nullptr) return finish(attempt, Reason::kRefused, "this worker has no executor `" + name + "`");
+  Result<TaskContext> task = bindings_.render(assignment, FetchedValues(values));
+  if (!task.ok()) return finish(attempt, Reason::kInvalidInput, task.error().what);
+  running_[attempt] = executor;
+  executor->start(std::move(task).value());
+}
+
+void Host::kill(const AttemptId& attempt, Reason why) {
+  if (auto it = running_.find(attempt); it != running_.end()) return it->second->kill(attempt, why);
+  if (waiting_.erase(attempt) > 0) ended(attempt, killed(why));
+}
+
+void Host::kill_all(Reason why) {
+  std::vector<AttemptId> all;
+  for (const auto& [attempt, executor] : running_) all.push_back(attempt);
+  for (const auto& [attempt, task] : waiting_) all.push_back(attempt);
+  for (const AttemptId& attempt : all) kill(attempt, why);
+}
+
+void Host::ended(const AttemptId& attempt, Outcome&& outcome) {
+  inputs_.emplace_back(std::in_place_type<TaskEnded>, TaskEnded{attempt, std::move(outcome)});
+}
+
+void Host::finish(const AttemptId& attempt, Reason reason, std::string message) {
+  ended(attempt, failed(reason, clip(std::move(message), kErrorMessageMax)));
+}
+
+void Host::on_log(const AttemptId& attempt, LogStream stream, std::string_view bytes) {
+  logs_.add(now_, attempt, stream, bytes);
+}
+
+void Host::on_done(const AttemptId& attempt, Outcome outcome) {
+  const auto it = running_.find(attempt);
+  assert(it != running_.end());
+  running_.erase(it);
+  logs_.end(attempt);
+  if (outcome.output.size() > kValueMax) {
+    const Duration ran = outcome.ran;
+    outcome = failed(Reason::kInvalidOutput, "the output is " + std::to_string(outcome.output.size()) +
+                                                 " bytes of JSON; at most " + std::to_string(kValueMax) + " are kept");
+    outcome.ran = ran;
+  }
+  outcome.error.message = clip(std::move(outcome.error.message), kErrorMessageMax);
+  outcome.error.traceback = clip(std::move(outcome.error.traceback), kErrorTracebackMax);
+  ended(attempt, std::move(outcome));
+}
+
+void Host::pass(Time now) {
+  now_ = now;
+  logs_.pass(now);
+  for (auto it = fetches_.begin(); it != fetches_.end();) {
+    auto& [hash, fetch] = *it;
+    std::erase_if(fetch.wanted_by, [&](const AttemptId& attempt) { return !waiting_.contains(attempt); });
+    if (fetch.wanted_by.empty()) {
+      it = fetches_.erase(it);
+      continue;
+    }
+    if (fetch.again <= now) {
+      fetch.pause = std::min(fetch.pause * 2, kFetchAgainMax);
+      fetch.again = now + fetch.pause;
+      requests_.push_back({fetch.link, ValueRequest{hash}});
+    }
+    ++it;
+  }
+}
+
+Time Host::next_deadline() const {
+  Time next = logs_.next_deadline();
+  for (const auto& [hash, fetch] : fetches_) next = std::min(next, fetch.again);
+  return next;
+}
+
+void Host::take_inputs(std::vector<AgentInput>& inputs) {
+  assert(inputs.empty());
+  inputs.swap(inputs_);
+}
+
+void Host::take_requests(std::vector<ToCoordinator>& requests) {
+  assert(requests.empty());
+  requests.swap(requests_);
+}
+
+}  // namespace millrace

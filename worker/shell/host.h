@@ -1,0 +1,84 @@
+// Host: runs what the Agent starts: fetches values held by reference, renders fields, hands tasks to executors, and
+// turns what they say into inputs for the Agent.
+//
+// Promises: each start() ends in exactly one TaskEnded, whatever happens; logs of a task come before it. A value is
+// asked for again (kFetchAgain, doubling) until it comes, is said to be gone, or the attempt is killed.
+// Threads: that of the Reactor. Owns the executors and their processes; the Reactor outlives it.
+// Fails: as the outcome of the attempt: kInvalidInput (a field), kMissingValue, kRefused (no such executor),
+// kInvalidOutput (larger than kValueMax).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "worker/core/agent.h"
+#include "worker/executors/executor.h"
+#include "worker/shell/bindings.h"
+#include "worker/shell/task_logs.h"
+#include "worker/shell/value_cache.h"
+
+namespace millrace {
+
+constexpr Duration kFetchAgain = 2s;
+constexpr Duration kFetchAgainMax = 60s;
+constexpr std::size_t kValueCacheBytes = 128 * 1024 * 1024;
+
+class Host final : public TaskObserver {
+ public:
+  Host(const ExecutorOptions& options, Reactor& reactor);
+  ~Host() override;
+
+  void start(Time now, StartTask task);
+  void kill(const AttemptId& attempt, Reason why);
+  void kill_all(Reason why);
+  void value_came(Time now, ValueReply reply);
+  void pass(Time now);  // what is due: log pieces, repeated requests
+  Time next_deadline() const;
+
+  // What has happened, and what is asked for, since the last call; into an empty vector.
+  void take_inputs(std::vector<AgentInput>& inputs);
+  void take_requests(std::vector<ToCoordinator>& requests);
+
+  std::size_t tasks() const { return running_.size() + waiting_.size(); }
+  std::vector<std::string> executors() const { return executors_.names(); }
+
+  void on_log(const AttemptId& attempt, LogStream stream, std::string_view bytes) override;
+  void on_done(const AttemptId& attempt, Outcome outcome) override;
+
+ private:
+  using Values = std::map<Hash128, SharedText>;
+  struct WaitingTask {
+    Assignment assignment;
+    Values values;  // null until they have come
+    std::size_t missing = 0;
+  };
+  struct Fetch {
+    LinkId link;
+    Time again{};
+    Duration pause{};
+    std::vector<AttemptId> wanted_by;
+  };
+
+  bool await_values(Time now, StartTask& task, Values& values);
+  void launch(const Assignment& assignment, const Values& values);
+  void ended(const AttemptId& attempt, Outcome&& outcome);
+  void finish(const AttemptId& attempt, Reason reason, std::string message);
+
+  Bindings bindings_;
+  ValueCache cache_{kValueCacheBytes};
+  std::map<AttemptId, WaitingTask> waiting_;  // for values
+  std::map<Hash128, Fetch> fetches_;
+  std::unordered_map<AttemptId, Executor*, AttemptHash> running_;
+  std::vector<AgentInput> inputs_;
+  std::vector<ToCoordinator> requests_;
+  TaskLogs logs_;
+  Time now_{};             // of the latest call
+  ExecutorSet executors_;  // last: its end may still speak to the rest
+};
+
+}  // namespace millrace

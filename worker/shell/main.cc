@@ -1,0 +1,131 @@
+// millrace-worker: settings, signals, exit codes. Exit: 0 drained, 1 failed, 2 usage, 6 refused by a coordinator.
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "common/io/config.h"
+#include "common/io/log.h"
+#include "common/io/zmq_socket.h"
+#include "worker/shell/worker.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitRefused = 6;
+constexpr std::int64_t kSlotsMax = 4096;
+constexpr std::int64_t kPrefetchMost = 16'384;
+
+ConfigProgram program() {
+  using enum OptionType;
+  ConfigProgram p{"millrace-worker", "Runs the tasks that coordinators send to this machine.", kWorkerVersion, {}};
+  p.options.push_back({.name = "coordinator",
+                       .default_value = "tcp://127.0.0.1:5711",
+                       .help = "coordinators to work for",
+                       .metavar = "ENDPOINT[,...]",
+                       .repeated = true});
+  p.options.push_back(
+      {.name = "slots", .type = kInteger, .default_value = "0", .help = "tasks at once; 0: one a core"});
+  p.options.push_back({.name = "id",
+                       .default_value = "",
+                       .help = "name of this worker; default: host name and process id",
+                       .metavar = "NAME"});
+  p.options.push_back(
+      {.name = "label", .type = kKeyValue, .default_value = "", .help = "label of this worker", .repeated = true});
+  p.options.push_back(
+      {.name = "python", .default_value = "python3", .help = "interpreter of python tasks", .metavar = "PATH"});
+  p.options.push_back({.name = "prefetch",
+                       .type = kInteger,
+                       .default_value = "1024",
+                       .help = "tasks queued beyond the slots, at most"});
+  p.options.push_back({.name = "drain-grace",
+                       .type = kDuration,
+                       .default_value = "30s",
+                       .help = "how long running tasks may go on after SIGTERM"});
+  p.options.push_back({.name = "log-format",
+                       .default_value = "auto",
+                       .help = "auto: text on a terminal, json elsewhere",
+                       .choices = {"auto", "json", "text"}});
+  p.options.push_back({.name = "log-level",
+                       .default_value = "info",
+                       .help = "the least important level that is logged",
+                       .choices = {"error", "warn", "info", "debug"}});
+  return p;
+}
+
+// The values of a repeated option; commas separate as well.
+std::vector<std::string> split(const std::vector<std::string>& values) {
+  std::vector<std::string> out;
+  for (const std::string& value : values) {
+    for (std::size_t at = 0; at <= value.size();) {
+      const std::size_t comma = std::min(value.find(',', at), value.size());
+      if (comma > at) out.push_back(value.substr(at, comma - at));
+      at = comma + 1;
+    }
+  }
+  return out;
+}
+
+int usage(const std::string& problem) {
+  std::fprintf(stderr, "millrace-worker: %s\n", problem.c_str());
+  return kExitUsage;
+}
+
+std::atomic<Worker*> g_worker = nullptr;
+
+void on_signal(int) {
+  if (Worker* worker = g_worker.load()) worker->drain();
+}
+
+void catch_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+int work(const Config& config) {
+  const std::int64_t slots = config.integer("slots");
+  if (slots < 0 || slots > kSlotsMax) return usage("--slots: expected 0 to " + std::to_string(kSlotsMax));
+  const std::int64_t prefetch = config.integer("prefetch");
+  if (prefetch < 0 || prefetch > kPrefetchMost) {
+    return usage("--prefetch: expected 0 to " + std::to_string(kPrefetchMost));
+  }
+  WorkerOptions options;
+  options.name = config.text("id");
+  options.coordinators = split(config.list("coordinator"));
+  options.slots = static_cast<std::uint32_t>(slots);
+  options.labels = config.key_values("label");
+  options.python = config.text("python");
+  options.prefetch_max = static_cast<std::uint32_t>(prefetch);
+  options.drain_grace = config.duration("drain-grace");
+
+  ZmqContext context;
+  Result<std::unique_ptr<Worker>> worker = Worker::create(context, std::move(options));
+  if (!worker.ok()) return usage(worker.error().what);
+  g_worker = worker->get();
+  catch_signals();
+  const Status done = (*worker)->run();
+  g_worker = nullptr;
+  if (done.ok()) return 0;
+  log_error(done.error().what, {{"name", done.error().name}});
+  return done.error().code == Code::kRefused ? kExitRefused : kExitFailed;
+}
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) {
+  using namespace millrace;
+  const Config config = read_config_or_exit(program(), argc, argv);
+  LogOptions log;
+  log.service = "millrace-worker";
+  log.format = parse_log_format(config.text("log-format")).value_or(LogFormat::kAuto);
+  log.level = parse_log_level(config.text("log-level")).value_or(LogLevel::kInfo);
+  set_log(log);
+  return work(config);
+}

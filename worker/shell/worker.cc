@@ -1,0 +1,270 @@
+#include "worker/shell/worker.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <climits>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "common/io/log.h"
+#include "common/io/zmq_socket.h"
+#include "worker/core/agent.h"
+#include "worker/executors/reactor.h"
+#include "worker/shell/beats.h"
+#include "worker/shell/clock.h"
+#include "worker/shell/host.h"
+#include "worker/shell/link.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kMessagesPerRound = 256;  // of one link
+constexpr std::size_t kStartsPerRound = 4096;   // then what has ended is reported before more is started
+constexpr Duration kRetrySending = 5ms;         // what a full socket did not take
+constexpr Duration kEndTasksMax = 5s;           // at the very end; then their processes are killed with the executors
+
+std::string host_name() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  return gethostname(name.data(), HOST_NAME_MAX) == 0 ? std::string(name.data()) : "localhost";
+}
+
+class WakeUp {  // an eventfd: rung from any thread and from signal handlers
+ public:
+  WakeUp() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { assert(fd_ >= 0); }
+  ~WakeUp() { close(fd_); }
+  WakeUp(const WakeUp&) = delete;
+  WakeUp& operator=(const WakeUp&) = delete;
+  int fd() const { return fd_; }
+  void ring() const {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = write(fd_, &one, sizeof one);  // full means it rings already
+  }
+  void quiet() const {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto taken = read(fd_, &count, sizeof count);
+  }
+
+ private:
+  int fd_;
+};
+
+class WorkerProcess final : public Worker {
+ public:
+  WorkerProcess(ZmqContext& context, WorkerOptions options, std::uint64_t incarnation);
+
+  Status connect();
+  Status run() override;
+  void drain() override {
+    drains_.fetch_add(1);
+    wake_.ring();
+  }
+
+ private:
+  static AgentOptions agent_options(const WorkerOptions& options, std::uint64_t incarnation,
+                                    std::vector<std::string> executors);
+  void tell(AgentInput input) { agent_.step(now_, std::move(input), effects_); }
+  void hear();
+  void heard(std::size_t link, CoordinatorMessage&& message);
+  void welcomed(std::size_t link, const WorkerWelcome& welcome);
+  void heed_drains();
+  void work();
+  void take_in_ends();
+  void say();
+  void sleep();
+  void end_tasks();
+
+  ZmqContext& context_;
+  WorkerOptions options_;
+  SteadyClock clock_;
+  Time now_ = clock_.now();
+  WakeUp wake_;
+  Reactor reactor_;
+  Host host_;
+  Agent agent_;
+  std::vector<std::unique_ptr<CoordinatorLink>> links_;
+  std::vector<std::string> welcomed_by_;  // in step with links_: the last name, for the log
+  Beats beats_;
+  Poller poller_;
+  std::vector<Poller::Slot> link_slots_;
+  std::atomic<int> drains_ = 0;
+  int drains_heeded_ = 0;
+  bool more_ = false;  // something was left for the next round
+  AgentEffects effects_;
+  std::vector<AgentInput> inputs_;  // reused from round to round, as are the next two
+  std::vector<CoordinatorMessage> messages_;
+  std::vector<ToCoordinator> requests_;
+};
+
+WorkerProcess::WorkerProcess(ZmqContext& context, WorkerOptions options, std::uint64_t incarnation)
+    : context_(context),
+      options_(std::move(options)),
+      host_({.slots = static_cast<int>(options_.slots), .python = options_.python, .work_dir = {}}, reactor_),
+      agent_(agent_options(options_, incarnation, host_.executors())),
+      welcomed_by_(options_.coordinators.size()),
+      beats_(context, options_.coordinators, incarnation, wake_.fd()) {
+  poller_.add_fd(wake_.fd(), true);
+  poller_.add_fd(reactor_.fd(), true);
+}
+
+AgentOptions WorkerProcess::agent_options(const WorkerOptions& options, std::uint64_t incarnation,
+                                          std::vector<std::string> executors) {
+  AgentOptions out;
+  out.hello.incarnation = incarnation;
+  out.hello.name = options.name;
+  out.hello.version = kWorkerVersion;
+  out.hello.host = host_name();
+  out.hello.pid = static_cast<std::uint32_t>(getpid());
+  out.hello.slots = options.slots;
+  out.hello.io_slots = kIoSlots;
+  out.hello.labels = options.labels;
+  out.hello.executors = std::move(executors);
+  out.prefetch_max = options.prefetch_max;
+  return out;
+}
+
+Status WorkerProcess::connect() {
+  for (const std::string& endpoint : options_.coordinators) {
+    Result<std::unique_ptr<CoordinatorLink>> link = CoordinatorLink::connect(context_, endpoint);
+    if (!link.ok()) return link.error();
+    link_slots_.push_back(poller_.add((*link)->socket()));
+    links_.push_back(std::move(link).value());
+  }
+  return beats_.start();
+}
+
+Status WorkerProcess::run() {
+  for (std::uint32_t i = 0; i < links_.size(); ++i) tell(LinkUp{LinkId{i}});
+  for (;;) {
+    now_ = clock_.now();
+    more_ = false;
+    hear();
+    host_.pass(now_);
+    reactor_.run(Duration::zero());
+    heed_drains();
+    if (now_ >= agent_.next_deadline()) tell(AgentTick{});
+    work();
+    agent_.flush(now_, effects_);
+    say();
+    if (effects_.refused_for_good || effects_.leave) break;
+    beats_.tell_running(agent_.running());
+    sleep();
+  }
+  end_tasks();
+  if (!effects_.refused_for_good) {
+    log_info("drained", {{"worker", options_.name}});
+    return Done{};
+  }
+  return Error{Code::kRefused,
+               "worker " + options_.name + ": " + effects_.refusal + ": " + effects_.refusal_message,
+               {},
+               effects_.refusal};
+}
+
+// What coordinators say.
+void WorkerProcess::hear() {
+  for (std::uint32_t i = 0; i < links_.size(); ++i) {
+    messages_.clear();
+    if (links_[i]->receive(messages_, kMessagesPerRound) == kMessagesPerRound) more_ = true;
+    for (CoordinatorMessage& message : messages_) heard(i, std::move(message));
+    if (beats_.take_hello(i)) tell(CoordinatorSaid{LinkId{i}, SayHello{}});
+    if (!links_[i]->pass(now_)) continue;
+    poller_.remove(link_slots_[i]);
+    link_slots_[i] = poller_.add(links_[i]->socket());
+    tell(LinkUp{LinkId{i}});
+  }
+}
+
+void WorkerProcess::heard(std::size_t link, CoordinatorMessage&& message) {
+  if (auto* reply = std::get_if<ValueReply>(&message)) host_.value_came(now_, std::move(*reply));
+  else if (const auto* welcome = std::get_if<WorkerWelcome>(&message)) welcomed(link, *welcome);
+  tell(CoordinatorSaid{LinkId{static_cast<std::uint32_t>(link)}, std::move(message)});
+}
+
+void WorkerProcess::welcomed(std::size_t link, const WorkerWelcome& welcome) {
+  const std::string by = welcome.coordinator + "/" + std::to_string(welcome.worker.value);
+  if (std::exchange(welcomed_by_[link], by) == by) return;
+  log_info("connected", {{"worker", options_.name},
+                         {"coordinator", welcome.coordinator},
+                         {"endpoint", links_[link]->endpoint()},
+                         {"slots", options_.slots}});
+}
+
+void WorkerProcess::heed_drains() {
+  const int asked = drains_.load();
+  if (asked == drains_heeded_) return;
+  if (drains_heeded_ == 0) {
+    log_info("draining", {{"worker", options_.name}, {"running", agent_.running()}});
+    tell(DrainRequested{});
+    reactor_.after(options_.drain_grace, [this] { tell(KillRequested{}); });
+  }
+  if (asked > 1) tell(KillRequested{});
+  drains_heeded_ = asked;
+}
+
+// Starts what fits; tasks that end at once make room for the next.
+void WorkerProcess::work() {
+  take_in_ends();
+  for (std::size_t started = 0; started < kStartsPerRound;) {
+    agent_.start(now_, effects_);
+    if (effects_.starts.empty() && effects_.kills.empty()) return;
+    started += effects_.starts.size();
+    for (StartTask& start : effects_.starts) host_.start(now_, std::move(start));
+    effects_.starts.clear();
+    for (const KillTask& kill : effects_.kills) host_.kill(kill.attempt, kill.why);
+    effects_.kills.clear();
+    take_in_ends();
+  }
+  more_ = true;
+}
+
+void WorkerProcess::take_in_ends() {
+  host_.take_inputs(inputs_);
+  for (AgentInput& input : inputs_) tell(std::move(input));
+  inputs_.clear();
+}
+
+void WorkerProcess::say() {
+  host_.take_requests(requests_);
+  for (const ToCoordinator& request : requests_) links_[request.link.value]->send(now_, request.message);
+  requests_.clear();
+  for (const ToCoordinator& to : effects_.messages) links_[to.link.value]->send(now_, to.message);
+  effects_.messages.clear();
+}
+
+void WorkerProcess::sleep() {
+  if (more_) return;
+  const Time wake = std::min(agent_.next_deadline(), host_.next_deadline());
+  Duration wait = std::min(reactor_.next_timer(), Duration(1h));
+  if (wake != kNever) wait = std::min(wait, wake - clock_.now());
+  for (const auto& link : links_) {
+    if (link->congested()) wait = std::min(wait, kRetrySending);
+  }
+  poller_.wait(std::max(wait, Duration::zero()));
+  wake_.quiet();
+}
+
+// Nothing that was started outlives the worker.
+void WorkerProcess::end_tasks() {
+  host_.kill_all(Reason::kLost);
+  for (const Time until = clock_.now() + kEndTasksMax; host_.tasks() > 0 && clock_.now() < until;) reactor_.run(50ms);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::create(ZmqContext& context, WorkerOptions options) {
+  if (options.coordinators.empty()) return Error{Code::kInvalid, "worker: no coordinator to connect to", {}, {}};
+  if (options.slots == 0) options.slots = std::max(1U, std::thread::hardware_concurrency());
+  if (options.name.empty()) options.name = host_name() + "-" + std::to_string(getpid());
+  std::random_device random;
+  const std::uint64_t incarnation = (std::uint64_t{random()} << 32 | random()) | 1U;
+  auto worker = std::make_unique<WorkerProcess>(context, std::move(options), incarnation);
+  if (Status connected = worker->connect(); !connected.ok()) return connected.error();
+  return Result<std::unique_ptr<Worker>>(std::move(worker));
+}
+
+}  // namespace millrace

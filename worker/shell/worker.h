@@ -1,0 +1,44 @@
+// Worker: the process around an Agent: links to coordinators, executors, rendering of fields, heartbeats.
+//
+// Threads: run() is the worker's thread (sockets, executors, agent); one more thread sends the heartbeats on a
+// connection of its own. Owns everything it starts: when run() returns no task and no child process is left.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/model/records.h"
+
+namespace millrace {
+
+class ZmqContext;
+
+constexpr char kWorkerVersion[] = "0.1.0";
+constexpr std::uint32_t kIoSlots = 2000;  // io attempts at once, on one event loop
+
+struct WorkerOptions {
+  std::string name;                       // --id; empty: host name and process id
+  std::vector<std::string> coordinators;  // endpoints; inproc:// ones need the coordinator's ZmqContext
+  std::uint32_t slots = 0;                // 0: the number of cores
+  Labels labels;
+  std::string python = "python3";
+  std::uint32_t prefetch_max = 1024;
+  Duration drain_grace = 30s;  // then running tasks are killed
+};
+
+class Worker {
+ public:
+  // Errors: kInvalid for endpoints that are not well formed, or none. Connects, and does not wait for it.
+  static Result<std::unique_ptr<Worker>> create(ZmqContext& context, WorkerOptions options);
+  virtual ~Worker() = default;
+  // Works until drained. Errors: kRefused, named "id_in_use" or "version", when a coordinator refuses the worker for
+  // good. Logs one line when a coordinator welcomes it and one when it has drained.
+  virtual Status run() = 0;
+  // From any thread, async-signal-safe: finish what runs, then return from run(). Called again: kill what runs.
+  virtual void drain() = 0;
+};
+
+}  // namespace millrace
