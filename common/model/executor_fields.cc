@@ -30,9 +30,9 @@ constexpr std::array<std::string_view, 1> kPythonRequired = {"script"};
 constexpr std::array<std::string_view, 2> kShellRequired = {"script", "command"};
 
 const std::array<ExecutorFields, 3> kTable = {{
-    {"noop", SlotClass::kCpu, "does nothing, after an optional delay", kNoop, {}},
-    {"python", SlotClass::kCpu, "python code in a warm interpreter", kPython, kPythonRequired},
-    {"shell", SlotClass::kCpu, "a shell script or a command", kShell, kShellRequired},
+    {"noop", SlotClass::kCpu, false, "does nothing, after an optional delay", kNoop, {}},
+    {"python", SlotClass::kCpu, true, "python code in a warm interpreter", kPython, kPythonRequired},
+    {"shell", SlotClass::kCpu, false, "a shell script or a command", kShell, kShellRequired},
 }};
 
 }  // namespace

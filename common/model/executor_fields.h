@@ -32,6 +32,7 @@ enum class SlotClass : std::uint8_t { kCpu, kIo };
 struct ExecutorFields {
   std::string_view executor;
   SlotClass slot_class;
+  bool sees_values;  // its code sees the inputs and upstream outputs; otherwise only rendered fields do
   std::string_view description;
   std::span<const FieldSpec> fields;
   std::span<const std::string_view> required_one_of;  // at least one of these must be present; empty: none required

@@ -14,7 +14,7 @@ bool same(const std::shared_ptr<const T>& a, const std::shared_ptr<const T>& b) 
 bool operator==(const Assignment& a, const Assignment& b) {
   return same(a.context, b.context) && a.task == b.task && a.number == b.number && a.spec == b.spec &&
          same(a.node_spec, b.node_spec) && a.node == b.node && a.priority == b.priority && a.age == b.age &&
-         a.bindings == b.bindings && a.names == b.names;
+         a.bindings == b.bindings && a.names == b.names && a.bundle == b.bundle;
 }
 
 bool NodeView::operator==(const NodeView& o) const {

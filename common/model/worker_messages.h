@@ -163,6 +163,7 @@ struct Assignment {
   Time age{};                      // the run's acceptance: older first
   std::vector<Binding> bindings;   // upstream tasks that the node may see
   std::vector<std::string> names;  // ids of the bindings, in step with them
+  Payload bundle;                  // a join over very many: their outputs as one object by id, instead of bindings
   AttemptId attempt() const { return {context->run, task, context->epoch, number}; }
 };
 bool operator==(const Assignment& a, const Assignment& b);

@@ -133,6 +133,8 @@ class AssignWriter {
     write_text_column(
         out->mutable_nodes(), n, [&](std::size_t i) { return is_packed_id(tasks[i].node, tasks[i].task.value); },
         [&](std::size_t i) -> const std::string& { return tasks[i].node; });
+    write_column<std::uint32_t>(out->mutable_bundles(), n, 0,
+                                [&](std::size_t i) { return payloads_.number(tasks[i].bundle); });
     bindings(tasks, out);
   }
 
@@ -215,6 +217,7 @@ class AssignReader {
     const Column<std::int32_t> priorities(in_, group.priorities(), n, 0);
     const Column<std::int64_t> ages(in_, group.ages_us(), n, 0);
     const TextColumn nodes(in_, group.nodes(), n, kNodeIdMax);
+    const Column<std::uint32_t> bundles(in_, group.bundles(), n, 0);
     VersionReader bindings(in_, group.bindings(), n);
     const Column<std::uint32_t> values(in_, group.binding_values(), bindings.total(), 0);
     const TextColumn names(in_, group.binding_names(), bindings.total(), kNodeIdMax);
@@ -233,6 +236,7 @@ class AssignReader {
       a.node = nodes.all_default() ? to_packed_id(task) : nodes[i];
       a.priority = priorities[i];
       a.age = from_us(ages[i]);
+      a.bundle = payload_at(in_, payloads_, bundles[i]);
       const std::size_t bound = bindings.count(i);
       a.bindings.reserve(bound);
       a.names.reserve(bound);
@@ -267,7 +271,7 @@ AssignBatch read_assignments(Reader& in, pb::AssignBatch* batch, SpecCache& cach
 }
 
 std::size_t wire_size(const Assignment& assignment) {
-  std::size_t size = 32 + assignment.node.size();
+  std::size_t size = 32 + assignment.node.size() + (assignment.bundle.is_inline() ? assignment.bundle.size() : 24);
   for (std::size_t i = 0; i < assignment.bindings.size(); ++i) {
     const Payload& value = assignment.bindings[i].value;
     size += 32 + (value.is_inline() && !value.is_null() ? value.size() : 24);

@@ -76,8 +76,18 @@ class BindingScope final : public expr::Scope {
 
 Error invalid(std::string what) { return Error{Code::kInvalid, std::move(what), {}, {}}; }
 
-// Executors whose tasks see values only through rendered fields; all others hand them to code.
-bool sees_fields_only(std::string_view executor) { return executor == "noop" || executor == "shell"; }
+// A join over very many upstream tasks: what came as one object becomes bindings like any others.
+Result<Assignment> unbundled(const Assignment& assignment, const ValueSource& values) {
+  Assignment out = assignment;
+  out.bundle = Payload();
+  Result<Value> bundle = Value::parse(*text_of(assignment.bundle, values));
+  if (!bundle.ok()) return invalid("the outputs of the upstream tasks are not JSON: " + bundle.error().what);
+  for (const auto& [id, value] : bundle->as_object()) {
+    out.bindings.push_back({TaskIndex{}, 0, Payload::inline_json(value.dump())});
+    out.names.push_back(id);
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -102,7 +112,7 @@ Bindings::Compiled Bindings::compile(const std::shared_ptr<const NodeSpec>& spec
   Compiled c;
   c.spec = spec;
   c.executor = find_executor(spec->executor);
-  c.code = !sees_fields_only(spec->executor);
+  c.code = c.executor == nullptr || c.executor->sees_values;
   Value templated = Value::Object{};
   if (spec->fields.is_object() && c.executor != nullptr) {
     for (const auto& [name, value] : spec->fields.as_object()) {
@@ -138,6 +148,7 @@ std::vector<Hash128> Bindings::references(const Assignment& assignment) {
     if (value.is_reference() && std::ranges::find(out, value.hash()) == out.end()) out.push_back(value.hash());
   };
   if (c.code || c.reads_inputs) add(assignment.context->inputs);
+  if (c.code || c.reads_all_nodes || !c.reads_nodes.empty()) add(assignment.bundle);
   for (std::size_t i = 0; i < assignment.bindings.size(); ++i) {
     if (assignment.bindings[i].value.is_reference() && c.reads(assignment.names[i])) add(assignment.bindings[i].value);
   }
@@ -175,6 +186,10 @@ Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSo
   task.executor = c.spec->executor;
   if (c.bare) return task;
   if (!c.problem.empty()) return invalid(c.problem);
+  if (!assignment.bundle.is_null()) {
+    Result<Assignment> whole = unbundled(assignment, values);
+    return whole.ok() ? render(*whole, values) : whole.error();
+  }
   Result<Value> rendered = fields(c, assignment, values);
   if (!rendered.ok()) return rendered.error();
   task.fields = std::move(rendered).value();

@@ -4,8 +4,8 @@
 
 #include <functional>
 
-#include "model_equal.h"
-#include "random_model.h"
+#include "tests/unit/wire/model_equal.h"
+#include "tests/unit/wire/random_model.h"
 
 namespace millrace {
 namespace {

@@ -6,7 +6,7 @@
 #include "common/base/hash.h"
 #include "common/wire/codec.h"
 #include "definition.pb.h"
-#include "random_model.h"
+#include "tests/unit/wire/random_model.h"
 
 namespace millrace {
 namespace {

@@ -1,0 +1,273 @@
+#include "cli/client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cli/text.h"
+#include "common/wire/codec.h"
+#include "common/wire/frame.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kRunIdChars = 13;
+constexpr std::size_t kEventsHeldMax = 1'000'000;  // of a reader that does not take them; the stream has them all
+constexpr Duration kPatiencePerMebibyte = 1s;      // a large request takes its time
+constexpr Duration kTurnMin = 200ms;               // of an endpoint, while connecting
+constexpr Duration kPause = 50ms;                  // before a full queue is tried again
+
+SocketOptions socket_options() {
+  SocketOptions options;
+  options.message_bytes_max = static_cast<std::int64_t>(kFrameMax);
+  options.reconnect_first = 50ms;
+  options.reconnect_max = 500ms;
+  return options;
+}
+
+std::size_t bytes_of(const OperatorRequest& request) {
+  const auto* submit = std::get_if<SubmitRun>(&request);
+  if (submit == nullptr) return 0;
+  std::size_t definition = submit->definition_bytes == nullptr ? 0 : submit->definition_bytes->size();
+  return definition + static_cast<std::size_t>(submit->inputs.size());
+}
+
+}  // namespace
+
+Client::Client(ZmqContext& context, ClientOptions options)
+    : context_(context), options_(std::move(options)), heard_(Clock::now()) {
+  assert(!options_.endpoints.empty());
+  open();
+}
+
+Client::~Client() = default;
+
+void Client::open() {
+  dealer_ = std::make_unique<DealerSocket>(context_, socket_options());
+  (void)dealer_->connect(endpoint());  // a bad endpoint shows as silence here; parse_endpoints() has told before
+  for (auto& [number, pending] : pending_) pending.sent = false;
+}
+
+Result<PingReply> Client::connect(Duration timeout) {
+  // Each of several endpoints gets its turn before the time is over.
+  Duration turn = timeout / static_cast<Duration::rep>(options_.endpoints.size());
+  Duration usual = std::exchange(options_.patience, std::min(options_.patience, std::max(turn, kTurnMin)));
+  Result<PingReply> ping = call_for<PingReply>(PingRequest{}, timeout);
+  options_.patience = usual;
+  if (!ping.ok() && ping.error().code == Code::kUnavailable) {
+    std::string all;
+    for (const std::string& one : options_.endpoints) all += (all.empty() ? "" : ", ") + one;
+    return Error{Code::kUnavailable,
+                 "no coordinator answers at " + all + " (waited " + human_duration(timeout) +
+                     "); is one running there? --coordinator or MILLRACE_COORDINATOR says where to look",
+                 {},
+                 "unreachable"};
+  }
+  if (ping.ok()) follow_bus(*ping);
+  return ping;
+}
+
+Client::Number Client::ask(OperatorRequest request) {
+  if (pending_.empty()) heard_ = Clock::now();
+  Number number = ++last_number_;
+  pending_bytes_ += bytes_of(request);
+  pending_.emplace(number, Pending{std::move(request), false});
+  send_pending();
+  return number;
+}
+
+void Client::forget(Number number) {
+  auto at = pending_.find(number);
+  if (at != pending_.end()) {
+    pending_bytes_ -= bytes_of(at->second.request);
+    pending_.erase(at);
+  }
+  answered_.erase(number);
+}
+
+std::optional<OperatorReply> Client::take(Number number) {
+  auto at = answered_.find(number);
+  if (at == answered_.end()) return std::nullopt;
+  OperatorReply reply = std::move(at->second);
+  answered_.erase(at);
+  return reply;
+}
+
+std::vector<Event> Client::take_events() { return std::exchange(events_, {}); }
+
+void Client::send_pending() {
+  std::vector<std::pair<Number, Error>> unsendable;
+  for (auto& [number, pending] : pending_) {
+    if (pending.sent) continue;
+    std::string body = encode_request(number, pending.request);
+    if (Status fits = check_body(FrameKind::kRequest, body.size()); !fits.ok()) {
+      unsendable.emplace_back(number, fits.error());
+    } else {
+      pending.sent = dealer_->send(envelope(FrameKind::kRequest), std::move(body)) == SendResult::kSent;
+    }
+  }
+  for (auto& [number, error] : unsendable) keep(number, ErrorReply{std::move(error)});
+}
+
+void Client::keep(Number number, OperatorReply reply) {
+  if (number == ping_) {
+    ping_ = 0;
+    if (const auto* ping = std::get_if<PingReply>(&reply)) follow_bus(*ping);
+    forget(number);
+    return;
+  }
+  if (!pending_.contains(number)) return;  // answered before, or forgotten
+  forget(number);
+  answered_.insert_or_assign(number, std::move(reply));
+}
+
+void Client::receive_replies() {
+  Frames frames;
+  while (dealer_->receive(frames)) {
+    ++messages_;
+    heard_ = Clock::now();
+    silences_ = 0;
+    Result<std::string_view> body = open_frame(frames.views(), FrameKind::kReply);
+    if (!body.ok()) {
+      // A peer of another version: whatever we ask, its answers will not be understood.
+      std::vector<Number> numbers;
+      for (const auto& [number, pending] : pending_) numbers.push_back(number);
+      for (Number number : numbers) keep(number, ErrorReply{body.error()});
+      continue;
+    }
+    Result<std::pair<std::uint64_t, OperatorReply>> reply = decode_reply(*body);
+    if (reply.ok()) keep(reply->first, std::move(reply->second));
+  }
+}
+
+void Client::receive_events() {
+  if (bus_ == nullptr) return;
+  Frames frames;
+  while (bus_->receive(frames)) {
+    ++messages_;
+    if (frames.size() < 1 || frames[0].size() < kRunIdChars) continue;
+    Result<std::string_view> body = open_frame(frames.views_from(1), FrameKind::kEvents);
+    if (!body.ok()) continue;
+    Result<std::vector<Event>> events = decode_events(*body);
+    if (!events.ok()) continue;
+    if (events_.size() > kEventsHeldMax) events_.clear();
+    events_.insert(events_.end(), std::make_move_iterator(events->begin()), std::make_move_iterator(events->end()));
+  }
+}
+
+void Client::pump(Duration timeout) {
+  send_pending();
+  bool unsent = std::ranges::any_of(pending_, [](const auto& one) { return !one.second.sent; });
+  Duration until_silence = patience() - std::chrono::duration_cast<Duration>(Clock::now() - heard_);
+  Duration wait = timeout;
+  if (!pending_.empty()) wait = std::min(wait, std::max(until_silence, Duration::zero()));
+  if (unsent) wait = std::min(wait, Duration(kPause));
+  std::uint64_t before = messages_;
+  receive_replies();
+  receive_events();
+  if (messages_ == before) {
+    Poller poller;
+    poller.add(*dealer_);
+    if (bus_ != nullptr) poller.add(*bus_);
+    if (options_.wake_fd >= 0) poller.add_fd(options_.wake_fd, true);
+    poller.wait(std::max(wait, Duration::zero()));
+    receive_replies();
+    receive_events();
+  }
+  check_silence(Clock::now());
+}
+
+Duration Client::patience() const {
+  return options_.patience + kPatiencePerMebibyte * static_cast<Duration::rep>(pending_bytes_ >> 20);
+}
+
+// A coordinator that restarted has forgotten what was asked, and a connection may be dead without knowing it: begin
+// anew with everything that has no answer. The ping finds out where the bus is now.
+void Client::check_silence(Clock::time_point now) {
+  if (pending_.empty() || now - heard_ < patience()) return;
+  ++silences_;
+  heard_ = now;
+  endpoint_ = (endpoint_ + 1) % options_.endpoints.size();
+  open();
+  if (ping_ != 0) pending_.erase(std::exchange(ping_, 0));
+  ping_ = ++last_number_;
+  pending_.emplace(ping_, Pending{PingRequest{}, false});
+  send_pending();
+}
+
+Result<OperatorReply> Client::call(OperatorRequest request, Duration timeout) {
+  Clock::time_point begin = Clock::now();
+  Clock::time_point deadline = begin + timeout;
+  std::uint64_t before = messages_;
+  Number number = ask(std::move(request));
+  for (;;) {
+    if (std::optional<OperatorReply> reply = take(number)) {
+      if (auto* error = std::get_if<ErrorReply>(&*reply)) return std::move(error->error);
+      return std::move(*reply);
+    }
+    Clock::time_point now = Clock::now();
+    if (now >= deadline) break;
+    pump(std::chrono::duration_cast<Duration>(deadline - now));
+  }
+  forget(number);
+  if (messages_ == before) {
+    return Error{Code::kUnavailable, "the coordinator at " + endpoint() + " does not answer", {}, "unreachable"};
+  }
+  return Error{Code::kTimeout, "no answer from " + endpoint() + " within " + human_duration(timeout), {}, ""};
+}
+
+void Client::follow_bus(const PingReply& ping) {
+  std::string wanted = resolve_bus_endpoint(ping.events_endpoint, endpoint());
+  if (wanted == bus_endpoint_) return;
+  bus_endpoint_ = wanted;
+  bus_.reset();
+  if (wanted.empty()) return;
+  bus_ = std::make_unique<SubSocket>(context_, socket_options());
+  for (const std::string& topic : topics_) (void)bus_->subscribe(topic);
+  (void)bus_->connect(wanted);  // if it cannot be reached, the stream is read instead
+}
+
+void Client::subscribe(RunId run) {
+  topics_.push_back(to_string(run));
+  if (bus_ != nullptr) (void)bus_->subscribe(topics_.back());
+}
+
+Result<Value> Client::read(const Payload& payload, Duration timeout) {
+  if (payload.is_inline()) return Value::parse(payload.json());
+  Result<ValueFound> value = call_for<ValueFound>(GetValue{payload.hash()}, timeout);
+  if (!value.ok()) return std::move(value).error();
+  if (!value->found) return Error{Code::kNotFound, "value " + to_string(payload.hash()) + " is gone", {}, ""};
+  return Value::parse(value->json);
+}
+
+ReadPayload Client::reader(Duration timeout) {
+  return [this, timeout](const Payload& payload) { return read(payload, timeout); };
+}
+
+Result<std::vector<std::string>> parse_endpoints(std::string_view text) {
+  std::vector<std::string> endpoints;
+  std::vector<Problem> problems;
+  while (!text.empty()) {
+    std::size_t comma = std::min(text.find(','), text.size());
+    std::string one(text.substr(0, comma));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+    if (one.empty()) continue;
+    Status good = check_connect_endpoint(one);
+    if (good.ok()) endpoints.push_back(std::move(one));
+    else problems.push_back({"", 0, 0, good.error().what, "tcp://HOST:PORT", ""});
+  }
+  if (problems.empty() && !endpoints.empty()) return endpoints;
+  std::string what = problems.empty() ? "no coordinator is named" : problems[0].message;
+  return Error{Code::kInvalid, "--coordinator: " + what, std::move(problems), "usage"};
+}
+
+std::string resolve_bus_endpoint(std::string_view announced, std::string_view endpoint) {
+  static constexpr std::string_view kTcp = "tcp://";
+  if (!announced.starts_with(kTcp) || !endpoint.starts_with(kTcp)) return std::string(announced);
+  std::size_t colon = announced.rfind(':');
+  std::string_view host = announced.substr(kTcp.size(), colon - kTcp.size());
+  if (host != "*" && host != "0.0.0.0" && host != "[::]") return std::string(announced);
+  std::string_view used = endpoint.substr(kTcp.size());
+  return std::string(kTcp) + std::string(used.substr(0, used.rfind(':'))) + std::string(announced.substr(colon));
+}
+
+}  // namespace millrace

@@ -1,0 +1,113 @@
+// Client: a coordinator's operator port, as the CLI uses it; the same over tcp:// and, embedded, over inproc://.
+//
+// Promises: what is asked is asked again after a silence, on a fresh connection and at the next endpoint if there are
+// several, until it is answered or forgotten; a restart of the coordinator goes unnoticed but for the wait. Requests
+// are idempotent (a submission carries a key), so asking twice is harmless; the first answer counts. Bus events are a
+// hint: they may be missing, doubled or out of order (EventFeed puts that right). Threads: one; it does its work inside
+// pump(). Owns its sockets; the context outlives it. Fails: call() says kUnavailable when nothing at all was heard
+// within its time, kTimeout when only the answer is late, or what the coordinator answered.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "cli/views.h"
+#include "common/io/zmq_socket.h"
+#include "common/model/operator_messages.h"
+
+namespace millrace {
+
+struct ClientOptions {
+  std::vector<std::string> endpoints;  // tried in turn
+  Duration patience = 2s;              // silence after which everything pending is asked again
+  int wake_fd = -1;                    // readable: pump() returns; -1: none
+};
+
+class Client {
+ public:
+  using Number = std::uint64_t;  // of a request
+  using Clock = std::chrono::steady_clock;
+
+  Client(ZmqContext& context, ClientOptions options);
+  ~Client();
+
+  // Connects and pings. Errors: kInvalid for an endpoint that is none; kUnavailable with a text that helps.
+  Result<PingReply> connect(Duration timeout = 5s);
+
+  Number ask(OperatorRequest request);
+  void forget(Number number);
+  std::optional<OperatorReply> take(Number number);  // its answer, once, if there is one
+  std::vector<Event> take_events();                  // of subscribed runs, since the last call
+
+  // Sends, receives, asks again; returns when something came, the wake descriptor is readable, or the time is over.
+  void pump(Duration timeout);
+
+  // Asks and waits. An ErrorReply becomes its Error.
+  Result<OperatorReply> call(OperatorRequest request, Duration timeout);
+  template <class Reply>
+  Result<Reply> call_for(OperatorRequest request, Duration timeout);
+
+  // Live events of a run from now on. Without an event endpoint nothing comes.
+  void subscribe(RunId run);
+
+  // Reads a value, fetching it where it is a reference. Errors: kNotFound when it is gone.
+  Result<Value> read(const Payload& payload, Duration timeout);
+  ReadPayload reader(Duration timeout);
+
+  bool silent() const { return silences_ > 0; }  // nothing has been heard for a while though something is asked
+  const std::string& endpoint() const { return options_.endpoints[endpoint_]; }
+
+ private:
+  struct Pending {
+    OperatorRequest request;
+    bool sent = false;
+  };
+
+  void open();  // a fresh connection to the current endpoint
+  void send_pending();
+  void receive_replies();
+  void receive_events();
+  void keep(Number number, OperatorReply reply);
+  void follow_bus(const PingReply& ping);
+  void check_silence(Clock::time_point now);
+  Duration patience() const;
+
+  ZmqContext& context_;
+  ClientOptions options_;
+  std::size_t endpoint_ = 0;
+  std::unique_ptr<DealerSocket> dealer_;
+  std::unique_ptr<SubSocket> bus_;
+  std::string bus_endpoint_;
+  std::vector<std::string> topics_;
+  std::map<Number, Pending> pending_;
+  std::map<Number, OperatorReply> answered_;
+  std::vector<Event> events_;
+  Number last_number_ = 0;
+  Number ping_ = 0;  // our own, after a change of connection
+  std::size_t pending_bytes_ = 0;
+  Clock::time_point heard_;  // last sign of life, or when we began to listen for one
+  std::uint64_t messages_ = 0;
+  std::uint32_t silences_ = 0;  // in a row
+};
+
+// "tcp://a:5711,tcp://b:5711" as its parts; errors name the part that is no endpoint.
+Result<std::vector<std::string>> parse_endpoints(std::string_view text);
+// Where to find the bus: "*" and "0.0.0.0" stand for the host that the client used.
+std::string resolve_bus_endpoint(std::string_view announced, std::string_view endpoint);
+
+template <class Reply>
+Result<Reply> Client::call_for(OperatorRequest request, Duration timeout) {
+  Result<OperatorReply> reply = call(std::move(request), timeout);
+  if (!reply.ok()) return std::move(reply).error();
+  if (Reply* wanted = std::get_if<Reply>(&*reply)) return std::move(*wanted);
+  return Error{Code::kInternal, "the coordinator gave an answer of another kind", {}, "protocol"};
+}
+
+}  // namespace millrace

@@ -1,0 +1,112 @@
+#include "cli/run_output.h"
+
+#include <utility>
+
+#include "cli/text.h"
+
+namespace millrace {
+namespace {
+
+std::string node_reason(const Value& row) {
+  const Value* error = row.find("error");
+  if (error == nullptr || error->is_null()) return "";
+  return cell_text(*error, "code") + ": " + cell_text(*error, "message");
+}
+
+const std::vector<Column>& node_columns() {
+  static const std::vector<Column> columns = {
+      {"NODE", [](const Value& row) { return cell_text(row, "node"); }},
+      {"STATUS", [](const Value& row) { return cell_text(row, "status"); }, false, false, true},
+      {"ATTEMPTS", [](const Value& row) { return cell_text(row, "attempts"); }, false, true},
+      {"QUEUED", [](const Value& row) { return cell_duration_ms(row, "queued_ms"); }, false, true},
+      {"RAN", [](const Value& row) { return cell_duration_ms(row, "run_ms"); }, false, true},
+      {"WORKER", [](const Value& row) { return cell_text(row, "worker"); }},
+      {"ERROR", node_reason},
+      {"OUTPUTS", [](const Value& row) { return cell_text(row, "outputs"); }, true},
+  };
+  return columns;
+}
+
+std::vector<Value> node_rows(const Value& run) {
+  std::vector<Value> rows;
+  const Value* nodes = run.find("nodes");
+  if (!nodes->is_object()) return rows;
+  for (const auto& [id, node] : nodes->as_object()) {
+    Value row = Value::Object{{"node", id}};
+    for (const auto& [key, member] : node.as_object()) row.set(key, member);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::string heading(const Value& run, bool colour) {
+  std::string status = cell_text(run, "status");
+  std::string out;
+  auto line = [&](std::string_view name, const std::string& text) {
+    if (!text.empty()) out += padded(std::string(name), 10) + text + "\n";
+  };
+  line("run", cell_text(run, "run"));
+  line("workflow", cell_text(run, "workflow"));
+  line("status", tinted(status, tint_of(status), colour));
+  line("elapsed", cell_duration_ms(run, "elapsed_ms"));
+  line("labels", cell_pairs(run, "labels"));
+  line("trace", cell_text(run, "trace_id"));
+  const Value* error = run.find("error");
+  if (!error->is_null()) line("error", cell_text(*error, "code") + ": " + cell_text(*error, "message"));
+  if (const Value* summary = run.find("nodes_summary")) {
+    line("nodes", cell_text(*summary, "total") + " (" + cell_pairs(*summary, "by_status") + ")");
+  }
+  return out;
+}
+
+// The outputs of a run as text: block YAML reads well; a lone text stands as it is.
+std::string outputs_text(const Value& outputs) {
+  if (outputs.is_null()) return "";
+  return printable_lines(to_yaml(outputs));
+}
+
+}  // namespace
+
+Result<std::string> render_run(const RunView& view, RunStyle style, Format format, const Console& console,
+                               const ReadPayload& read) {
+  RunViewParts parts;
+  parts.node_outputs = !is_for_people(format) || format == Format::kWide;
+  if (format == Format::kName) parts = {false, false};
+  Result<Value> run = run_json(view, read, parts);
+  if (!run.ok()) return std::move(run).error();
+  if (!is_for_people(format)) return render_object(*run, "run", format);
+  std::string out;
+  if (style == RunStyle::kNodes || format == Format::kWide) {
+    bool colour = console.out_terminal && console.colour;
+    std::size_t columns = console.out_terminal ? static_cast<std::size_t>(console.size().columns) : 0;
+    out += heading(*run, colour);
+    std::vector<Value> rows = node_rows(*run);
+    if (!rows.empty()) out += "\n" + render_table(node_columns(), rows, format == Format::kWide, columns, colour);
+    std::string outputs = outputs_text(*run->find("outputs"));
+    if (!outputs.empty()) out += "\noutputs:\n" + outputs;
+  } else {
+    out += outputs_text(*run->find("outputs"));
+  }
+  return out;
+}
+
+std::string run_remarks(const RunView& view, bool colour) {
+  std::string name = "run " + to_string(view.info.run);
+  if (view.record.state == RunState::kDegraded)
+    return "note: " + name + " succeeded, but degraded: a fallback was used\n";
+  if (view.record.state == RunState::kCancelled) return name + " was cancelled\n";
+  if (view.record.state != RunState::kFailed) return "";
+  std::string out = tinted(name + " failed", Tint::kBad, colour);
+  if (view.record.error == nullptr) return out + "\n";
+  const RunError& error = *view.record.error;
+  if (!error.node.empty()) out += " at " + printable(error.node);
+  if (error.attempt > 1) out += " (attempt " + std::to_string(error.attempt) + ")";
+  out += ": " + printable(error.code) + ": " + printable(error.message) + "\n";
+  if (!error.traceback.empty()) {
+    out += printable_lines(error.traceback);
+    if (out.back() != '\n') out += '\n';
+  }
+  return out;
+}
+
+}  // namespace millrace

@@ -1,0 +1,139 @@
+#include "cli/submission.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "cli/inputs.h"
+#include "cli/session.h"
+#include "common/spec/parse.h"
+#include "common/wire/codec.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kSentAtOnceMax = 256 * 1024;  // a larger definition is offered by its hash first
+
+std::vector<InputFlag> input_flags(const Arguments& arguments) {
+  std::vector<InputFlag> flags;
+  for (const Arguments::Given& one : arguments.in_order()) {
+    if (one.option == "input") flags.push_back({InputFlag::Kind::kAssign, one.value});
+    else if (one.option == "inputs") flags.push_back({InputFlag::Kind::kDocument, one.value});
+  }
+  return flags;
+}
+
+bool is_hex(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+// The flag must be right; a variable that is not ours to judge is left aside.
+Result<TraceId> trace_id(const CommandContext& context, const Arguments& arguments) {
+  if (arguments.given("traceparent")) return trace_of(arguments.text("traceparent"));
+  const char* inherited = context.environment("TRACEPARENT");
+  if (inherited == nullptr) return TraceId();
+  Result<TraceId> trace = trace_of(inherited);
+  return trace.ok() ? std::move(trace) : TraceId();
+}
+
+}  // namespace
+
+std::vector<Option> submission_options() {
+  return {
+      {"input", 'i', Takes::kText, "NAME=VALUE",
+       "an input; VALUE may be @FILE (its content) or @- (standard input), @@ starts a literal @", true},
+      {"inputs",
+       0,
+       Takes::kText,
+       "FILE",
+       "inputs from a JSON or YAML object, - for standard input; later flags win",
+       true,
+       {},
+       Completes::kFile},
+      {"label", 'l', Takes::kText, "NAME=VALUE", "a label of the run, to find it by", true},
+      {"priority", 0, Takes::kNumber, "N", "higher runs first (default: the workflow's)"},
+      {"tenant", 0, Takes::kText, "NAME", "on whose behalf (default: default)"},
+      {"traceparent", 0, Takes::kText, "TEXT", "W3C trace context to continue (environment: TRACEPARENT)"},
+  };
+}
+
+Result<WorkflowSpec> load_workflow(const std::string& path) {
+  Result<std::string> text = read_file(path);
+  if (!text.ok()) return std::move(text).error();
+  return parse_workflow(*text, path == "-" ? "stdin" : path);
+}
+
+std::string random_key() {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  unsigned char bytes[16];
+  ssize_t n = ::getrandom(bytes, sizeof bytes, 0);
+  assert(n == static_cast<ssize_t>(sizeof bytes));  // up to 256 bytes come whole
+  std::string key;
+  for (unsigned char byte : bytes) key += {kDigits[byte >> 4], kDigits[byte & 15]};
+  return key;
+}
+
+Result<TraceId> trace_of(std::string_view text) {
+  bool shaped = text.size() >= 55 && text[2] == '-' && text[35] == '-' && text[52] == '-' &&
+                is_hex(text.substr(0, 2)) && is_hex(text.substr(3, 32)) && is_hex(text.substr(36, 16)) &&
+                is_hex(text.substr(53, 2)) && text.substr(0, 2) != "ff" &&
+                (text.size() == 55 || text.substr(0, 2) != "00");
+  if (shaped && text.substr(3, 32).find_first_not_of('0') != std::string_view::npos) return TraceId(text.substr(3, 32));
+  return Error{
+      Code::kInvalid, "--traceparent " + std::string(text) + ": expected 00-<32 hex>-<16 hex>-<2 hex>", {}, "usage"};
+}
+
+Result<Labels> parse_labels(const std::vector<std::string>& texts) {
+  Labels labels;
+  std::vector<Problem> problems;
+  for (const std::string& text : texts) {
+    std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0)
+      problems.push_back({"", 0, 0, "label '" + text + "'", "NAME=VALUE", ""});
+    else labels[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  if (problems.empty()) return labels;
+  return Error{Code::kInvalid, "--label: a label is written NAME=VALUE", std::move(problems), "usage"};
+}
+
+Result<Submission> prepare_submission(const CommandContext& context, const Arguments& arguments,
+                                      const std::string& path) {
+  Result<WorkflowSpec> spec = load_workflow(path);
+  if (!spec.ok()) return std::move(spec).error();
+  std::vector<InputFlag> flags = input_flags(arguments);
+  Result<Value> inputs = gather_inputs(spec->inputs, flags, files_on_disk());
+  if (!inputs.ok()) return std::move(inputs).error();
+  Result<Labels> labels = parse_labels(arguments.list("label"));
+  if (!labels.ok()) return std::move(labels).error();
+  Result<TraceId> trace = trace_id(context, arguments);
+  if (!trace.ok()) return std::move(trace).error();
+
+  Submission submission;
+  SubmitRun& request = submission.request;
+  auto bytes = std::make_shared<const std::string>(encode_definition(*spec));
+  request.tenant = arguments.text("tenant", "default");
+  request.key = random_key();
+  request.definition = hash128(*bytes);
+  request.definition_bytes = std::move(bytes);
+  request.inputs = Payload::inline_json(inputs->dump());
+  request.labels = std::move(*labels);
+  request.trace_id = std::move(*trace);
+  request.caller = caller_name();
+  request.priority = static_cast<std::int32_t>(arguments.number("priority").value_or(spec->priority));
+  submission.spec = std::move(*spec);
+  return submission;
+}
+
+Result<SubmitReply> submit(Client& client, const SubmitRun& request, Duration timeout) {
+  SubmitRun first = request;
+  if (request.definition_bytes->size() > kSentAtOnceMax) first.definition_bytes = nullptr;
+  Result<OperatorReply> reply = client.call(std::move(first), timeout);
+  if (reply.ok() && std::holds_alternative<NeedDefinition>(*reply)) reply = client.call(request, timeout);
+  if (!reply.ok()) return std::move(reply).error();
+  if (auto* submitted = std::get_if<SubmitReply>(&*reply)) return std::move(*submitted);
+  return Error{Code::kInternal, "the coordinator gave an answer of another kind", {}, "protocol"};
+}
+
+}  // namespace millrace

@@ -1,0 +1,23 @@
+// The verbs of `millrace`, one file each.
+#pragma once
+
+#include "cli/verb.h"
+
+namespace millrace {
+
+Verb run_verb();
+Verb validate_verb();
+Verb graph_verb();
+Verb submit_verb();
+Verb status_verb();
+Verb wait_verb();
+Verb list_verb();
+Verb cancel_verb();
+Verb events_verb();
+Verb logs_verb();
+Verb workers_verb();
+Verb drain_verb();
+Verb version_verb();
+Verb completion_verb();
+
+}  // namespace millrace

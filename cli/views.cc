@@ -1,0 +1,177 @@
+#include "cli/views.h"
+
+#include <algorithm>
+
+#include "cli/text.h"
+
+namespace millrace {
+namespace {
+
+Value text_or_null(std::string_view text) { return text.empty() ? Value() : Value(text); }
+Value number_or_null(std::uint32_t number) { return number == 0 ? Value() : Value(std::uint64_t{number}); }
+
+Value labels_json(const Labels& labels) {
+  Value::Object object;
+  for (const auto& [key, value] : labels) object.emplace_back(key, value);
+  return object;
+}
+
+Value error_of(const RunError& error) {
+  return Value::Object{{"code", error.code},
+                       {"message", error.message},
+                       {"node", text_or_null(error.node)},
+                       {"attempt", number_or_null(error.attempt)},
+                       {"traceback", text_or_null(error.traceback)}};
+}
+
+// What happened to a node that has no error of its own.
+std::string explanation(TaskState state, Reason reason) {
+  if (reason == Reason::kUpstreamFailed) return "a node before it failed";
+  if (reason == Reason::kFailFast) return "another node failed, and the workflow fails fast";
+  if (reason == Reason::kCancelRequested) return "the run was cancelled";
+  return std::string(to_string(state));
+}
+
+// A node that ended otherwise than well says why, also where nothing of its own went wrong (skipped, cancelled).
+Value error_of(const NodeView& node) {
+  if (node.state == TaskState::kSucceeded || (node.error == nullptr && node.reason == Reason::kNone)) return nullptr;
+  if (node.error == nullptr && !is_terminal(node.state)) return nullptr;
+  RunError error{std::string(to_string(node.reason)), "", node.id, node.attempts, ""};
+  if (error.code.empty()) error.code = "error";
+  if (node.error != nullptr) error.message = node.error->message, error.traceback = node.error->traceback;
+  if (error.message.empty()) error.message = explanation(node.state, node.reason);
+  return error_of(error);
+}
+
+Value by_status_json(const RunView& view) {
+  Value::Object by_status;
+  for (const auto& [state, count] : view.by_state) by_status.emplace_back(to_string(state), std::uint64_t{count});
+  return Value::Object{{"total", std::uint64_t{view.nodes_total}}, {"by_status", std::move(by_status)}};
+}
+
+Result<Value> node_json(const NodeView& node, const ReadPayload& read, bool with_output) {
+  Value output;
+  if (with_output && !node.output.is_null()) {
+    Result<Value> value = read(node.output);
+    if (!value.ok())
+      return Error{value.error().code, "output of node '" + node.id + "': " + value.error().what, {}, ""};
+    output = std::move(*value);
+  }
+  return Value(Value::Object{{"status", to_string(node.state)},
+                             {"attempts", std::uint64_t{node.attempts}},
+                             {"queued_ms", to_ms(node.queued)},
+                             {"run_ms", to_ms(node.ran)},
+                             {"worker", text_or_null(node.worker)},
+                             {"error", error_of(node)},
+                             {"outputs", std::move(output)}});
+}
+
+}  // namespace
+
+Result<Value> read_inline(const Payload& payload) {
+  assert(payload.is_inline());
+  return Value::parse(payload.json());
+}
+
+Duration elapsed(const RunView& view) {
+  Time end = view.record.ended != Time{} ? view.record.ended : view.now;
+  return end > view.info.accepted ? end - view.info.accepted : Duration::zero();
+}
+
+Result<Value> run_json(const RunView& view, const ReadPayload& read, RunViewParts parts) {
+  Value outputs;
+  if (parts.outputs && !view.record.outputs.is_null()) {
+    Result<Value> value = read(view.record.outputs);
+    if (!value.ok()) return Error{value.error().code, "outputs of the run: " + value.error().what, {}, ""};
+    outputs = std::move(*value);
+  }
+  bool left_out = view.nodes.empty() && view.nodes_total > 0;
+  Value::Object nodes;
+  nodes.reserve(view.nodes.size());
+  for (const NodeView& node : view.nodes) {
+    Result<Value> value = node_json(node, read, parts.node_outputs);
+    if (!value.ok()) return std::move(value).error();
+    nodes.emplace_back(node.id, std::move(*value));
+  }
+  Value run = Value::Object{{"run", to_string(view.info.run)},
+                            {"workflow", view.info.workflow},
+                            {"status", to_string(view.record.state)},
+                            {"outputs", std::move(outputs)},
+                            {"error", view.record.error == nullptr ? Value() : error_of(*view.record.error)},
+                            {"elapsed_ms", to_ms(elapsed(view))},
+                            {"trace_id", text_or_null(view.info.trace_id)},
+                            {"labels", labels_json(view.info.labels)},
+                            {"nodes", left_out ? Value() : Value(std::move(nodes))}};
+  if (left_out) run.set("nodes_summary", by_status_json(view));
+  return run;
+}
+
+Value event_json(const Event& event) {
+  bool owner = event.type == EventType::kOwnerChanged;
+  return Value::Object{{"seq", is_durable(event.type) ? Value(event.seq) : Value()},
+                       {"cursor", text_or_null(event.cursor)},
+                       {"time", text_or_null(iso_time(event.time))},
+                       {"run", to_string(event.run)},
+                       {"type", to_string(event.type)},
+                       {"node", text_or_null(event.node)},
+                       {"attempt", number_or_null(event.attempt)},
+                       {"status", owner ? Value() : Value(status_word(event.type))},
+                       {"reason", text_or_null(to_string(event.reason))}};
+}
+
+Value summary_json(const RunSummary& run, Time now) {
+  Time end = run.ended != Time{} ? run.ended : now;
+  return Value::Object{
+      {"run", to_string(run.run)},
+      {"workflow", run.workflow},
+      {"status", to_string(run.state)},
+      {"tasks", Value::Object{{"total", std::uint64_t{run.tasks_total}}, {"done", std::uint64_t{run.tasks_done}}}},
+      {"accepted", text_or_null(iso_time(run.accepted))},
+      {"ended", text_or_null(iso_time(run.ended))},
+      {"elapsed_ms", to_ms(std::max(end - run.accepted, Duration::zero()))},
+      {"tenant", run.tenant},
+      {"trace_id", text_or_null(run.trace_id)},
+      {"labels", labels_json(run.labels)}};
+}
+
+Value worker_json(const WorkerView& worker) {
+  Value::Array executors(worker.executors.begin(), worker.executors.end());
+  return Value::Object{{"worker", worker.name},
+                       {"status", worker.state},
+                       {"slots", std::uint64_t{worker.slots}},
+                       {"used", std::uint64_t{worker.used}},
+                       {"host", text_or_null(worker.host)},
+                       {"pid", number_or_null(worker.pid)},
+                       {"version", text_or_null(worker.version)},
+                       {"labels", labels_json(worker.labels)},
+                       {"executors", std::move(executors)},
+                       {"joined", text_or_null(iso_time(worker.joined))},
+                       {"heard", text_or_null(iso_time(worker.heard))}};
+}
+
+Value log_line_json(const LogLine& line) {
+  return Value::Object{{"time", text_or_null(iso_time(line.time))},
+                       {"node", text_or_null(line.node)},
+                       {"attempt", number_or_null(line.attempt)},
+                       {"stream", line.stderr_stream ? "stderr" : "stdout"},
+                       {"text", line.text}};
+}
+
+Value problem_json(const Problem& problem) {
+  return Value::Object{{"file", text_or_null(problem.file)},
+                       {"line", problem.line > 0 ? Value(problem.line) : Value()},
+                       {"column", problem.line > 0 ? Value(problem.column) : Value()},
+                       {"expected", text_or_null(problem.expected)},
+                       {"hint", text_or_null(problem.hint)},
+                       {"message", problem.message}};
+}
+
+Value error_json(const Error& error) {
+  Value::Array details;
+  for (const Problem& problem : error.details) details.push_back(problem_json(problem));
+  Value body = Value::Object{{"code", to_string(error.code)}, {"message", error.what}, {"details", std::move(details)}};
+  if (!error.name.empty()) body.set("name", error.name);
+  return Value::Object{{"error", std::move(body)}};
+}
+
+}  // namespace millrace

@@ -1,0 +1,381 @@
+#include "cli/app.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "cli/exit_code.h"
+#include "tests/unit/cli/support.h"
+
+namespace millrace {
+namespace {
+
+constexpr const char* kWorkflow =
+    "name: insight\n"
+    "inputs:\n"
+    "  text: {type: string, required: true}\n"
+    "nodes:\n"
+    "  clean_data: {executor: noop}\n"
+    "  statistics: {executor: noop, depends_on: [clean_data]}\n"
+    "  join: {value: \"{{ nodes.clean_data }}\", depends_on: [statistics]}\n";
+constexpr const char* kBroken =
+    "name: broken\n"
+    "nodes:\n"
+    "  a: {executor: nop}\n"
+    "  b: {executor: noop, depend_on: [a]}\n";
+
+// One JSON value and a newline, nothing else.
+Value the_json(const std::string& out) {
+  Result<Value> value = Value::parse(out);
+  EXPECT_TRUE(value.ok()) << out;
+  EXPECT_TRUE(out.ends_with("\n"));
+  return value.ok() ? *value : Value();
+}
+
+Value schema(const std::string& name) {
+  Result<Value> value = Value::parse(read_text("docs/cli-schemas/" + name + ".json"));
+  EXPECT_TRUE(value.ok()) << name;
+  return value.ok() ? *value : Value();
+}
+
+struct AppTest : ::testing::Test {
+  Cli cli;
+  FakeCoordinator fake{[](const OperatorRequest& request) { return fixed_reply(request); }};
+  std::string workflow = temp_file("insight.yaml", kWorkflow);
+
+  int run(std::vector<std::string> words) {
+    words.insert(words.end(), {"--coordinator", fake.endpoint()});
+    return cli.run(words);
+  }
+};
+
+TEST(ExitCodes, AreTheDocumentedOnes) {
+  EXPECT_EQ(exit_code(Code::kInvalid), 2);
+  EXPECT_EQ(exit_code(Code::kNotFound), 3);
+  EXPECT_EQ(exit_code(Code::kTimeout), 4);
+  EXPECT_EQ(exit_code(Code::kUnavailable), 5);
+  EXPECT_EQ(exit_code(Code::kRefused), 6);
+  EXPECT_EQ(exit_code(Code::kConflict), 7);
+  EXPECT_EQ(exit_code(Code::kCancelled), 8);
+  EXPECT_EQ(exit_code(Code::kFailed), 1);
+  EXPECT_EQ(exit_code(RunState::kSucceeded), 0);
+  EXPECT_EQ(exit_code(RunState::kDegraded), 0);
+  EXPECT_EQ(exit_code(RunState::kFailed), 1);
+  EXPECT_EQ(exit_code(RunState::kCancelled), 8);
+}
+
+TEST(Help, EveryVerbExplainsItselfAndEveryOptionHasItsLine) {
+  Cli cli;
+  for (const Verb& verb : all_verbs()) {
+    EXPECT_EQ(cli.run({std::string(verb.name), "--help"}), 0) << verb.name;
+    EXPECT_TRUE(cli.out.starts_with("Usage: millrace " + std::string(verb.name))) << cli.out;
+    for (const Option& option : verb.syntax.options) {
+      EXPECT_NE(cli.out.find("--" + std::string(option.name)), std::string::npos) << verb.name << " " << option.name;
+      EXPECT_FALSE(option.help.empty()) << verb.name << " " << option.name;
+    }
+    EXPECT_EQ(cli.err, "") << verb.name;
+  }
+  EXPECT_EQ(cli.run({"--help"}), 0);
+  for (const Verb& verb : all_verbs()) EXPECT_NE(cli.out.find("  " + std::string(verb.name) + " "), std::string::npos);
+  EXPECT_EQ(cli.run({"help", "run"}), 0);
+  EXPECT_TRUE(cli.out.starts_with("Usage: millrace run FILE"));
+}
+
+TEST(Help, LettersAndNamesOfAVerbAreNotUsedTwice) {
+  for (const Verb& verb : all_verbs()) {
+    std::string letters = "h";
+    for (const Option& option : verb.syntax.options) {
+      if (option.letter == 0) continue;
+      EXPECT_EQ(letters.find(option.letter), std::string::npos) << verb.name << " -" << option.letter;
+      letters += option.letter;
+    }
+  }
+}
+
+TEST(Usage, WhatIsUnknownIsRefusedWithAHint) {
+  Cli cli;
+  EXPECT_EQ(cli.run({"list", "--limt", "3"}), 2);
+  EXPECT_NE(cli.err.find("did you mean '--limit'?"), std::string::npos) << cli.err;
+  EXPECT_EQ(cli.err.find("unexpected argument"), std::string::npos) << cli.err;  // the 3 was meant for it
+  EXPECT_EQ(cli.run({"lst"}), 2);
+  EXPECT_NE(cli.err.find("did you mean 'list'?"), std::string::npos) << cli.err;
+  EXPECT_EQ(cli.run({}), 2);
+  EXPECT_EQ(cli.run({"list", "-o", "xml"}), 2);
+  EXPECT_EQ(cli.run({"list", "--limit", "many"}), 2);
+  EXPECT_EQ(cli.run({"list", "--limit", "0"}), 2);
+  EXPECT_EQ(cli.run({"wait", "x", "--timeout", "60"}), 2);
+  EXPECT_EQ(cli.run({"cancel"}), 2);
+  EXPECT_EQ(
+      cli.run({"run", temp_file("usage.yaml", kWorkflow), "-i", "text=x", "--slots", "2", "-c", "tcp://127.0.0.1:9"}),
+      2);
+  EXPECT_EQ(cli.run({"cancel", "a", "b"}), 2);
+  EXPECT_EQ(cli.run({"completion", "tcsh"}), 2);
+  EXPECT_EQ(cli.out, "");
+}
+
+TEST(Usage, WithJsonAMistakeIsOneJsonObjectToo) {
+  Cli cli;
+  for (std::vector<std::string> words : std::vector<std::vector<std::string>>{
+           {"list", "--limt", "3", "-o", "json"}, {"lst", "--output=json"}, {"run", "/nowhere.yaml", "-ojson"}}) {
+    EXPECT_EQ(cli.run(words), 2);
+    Value error = the_json(cli.out);
+    EXPECT_EQ(schema_mismatch(schema("error"), error), "");
+    EXPECT_EQ(error.find("error")->find("code")->as_string(), "invalid");
+    EXPECT_EQ(cli.err, "");
+  }
+}
+
+TEST(Usage, EveryMistakeIsToldAtOnce) {
+  Cli cli;
+  cli.run({"cancel", "--limt", "3", "-o", "json", "--timeout", "x"});
+  EXPECT_EQ(the_json(cli.out).find("error")->find("details")->as_array().size(), 2U) << cli.out;
+}
+
+TEST(Usage, FlagsMayBeWrittenInEveryUsualWay) {
+  static const Syntax syntax{{{"RUN", "", false, true, Completes::kNothing, {}}},
+                             {{"follow", 'f', Takes::kNothing, "", ""},
+                              {"output", 'o', Takes::kText, "F", ""},
+                              {"wide", 'w', Takes::kNothing, "", ""}}};
+  auto read = [](std::vector<std::string> words) { return read_arguments(syntax, "x", words).value(); };
+  for (const Arguments& one : {read({"a", "-fw", "-ojson"}), read({"--follow", "a", "-w", "--output=json"}),
+                               read({"-f", "-w", "-o", "json", "--", "a"})}) {
+    EXPECT_TRUE(one.given("follow") && one.given("wide"));
+    EXPECT_EQ(one.text("output"), "json");
+    EXPECT_EQ(one.operand(0), "a");
+  }
+  EXPECT_EQ(read({"--", "--follow", "-"}).operands().size(), 2U);
+  EXPECT_FALSE(read_arguments(syntax, "x", std::vector<std::string>{"--follow=yes"}).ok());
+  EXPECT_FALSE(read_arguments(syntax, "x", std::vector<std::string>{"-o"}).ok());
+}
+
+TEST_F(AppTest, EveryVerbPrintsWhatItsGoldenShows) {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> cases = {
+      {"status", {"status", "abcd"}},
+      {"wait", {"wait", "abcd", "--no-progress"}},
+      {"list", {"list"}},
+      {"workers", {"workers"}},
+      {"cancel", {"cancel", "abcd"}},
+      {"drain", {"drain", "w1"}},
+      {"events", {"events", "abcd"}},
+      {"logs", {"logs", "abcd"}},
+      {"submit", {"submit", workflow, "-i", "text=x"}},
+      {"run", {"run", workflow, "-i", "text=x", "--no-progress"}},
+  };
+  for (const auto& [name, words] : cases) {
+    for (const char* format : {"table", "wide", "json", "jsonl", "yaml", "name"}) {
+      std::vector<std::string> all = words;
+      all.insert(all.end(), {"-o", format});
+      EXPECT_EQ(run(all), 0) << name << " " << format << cli.err;
+      expect_golden(name + "." + format, cli.out);
+      if (std::string(format) == "json") the_json(cli.out);
+    }
+  }
+}
+
+TEST_F(AppTest, AFailedRunPrintsWhyAndExitsWithOne) {
+  FakeCoordinator failing([](const OperatorRequest& request) { return fixed_reply(request, RunState::kFailed); });
+  EXPECT_EQ(cli.run({"wait", "abcd", "-o", "json", "--coordinator", failing.endpoint()}), 1);
+  expect_golden("wait_failed.json", cli.out);
+  EXPECT_EQ(schema_mismatch(schema("run"), the_json(cli.out)), "");
+  EXPECT_NE(cli.err.find("failed at statistics (attempt 2): error: ZeroDivisionError"), std::string::npos) << cli.err;
+  EXPECT_EQ(cli.run({"status", "abcd", "--coordinator", failing.endpoint()}), 0);
+  expect_golden("status_failed.table", cli.out);
+}
+
+TEST_F(AppTest, ExitCodesOfWaitAreThoseOfTheRun) {
+  for (auto [state, code] : {std::pair(RunState::kSucceeded, 0),
+                             {RunState::kDegraded, 0},
+                             {RunState::kFailed, 1},
+                             {RunState::kCancelled, 8}}) {
+    FakeCoordinator ended([s = state](const OperatorRequest& request) { return fixed_reply(request, s); });
+    EXPECT_EQ(cli.run({"wait", "abcd", "--coordinator", ended.endpoint()}), code) << to_string(state);
+    EXPECT_EQ(cli.err.empty(), state == RunState::kSucceeded) << cli.err;
+  }
+}
+
+TEST_F(AppTest, ErrorsOfTheCoordinatorHaveTheirExitCodes) {
+  for (auto [error, code] : {std::pair(Code::kInvalid, 2),
+                             {Code::kNotFound, 3},
+                             {Code::kUnavailable, 5},
+                             {Code::kRefused, 6},
+                             {Code::kConflict, 7},
+                             {Code::kCancelled, 8}}) {
+    FakeCoordinator refusing([e = error](const OperatorRequest&) {
+      return ErrorReply{Error{e, "because", {}, "rule"}};
+    });
+    EXPECT_EQ(cli.run({"cancel", "abcd", "-o", "json", "--coordinator", refusing.endpoint()}), code);
+    EXPECT_EQ(the_json(cli.out).find("error")->find("message")->as_string(), "because");
+  }
+}
+
+TEST_F(AppTest, WaitingTooLongIsFourAndNobodyThereIsFive) {
+  FakeCoordinator running([](const OperatorRequest& request) -> std::optional<OperatorReply> {
+    if (std::holds_alternative<WaitRun>(request)) return std::nullopt;
+    return fixed_reply(request, RunState::kRunning);
+  });
+  EXPECT_EQ(cli.run({"wait", "abcd", "--timeout", "300ms", "--coordinator", running.endpoint()}), 4);
+  EXPECT_EQ(cli.run({"list", "--timeout", "300ms", "--coordinator", "tcp://127.0.0.1:9"}), 5);
+  EXPECT_NE(cli.err.find("no coordinator answers at tcp://127.0.0.1:9"), std::string::npos) << cli.err;
+}
+
+TEST_F(AppTest, CancellingARunThatEndedOtherwiseIsAConflict) {
+  for (auto [state, code] : {std::pair(RunState::kCancelled, 0), {RunState::kSucceeded, 7}, {RunState::kFailed, 7}}) {
+    FakeCoordinator ended([s = state](const OperatorRequest&) {
+      return CancelReply{fixed_run(), s, s == RunState::kCancelled};
+    });
+    EXPECT_EQ(cli.run({"cancel", "abcd", "--coordinator", ended.endpoint()}), code) << to_string(state);
+  }
+}
+
+TEST_F(AppTest, TheEnvironmentNamesTheClusterAndTheFlagWins) {
+  cli.environment["MILLRACE_COORDINATOR"] = fake.endpoint();
+  EXPECT_EQ(cli.run({"workers", "-o", "name"}), 0);
+  EXPECT_EQ(cli.out, "w1\n");
+  cli.environment["MILLRACE_COORDINATOR"] = "tcp://127.0.0.1:9";
+  EXPECT_EQ(run({"workers", "-o", "name"}), 0);
+}
+
+TEST_F(AppTest, DocumentedShapesHold) {
+  for (const char* verb : {"list", "workers", "events", "submit", "run"}) {
+    Result<Value> golden = Value::parse(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"));
+    ASSERT_TRUE(golden.ok()) << verb;
+    EXPECT_EQ(schema_mismatch(schema(verb), *golden), "") << verb;
+  }
+}
+
+TEST_F(AppTest, ARunObjectHasItsKeysInTheDocumentedOrder) {
+  run({"run", workflow, "-i", "text=x", "--no-progress", "-o", "json"});
+  auto keys = [](const Value& object) {
+    std::string all;
+    for (const auto& [key, value] : object.as_object()) all += key + " ";
+    return all;
+  };
+  Value object = the_json(cli.out);
+  EXPECT_EQ(keys(object), "run workflow status outputs error elapsed_ms trace_id labels nodes ");
+  EXPECT_EQ(keys(*object.find("nodes")), "clean_data statistics join ");
+  EXPECT_EQ(keys(*object.find("nodes")->find("join")), "status attempts queued_ms run_ms worker error outputs ");
+  EXPECT_EQ(object.find("elapsed_ms")->dump(), "1234.567");
+}
+
+TEST_F(AppTest, SubmitSendsWhatWasAskedForAndTheBytesOnlyWhenNeeded) {
+  std::vector<SubmitRun> seen;
+  FakeCoordinator picky([&](const OperatorRequest& request) -> OperatorReply {
+    seen.push_back(std::get<SubmitRun>(request));
+    if (seen.size() == 1) return NeedDefinition{seen[0].definition};
+    return SubmitReply{fixed_run(), true, seen[0].trace_id};
+  });
+  std::string trace = "0af7651916cd43dd8448eb211c80319c";
+  EXPECT_EQ(cli.run({"submit", workflow, "-i", "text=hello", "--label", "a=b", "-l", "c=d", "--idempotency-key", "K",
+                     "--traceparent", "00-" + trace + "-b7ad6b7169203331-01", "-o", "json", "--coordinator",
+                     picky.endpoint()}),
+            0)
+      << cli.err;
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_EQ(seen[1].key, "K");
+  EXPECT_EQ(seen[1].inputs.json(), R"({"text":"hello"})");
+  EXPECT_EQ(seen[1].labels, (Labels{{"a", "b"}, {"c", "d"}}));
+  EXPECT_EQ(seen[1].trace_id, trace);
+  EXPECT_NE(seen[1].caller.find('@'), std::string::npos);
+  EXPECT_EQ(seen[1].definition, hash128(*seen[1].definition_bytes));
+  EXPECT_TRUE(the_json(cli.out).find("existing")->as_bool());
+}
+
+TEST_F(AppTest, WithoutAKeyEverySubmissionHasItsOwn) {
+  std::vector<std::string> keys;
+  FakeCoordinator keeper([&](const OperatorRequest& request) -> OperatorReply {
+    keys.push_back(std::get<SubmitRun>(request).key);
+    return SubmitReply{fixed_run(), false, ""};
+  });
+  for (int i = 0; i < 2; ++i) cli.run({"submit", workflow, "-i", "text=x", "--coordinator", keeper.endpoint()});
+  ASSERT_EQ(keys.size(), 2U);
+  EXPECT_EQ(keys[0].size(), 32U);
+  EXPECT_NE(keys[0], keys[1]);
+}
+
+TEST_F(AppTest, InputsThatDoNotFitNeverReachTheCluster) {
+  EXPECT_EQ(run({"submit", workflow, "-i", "txt=x", "-o", "json"}), 2);
+  EXPECT_EQ(the_json(cli.out).find("error")->find("details")->as_array().size(), 2U) << cli.out;
+  EXPECT_EQ(fake.requests(), 0);
+}
+
+TEST_F(AppTest, ProgressGoesToStandardErrorOneLineAChange) {
+  EXPECT_EQ(run({"run", workflow, "-i", "text=x", "-o", "name"}), 0);
+  EXPECT_EQ(cli.out, to_string(fixed_run()) + "\n");
+  expect_golden("progress.lines", cli.err);
+}
+
+TEST_F(AppTest, GraphAndValidatePrintWhatTheirGoldensShow) {
+  for (const char* format : {"table", "wide", "json", "jsonl", "yaml", "name", "dot", "mermaid"}) {
+    EXPECT_EQ(cli.run({"graph", workflow, "-o", format}), 0) << cli.err;
+    expect_golden("graph." + std::string(format), cli.out);
+  }
+  EXPECT_EQ(schema_mismatch(schema("graph"), Value::parse(read_text("tests/unit/cli/golden/graph.json")).value()), "");
+  EXPECT_EQ(cli.run({"validate", workflow}), 0);
+  EXPECT_NE(cli.out.find("insight"), std::string::npos);
+  EXPECT_EQ(cli.run({"validate", workflow, "-o", "json"}), 0);
+  EXPECT_EQ(schema_mismatch(schema("validate"), the_json(cli.out)), "");
+}
+
+TEST_F(AppTest, ValidateTellsEveryProblemOfEveryFileAndExitsWithTwo) {
+  std::string broken = temp_file("broken.yaml", kBroken);
+  EXPECT_EQ(cli.run({"validate", broken, workflow, broken, "-o", "json"}), 2);
+  Value result = the_json(cli.out);
+  EXPECT_EQ(schema_mismatch(schema("validate"), result), "");
+  std::string folder = broken.substr(0, broken.rfind('/') + 1);
+  std::string shown = cli.out;
+  for (std::size_t at; (at = shown.find(folder)) != std::string::npos;) shown.erase(at, folder.size());
+  expect_golden("validate.json", shown);
+  EXPECT_FALSE(result.find("valid")->as_bool());
+  const Value::Array& details = result.find("error")->find("details")->as_array();
+  ASSERT_EQ(details.size(), 4U) << cli.out;
+  EXPECT_EQ(details[0].find("line")->as_int(), 3);
+  EXPECT_EQ(details[1].find("line")->as_int(), 4);
+  cli.terminal = true;
+  EXPECT_EQ(cli.run({"validate", broken}), 2);
+  EXPECT_NE(cli.err.find("    3 |   a: {executor: nop}\n                        ^\n"), std::string::npos) << cli.err;
+}
+
+TEST(Completion, TheBashScriptIsSourcedCleanlyAndCompletes) {
+  Cli cli;
+  ASSERT_EQ(cli.run({"completion", "bash"}), 0);
+  std::string script = temp_file("completion.bash", cli.out);
+  auto completes = [&](const std::string& words, int index, const std::string& expected) {
+    std::string check = "set -eu; source " + script + "; COMP_WORDS=(" + words +
+                        "); COMP_CWORD=" + std::to_string(index) + "; _millrace; [[ \" ${COMPREPLY[*]} \" == *\" " +
+                        expected + " \"* ]]";
+    std::string command = "bash -c '" + check + "'";
+    return std::system(command.c_str()) == 0;
+  };
+  EXPECT_TRUE(completes("millrace va", 1, "validate"));
+  EXPECT_TRUE(completes("millrace list --st", 2, "--status"));
+  EXPECT_TRUE(completes("millrace list --status f", 3, "failed"));
+  EXPECT_TRUE(completes("millrace graph -o mer", 3, "mermaid"));
+  EXPECT_TRUE(completes("millrace completion z", 2, "zsh"));
+  EXPECT_FALSE(completes("millrace list --status f", 3, "succeeded"));
+}
+
+TEST(Completion, ZshAndFishKnowEveryOption) {
+  Cli cli;
+  for (const char* shell : {"zsh", "fish"}) {
+    ASSERT_EQ(cli.run({"completion", shell}), 0);
+    std::string dashes = std::string(shell) == "zsh" ? "--" : "-l ";
+    for (const Verb& verb : all_verbs()) {
+      for (const Option& option : verb.syntax.options) {
+        EXPECT_NE(cli.out.find(dashes + std::string(option.name)), std::string::npos) << shell << " " << option.name;
+      }
+    }
+  }
+}
+
+TEST(Version, IsOneJsonObject) {
+  Cli cli;
+  EXPECT_EQ(cli.run({"version", "-o", "json"}), 0);
+  Value version = the_json(cli.out);
+  EXPECT_TRUE(version.find("version")->is_string());
+  EXPECT_EQ(version.find("protocol")->as_int(), 1);
+  EXPECT_EQ(cli.run({"--version"}), 0);
+  EXPECT_TRUE(cli.out.starts_with("millrace ")) << cli.out;
+}
+
+}  // namespace
+}  // namespace millrace

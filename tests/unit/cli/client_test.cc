@@ -1,0 +1,229 @@
+#include "cli/client.h"
+
+#include <gtest/gtest.h>
+
+#include "cli/event_feed.h"
+#include "cli/follow.h"
+#include "tests/unit/cli/support.h"
+
+namespace millrace {
+namespace {
+
+std::vector<std::uint64_t> seqs(const std::vector<Event>& events) {
+  std::vector<std::uint64_t> all;
+  for (const Event& event : events) all.push_back(event.seq);
+  return all;
+}
+
+TEST(EventFeed, LetsDurableEventsOutOnceAndInOrder) {
+  std::vector<Event> events = fixed_events(5);
+  std::vector<Event> out;
+  EventFeed feed;
+  feed.from_bus({{events[0], events[1], events[1], events[0]}}, out);
+  EXPECT_EQ(seqs(out), (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_FALSE(feed.gap());
+}
+
+TEST(EventFeed, WaitsForTheStreamWhereTheBusLeftAHole) {
+  std::vector<Event> events = fixed_events(5);
+  std::vector<Event> out;
+  EventFeed feed;
+  feed.from_bus({{events[0], events[3]}}, out);
+  EXPECT_TRUE(feed.gap());
+  EXPECT_EQ(feed.last(), 1U);
+  feed.from_stream({fixed_run(), {events[1], events[2], events[3]}, false}, out);
+  EXPECT_FALSE(feed.gap());
+  feed.from_bus({{events[3], events[4]}}, out);
+  EXPECT_EQ(seqs(out), (std::vector<std::uint64_t>{1, 2, 3, 4, 5}));
+  EXPECT_TRUE(feed.ended());
+}
+
+TEST(EventFeed, PassesEphemeralEventsThrough) {
+  Event running = fixed_events(3)[1];
+  running.type = EventType::kTaskRunning;
+  running.seq = 0;
+  std::vector<Event> out;
+  EventFeed feed;
+  feed.from_bus({{running, running}}, out);
+  EXPECT_EQ(out.size(), 2U);
+  EXPECT_FALSE(feed.gap());
+}
+
+TEST(EventFeed, ANewOwnerMakesItReadTheStreamAgain) {
+  Event changed;
+  changed.run = fixed_run();
+  changed.type = EventType::kOwnerChanged;
+  std::vector<Event> out;
+  EventFeed feed(4);
+  feed.from_bus({{changed}}, out);
+  EXPECT_TRUE(feed.gap());
+  feed.from_stream({fixed_run(), {}, false}, out);
+  EXPECT_FALSE(feed.gap());
+}
+
+TEST(Endpoints, AreAListAndEveryBadOneIsNamed) {
+  EXPECT_EQ(*parse_endpoints("tcp://a:1,tcp://b:2"), (std::vector<std::string>{"tcp://a:1", "tcp://b:2"}));
+  Result<std::vector<std::string>> bad = parse_endpoints("nonsense,tcp://b:2,tcp://c");
+  ASSERT_FALSE(bad.ok());
+  EXPECT_EQ(bad.error().code, Code::kInvalid);
+  EXPECT_EQ(bad.error().details.size(), 2U);
+  EXPECT_FALSE(parse_endpoints("").ok());
+}
+
+TEST(Endpoints, ABusOnEveryAddressIsFoundAtTheHostThatWasUsed) {
+  EXPECT_EQ(resolve_bus_endpoint("tcp://*:5712", "tcp://mill:5711"), "tcp://mill:5712");
+  EXPECT_EQ(resolve_bus_endpoint("tcp://0.0.0.0:5712", "tcp://[::1]:5711"), "tcp://[::1]:5712");
+  EXPECT_EQ(resolve_bus_endpoint("tcp://10.0.0.1:5712", "tcp://mill:5711"), "tcp://10.0.0.1:5712");
+  EXPECT_EQ(resolve_bus_endpoint("inproc://events", "inproc://millrace"), "inproc://events");
+}
+
+struct ClientTest : ::testing::Test {
+  ZmqContext context;
+  Client client_for(std::vector<std::string> endpoints, Duration patience = 100ms) {
+    return Client(context, {std::move(endpoints), patience, -1});
+  }
+};
+
+TEST_F(ClientTest, AnErrorOfTheCoordinatorIsTheCallsError) {
+  FakeCoordinator fake([](const OperatorRequest&) { return ErrorReply{Error{Code::kConflict, "no", {}, "key"}}; });
+  Client client = client_for({fake.endpoint()});
+  Result<OperatorReply> reply = client.call(ListWorkers{}, 5s);
+  ASSERT_FALSE(reply.ok());
+  EXPECT_EQ(reply.error(), (Error{Code::kConflict, "no", {}, "key"}));
+}
+
+TEST_F(ClientTest, NobodyThereIsUnavailableWithinTheTime) {
+  Client client = client_for({"tcp://127.0.0.1:9"});
+  Client::Clock::time_point begin = Client::Clock::now();
+  Result<PingReply> ping = client.connect(300ms);
+  ASSERT_FALSE(ping.ok());
+  EXPECT_EQ(ping.error().code, Code::kUnavailable);
+  EXPECT_NE(ping.error().what.find("tcp://127.0.0.1:9"), std::string::npos);
+  EXPECT_LT(Client::Clock::now() - begin, 5s);
+}
+
+TEST_F(ClientTest, ALateAnswerFromALivingCoordinatorIsATimeout) {
+  FakeCoordinator fake([](const OperatorRequest&) { return std::nullopt; });
+  Client client = client_for({fake.endpoint()});
+  ASSERT_TRUE(client.connect().ok());
+  Result<OperatorReply> reply = client.call(WaitRun{{"x", ""}}, 500ms);
+  ASSERT_FALSE(reply.ok());
+  EXPECT_EQ(reply.error().code, Code::kTimeout);
+}
+
+TEST_F(ClientTest, GoesToTheNextEndpointWhenOneIsSilent) {
+  FakeCoordinator fake([](const OperatorRequest& request) { return fixed_reply(request); });
+  Client client = client_for({"tcp://127.0.0.1:9", fake.endpoint()});
+  EXPECT_TRUE(client.connect(5s).ok());
+  EXPECT_EQ(client.endpoint(), fake.endpoint());
+}
+
+TEST_F(ClientTest, AsksAgainAfterARestart) {
+  auto first = std::make_unique<FakeCoordinator>([](const OperatorRequest&) { return std::nullopt; });
+  std::string endpoint = first->endpoint();
+  Client client = client_for({endpoint});
+  ASSERT_TRUE(client.connect().ok());
+  Client::Number number = client.ask(WaitRun{{to_string(fixed_run()), ""}});
+  while (first->requests() == 0) client.pump(10ms);
+  first.reset();  // it took the question along
+  FakeCoordinator second([](const OperatorRequest& request) { return fixed_reply(request); }, endpoint);
+  std::optional<OperatorReply> reply;
+  for (int i = 0; i < 500 && !reply; ++i) {
+    client.pump(10ms);
+    reply = client.take(number);
+  }
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(std::get<RunReply>(*reply).view.info.run, fixed_run());
+}
+
+TEST_F(ClientTest, AValueByReferenceIsFetchedAndALostOneIsNotFound) {
+  Hash128 known = hash128("x");
+  FakeCoordinator fake([known](const OperatorRequest& request) -> OperatorReply {
+    bool found = std::get<GetValue>(request).hash == known;
+    return ValueFound{found, found ? R"({"big":1})" : ""};
+  });
+  Client client = client_for({fake.endpoint()});
+  EXPECT_EQ(client.read(Payload::reference(known, 100), 5s)->dump(), R"({"big":1})");
+  EXPECT_EQ(client.read(Payload::reference(hash128("y"), 100), 5s).error().code, Code::kNotFound);
+}
+
+// A coordinator whose bus drops every second event; its stream has them all.
+TEST_F(ClientTest, RunEventsFillsTheHolesOfTheBusFromTheStream) {
+  std::vector<Event> events = fixed_events(20);
+  std::atomic<std::size_t> written{1};
+  FakeCoordinator fake([&](const OperatorRequest& request) -> OperatorReply {
+    const auto& read = std::get<ReadEvents>(request);
+    std::vector<Event> page;
+    for (std::size_t i = 0; i < written; ++i) {
+      if (events[i].seq > read.since) page.push_back(events[i]);
+    }
+    return EventsReply{fixed_run(), page, written == events.size()};
+  });
+  Client client = client_for({fake.endpoint()}, 2s);
+  ASSERT_TRUE(client.connect().ok());
+  RunEvents feed(client, fixed_run(), 0);
+  std::vector<Event> seen;
+  for (int i = 0; i < 2000 && !feed.ended(); ++i) {
+    client.pump(5ms);
+    Result<std::vector<Event>> some = feed.step();
+    ASSERT_TRUE(some.ok());
+    seen.insert(seen.end(), some->begin(), some->end());
+    if (fake.subscribers() == 0 || written == events.size()) continue;
+    std::size_t next = written++;
+    if (next % 2 == 0) fake.publish({events[next]});
+  }
+  EXPECT_EQ(seen, events);
+}
+
+// What a run needs of a follower when nobody answers the wait: the probe finds the end.
+TEST_F(ClientTest, FollowFindsTheEndOfARunWhoseWaitWasForgotten) {
+  std::atomic<int> waits{0};
+  FakeCoordinator fake([&](const OperatorRequest& request) -> std::optional<OperatorReply> {
+    if (std::holds_alternative<WaitRun>(request) && ++waits == 1) return std::nullopt;
+    return fixed_reply(request);
+  });
+  Client client = client_for({fake.endpoint()}, 30s);
+  ASSERT_TRUE(client.connect().ok());
+  Console console;
+  console.err = [](std::string_view) {};
+  auto progress = make_progress(ProgressKind::kNone, console, fixed_run(), "insight", nullptr);
+  Result<RunView> view = follow(client, *progress, {fixed_run(), 20s, {}, {}});
+  ASSERT_TRUE(view.ok()) << view.error().what;
+  EXPECT_EQ(view->record.state, RunState::kSucceeded);
+  EXPECT_EQ(waits, 2);
+}
+
+TEST_F(ClientTest, AnInterruptCancelsTheRunAndWaitsForItsEnd) {
+  std::atomic<bool> cancelled{false};
+  FakeCoordinator fake([&](const OperatorRequest& request) -> std::optional<OperatorReply> {
+    if (std::holds_alternative<CancelRun>(request)) cancelled = true;
+    if (std::holds_alternative<WaitRun>(request) && !cancelled) return std::nullopt;
+    RunState state = cancelled ? RunState::kCancelled : RunState::kRunning;
+    return fixed_reply(request, state);
+  });
+  Client client = client_for({fake.endpoint()}, 300ms);
+  ASSERT_TRUE(client.connect().ok());
+  std::string told;
+  Console console;
+  console.err = [&](std::string_view text) { told += text; };
+  auto progress = make_progress(ProgressKind::kNone, console, fixed_run(), "insight", nullptr);
+  Result<RunView> view = follow(client, *progress, {fixed_run(), 20s, [] { return true; }, {}});
+  ASSERT_TRUE(view.ok()) << view.error().what;
+  EXPECT_EQ(view->record.state, RunState::kCancelled);
+  EXPECT_NE(told.find("cancelling run"), std::string::npos);
+}
+
+TEST_F(ClientTest, WaitingEndsWithItsTime) {
+  FakeCoordinator fake([](const OperatorRequest&) { return std::nullopt; });
+  Client client = client_for({fake.endpoint()}, 10s);
+  ASSERT_TRUE(client.connect().ok());
+  Console console;
+  console.err = [](std::string_view) {};
+  auto progress = make_progress(ProgressKind::kNone, console, fixed_run(), "insight", nullptr);
+  Result<RunView> view = follow(client, *progress, {fixed_run(), 200ms, {}, {}});
+  ASSERT_FALSE(view.ok());
+  EXPECT_EQ(view.error().code, Code::kTimeout);
+}
+
+}  // namespace
+}  // namespace millrace
