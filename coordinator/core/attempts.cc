@@ -42,6 +42,18 @@ Duration backoff_of(const RetryPolicy& policy, std::uint32_t failures, const Att
   return Duration{static_cast<Duration::rep>(delay)};
 }
 
+// Whether what a join over very many would get together is more than one value may be.
+std::string inputs_too_large(const Run& run, TaskIndex task) {
+  std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(task.value);
+  if (upstream.size() <= kVisibleMax || !run.plan->reads_upstream(task)) return "";
+  std::uint64_t bytes = 0;
+  for (std::uint32_t up : upstream)
+    bytes += run.tasks[up].output.is_inline() ? run.tasks[up].output.size() + kNodeIdMax : 0;
+  if (bytes <= kValueMax) return "";
+  return "the outputs of its " + std::to_string(upstream.size()) + " upstream tasks are larger than " +
+         std::to_string(kValueMax) + " bytes together";
+}
+
 }  // namespace
 
 void Partition::offer(Time, Run& run, TaskIndex task) {
@@ -64,6 +76,12 @@ void Partition::on(Time now, SlotGranted& in) {
   if (run == nullptr || run->stopping() || options_.adopting || run->states[in.task.value] != TaskState::kReady) {
     SlotClass slot_class = run == nullptr ? SlotClass::kCpu : run->plan->slot_class(in.task);
     effects_.slots.push_back({in.worker.id, slot_class});
+    return;
+  }
+  if (std::string too_much = inputs_too_large(*run, in.task); !too_much.empty()) {
+    effects_.slots.push_back({in.worker.id, run->plan->slot_class(in.task)});
+    run->tasks[in.task.value].error = std::make_shared<const ErrorInfo>(ErrorInfo{std::move(too_much), ""});
+    end_task(now, *run, in.task, TaskState::kFailed, Reason::kInvalidInput, EventType::kTaskFailed);
     return;
   }
   if (run->record.state == RunState::kAccepted) {  // goes into the header with the run's next write
@@ -93,7 +111,10 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
   a.priority = run.info->priority + a.node_spec->priority;
   a.age = run.info->accepted;
   std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(task.value);
-  if (upstream.size() > kVisibleMax) return a;
+  if (upstream.size() > kVisibleMax) {
+    if (run.plan->reads_upstream(task)) bundle(run, upstream, a);
+    return a;
+  }
   std::size_t bytes = 0;
   for (std::uint32_t up : upstream) {
     const TaskRecord& record = run.tasks[up];
@@ -110,6 +131,29 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
     a.names.push_back(run.plan->id(TaskIndex{up}));
   }
   return a;
+}
+
+// The outputs of very many upstream tasks as one value, stored once and named by its content.
+void Partition::bundle(Run& run, std::span<const std::uint32_t> upstream, Assignment& a) {
+  std::string json = "{";
+  for (std::uint32_t up : upstream) {
+    const TaskRecord& record = run.tasks[up];
+    if (record.output.is_reference()) {
+      a.bindings.push_back({TaskIndex{up}, record.version, record.output});
+      a.names.push_back(run.plan->id(TaskIndex{up}));
+      continue;
+    }
+    if (json.size() > 1) json += ',';
+    append_json_string(json, run.plan->id(TaskIndex{up}));
+    json += ':';
+    json += record.output.json();
+  }
+  json += '}';
+  Hash128 hash = hash128(json);
+  std::uint64_t size = json.size();
+  bytes_pending_ += size;
+  effects_.values.push_back({hash, std::make_shared<const std::string>(std::move(json))});
+  a.bundle = Payload::reference(hash, size);
 }
 
 void Partition::on(Time now, AttemptStarted& in) {
@@ -191,6 +235,10 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
     lost(now, run, task, "its worker gave it up");
     return;
   }
+  if (outcome.reason == Reason::kLost) {  // its worker was stopped under it: a loss, not a failure
+    lost(now, run, task, record.error->message);
+    return;
+  }
   ++record.failures;
   failed(now, run, task, outcome);
 }
@@ -237,6 +285,7 @@ void Partition::lost(Time now, Run& run, TaskIndex task, std::string_view why) {
   move(run, task, TaskState::kReady);
   write(run, task);
   emit(now, run, EventType::kTaskRetrying, task, record.tries, Reason::kLost);
+  if (options_.plant == TestPlant::kForgetLost) return;
   offer(now, run, task);
 }
 

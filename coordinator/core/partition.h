@@ -29,11 +29,19 @@ constexpr std::uint32_t kRecordsPerStep = 1'000;
 constexpr Duration kConfirmWithin = 2s;  // an attempt of which its worker has not spoken for so long is asked for
 constexpr std::uint32_t kKeptTasksMax = 10'000;  // tasks of ended runs that stay in memory, per partition
 
+// Bugs that the simulator plants to see that it catches them. Test-only.
+enum class TestPlant : std::uint8_t {
+  kNone,
+  kOpenEarly,   // a task is opened by the first upstream task that ends
+  kForgetLost,  // a lost attempt is not tried again
+};
+
 struct PartitionOptions {
   PartitionId partition;
   Epoch epoch;
   std::size_t inline_max = kInlineMaxDefault;
   bool adopting = false;  // ready tasks are held back until AdoptionClosed
+  TestPlant plant = TestPlant::kNone;
 };
 
 // Durations seen per definition, for ranks along the critical path. Bounded.
@@ -91,6 +99,7 @@ class Partition {
   void lost(Time now, Run& run, TaskIndex task, std::string_view why);
   void close_attempt(Run& run, TaskIndex task);
   Assignment assignment(Run& run, TaskIndex task, std::uint32_t number);
+  void bundle(Run& run, std::span<const std::uint32_t> upstream, Assignment& a);
   std::uint32_t next_number(const Run& run, TaskIndex task) const;
   void answer(const WorkerRef& worker, const AttemptId& attempt, Answer answer, std::string why = "");
   void offer(Time now, Run& run, TaskIndex task);

@@ -22,7 +22,7 @@
 
 namespace millrace {
 
-// Joins over more upstream tasks than this see them by reference, not one by one.
+// Joins over more upstream tasks than this get their outputs as one value by reference, not one by one.
 constexpr std::uint32_t kVisibleMax = 1'000;
 
 class Plan {
@@ -41,6 +41,7 @@ class Plan {
   std::optional<TaskIndex> find(std::string_view id) const;
   bool is_value_node(TaskIndex task) const { return spec(task).value.has_value(); }
   SlotClass slot_class(TaskIndex task) const { return slot_classes_[workflow_.spec_index(task.value)]; }
+  bool reads_upstream(TaskIndex task) const { return reads_upstream_[workflow_.spec_index(task.value)]; }
   std::uint32_t rank(TaskIndex task) const { return ranks_[task.value]; }  // longest path to a sink, itself included
   const std::vector<std::uint32_t>& ranks() const { return ranks_; }
   const std::vector<std::uint32_t>& sinks() const { return sinks_; }
@@ -56,6 +57,7 @@ class Plan {
   Dag dag_;
   std::vector<std::shared_ptr<const NodeSpec>> shared_specs_;
   std::vector<SlotClass> slot_classes_;  // by spec
+  std::vector<bool> reads_upstream_;     // by spec: its code or one of its fields sees upstream outputs
   std::vector<std::uint32_t> ranks_;
   std::vector<std::uint32_t> sinks_;
   std::unordered_map<std::string_view, std::uint32_t> by_id_;  // lookups only: order never reaches an effect

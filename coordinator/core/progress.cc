@@ -103,6 +103,10 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
 void Partition::complete(Time now, Run& run, TaskIndex task) {
   scratch_.clear();
   run.frontier.complete(task.value, scratch_);
+  if (options_.plant == TestPlant::kOpenEarly) {
+    std::span<const std::uint32_t> downstream = run.plan->dag().downstream().of(task.value);
+    scratch_.assign(downstream.begin(), downstream.end());
+  }
   if (!run.stopping()) {
     for (std::uint32_t next : scratch_) opened_.emplace_back(run.id(), TaskIndex{next});
   }

@@ -43,6 +43,46 @@ void note(LoopNote level, const std::string& text) {
   }
 }
 
+// One line for the start and the end of a run and for a task that failed; under load a sample, and how many were left
+// out.
+class RunLog {
+ public:
+  void operator()(const Event& event, const RunInfo* info) {
+    static constexpr std::uint32_t kLinesPerSecond = 200;
+    std::int64_t second = to_us(event.time) / 1'000'000;
+    if (second != second_) {
+      if (left_out_ > 0) log_info("run events not logged", {{"count", left_out_}});
+      second_ = second;
+      lines_ = 0;
+      left_out_ = 0;
+    }
+    if (++lines_ > kLinesPerSecond) {
+      ++left_out_;
+      return;
+    }
+    std::string run = to_string(event.run);
+    std::string_view trace = info != nullptr ? std::string_view(info->trace_id) : std::string_view();
+    std::string_view workflow = info != nullptr ? std::string_view(info->workflow) : std::string_view();
+    bool bad = event.type == EventType::kTaskFailed || event.type == EventType::kRunFailed;
+    LogLevel level = bad ? LogLevel::kWarn : LogLevel::kInfo;
+    if (is_task_event(event.type)) {
+      log(level, to_string(event.type),
+          {{"trace_id", trace},
+           {"run", run},
+           {"node", event.node},
+           {"attempt", event.attempt},
+           {"reason", to_string(event.reason)}});
+    } else {
+      log(level, to_string(event.type), {{"trace_id", trace}, {"run", run}, {"workflow", workflow}});
+    }
+  }
+
+ private:
+  std::int64_t second_ = 0;
+  std::uint32_t lines_ = 0;
+  std::uint64_t left_out_ = 0;
+};
+
 class Process : public Coordinator {
  public:
   Process(ZmqContext& context, CoordinatorOptions options)
@@ -120,6 +160,7 @@ Status Process::open() {
   loop.runs_max = options_.runs_max;
   loop.tasks_max = options_.tasks_max;
   loop.note = note;
+  loop.on_event = RunLog();
   loop_ = std::make_unique<Loop>(loop, clock_, *store_, gateway_, bus_);
   (void)poller_.add(gateway_.socket());
   (void)poller_.add(bus_.socket());

@@ -5,6 +5,11 @@
 #include "coordinator/shell/loop_state.h"
 
 namespace millrace {
+namespace {
+
+constexpr Duration kAskAgainAfter = 20ms;  // what the store could not answer
+
+}  // namespace
 
 Loop::State::State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b)
     : options(std::move(o)), clock(c), store(s), gateway(g), bus(b) {
@@ -31,6 +36,21 @@ void Loop::State::ask(const StoreRead& read, Continuation then) {
   store.read(tags, read);
 }
 
+void Loop::State::ask_again(Time now, std::function<void()> ask) {
+  asks_due.push_back(std::move(ask));
+  asks_at = std::min(asks_at, now + kAskAgainAfter);
+}
+
+void Loop::State::ask_due(Time now) {
+  if (now < asks_at) return;
+  asks_at = kNever;
+  if (!store.ready()) {
+    if (!asks_due.empty()) asks_at = now + kAskAgainAfter;
+    return;
+  }
+  for (const auto& ask : std::exchange(asks_due, {})) ask();
+}
+
 Loop::Loop(LoopOptions options, Clock& clock, Store& store, Gateway& gateway, Bus& bus)
     : state_(std::make_unique<State>(std::move(options), clock, store, gateway, bus)) {}
 Loop::~Loop() = default;
@@ -40,5 +60,6 @@ Time Loop::next_wake() const { return state_->next_wake(); }
 bool Loop::serving() const { return state_->all_serving(); }
 void Loop::stop() { state_->stopping = true; }
 bool Loop::stopped() const { return state_->released; }
+const Partition* Loop::partition(PartitionId partition) const { return state_->share(partition).core.get(); }
 
 }  // namespace millrace

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "common/base/time.h"
+#include "coordinator/core/partition.h"
 #include "coordinator/shell/ports.h"
 
 namespace millrace {
@@ -28,7 +29,10 @@ struct LoopOptions {
   std::uint32_t runs_max = 1'000'000;
   std::uint64_t tasks_max = 50'000'000;
   std::uint32_t inputs_per_turn = 4'096;
+  // Told of each durable event of a run or a failed task when it leaves; the info may be missing.
+  std::function<void(const Event&, const RunInfo*)> on_event;
   std::function<void(LoopNote, const std::string&)> note = [](LoopNote, const std::string&) {};  // for the log
+  TestPlant plant = TestPlant::kNone;                                                            // test-only
 };
 
 constexpr Duration kBeatOwnership = 500ms;
@@ -47,6 +51,7 @@ class Loop {
   bool serving() const;    // owns all its partitions and has loaded them
   void stop();             // hand back the partitions; goes on with turn() until stopped()
   bool stopped() const;
+  const Partition* partition(PartitionId partition) const;  // what it holds of it, or null; a loan, for audits
 
  private:
   struct State;

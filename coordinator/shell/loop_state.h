@@ -33,6 +33,7 @@ struct Share {
   Time ask_at{};       // when to ask again
   std::optional<OwnerRecord> seen;
   Time seen_since{};                // since when that beat stands
+  bool other_alive = false;         // another owner's beat has been seen to change
   std::uint32_t epoch_highest = 0;  // highest counter ever heard of
   Epoch epoch;
   std::uint64_t number = 0;  // of the last commit handed to the store
@@ -101,6 +102,9 @@ struct Loop::State {
 
   // requests.cc
   void on_request(Time now, RequestId request, OperatorRequest& body);
+  void answer(Time now, RequestId request, OperatorRequest& body);
+  void answer_held(Time now);
+  bool about_to_serve() const;
   void on_submit(Time now, RequestId request, SubmitRun& submit);
   void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan);
   void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
@@ -126,6 +130,8 @@ struct Loop::State {
   PartitionId partition_for(const std::string& tenant, const std::string& key) const;
   bool all_serving() const;
   void ask(const StoreRead& read, Continuation then);
+  void ask_again(Time now, std::function<void()> ask);  // a while later, when the store is there
+  void ask_due(Time now);
 
   LoopOptions options;
   Clock& clock;
@@ -143,8 +149,11 @@ struct Loop::State {
   Duration resend_pause = Duration::zero();
 
   std::deque<Incoming> incoming;
+  std::deque<std::pair<Time, FromClient>> held;  // requests that came before we serve, and until when they wait
   std::map<std::uint64_t, Continuation> asked;
   std::uint64_t tags = 0;
+  std::vector<std::function<void()>> asks_due;
+  Time asks_at = kNever;
   std::vector<Outgoing> replies_direct;  // of this turn, not from a partition
   std::vector<std::pair<PeerId, CoordinatorMessage>> sends_direct;
   std::vector<LogAppend> logs_pending;

@@ -61,7 +61,8 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
       share.beat = answer.record.beat;
       share.beat_due = now;
       share.renewed = now;
-      share.core = std::make_unique<Partition>(PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true});
+      share.core =
+          std::make_unique<Partition>(PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true, options.plant});
       share.load_cursor.clear();
       share.load_done = false;
       share.restoring.clear();
@@ -72,6 +73,7 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
     share.phase = Share::Phase::kWatching;
   }
   if (!share.seen || *share.seen != answer.record) {
+    share.other_alive = share.seen.has_value() && !answer.record.owner.empty();
     share.seen = answer.record;
     share.seen_since = now;
     if (answer.record.owner.empty()) share.ask_at = now;  // nobody has it: take it at once
@@ -84,7 +86,11 @@ void Loop::State::load(Share& share) {
         Share& owner = this->share(id);
         if (owner.phase != Share::Phase::kLoading || owner.epoch != epoch) return;
         if (auto* page = std::get_if<ActivePage>(&answer)) on_page(now, owner, *page);
-        else load(owner);  // the connection broke: ask again
+        else
+          ask_again(now, [this, id, epoch] {
+            Share& later = this->share(id);
+            if (later.phase == Share::Phase::kLoading && later.epoch == epoch) load(later);
+          });
       });
 }
 
@@ -119,7 +125,13 @@ void Loop::State::restore_known(Time now, Share& share) {
       Share& owner = this->share(id);
       if (owner.phase != Share::Phase::kLoading || owner.epoch != epoch) return;
       auto* found = std::get_if<DefinitionAnswer>(&answer);
-      if (found != nullptr && (found->bytes == nullptr || !plans.put(found->definition, found->bytes).ok())) {
+      if (found == nullptr) {
+        return ask_again(at, [this, id, epoch] {
+          Share& later = this->share(id);
+          if (later.phase == Share::Phase::kLoading && later.epoch == epoch) restore_known(clock.now(), later);
+        });
+      }
+      if (found->bytes == nullptr || !plans.put(found->definition, found->bytes).ok()) {
         options.note(LoopNote::kError,
                      "definition " + to_string(found->definition) + " is gone from the store: its runs are not served");
         std::erase_if(owner.restoring, [&](const StoredRun& run) { return run.info.definition == found->definition; });

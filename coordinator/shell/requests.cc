@@ -8,6 +8,8 @@ namespace millrace {
 namespace {
 
 constexpr std::size_t kPrefixMin = 4;
+constexpr std::size_t kHeldMax = 10'000;
+constexpr Duration kHoldMax = 4s;  // longer than a take-over
 constexpr std::uint32_t kListMax = 1'000;
 constexpr std::size_t kLabelsMax = 64;
 constexpr std::size_t kNameMax = 256;  // keys, tenants, label keys and values, trace ids, callers
@@ -57,7 +59,32 @@ void Loop::State::reply(RequestId request, OperatorReply reply, PartitionId of) 
 }
 void Loop::State::refuse(RequestId request, Error error) { reply(request, ErrorReply{std::move(error)}); }
 
+// Partitions that nobody serves yet and that may soon be ours: after a start, until they are taken and loaded.
+bool Loop::State::about_to_serve() const {
+  return std::ranges::any_of(shares, [](const Share& share) { return !share.serving() && !share.other_alive; });
+}
+
+// A request that comes before we serve waits a little, so that a restart is a pause and not an error.
 void Loop::State::on_request(Time now, RequestId request, OperatorRequest& body) {
+  bool concerns_runs = !std::holds_alternative<PingRequest>(body) && !std::holds_alternative<ListWorkers>(body) &&
+                       !std::holds_alternative<DrainWorkerRequest>(body);
+  if (concerns_runs && held.size() < kHeldMax && about_to_serve()) {
+    held.emplace_back(now + kHoldMax, FromClient{request, std::move(body)});
+    return;
+  }
+  answer(now, request, body);
+}
+
+void Loop::State::answer_held(Time now) {
+  bool wait = about_to_serve();
+  while (!held.empty() && (!wait || held.front().first <= now)) {
+    FromClient one = std::move(held.front().second);
+    held.pop_front();
+    answer(now, one.request, one.body);
+  }
+}
+
+void Loop::State::answer(Time now, RequestId request, OperatorRequest& body) {
   if (auto* submit = std::get_if<SubmitRun>(&body)) {
     on_submit(now, request, *submit);
   } else if (auto* get = std::get_if<GetRun>(&body)) {

@@ -26,6 +26,7 @@ bool Loop::State::turn() {
   Time now = clock.now();
   bool busy = hear_store(now);
   busy |= release(now);
+  ask_due(now);
   if (broken) {
     resend(now);
     return busy;
@@ -56,6 +57,7 @@ bool Loop::State::room_in_turn() const {
 
 void Loop::State::take_in(Time now) {
   if (stopping) return;
+  answer_held(now);
   for (const auto& [worker, attempt] : std::exchange(unsent, {})) {
     if (Share* share = share_of(attempt.run); share != nullptr && share->serving())
       share->core->step(now, AttemptReclaimed{worker, attempt});
@@ -210,7 +212,11 @@ void Loop::State::fetch(Share& share, const Hash128& hash) {
     if (owner.core == nullptr || owner.epoch != epoch) return;
     if (auto* value = std::get_if<ValueAnswer>(&answer))
       owner.core->step(now, ValueFetched{hash, std::move(value->json)});
-    else fetch(owner, hash);  // the connection broke
+    else
+      ask_again(now, [this, id, epoch, hash] {
+        Share& later = this->share(id);
+        if (later.core != nullptr && later.epoch == epoch) fetch(later, hash);
+      });
   });
 }
 
@@ -337,12 +343,21 @@ void Loop::State::perform(Time, Outgoing& out) {
     if (!batch.assignments.empty()) send_batch(worker, batch);
   }
   for (const SendReply& send : effects.replies) gateway.reply(send.request, send.reply);
-  if (!effects.events.empty()) bus.publish(effects.events);
+  if (effects.events.empty()) return;
+  bus.publish(effects.events);
+  if (!options.on_event) return;
+  for (const Event& event : effects.events) {
+    if (is_durable(event.type) && (!is_task_event(event.type) || event.type == EventType::kTaskFailed)) {
+      Share* share = share_of(event.run);
+      const Run* run = share != nullptr && share->core != nullptr ? share->core->find(event.run) : nullptr;
+      options.on_event(event, run != nullptr ? run->info.get() : nullptr);
+    }
+  }
 }
 
 Time Loop::State::next_wake() const {
-  Time wake = kNever;
-  if (broken) return resend_at;
+  Time wake = asks_at;
+  if (broken) return std::min(resend_at, asks_at);
   for (const Share& share : shares) {
     if (share.phase == Share::Phase::kReleased) continue;
     if (share.phase == Share::Phase::kWatching && !share.asked) wake = std::min(wake, share.ask_at);
@@ -351,6 +366,7 @@ Time Loop::State::next_wake() const {
     if (share.serving() && turns.size() < kTurnsInFlightMax) wake = std::min(wake, share.core->next_deadline());
   }
   if (placement.workers() > 0) wake = std::min({wake, placement.next_deadline(), unconfirmed_at});
+  if (!held.empty()) wake = std::min(wake, held.front().first);
   if (!unsent.empty() || !incoming.empty()) wake = Time{};
   return wake;
 }

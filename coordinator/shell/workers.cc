@@ -6,7 +6,7 @@
 namespace millrace {
 namespace {
 
-constexpr Duration kOnItsWay = 1s;  // an assignment sent this recently may not have been seen by who says Hello unasked
+constexpr Duration kOnItsWay = 2s;  // an assignment sent this recently may not have been seen by who says Hello unasked
 constexpr std::size_t kLogsPendingMax = 4'096;  // log chunks a turn; what lies beyond is dropped
 
 }  // namespace

@@ -1,0 +1,120 @@
+// Every workflow under examples/ runs, embedded and on a cluster, and gives the right result.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <set>
+
+#include "tests/support/cluster.h"
+
+namespace millrace::test {
+namespace {
+
+struct Example {
+  std::string name;
+  std::vector<std::string> arguments;
+  int exit_code;
+  void (*check)(const Value& run);
+};
+
+// Paragraphs are parted by empty lines; counted here in another way than the example does.
+std::int64_t paragraphs_of(const std::string& text) {
+  std::int64_t paragraphs = 0;
+  bool inside = false;
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::size_t end = std::min(text.find('\n', begin), text.size());
+    bool blank = text.find_first_not_of(" \t\r", begin) >= end;
+    if (!blank && !inside) ++paragraphs;
+    inside = !blank;
+    begin = end + 1;
+  }
+  return paragraphs;
+}
+
+void check_insight(const Value& run) {
+  std::string text = read_file(source("examples/data/walden.txt"));
+  EXPECT_EQ(number_at(run, {"outputs", "statistics", "paragraphs"}), paragraphs_of(text));
+  EXPECT_GT(number_at(run, {"outputs", "statistics", "words"}), 500);
+  EXPECT_TRUE(at(run, {"outputs", "summary", "words"}) == at(run, {"outputs", "statistics", "words"}));
+  EXPECT_EQ(text_at(run, {"outputs", "summary", "text"}).substr(0, 20), text.substr(0, 20));
+  EXPECT_FALSE(text_at(run, {"outputs", "headline"}).empty());
+}
+
+void check_hello(const Value& run) {
+  EXPECT_EQ(text_at(run, {"outputs", "greeting"}), "Hello, Ada!");
+  EXPECT_EQ(text_at(run, {"outputs", "loud"}), "HELLO, ADA!");
+}
+
+void check_dag200(const Value& run) {
+  EXPECT_EQ(number_at(run, {"outputs", "total"}), 4618);
+  ASSERT_TRUE(at(run, {"nodes"}).is_object());
+  EXPECT_EQ(at(run, {"nodes"}).as_object().size(), 200U);
+}
+
+void check_build(const Value& run) {
+  EXPECT_GT(number_at(run, {"outputs", "package_bytes"}), 1000);
+  for (const char* test : {"sum", "words", "usage"}) EXPECT_EQ(text_at(run, {"outputs", "tests", test}), "passed");
+}
+
+void check_retries(const Value& run) {
+  EXPECT_EQ(text_at(run, {"error", "node"}), "doomed");
+  EXPECT_EQ(number_at(run, {"nodes", "recovers", "attempts"}), 3);
+  EXPECT_EQ(text_at(run, {"nodes", "recovers", "status"}), "succeeded");
+  EXPECT_EQ(number_at(run, {"nodes", "doomed", "attempts"}), 3);
+  EXPECT_EQ(text_at(run, {"nodes", "report", "status"}), "skipped");
+  EXPECT_EQ(text_at(run, {"nodes", "independent", "status"}), "succeeded");
+}
+
+std::vector<Example> examples() {
+  return {{"insight", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_insight},
+          {"hello", {"-i", "name=Ada"}, 0, check_hello},
+          {"dag200", {}, 0, check_dag200},
+          {"build", {}, 0, check_build},
+          {"retries", {}, 1, check_retries}};
+}
+
+class Examples : public ::testing::TestWithParam<Example> {
+ protected:
+  std::string file() const { return source("examples/" + GetParam().name + ".yaml"); }
+  std::vector<std::string> words(const std::string& verb) const {
+    std::vector<std::string> all = {verb, file()};
+    all.insert(all.end(), GetParam().arguments.begin(), GetParam().arguments.end());
+    all.insert(all.end(), {"-o", "json"});
+    return all;
+  }
+  void check(const Finished& finished) const {
+    EXPECT_EQ(finished.exit_code, GetParam().exit_code) << finished.out << finished.err;
+    Result<Value> run = Value::parse(finished.out);
+    ASSERT_TRUE(run.ok()) << "not one JSON value:\n" << finished.out;
+    EXPECT_EQ(text_at(*run, {"status"}), GetParam().exit_code == 0 ? "succeeded" : "failed");
+    GetParam().check(*run);
+  }
+};
+
+TEST_P(Examples, RunEmbedded) {
+  std::vector<std::string> all = words("run");
+  all.insert(all.begin(), bin("millrace"));
+  check(run_program(all, {}, 120s));
+}
+
+TEST_P(Examples, RunOnACluster) {
+  Cluster cluster;
+  std::vector<std::string> all = words("submit");
+  all.push_back("--wait");
+  check(cluster.cli(all, 120s));
+  EXPECT_EQ(problem_of_history(cluster.rows({"events", "@latest"})), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Examples, ::testing::ValuesIn(examples()),
+                         [](const auto& example) { return example.param.name; });
+
+TEST(ExamplesFolder, HoldsNoWorkflowThatIsNotRunHere) {
+  std::set<std::string> known;
+  for (const Example& example : examples()) known.insert(example.name);
+  for (const auto& entry : std::filesystem::directory_iterator(source("examples"))) {
+    if (entry.path().extension() != ".yaml") continue;
+    EXPECT_TRUE(known.contains(entry.path().stem())) << entry.path();
+  }
+}
+
+}  // namespace
+}  // namespace millrace::test

@@ -1,0 +1,213 @@
+#include "tests/sim/checker.h"
+
+namespace millrace::sim {
+namespace {
+
+std::string text(const AttemptId& id) {
+  return "attempt " + std::to_string(id.number) + " (epoch " + std::to_string(id.epoch) + ") of task " +
+         std::to_string(id.task.value) + " of run " + to_string(id.run);
+}
+
+}  // namespace
+
+void Checker::committed(const PartitionCommit& commit) {
+  const std::string name = "partition " + std::to_string(commit.partition.value);
+  auto [it, fresh] = epochs_.try_emplace(commit.partition, commit.epoch);
+  if (it->second != commit.epoch) {
+    if (commit.epoch.counter <= it->second.counter || !epochs_past_[commit.partition].insert(it->second).second) {
+      return fail("I5: epoch " + std::to_string(commit.epoch.counter) + " wrote " + name + " after epoch " +
+                  std::to_string(it->second.counter));
+    }
+    it->second = commit.epoch;
+  }
+  if (cluster_.owner(commit.partition).epoch != commit.epoch)
+    return fail("I5: epoch " + std::to_string(commit.epoch.counter) + " wrote " + name + " and does not own it");
+  for (const RunWrite& write : commit.runs) written(commit, write);
+  for (const Event& event : commit.events) event_written(event);
+  for (const RunWrite& write : commit.runs) {
+    const Seen& run = runs_[write.run];
+    if (is_terminal(write.record.state) != run.end_event)
+      fail("I1: run " + to_string(write.run) + " has ended without its event, or the other way round");
+    if (run.seq != write.record.seq) fail("I7: run " + to_string(write.run) + ": its header and its events disagree");
+  }
+}
+
+void Checker::written(const PartitionCommit& commit, const RunWrite& write) {
+  const std::string name = "run " + to_string(write.run);
+  if (write.info != nullptr) {
+    if (runs_.contains(write.run)) return fail("I1: " + name + " was accepted twice");
+    if (partition_of(write.run) != commit.partition) return fail("I5: " + name + " is in the wrong partition");
+    auto [key, fresh] = keys_.emplace(write.info->key, write.run);
+    if (!fresh) return fail("I4: " + name + " and run " + to_string(key->second) + " have the same key");
+    Seen& run = runs_[write.run];
+    run.plan = plans_.at(write.info->definition);
+    run.key = write.info->key;
+    run.tasks.resize(run.plan->node_count());
+    ++live_;
+  }
+  auto found = runs_.find(write.run);
+  if (found == runs_.end()) return fail("I4: " + name + " is written and was never accepted");
+  Seen& run = found->second;
+  if (is_terminal(run.state)) return fail("I1: " + name + " is written after its end");
+  if (write.record.version <= run.version) return fail("I2: the version of " + name + " does not grow");
+  run.version = write.record.version;
+  for (const auto& [task, record] : write.tasks) task_written(run, name, task, record);
+  run.state = write.record.state;
+  if (is_terminal(run.state)) {
+    --live_;
+    ++ends_[run.state];
+  }
+}
+
+void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, const TaskRecord& record) {
+  TaskRecord& kept = run.tasks.at(task.value);
+  const std::string where = name + ": task " + run.plan->id(task);
+  if (is_terminal(kept.state)) return fail("I2: " + where + " has a result and is written again");
+  if (record.version != kept.version + 1) return fail("I2: " + where + ": its version does not grow by one");
+  if (!is_durable(record.state)) return fail("I2: " + where + ": this state is not for the store");
+  kept = record;
+  if (record.state != TaskState::kSucceeded) return;
+  for (std::uint32_t up : run.plan->dag().upstream().of(task.value)) {
+    if (run.tasks[up].state != TaskState::kSucceeded)
+      fail("I3: " + where + " succeeded before " + run.plan->id(TaskIndex{up}));
+  }
+}
+
+void Checker::event_written(const Event& event) {
+  auto found = runs_.find(event.run);
+  if (found == runs_.end()) return fail("I7: an event of run " + to_string(event.run) + ", which was never accepted");
+  Seen& run = found->second;
+  if (event.seq != run.seq + 1)
+    return fail("I7: run " + to_string(event.run) + ": event " + std::to_string(event.seq) + " follows " +
+                std::to_string(run.seq));
+  if (run.end_event) return fail("I1: run " + to_string(event.run) + " has an event after its end");
+  run.seq = event.seq;
+  run.end_event = is_run_end(event.type);
+}
+
+void Checker::published(std::span<const Event> events) {
+  for (const Event& event : events) {
+    if (!is_durable(event.type)) continue;
+    auto found = runs_.find(event.run);
+    if (found == runs_.end() || found->second.seq < event.seq)
+      fail("I7: event " + std::to_string(event.seq) + " of run " + to_string(event.run) +
+           " was published before it was durable");
+  }
+}
+
+void Checker::upstream_committed(const char* what, const Assignment& assignment) {
+  const AttemptId id = assignment.attempt();
+  auto found = runs_.find(id.run);
+  if (found == runs_.end()) return fail(std::string("I3: ") + text(id) + " is " + what + ", its run is not durable");
+  const Seen& run = found->second;
+  for (std::uint32_t up : run.plan->dag().upstream().of(id.task.value)) {
+    if (run.tasks[up].state != TaskState::kSucceeded)
+      fail(std::string("I3: ") + text(id) + " is " + what + " before task " + std::to_string(up) + " is committed");
+  }
+  for (const Binding& binding : assignment.bindings) {
+    const TaskRecord& record = run.tasks[binding.task.value];
+    if (record.version != binding.version || record.output.size() != binding.value.size())
+      fail(std::string("I3: ") + text(id) + " is " + what + " with another upstream than the store has");
+  }
+}
+
+void Checker::assigned(const Assignment& assignment) { upstream_committed("sent", assignment); }
+void Checker::started(const Assignment& assignment) { upstream_committed("started", assignment); }
+
+void Checker::answered(const ReportAnswer& answer) {
+  if (answer.answer != Answer::kRecorded) return;
+  auto found = runs_.find(answer.attempt.run);
+  if (found == runs_.end() || found->second.tasks.at(answer.attempt.task.value).tries < answer.attempt.number)
+    fail("I4: " + text(answer.attempt) + " is answered as recorded and is not in the store");
+}
+
+void Checker::told(const std::string& key, const OperatorReply& reply) {
+  RunId run;
+  if (auto* submitted = std::get_if<SubmitReply>(&reply)) run = submitted->run;
+  else if (auto* view = std::get_if<RunReply>(&reply)) run = view->view.info.run;
+  else return;
+  auto [known, fresh] = told_runs_.emplace(key, run);
+  if (known->second != run) return fail("I4: key " + key + " was answered with two runs");
+  auto found = runs_.find(run);
+  if (found == runs_.end()) return fail("I4: run " + to_string(run) + " was acknowledged and is not in the store");
+  if (found->second.key != key) return fail("I4: run " + to_string(run) + " was acknowledged for another key");
+  auto* view = std::get_if<RunReply>(&reply);
+  if (view == nullptr) return;
+  const RunRecord& record = view->view.record;
+  if (record.seq > found->second.seq) fail("I4: a client saw more of run " + to_string(run) + " than is durable");
+  if (is_terminal(record.state) && record.state != found->second.state)
+    fail("I4: a client saw another end of run " + to_string(run) + " than the store has");
+  std::uint32_t counted = 0;
+  for (const auto& [state, count] : view->view.by_state) counted += count;
+  if (counted != view->view.nodes_total) fail("I10: the counts by state of run " + to_string(run) + " do not add up");
+}
+
+void Checker::finished() {
+  std::size_t ends = 0;
+  for (const auto& [state, count] : ends_) ends += count;
+  if (ends + live_ != runs_.size()) fail("I10: accepted, ended and live runs do not add up");
+  for (const auto& [key, run] : told_runs_) {
+    if (!cluster_.run(run)) fail("I4: run " + to_string(run) + " was acknowledged and is gone");
+  }
+  for (const auto& [id, run] : runs_) check_end(id, run);
+}
+
+void Checker::check_end(RunId id, const Seen& run) {
+  const std::string name = "run " + to_string(id);
+  if (!is_terminal(run.state)) {
+    std::string open;
+    for (std::uint32_t i = 0; i < run.tasks.size() && open.size() < 200; ++i) {
+      if (!is_terminal(run.tasks[i].state))
+        open += " " + run.plan->id(TaskIndex{i}) + "=" + std::string(to_string(run.tasks[i].state));
+    }
+    return fail("I6: " + name + " is still " + std::string(to_string(run.state)) + ", open:" + open);
+  }
+  const std::optional<StoredRun> stored = cluster_.run(id);
+  if (!stored || cluster_.events(id).size() != run.seq) return fail("I7: " + name + ": its events are not all there");
+  std::uint64_t sum = 0;
+  std::uint32_t live = 0;
+  for (const auto& [task, record] : stored->tasks) {
+    sum += checksum(task, record);
+    ++live;
+  }
+  if (sum != stored->record.records_sum || live != stored->record.records_live)
+    return fail("I2: " + name + ": the checksum of its records is wrong");
+  std::map<TaskIndex, std::uint64_t> known;
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const TaskIndex task{i};
+    if (!is_terminal(run.tasks[i].state))
+      return fail("I1: " + name + " has ended and task " + run.plan->id(task) + " has not");
+    if (run.tasks[i].state != TaskState::kSucceeded) continue;
+    const auto got = sum_in(run.tasks[i].output, cluster_);
+    if (!got || static_cast<std::uint64_t>(*got) != expected_sum(*run.plan, task, known))
+      return fail("I2: " + name + ": task " + run.plan->id(task) + " has a wrong result");
+  }
+}
+
+std::uint64_t expected_sum(const Plan& plan, TaskIndex task, std::map<TaskIndex, std::uint64_t>& known) {
+  if (auto it = known.find(task); it != known.end()) return it->second;
+  for (std::uint32_t index : plan.dag().order()) {
+    std::uint64_t sum = 1;
+    for (std::uint32_t up : plan.dag().upstream().of(index)) sum += known.at(TaskIndex{up});
+    known[TaskIndex{index}] = sum % 1'000'003;
+  }
+  return known.at(task);
+}
+
+std::optional<std::int64_t> sum_in(const Payload& output, const MemoryCluster& cluster) {
+  std::string json;
+  if (output.is_reference()) {
+    auto copy = std::get<ValueAnswer>(const_cast<MemoryCluster&>(cluster).read(LoadValue{output.hash()}));
+    if (!copy.json) return std::nullopt;
+    json = std::move(*copy.json);
+  } else {
+    json = std::string(output.json());
+  }
+  Result<Value> value = Value::parse(json);
+  if (!value.ok()) return std::nullopt;
+  const Value* sum = value->find("sum");
+  if (sum == nullptr || !sum->is_int()) return std::nullopt;
+  return sum->as_int();
+}
+
+}  // namespace millrace::sim

@@ -1,0 +1,81 @@
+// Checker: what must hold whatever happens (the invariants of the fault matrix). It looks only at what the store
+// applied, what was published, what workers were sent and started, and what clients were told: never at a coordinator's
+// memory.
+//
+// Promises: the first violation is kept, with its invariant's number; later ones are not reported. Threads: one.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/core/plan.h"
+#include "coordinator/shell/memory_cluster.h"
+#include "tests/sim/schedule.h"
+
+namespace millrace::sim {
+
+class Checker {
+ public:
+  Checker(const MemoryCluster& cluster, const Schedule& schedule) : cluster_(cluster), schedule_(schedule) {}
+
+  void definition(std::shared_ptr<const Plan> plan) { plans_[plan->definition()] = std::move(plan); }
+
+  // What happens.
+  void committed(const PartitionCommit& commit);                  // applied by the store just now; as it was sent
+  void published(std::span<const Event> events);                  // on the bus
+  void assigned(const Assignment& assignment);                    // leaves a coordinator
+  void answered(const ReportAnswer& answer);                      // leaves a coordinator
+  void started(const Assignment& assignment);                     // by a worker
+  void told(const std::string& key, const OperatorReply& reply);  // a client got a reply for its run of that key
+  void finished();                                                // faults are over and time was given
+
+  void fail(const std::string& what) {
+    if (broken_.empty()) broken_ = what;
+  }
+  const std::string& broken() const { return broken_; }
+  bool all_ended() const { return live_ == 0; }
+  std::size_t runs() const { return runs_.size(); }
+  std::size_t ended(RunState state) const {
+    auto it = ends_.find(state);
+    return it == ends_.end() ? 0 : it->second;
+  }
+
+ private:
+  struct Seen {  // of a run, from its commits
+    std::shared_ptr<const Plan> plan;
+    std::string key;
+    std::uint64_t seq = 0;
+    bool end_event = false;
+    RunState state = RunState::kAccepted;
+    std::uint32_t version = 0;
+    std::vector<TaskRecord> tasks;
+  };
+  void written(const PartitionCommit& commit, const RunWrite& write);
+  void task_written(Seen& run, const std::string& name, TaskIndex task, const TaskRecord& record);
+  void event_written(const Event& event);
+  void upstream_committed(const char* what, const Assignment& assignment);
+  void check_end(RunId id, const Seen& run);
+
+  const MemoryCluster& cluster_;
+  const Schedule& schedule_;
+  std::map<Hash128, std::shared_ptr<const Plan>> plans_;
+  std::map<PartitionId, Epoch> epochs_;
+  std::map<PartitionId, std::set<Epoch>> epochs_past_;
+  std::map<RunId, Seen> runs_;
+  std::map<std::string, RunId> keys_;
+  std::map<std::string, RunId> told_runs_;
+  std::map<RunState, std::size_t> ends_;
+  std::size_t live_ = 0;
+  std::string broken_;
+};
+
+// What the pretend executors and the value nodes give for a task: {"sum": 1 + the sums of all upstream}.
+std::uint64_t expected_sum(const Plan& plan, TaskIndex task, std::map<TaskIndex, std::uint64_t>& known);
+// The sum in an output, or nothing.
+std::optional<std::int64_t> sum_in(const Payload& output, const MemoryCluster& cluster);
+
+}  // namespace millrace::sim

@@ -1,0 +1,46 @@
+// Context: what all parts of one simulation share: schedule, generator, trace, faults, the store's truth, the checker.
+#pragma once
+
+#include <string>
+
+#include "coordinator/shell/memory_cluster.h"
+#include "tests/sim/checker.h"
+#include "tests/sim/random.h"
+#include "tests/sim/schedule.h"
+#include "tests/sim/trace.h"
+
+namespace millrace::sim {
+
+// Bugs that are planted to see that they are caught. Test-only.
+enum class Plant { kNone, kNoFencing, kOpenEarly, kForgetLost };
+
+struct Settings {
+  bool net = false;    // messages are lost, repeated, delayed, overtaken; pairs are cut off from each other
+  bool store = false;  // commits fail before or after they are applied, are slow; connections break
+  bool crash = false;  // coordinators and workers crash, stand still and come back; two coordinators contend
+  Plant plant = Plant::kNone;
+  int workers = 0;  // 0: as the seed says
+  int runs = 0;     // 0: as the seed says
+};
+
+struct Context {
+  Context(std::uint64_t seed, const Settings& s, bool print)
+      : settings(s), random(seed), trace(print), checker(cluster, schedule) {}
+  Context(const Context&) = delete;
+
+  Time now() const { return schedule.now(); }
+  void note(const std::string& text) { trace.line(schedule.now(), text); }
+  // Faults happen until the world is healed.
+  bool net_faults() const { return settings.net && !healed; }
+  bool store_faults() const { return settings.store && !healed; }
+
+  Settings settings;
+  Schedule schedule;
+  Random random;
+  Trace trace;
+  MemoryCluster cluster;
+  Checker checker;
+  bool healed = false;
+};
+
+}  // namespace millrace::sim

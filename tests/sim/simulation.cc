@@ -1,0 +1,213 @@
+#include "tests/sim/simulation.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "tests/sim/client.h"
+#include "tests/sim/coordinator.h"
+#include "tests/sim/worker.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr Endpoint kWorkers = 100;
+constexpr Endpoint kClients = 200;
+constexpr Duration kHealedMax = 120s;  // within this, every run must have ended
+constexpr Duration kQuiet = 2s;        // how long is looked on when all have
+constexpr std::uint64_t kActionsMax = 5'000'000;
+
+class World {
+ public:
+  World(std::uint64_t seed, const Settings& settings, bool print)
+      : context_(seed, settings, print), network_(context_) {
+    Random& random = context_.random;
+    const bool contended = settings.crash && random.chance(350);
+    const auto partitions = static_cast<std::uint16_t>(random.between(1, 4));
+    const int coordinators = contended ? 2 : 1;
+    for (int i = 0; i < coordinators; ++i) {
+      coordinators_.push_back(std::make_unique<CoordinatorProcess>(
+          context_, i, partitions,
+          CoordinatorProcess::Outside{
+              [this](int from, PeerId peer, const CoordinatorMessage& message) {
+                return to_worker(from, peer, message);
+              },
+              [this](int from, RequestId request, const OperatorReply& reply) { to_client(from, request, reply); }}));
+    }
+    const int workers = settings.workers > 0 ? settings.workers : random.between(1, 4);
+    for (int i = 0; i < workers; ++i) {
+      const auto slots = static_cast<std::uint32_t>(random.between(1, 4));
+      workers_.push_back(std::make_unique<WorkerProcess>(
+          context_, i, slots, coordinators,
+          [this, i](int to, PeerId peer, const WorkerMessage& message) { to_coordinator(i, to, peer, message); }));
+    }
+    const int runs = settings.runs > 0 ? settings.runs : random.between(2, 10);
+    for (int i = 0; i < runs; ++i) {
+      const bool large = random.chance(3);
+      clients_.push_back(
+          std::make_unique<Client>(context_, i, make_order(random, i, large), coordinators,
+                                   [this](const Client& client, int to, RequestId request,
+                                          const OperatorRequest& body) { from_client(client, to, request, body); }));
+    }
+    faults_until_ = context_.now() + random.between(6s, 16s);
+    fault_every_ = random.between(300ms, 3s);
+    network_.loss(random.between(0, 60));
+  }
+
+  Played play(std::uint64_t seed) {
+    for (auto& coordinator : coordinators_) coordinator->start();
+    for (auto& worker : workers_) worker->start();
+    for (auto& client : clients_) client->start();
+    const Settings& settings = context_.settings;
+    if (settings.net || settings.store || settings.crash) next_fault();
+    context_.schedule.at(faults_until_, [this] { heal(); });
+    Time quiet_until = kNever;
+    while (context_.checker.broken().empty() && context_.schedule.step()) {
+      if (context_.schedule.actions() > kActionsMax) context_.checker.fail("I8: the simulation does not come to rest");
+      if (quiet_until == kNever && context_.healed && all_done()) quiet_until = context_.now() + kQuiet;
+      if (context_.now() >= std::min(quiet_until, faults_until_ + kHealedMax)) break;
+    }
+    if (context_.checker.broken().empty()) context_.checker.finished();
+    for (const auto& client : clients_) {
+      if (std::string missing = client->what_is_missing(); !missing.empty()) context_.checker.fail("I6: " + missing);
+    }
+    Played played{seed,
+                  context_.checker.broken(),
+                  context_.trace.hash(),
+                  context_.trace.lines(),
+                  context_.schedule.actions(),
+                  context_.checker.runs(),
+                  context_.checker.ended(RunState::kSucceeded),
+                  {}};
+    if (!played.broken.empty()) played.last.assign(context_.trace.last().begin(), context_.trace.last().end());
+    return played;
+  }
+
+ private:
+  bool all_done() const {
+    return context_.checker.all_ended() && std::ranges::all_of(clients_, [](const auto& c) { return c->done(); });
+  }
+
+  // ------------------------------------------------------------ messages
+
+  bool to_worker(int from, PeerId peer, const CoordinatorMessage& message) {
+    for (auto& worker : workers_) {
+      if (!worker->knows(peer)) continue;
+      network_.carry(from, kWorkers + worker->number(),
+                     [w = worker.get(), from, peer, message] { w->receive(from, peer, message); });
+      return true;
+    }
+    return context_.random.chance(500);  // a closed connection may still take a message
+  }
+  void to_coordinator(int from, int to, PeerId peer, const WorkerMessage& message) {
+    network_.carry(kWorkers + from, to, [c = coordinators_[static_cast<std::size_t>(to)].get(), peer, message] {
+      c->receive(FromWorker{peer, message});
+    });
+  }
+  void from_client(const Client& client, int to, RequestId request, const OperatorRequest& body) {
+    network_.carry(kClients + client.number(), to,
+                   [c = coordinators_[static_cast<std::size_t>(to)].get(), request, body] {
+                     c->receive(FromClient{request, body});
+                   });
+  }
+  void to_client(int from, RequestId request, const OperatorReply& reply) {
+    const int number = Client::number_of(request);
+    network_.carry(from, kClients + number,
+                   [client = clients_[static_cast<std::size_t>(number)].get(), request, reply] {
+                     client->receive(request, reply);
+                   });
+  }
+
+  // ------------------------------------------------------------ faults
+
+  void next_fault() {
+    const Duration wait = context_.random.between(fault_every_ / 4, fault_every_ * 2);
+    context_.schedule.after(wait, [this] {
+      if (context_.healed) return;
+      fault();
+      next_fault();
+    });
+  }
+
+  CoordinatorProcess& some_coordinator() { return *coordinators_[context_.random.below(coordinators_.size())]; }
+  WorkerProcess& some_worker() { return *workers_[context_.random.below(workers_.size())]; }
+
+  void fault() {
+    const Settings& settings = context_.settings;
+    const std::uint64_t kind = context_.random.below(3);
+    if (kind == 0 && settings.net) cut();
+    else if (kind == 1 && settings.store) break_store();
+    else if (kind == 2 && settings.crash) hit_process();
+  }
+  void cut() {
+    const Endpoint coordinator = some_coordinator().number();
+    const Endpoint worker = kWorkers + some_worker().number();
+    const Duration length = context_.random.between(50ms, 8s);
+    const std::uint64_t ways = context_.random.below(3);
+    context_.note("cut between c" + std::to_string(coordinator) + " and w" + std::to_string(worker - kWorkers));
+    if (ways != 1) network_.cut(coordinator, worker, length);
+    if (ways != 2) network_.cut(worker, coordinator, length);
+  }
+  void break_store() {
+    CoordinatorProcess& coordinator = some_coordinator();
+    const Duration gone = context_.random.between(10ms, 5s);
+    if (coordinator.store() != nullptr) coordinator.store()->break_connection(gone);
+  }
+  void hit_process() {
+    switch (context_.random.below(5)) {
+      case 0: {
+        CoordinatorProcess& coordinator = some_coordinator();
+        coordinator.crash();
+        const Duration down = context_.random.between(20ms, 4s);
+        return context_.schedule.after(down, [&coordinator] { coordinator.start(); });
+      }
+      case 1: {
+        CoordinatorProcess& coordinator = some_coordinator();
+        return coordinator.pause(context_.random.between(50ms, 6s));
+      }
+      case 2: {
+        WorkerProcess& worker = some_worker();
+        worker.crash();
+        const Duration down = context_.random.between(20ms, 8s);
+        return context_.schedule.after(down, [&worker] { worker.start(); });
+      }
+      case 3: {
+        WorkerProcess& worker = some_worker();
+        return worker.pause(context_.random.between(50ms, 8s));
+      }
+      default: {
+        WorkerProcess& worker = some_worker();
+        return worker.drain(context_.random.between(100ms, 5s));
+      }
+    }
+  }
+
+  void heal() {
+    context_.note("healed");
+    context_.healed = true;
+    network_.heal();
+    for (auto& coordinator : coordinators_) {
+      coordinator->start();
+      coordinator->resume();
+    }
+    for (auto& worker : workers_) {
+      worker->start();
+      worker->resume();
+    }
+  }
+
+  Context context_;
+  Network network_;
+  std::vector<std::unique_ptr<CoordinatorProcess>> coordinators_;
+  std::vector<std::unique_ptr<WorkerProcess>> workers_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  Time faults_until_{};
+  Duration fault_every_{};
+};
+
+}  // namespace
+
+Played play(std::uint64_t seed, const Settings& settings, bool print_trace) {
+  return World(seed, settings, print_trace).play(seed);
+}
+
+}  // namespace millrace::sim

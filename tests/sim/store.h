@@ -1,0 +1,60 @@
+// SimStore: one coordinator's connection to the cluster's store: takes time, and under faults breaks before or after a
+// commit was applied, is slow, or is gone for a while. What was on its way when it broke may still be applied later, as
+// bytes in a kernel's buffer are.
+//
+// Promises: the Store contract. Outlives nothing: its destruction is the death of its process.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+
+#include "tests/sim/context.h"
+
+namespace millrace::sim {
+
+class SimStore : public Store {
+ public:
+  SimStore(Context& context, std::string name, std::function<void()> wake);
+  ~SimStore() override;
+
+  bool ready() const override { return pipe_ != nullptr; }
+  void commit(const TurnCommit& commit) override;
+  void read(std::uint64_t tag, const StoreRead& read) override;
+  void poll(StoreReplies& out) override;
+  void break_connection(Duration gone);
+
+ private:
+  struct Call {  // a commit or a read on its way
+    std::optional<TurnCommit> commit;
+    std::uint64_t tag = 0;
+    StoreRead read;
+    bool applied = false;
+    bool lost = false;  // it will never reach the store
+    CommitOutcome outcome;
+    StoreAnswer answer;
+  };
+  struct Pipe {  // one connection; first in, first out
+    std::deque<std::shared_ptr<Call>> calls;
+    Time applied{};
+    Time answered{};
+    bool broken = false;
+  };
+
+  void call(Call call);
+  static void apply(Context& context, Call& call);
+  static CommitOutcome apply(Context& context, const TurnCommit& commit);
+  void fail(const Call& call);
+  void abandon();
+  Duration latency();
+
+  Context& context_;
+  std::string name_;
+  std::function<void()> wake_;
+  std::shared_ptr<Pipe> pipe_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Time slow_until_{};
+  StoreReplies replies_;
+};
+
+}  // namespace millrace::sim

@@ -1,0 +1,204 @@
+#include "tests/sim/worker.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr std::size_t kWaitingMax = 50'000;
+
+std::int64_t field(const NodeSpec& spec, std::string_view name) {
+  const Value* value = spec.fields.find(name);
+  return value != nullptr && value->is_int() ? value->as_int() : 0;
+}
+
+std::string text(const AttemptId& id) {
+  return to_string(id.run) + "/" + std::to_string(id.task.value) + "#" + std::to_string(id.number) + "@" +
+         std::to_string(id.epoch);
+}
+
+}  // namespace
+
+WorkerProcess::WorkerProcess(Context& context, int number, std::uint32_t slots, int coordinators, ToCoordinator send)
+    : context_(context),
+      number_(number),
+      slots_(slots),
+      coordinators_(coordinators),
+      send_(std::move(send)),
+      name_("w" + std::to_string(number)) {}
+
+void WorkerProcess::later(Duration wait, std::function<void()> action) {
+  context_.schedule.after(wait, [this, life = life_, action = std::move(action)] {
+    if (life == life_) action();
+  });
+}
+
+void WorkerProcess::start() {
+  if (running()) return;
+  ++life_;
+  incarnation_ = context_.random.next();
+  context_.note(name_ + " starts with " + std::to_string(slots_) + " slots");
+  AgentOptions options;
+  options.hello.incarnation = incarnation_;
+  options.hello.name = name_;
+  options.hello.slots = slots_;
+  options.hello.executors = {"noop", "python", "shell"};
+  options.prefetch_max = 16;
+  agent_ = std::make_unique<Agent>(std::move(options));
+  paused_until_ = Time{};
+  tick_at_ = kNever;
+  for (int i = 0; i < coordinators_; ++i) take(LinkUp{LinkId{static_cast<std::uint32_t>(i)}});
+  beat();
+}
+
+void WorkerProcess::crash() {
+  if (!running()) return;
+  context_.note(name_ + " crashes with " + std::to_string(tasks_.size()) + " running");
+  ++life_;
+  agent_.reset();
+  tasks_.clear();
+  waiting_.clear();
+}
+
+// It ends by itself and is started again a little later.
+void WorkerProcess::gone(Duration back_after) {
+  ++life_;
+  agent_.reset();
+  tasks_.clear();
+  waiting_.clear();
+  later(back_after, [this] { start(); });
+}
+
+void WorkerProcess::pause(Duration length) {
+  if (!running()) return;
+  context_.note(name_ + " stands still for " + std::to_string(length.count() / 1000) + " ms");
+  paused_until_ = std::max(paused_until_, context_.now() + length);
+  later(paused_until_ - context_.now(), [this] {
+    if (context_.now() >= paused_until_) resume();
+  });
+}
+
+void WorkerProcess::resume() {
+  paused_until_ = Time{};
+  while (running() && !waiting_.empty()) {
+    AgentInput input = std::move(waiting_.front());
+    waiting_.pop_front();
+    step(std::move(input));
+  }
+}
+
+void WorkerProcess::drain(Duration grace) {
+  if (!running()) return;
+  context_.note(name_ + " drains");
+  take(DrainRequested{});
+  later(grace, [this] { take(KillRequested{}); });
+}
+
+void WorkerProcess::receive(int coordinator, PeerId peer, const CoordinatorMessage& message) {
+  if (!knows(peer)) return;
+  take(CoordinatorSaid{LinkId{static_cast<std::uint32_t>(coordinator)}, message});
+}
+
+void WorkerProcess::take(AgentInput input) {
+  if (!running()) return;
+  if (context_.now() >= paused_until_) return step(std::move(input));
+  if (waiting_.size() >= kWaitingMax) context_.checker.fail("I8: " + name_ + ": its queue of inputs grows");
+  waiting_.push_back(std::move(input));
+}
+
+void WorkerProcess::step(AgentInput input) {
+  AgentEffects out;
+  agent_->step(context_.now(), std::move(input), out);
+  agent_->flush(context_.now(), out);
+  const std::uint64_t life = life_;
+  perform(out);
+  if (life == life_) tick();
+}
+
+void WorkerProcess::tick() {
+  const Time next = agent_->next_deadline();
+  if (next == kNever || next >= tick_at_) return;
+  tick_at_ = std::max(next, context_.now() + 100us);
+  later(tick_at_ - context_.now(), [this, when = tick_at_] {
+    if (tick_at_ != when) return;
+    tick_at_ = kNever;
+    take(AgentTick{});
+  });
+}
+
+void WorkerProcess::perform(AgentEffects& out) {
+  for (const KillTask& kill : out.kills) {
+    auto it = tasks_.find(kill.attempt);
+    if (it == tasks_.end() || it->second.ending) continue;
+    it->second.ending = true;
+    Outcome outcome;
+    outcome.reason = kill.why;
+    outcome.error.message = "killed";
+    const Duration takes = context_.random.between(1ms, 20ms);
+    later(takes, [this, attempt = kill.attempt, outcome] { end(attempt, outcome); });
+  }
+  for (const StartTask& start : out.starts) begin(start);
+  for (const millrace::ToCoordinator& said : out.messages)
+    send_(static_cast<int>(said.link.value), PeerId{incarnation_}, said.message);
+  if (agent_->queued() > 2'000) context_.checker.fail("I8: " + name_ + ": its queue of attempts grows");
+  if (out.refused_for_good) {
+    context_.note(name_ + " is refused: " + out.refusal);
+    gone(1500ms);
+  } else if (out.leave) {
+    context_.note(name_ + " leaves");
+    if (!tasks_.empty()) context_.note(name_ + " leaves " + std::to_string(tasks_.size()) + " running");
+    gone(800ms);
+  }
+}
+
+void WorkerProcess::begin(const StartTask& start) {
+  const Assignment& assignment = start.assignment;
+  const AttemptId attempt = assignment.attempt();
+  context_.note(name_ + " starts " + text(attempt));
+  context_.checker.started(assignment);
+  tasks_[attempt] = Task{assignment, false};
+  if (tasks_.size() > slots_) context_.checker.fail("slots: " + name_ + " runs more attempts than it has slots");
+  if (attempt.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "hang"))) return;
+  const Duration takes =
+      std::chrono::milliseconds(field(*assignment.node_spec, "ms")) + context_.random.between(0us, 500us);
+  later(takes, [this, attempt] {
+    auto it = tasks_.find(attempt);
+    if (it != tasks_.end() && !it->second.ending) end(attempt, result(it->second.assignment));
+  });
+}
+
+void WorkerProcess::end(const AttemptId& attempt, Outcome outcome) {
+  context_.note(name_ + " ends " + text(attempt) +
+                (outcome.success ? "" : " " + std::string(to_string(outcome.reason))));
+  tasks_.erase(attempt);
+  take(TaskEnded{attempt, std::move(outcome)});
+}
+
+Outcome WorkerProcess::result(const Assignment& assignment) const {
+  Outcome outcome;
+  outcome.ran = std::chrono::milliseconds(field(*assignment.node_spec, "ms"));
+  if (assignment.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "fail"))) {
+    outcome.reason = Reason::kError;
+    outcome.error.message = "it was told to fail";
+    return outcome;
+  }
+  std::uint64_t sum = 1;
+  for (const Binding& binding : assignment.bindings) {
+    sum += static_cast<std::uint64_t>(sum_in(binding.value, context_.cluster).value_or(-1));
+  }
+  std::string json = R"({"sum":)" + std::to_string(sum % 1'000'003);
+  if (const std::int64_t pad = field(*assignment.node_spec, "pad"); pad > 0)
+    json += R"(,"pad":")" + std::string(static_cast<std::size_t>(pad), 'x') + '"';
+  outcome.success = true;
+  outcome.output = Payload::inline_json(json + "}");
+  return outcome;
+}
+
+// Beats go over a connection of their own.
+void WorkerProcess::beat() {
+  if (context_.now() >= paused_until_) {
+    WorkerBeat beat{incarnation_, static_cast<std::uint32_t>(tasks_.size())};
+    for (int i = 0; i < coordinators_; ++i) send_(i, PeerId{incarnation_ ^ 1}, beat);
+  }
+  later(kBeatEvery, [this] { beat(); });
+}
+
+}  // namespace millrace::sim

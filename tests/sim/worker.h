@@ -1,0 +1,69 @@
+// WorkerProcess: hosts a real Agent with pretend executors. It can crash, start again under the same name, stand still,
+// drain and leave.
+//
+// A pretend executor reads what to do in the node's fields: `ms` (how long), `fail` (tries with a number up to this
+// fail), `hang` (likewise, they never end by themselves), `pad` (bytes of ballast in the output). Its output is
+// {"sum": 1 + the sums of all upstream}.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "tests/sim/network.h"
+#include "worker/core/agent.h"
+
+namespace millrace::sim {
+
+class WorkerProcess {
+ public:
+  using ToCoordinator = std::function<void(int coordinator, PeerId, const WorkerMessage&)>;
+
+  WorkerProcess(Context& context, int number, std::uint32_t slots, int coordinators, ToCoordinator send);
+
+  bool running() const { return agent_ != nullptr; }
+  int number() const { return number_; }
+  void start();
+  void crash();
+  void pause(Duration length);
+  void resume();
+  void drain(Duration grace);
+  bool knows(PeerId peer) const {
+    return running() && (peer.value == incarnation_ || peer.value == (incarnation_ ^ 1));
+  }
+  void receive(int coordinator, PeerId peer, const CoordinatorMessage& message);
+
+ private:
+  struct Task {
+    Assignment assignment;
+    bool ending = false;  // was killed, and will say so
+  };
+
+  void take(AgentInput input);
+  void step(AgentInput input);
+  void perform(AgentEffects& out);
+  void begin(const StartTask& start);
+  void end(const AttemptId& attempt, Outcome outcome);
+  Outcome result(const Assignment& assignment) const;
+  void beat();
+  void tick();
+  void later(Duration wait, std::function<void()> action);  // unless this life is over
+  void gone(Duration back_after);
+
+  Context& context_;
+  int number_;
+  std::uint32_t slots_;
+  int coordinators_;
+  ToCoordinator send_;
+  std::string name_;
+  std::uint64_t life_ = 0;
+  std::uint64_t incarnation_ = 0;
+  Time paused_until_{};
+  Time tick_at_ = kNever;
+  std::deque<AgentInput> waiting_;  // while it stands still
+  std::map<AttemptId, Task> tasks_;
+  std::unique_ptr<Agent> agent_;
+};
+
+}  // namespace millrace::sim

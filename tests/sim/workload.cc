@@ -1,0 +1,115 @@
+#include "tests/sim/workload.h"
+
+#include "common/wire/codec.h"
+
+namespace millrace::sim {
+namespace {
+
+using Edges = std::vector<std::pair<std::uint32_t, std::uint32_t>>;  // (node, upstream)
+
+Edges make_edges(Random& random, std::uint32_t nodes) {
+  Edges edges;
+  const std::uint64_t shape = random.below(6);
+  const auto width = static_cast<std::uint32_t>(random.between(2, 6));
+  for (std::uint32_t node = 1; node < nodes; ++node) {
+    switch (shape) {
+      case 0: edges.emplace_back(node, node - 1); break;  // a chain
+      case 1: edges.emplace_back(node, 0); break;         // a fan-out
+      case 2:                                             // a fan-out that is joined
+        if (node + 1 < nodes) edges.emplace_back(node, 0);
+        else
+          for (std::uint32_t up = nodes > 60 ? nodes - 60 : 0; up < node; ++up) edges.emplace_back(node, up);
+        break;
+      case 3:  // layers
+        if (node >= width) {
+          const std::uint32_t first = (node / width - 1) * width;
+          for (std::uint32_t up = first; up < first + width; ++up) {
+            if (random.chance(500)) edges.emplace_back(node, up);
+          }
+        }
+        break;
+      case 4:  // anything
+        for (int i = random.between(0, 3); i > 0; --i)
+          edges.emplace_back(node, static_cast<std::uint32_t>(random.below(node)));
+        break;
+      default: break;  // nothing depends on anything
+    }
+  }
+  return edges;
+}
+
+std::string sum_of(std::span<const std::uint32_t> upstream) {
+  std::string text = "{{ (1";
+  for (std::uint32_t up : upstream) text += " + nodes.t" + std::to_string(up) + ".sum";
+  return text + ") % 1000003 }}";
+}
+
+NodeSpec make_node(Random& random, bool large) {
+  NodeSpec spec;
+  spec.executor = random.chance(500) ? "noop" : "python";
+  std::int64_t ms = large ? random.between(0, 3) : random.between(0, 60);
+  if (!large && random.chance(60)) ms = random.between(300, 4'000);
+  spec.fields = Value::Object{};
+  spec.fields.set("ms", ms);
+  if (random.chance(40)) spec.priority = random.between(-3, 3);
+  if (random.chance(150)) {
+    spec.retry.attempts_max = static_cast<std::uint32_t>(random.between(2, 4));
+    spec.retry.backoff.initial = random.between(10ms, 300ms);
+    spec.retry.backoff.max = 1s;
+  }
+  if (random.chance(100)) spec.timeout = random.between(100ms, 3s);
+  if (random.chance(large ? 1 : 60)) spec.fields.set("fail", std::int64_t{random.between(1, 3)});
+  if (spec.timeout != Duration::zero() && random.chance(300))
+    spec.fields.set("hang", std::int64_t{random.between(1, 2)});
+  if (random.chance(large ? 1 : 40)) spec.fields.set("pad", std::int64_t{70'000});
+  spec.retry.losses_max = static_cast<std::uint32_t>(random.between(3, 30));
+  if (random.chance(20)) spec.on_loss = OnLoss::kFail;
+  return spec;
+}
+
+WorkflowSpec make_workflow(Random& random, bool large) {
+  WorkflowSpec workflow;
+  workflow.name = "sim";
+  const auto nodes = static_cast<std::uint32_t>(large ? random.between(900, 1'600) : random.between(1, 18));
+  workflow.upstream = make_adjacency(nodes, make_edges(random, nodes));
+  const int values = random.chance(400) ? 150 : 0;
+  for (std::uint32_t node = 0; node < nodes; ++node) {
+    workflow.ids.push_back("t" + std::to_string(node));
+    NodeSpec spec;
+    if (random.chance(values)) {
+      spec.value = Value::Object{};
+      spec.value->set("sum", sum_of(workflow.upstream.of(node)));
+      spec.fields = Value::Object{};
+    } else {
+      spec = make_node(random, large);
+    }
+    workflow.specs.push_back(std::move(spec));
+  }
+  if (random.chance(300)) {
+    workflow.outputs_declared = true;
+    const std::uint64_t shown = random.below(nodes);
+    workflow.outputs.emplace_back("sum", "{{ nodes.t" + std::to_string(shown) + ".sum }}");
+  }
+  workflow.fail_fast = random.chance(500);
+  if (random.chance(80)) workflow.timeout = random.between(500ms, 8s);
+  workflow.priority = random.between(-1, 1);
+  return workflow;
+}
+
+}  // namespace
+
+Order make_order(Random& random, int number, bool large) {
+  Order order;
+  order.key = "key-" + std::to_string(number);
+  const WorkflowSpec workflow = make_workflow(random, large);
+  order.definition = std::make_shared<const std::string>(encode_definition(workflow));
+  order.plan = Plan::build(decode_definition(*order.definition).value(), hash128(*order.definition)).value();
+  order.priority = random.between(-2, 2);
+  order.submit_after = random.between(0ms, 9s);
+  order.twice = random.chance(200);
+  order.wait = random.chance(300);
+  if (random.chance(150)) order.cancel_after = random.between(1ms, 4s);
+  return order;
+}
+
+}  // namespace millrace::sim

@@ -1,0 +1,160 @@
+// Workflows as tests write them: "(fail_fast=false; timeout=5s) a[retry=3] b -> c -> d, a -> d".
+//
+// Chains are separated by commas; several names before or after an arrow stand side by side. A node's settings stand in
+// brackets behind its first mention: executor, retry, losses, backoff (100ms or 100ms*2..10s), timeout, priority,
+// on_loss, value (JSON or text with expressions). Settings of the workflow stand in front, in parentheses: fail_fast,
+// timeout, priority, output.NAME. Nodes are numbered in the order of their first mention. What cannot be read fails the
+// test that wrote it.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/units.h"
+#include "common/graph/dag.h"
+#include "common/model/workflow.h"
+
+namespace millrace::test {
+
+class DagText {
+ public:
+  static WorkflowSpec parse(std::string_view text) {
+    DagText parser(text);
+    parser.workflow_.name = "test";
+    parser.skip();
+    if (parser.peek() == '(') {
+      for (const auto& [key, value] : parser.settings('(', ')')) parser.set_workflow(key, value);
+    }
+    do parser.chain();
+    while (parser.take(','));
+    if (parser.at_ < text.size()) parser.fail("expected a name, '->' or ','");
+    const auto nodes = static_cast<std::uint32_t>(parser.workflow_.ids.size());
+    parser.workflow_.upstream = make_adjacency(nodes, std::move(parser.edges_));
+    return std::move(parser.workflow_);
+  }
+
+ private:
+  using Settings = std::vector<std::pair<std::string, std::string>>;
+
+  explicit DagText(std::string_view text) : text_(text) {}
+
+  [[noreturn]] void fail(const std::string& what) const {
+    std::cerr << "workflow text \"" << text_ << "\" at " << at_ << ": " << what << "\n";
+    std::abort();
+  }
+  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+  void skip() {
+    while (peek() == ' ' || peek() == '\n') ++at_;
+  }
+  bool take(char c) {
+    skip();
+    if (peek() != c) return false;
+    ++at_;
+    return true;
+  }
+  static bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.'; }
+
+  void chain() {
+    std::vector<std::uint32_t> before;
+    while (true) {
+      std::vector<std::uint32_t> here;
+      for (skip(); is_name(peek()); skip()) here.push_back(node());
+      if (here.empty()) fail("expected a name");
+      for (std::uint32_t up : before) {
+        for (std::uint32_t down : here) edges_.emplace_back(down, up);
+      }
+      if (peek() != '-') return;
+      if (text_.substr(at_, 2) != "->") fail("expected '->'");
+      at_ += 2;
+      before = std::move(here);
+    }
+  }
+
+  std::uint32_t node() {
+    std::string id;
+    while (is_name(peek())) id += text_[at_++];
+    auto [it, fresh] = index_.try_emplace(id, static_cast<std::uint32_t>(workflow_.ids.size()));
+    if (fresh) {
+      workflow_.ids.push_back(id);
+      NodeSpec spec;
+      spec.executor = "noop";
+      spec.fields = Value::Object{};
+      workflow_.specs.push_back(std::move(spec));
+    }
+    if (peek() == '[') {
+      for (const auto& [key, value] : settings('[', ']')) set_node(workflow_.specs[it->second], key, value);
+    }
+    return it->second;
+  }
+
+  Settings settings(char open, char close) {
+    Settings found;
+    ++at_;
+    while (true) {
+      skip();
+      std::string key;
+      while (is_name(peek())) key += text_[at_++];
+      if (key.empty() || !take('=')) fail("expected key=value");
+      std::string value;
+      for (int depth = 0; depth > 0 || (peek() != ';' && peek() != close); value += text_[at_++]) {
+        if (peek() == '\0') fail("a setting does not end");
+        if (peek() == open) ++depth;
+        if (peek() == close) --depth;
+      }
+      while (value.ends_with(' ')) value.pop_back();
+      found.emplace_back(std::move(key), std::move(value));
+      if (text_[at_++] == close) return found;
+    }
+  }
+
+  static Value json_or_text(const std::string& text) {
+    Result<Value> value = Value::parse(text);
+    return value.ok() ? std::move(value).value() : Value(text);
+  }
+
+  void set_node(NodeSpec& spec, const std::string& key, const std::string& value) {
+    if (key == "executor") spec.executor = value;
+    else if (key == "retry") spec.retry.attempts_max = static_cast<std::uint32_t>(std::stoul(value));
+    else if (key == "losses") spec.retry.losses_max = static_cast<std::uint32_t>(std::stoul(value));
+    else if (key == "backoff") set_backoff(spec.retry.backoff, value);
+    else if (key == "timeout") spec.timeout = parse_duration(value).value();
+    else if (key == "priority") spec.priority = std::stoi(value);
+    else if (key == "on_loss") spec.on_loss = value == "fail" ? OnLoss::kFail : OnLoss::kRetry;
+    else if (key == "value") spec.executor.clear(), spec.value = json_or_text(value);
+    else fail("unknown setting '" + key + "' of a node");
+  }
+  static void set_backoff(BackoffPolicy& backoff, const std::string& text) {
+    const std::size_t star = text.find('*');
+    backoff.initial = parse_duration(text.substr(0, star)).value();
+    if (star == std::string::npos) return;
+    const std::size_t dots = text.find("..");
+    backoff.factor = std::stod(text.substr(star + 1, dots - star - 1));
+    if (dots != std::string::npos) backoff.max = parse_duration(text.substr(dots + 2)).value();
+  }
+
+  void set_workflow(const std::string& key, const std::string& value) {
+    if (key == "fail_fast") workflow_.fail_fast = value == "true";
+    else if (key == "timeout") workflow_.timeout = parse_duration(value).value();
+    else if (key == "priority") workflow_.priority = std::stoi(value);
+    else if (key.starts_with("output.")) {
+      workflow_.outputs_declared = true;
+      workflow_.outputs.emplace_back(key.substr(7), json_or_text(value));
+    } else {
+      fail("unknown setting '" + key + "' of the workflow");
+    }
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  WorkflowSpec workflow_;
+  std::map<std::string, std::uint32_t> index_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> edges_;
+};
+
+}  // namespace millrace::test
