@@ -77,6 +77,7 @@ struct Loop::State {
   // turns.cc
   bool turn();
   void take_in(Time now);
+  bool room_for_turn() const;
   bool room_in_turn() const;
   void housekeeping(Time now);
   void place(Time now);
@@ -110,7 +111,7 @@ struct Loop::State {
   void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
   void with_stored(RunId run, RequestId request, std::function<void(Time, RestoredRun&)> then);
   void with_plan(PartitionId partition, const Hash128& definition,
-                 std::function<void(Time, std::shared_ptr<const Plan>)> then);
+                 std::function<void(Time, Result<std::shared_ptr<const Plan>>)> then);
   void view(Time now, RequestId request, RunId run, std::uint32_t nodes_max, bool wait_for_end);
   void list(Time now, RequestId request, const ListRuns& query);
   void events(Time now, RequestId request, RunId run, const ReadEvents& query);

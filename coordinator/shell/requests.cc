@@ -254,10 +254,9 @@ void Loop::State::with_stored(RunId run, RequestId request, std::function<void(T
     if (found == nullptr || !found->run) return refuse(request, not_found("no run " + to_string(run)));
     auto stored = std::make_shared<StoredRun>(std::move(*found->run));
     with_plan(partition_of(run), stored->info.definition,
-              [this, request, run, stored, then](Time at, std::shared_ptr<const Plan> plan) {
-                if (plan == nullptr)
-                  return refuse(request, not_found("the definition of run " + to_string(run) + " is not in the store"));
-                RestoredRun restored{std::make_shared<const RunInfo>(std::move(stored->info)), std::move(plan),
+              [this, request, stored, then](Time at, Result<std::shared_ptr<const Plan>> plan) {
+                if (!plan.ok()) return refuse(request, std::move(plan).error());
+                RestoredRun restored{std::make_shared<const RunInfo>(std::move(stored->info)), std::move(plan).value(),
                                      std::move(stored->record), std::move(stored->tasks)};
                 then(at, restored);
               });
@@ -265,13 +264,17 @@ void Loop::State::with_stored(RunId run, RequestId request, std::function<void(T
 }
 
 void Loop::State::with_plan(PartitionId partition, const Hash128& definition,
-                            std::function<void(Time, std::shared_ptr<const Plan>)> then) {
+                            std::function<void(Time, Result<std::shared_ptr<const Plan>>)> then) {
   if (const CachedPlan* cached = plans.find(definition)) return then(clock.now(), cached->plan);
-  ask(LoadDefinition{partition, definition}, [this, then = std::move(then)](Time at, StoreAnswer&& answer) {
+  ask(LoadDefinition{partition, definition}, [this, definition, then = std::move(then)](Time at, StoreAnswer&& answer) {
+    if (auto* failed = std::get_if<ReadFailed>(&answer)) return then(at, std::move(failed->error));
     auto* found = std::get_if<DefinitionAnswer>(&answer);
-    if (found == nullptr || found->bytes == nullptr) return then(at, nullptr);
+    if (found == nullptr || found->bytes == nullptr) {
+      return then(at, not_found("definition " + to_string(definition) + " is not in the store"));
+    }
     Result<const CachedPlan*> cached = plans.put(found->definition, found->bytes);
-    then(at, cached.ok() ? (*cached)->plan : nullptr);
+    if (!cached.ok()) return then(at, std::move(cached).error());
+    then(at, (*cached)->plan);
   });
 }
 
@@ -284,7 +287,9 @@ void Loop::State::view(Time now, RequestId request, RunId run, std::uint32_t nod
     return;
   }
   if (share != nullptr && !share->serving() && wait_for_end) return refuse(request, not_serving(share->id));
-  with_stored(run, request, [this, request, nodes_max](Time at, RestoredRun& stored) {
+  with_stored(run, request, [this, request, run, nodes_max, wait_for_end](Time at, RestoredRun& stored) {
+    bool elsewhere = wait_for_end && !is_terminal(stored.record.state);  // live, and not with us any more
+    if (elsewhere) return refuse(request, not_serving(partition_of(run)));
     reply(request, RunReply{view_of(stored, at, nodes_max)});
   });
 }

@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kCommitRecordsMax = 4'096;
 constexpr std::size_t kCommitBytesMax = 1024 * 1024;
 constexpr std::size_t kPollAtOnce = 64;
+constexpr std::size_t kTurnsHeldMax = 64;  // nothing new is taken in while so many wait to be released
 constexpr Duration kResendFirst = 20ms;
 constexpr Duration kResendMax = 2s;
 constexpr Duration kUnconfirmedEvery = 1s;
@@ -33,8 +34,8 @@ bool Loop::State::turn() {
   }
   if (stopping && !released) release_all(now);
   own(now);
-  if (turns.size() < kTurnsInFlightMax) {
-    take_in(now);
+  if (room_for_turn()) {
+    if (turns.size() < kTurnsHeldMax) take_in(now);
     housekeeping(now);
     place(now);
     busy |= close_turn(now);
@@ -42,6 +43,13 @@ bool Loop::State::turn() {
     busy |= release(now);
   }
   return busy;
+}
+
+// Turns that wait for their commit are bounded. Those that only wait to be released are not counted: the beat that they
+// may wait for must find room.
+bool Loop::State::room_for_turn() const {
+  auto uncommitted = [](const PendingTurn& turn) { return turn.needs_commit && !turn.durable; };
+  return std::ranges::count_if(turns, uncommitted) < static_cast<std::ptrdiff_t>(kTurnsInFlightMax);
 }
 
 bool Loop::State::room_in_turn() const {
@@ -358,14 +366,16 @@ void Loop::State::perform(Time, Outgoing& out) {
 Time Loop::State::next_wake() const {
   Time wake = asks_at;
   if (broken) return std::min(resend_at, asks_at);
+  if (!room_for_turn()) return asks_at;  // the store's answers come first
   for (const Share& share : shares) {
     if (share.phase == Share::Phase::kReleased) continue;
     if (share.phase == Share::Phase::kWatching && !share.asked) wake = std::min(wake, share.ask_at);
     if (share.core == nullptr) continue;
     wake = std::min({wake, share.beat_due, share.adopt_until});
-    if (share.serving() && turns.size() < kTurnsInFlightMax) wake = std::min(wake, share.core->next_deadline());
+    if (share.serving()) wake = std::min(wake, share.core->next_deadline());
   }
   if (placement.workers() > 0) wake = std::min({wake, placement.next_deadline(), unconfirmed_at});
+  if (turns.size() >= kTurnsHeldMax) return wake;
   if (!held.empty()) wake = std::min(wake, held.front().first);
   if (!unsent.empty() || !incoming.empty()) wake = Time{};
   return wake;

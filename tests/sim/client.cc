@@ -69,8 +69,15 @@ void Client::receive(RequestId request, const OperatorReply& reply) {
     const Duration pause = context_.random.between(100ms, 400ms);
     return context_.schedule.after(pause, [this, number] { again(number); });
   }
+  // A late answer to a submission that was asked twice says nothing new, and what is asked now is still open.
+  const bool late =
+      run_ != RunId{} && (std::holds_alternative<NeedDefinition>(reply) || std::holds_alternative<SubmitReply>(reply));
+  if (late) return;
   answered_ = std::max(answered_, number);
-  if (std::holds_alternative<NeedDefinition>(reply)) return submit(true);
+  if (std::holds_alternative<NeedDefinition>(reply)) {
+    if (run_ == RunId{}) submit(true);  // otherwise it comes late
+    return;
+  }
   if (auto* run = std::get_if<RunReply>(&reply)) {
     run_ = run->view.info.run;
     ended_ = is_terminal(run->view.record.state);
@@ -79,9 +86,7 @@ void Client::receive(RequestId request, const OperatorReply& reply) {
     return;
   }
   if (auto* submitted = std::get_if<SubmitReply>(&reply)) {
-    const bool first = run_ == RunId{};
     run_ = submitted->run;
-    if (!first) return;
     context_.note("client " + order_.key + " has run " + to_string(run_));
     return cancel_due_ ? cancel() : wait();
   }

@@ -98,6 +98,10 @@ void Agent::State::said(Time now, LinkId from, CoordinatorMessage&& message, Age
                    out.refused_for_good = true;
                    out.refusal = std::move(refused.name);
                    out.refusal_message = std::move(refused.message);
+                   // The others forget it at once, so that its next start finds the name free everywhere.
+                   for (std::uint32_t i = 0; i < links.size(); ++i) {
+                     if (links[i].up && LinkId{i} != from) out.messages.push_back({LinkId{i}, WorkerBye{}});
+                   }
                  },
                  [&](AssignBatch& batch) {
                    for (Assignment& assignment : batch.assignments) assigned(now, from, std::move(assignment));
