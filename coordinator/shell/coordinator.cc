@@ -63,17 +63,14 @@ class RunLog {
     std::string run = to_string(event.run);
     std::string_view trace = info != nullptr ? std::string_view(info->trace_id) : std::string_view();
     std::string_view workflow = info != nullptr ? std::string_view(info->workflow) : std::string_view();
-    bool bad = event.type == EventType::kTaskFailed || event.type == EventType::kRunFailed;
-    LogLevel level = bad ? LogLevel::kWarn : LogLevel::kInfo;
     if (is_task_event(event.type)) {
-      log(level, to_string(event.type),
-          {{"trace_id", trace},
-           {"run", run},
-           {"node", event.node},
-           {"attempt", event.attempt},
-           {"reason", to_string(event.reason)}});
+      log_info(to_string(event.type), {{"trace_id", trace},
+                                       {"run", run},
+                                       {"node", event.node},
+                                       {"attempt", event.attempt},
+                                       {"reason", to_string(event.reason)}});
     } else {
-      log(level, to_string(event.type), {{"trace_id", trace}, {"run", run}, {"workflow", workflow}});
+      log_info(to_string(event.type), {{"trace_id", trace}, {"run", run}, {"workflow", workflow}});
     }
   }
 

@@ -101,6 +101,7 @@ int work(const Config& config) {
   options.slots = static_cast<std::uint32_t>(slots);
   options.labels = config.key_values("label");
   options.python = config.text("python");
+  options.warm = true;
   options.prefetch_max = static_cast<std::uint32_t>(prefetch);
   options.drain_grace = config.duration("drain-grace");
 

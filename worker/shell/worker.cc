@@ -103,7 +103,9 @@ class WorkerProcess final : public Worker {
 WorkerProcess::WorkerProcess(ZmqContext& context, WorkerOptions options, std::uint64_t incarnation)
     : context_(context),
       options_(std::move(options)),
-      host_({.slots = static_cast<int>(options_.slots), .python = options_.python, .work_dir = {}}, reactor_),
+      host_(
+          {.slots = static_cast<int>(options_.slots), .python = options_.python, .warm = options_.warm, .work_dir = {}},
+          reactor_),
       agent_(agent_options(options_, incarnation, host_.executors())),
       welcomed_by_(options_.coordinators.size()),
       beats_(context, options_.coordinators, incarnation, wake_.fd()) {

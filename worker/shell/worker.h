@@ -25,6 +25,7 @@ struct WorkerOptions {
   std::uint32_t slots = 0;                // 0: the number of cores
   Labels labels;
   std::string python = "python3";
+  bool warm = false;  // start interpreters at once, not with the first python task
   std::uint32_t prefetch_max = 1024;
   Duration drain_grace = 30s;  // then running tasks are killed
 };
