@@ -20,7 +20,7 @@ namespace millrace::sim {
 
 class Checker {
  public:
-  Checker(const MemoryCluster& cluster, const Schedule& schedule) : cluster_(cluster), schedule_(schedule) {}
+  explicit Checker(const MemoryCluster& cluster) : cluster_(cluster) {}
 
   void definition(std::shared_ptr<const Plan> plan) { plans_[plan->definition()] = std::move(plan); }
 
@@ -61,7 +61,6 @@ class Checker {
   void check_end(RunId id, const Seen& run);
 
   const MemoryCluster& cluster_;
-  const Schedule& schedule_;
   std::map<Hash128, std::shared_ptr<const Plan>> plans_;
   std::map<PartitionId, Epoch> epochs_;
   std::map<PartitionId, std::set<Epoch>> epochs_past_;

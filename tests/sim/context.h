@@ -25,7 +25,7 @@ struct Settings {
 
 struct Context {
   Context(std::uint64_t seed, const Settings& s, bool print)
-      : settings(s), random(seed), trace(print), checker(cluster, schedule) {}
+      : settings(s), random(seed), trace(print), checker(cluster) {}
   Context(const Context&) = delete;
 
   Time now() const { return schedule.now(); }
