@@ -286,7 +286,11 @@ void Loop::State::on_commit(Time now, const CommitOutcome& outcome) {
 // After an unknown outcome everything that is not known to be durable goes out again, in order.
 void Loop::State::resend(Time now) {
   bool waiting = std::ranges::any_of(turns, [](const PendingTurn& turn) { return turn.in_store; });
-  if (waiting || now < resend_at || !store.ready()) return;
+  if (now < resend_at) return;
+  if (waiting || !store.ready()) {
+    resend_at = now + kResendFirst;  // not a reason to be called again and again
+    return;
+  }
   resend_pause = std::min(resend_pause * 2, kResendMax);
   resend_at = now + resend_pause;
   broken = false;
@@ -366,10 +370,12 @@ void Loop::State::perform(Time, Outgoing& out) {
 Time Loop::State::next_wake() const {
   Time wake = asks_at;
   if (broken) return std::min(resend_at, asks_at);
-  if (!room_for_turn()) return asks_at;  // the store's answers come first
+  if (!room_for_turn()) return asks_at;                                          // the store's answers come first
+  const Time store_there = store.ready() ? Time{} : clock.now() + kResendFirst;  // looked at again then
   for (const Share& share : shares) {
     if (share.phase == Share::Phase::kReleased) continue;
-    if (share.phase == Share::Phase::kWatching && !share.asked) wake = std::min(wake, share.ask_at);
+    if (share.phase == Share::Phase::kWatching && !share.asked)
+      wake = std::min(wake, std::max(share.ask_at, store_there));
     if (share.core == nullptr) continue;
     wake = std::min({wake, share.beat_due, share.adopt_until});
     if (share.serving()) wake = std::min(wake, share.core->next_deadline());

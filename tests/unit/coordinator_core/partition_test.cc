@@ -7,7 +7,8 @@ namespace millrace::test {
 namespace {
 
 TEST(Partition, OffersATaskOnlyWhenAllItsUpstreamHasSucceeded) {
-  World w = World().worker(1, 4).run("a b -> c");
+  World w;
+  w.worker(1, 4).run("a b -> c");
   w.ended("a#1");
   EXPECT_EQ(w.state("c"), TaskState::kPending);
   w.ended("b#1");
@@ -15,12 +16,14 @@ TEST(Partition, OffersATaskOnlyWhenAllItsUpstreamHasSucceeded) {
 }
 
 TEST(Partition, GivesTheLongestRemainingPathTheSlot) {
-  World w = World().run("a, b -> c -> d, e -> f").worker(1);
+  World w;
+  w.run("a, b -> c -> d, e -> f").worker(1);
   EXPECT_EQ(w.took("assign"), Lines{"assign w1 b#1"});
 }
 
 TEST(Partition, TakesObservedDurationsForTheCriticalPathOfLaterRuns) {
-  World w = World().worker(1, 3).run("a, b -> c", "first");
+  World w;
+  w.worker(1, 3).run("a, b -> c", "first");
   w.ended("a#1", kOk, "null", "", 10s).ended("b#1", kOk, "null", "", 1ms).ended("c#1", kOk, "null", "", 1ms);
   w.credit(1, 1).took();
   w.run("a, b -> c", "second");
@@ -29,7 +32,8 @@ TEST(Partition, TakesObservedDurationsForTheCriticalPathOfLaterRuns) {
 
 TEST(Partition, JitterIsMadeOfTheAttemptsName) {
   auto due = [](const std::string& key) {
-    World w = World().worker(1).run("a[retry=2; backoff=1s]", "k0").run("a[retry=2; backoff=1s]", key);
+    World w;
+    w.worker(1).run("a[retry=2; backoff=1s]", "k0").run("a[retry=2; backoff=1s]", key);
     w.ended("k0:a#1").ended("a#1", Reason::kError);
     return w.record("a").due - w.now();
   };
@@ -39,7 +43,8 @@ TEST(Partition, JitterIsMadeOfTheAttemptsName) {
 }
 
 TEST(Partition, BackoffGrowsByItsFactorUpToItsMaximum) {
-  World w = World().worker(1).run("a[retry=9; backoff=100ms*10..2s]");
+  World w;
+  w.worker(1).run("a[retry=9; backoff=100ms*10..2s]");
   for (const auto& [number, least] : std::vector<std::pair<int, Duration>>{{1, 100ms}, {2, 1s}, {3, 2s}, {4, 2s}}) {
     w.ended("a#" + std::to_string(number), Reason::kCrashed);
     const Duration wait = w.record("a").due - w.now();
@@ -50,7 +55,8 @@ TEST(Partition, BackoffGrowsByItsFactorUpToItsMaximum) {
 }
 
 TEST(Partition, AReportedLossIsALossAndNoFailure) {
-  World w = World().worker(1).run("a");
+  World w;
+  w.worker(1).run("a");
   w.ended("a#1", Reason::kLost);
   EXPECT_EQ(w.record("a").losses, 1);
   EXPECT_EQ(w.record("a").failures, 0);
@@ -58,7 +64,8 @@ TEST(Partition, AReportedLossIsALossAndNoFailure) {
 }
 
 TEST(Partition, ACancellationThatNobodyAskedForIsALoss) {
-  World w = World().worker(1).run("a");
+  World w;
+  w.worker(1).run("a");
   w.ended("a#1", Reason::kCancelRequested);
   EXPECT_EQ(w.state("a"), TaskState::kDispatched);
   w.ended("a#2");
@@ -66,7 +73,8 @@ TEST(Partition, ACancellationThatNobodyAskedForIsALoss) {
 }
 
 TEST(Partition, ReportFromAGivenUpAttemptChangesNothing) {
-  World w = World().worker(1).worker(2).run("a");
+  World w;
+  w.worker(1).worker(2).run("a");
   w.lose(1).took();
   w.ended("a#1", kOk, "1", "w2");
   EXPECT_EQ(w.took(), Lines{"answer w2 a#1 refused: the attempt was given up"});
@@ -74,7 +82,8 @@ TEST(Partition, ReportFromAGivenUpAttemptChangesNothing) {
 }
 
 TEST(Partition, ReportOfATaskThatIsNotThereIsRefused) {
-  World w = World().worker(1).run("a");
+  World w;
+  w.worker(1).run("a");
   w.took();
   AttemptReport report{w.id("a#1"), {}, {}};
   report.attempt.task = TaskIndex{7};
@@ -83,7 +92,8 @@ TEST(Partition, ReportOfATaskThatIsNotThereIsRefused) {
 }
 
 TEST(Partition, WaitersAreToldOnceWhenTheRunEnds) {
-  World w = World().worker(1).run("a");
+  World w;
+  w.worker(1).run("a");
   const RequestId first = w.wait();
   const RequestId second = w.wait();
   EXPECT_EQ(w.reply(first), nullptr);
@@ -95,7 +105,8 @@ TEST(Partition, WaitersAreToldOnceWhenTheRunEnds) {
 }
 
 TEST(Partition, AViewCountsEveryNodeOnce) {
-  World w = World().worker(1, 2).run("(fail_fast=false) a -> b, c, d");
+  World w;
+  w.worker(1, 2).run("(fail_fast=false) a -> b, c, d");
   w.ended("a#1", Reason::kError);
   const RunView view = view_of(w.the_run(), w.now(), 100);
   std::uint32_t sum = 0;
@@ -110,7 +121,8 @@ TEST(Partition, AViewCountsEveryNodeOnce) {
 TEST(Partition, CancellingManyTasksStaysWithinTheBudgetOfAStep) {
   std::string text = "t0";
   for (int i = 1; i < 3'500; ++i) text += ", t" + std::to_string(i);
-  World w = World().run(text);
+  World w;
+  w.run(text);
   w.cancel();
   EXPECT_EQ(w.run_state(), RunState::kCancelling);
   w.pass(1ms);
@@ -120,7 +132,8 @@ TEST(Partition, CancellingManyTasksStaysWithinTheBudgetOfAStep) {
 }
 
 TEST(Partition, TwoValuesThatAreNeededOneAfterTheOtherAreBothFetched) {
-  World w = World().worker(1, 2).run(R"(a b -> v[value={{ (nodes.b | length) if (nodes.a | length) > 0 else 0 }}])");
+  World w;
+  w.worker(1, 2).run(R"(a b -> v[value={{ (nodes.b | length) if (nodes.a | length) > 0 else 0 }}])");
   const std::string big = '"' + std::string(kInlineMaxDefault + 1, 'x') + '"';
   w.ended("a#1", kOk, big).ended("b#1", kOk, '"' + std::string(kInlineMaxDefault + 2, 'y') + '"');
   for (int rounds = 0; rounds < 5 && w.run_state() == RunState::kRunning; ++rounds) w.fetched();
@@ -129,13 +142,15 @@ TEST(Partition, TwoValuesThatAreNeededOneAfterTheOtherAreBothFetched) {
 }
 
 TEST(Partition, AnEmptyBackoffRetriesAtOnce) {
-  World w = World().worker(1).run("a[retry=2; backoff=0s]");
+  World w;
+  w.worker(1).run("a[retry=2; backoff=0s]");
   w.ended("a#1", Reason::kError).pass(0s);
   EXPECT_EQ(w.state("a"), TaskState::kDispatched);
 }
 
 TEST(Partition, CancelDuringABackoffEndsTheRunAtOnce) {
-  World w = World().worker(1).run("a[retry=5; backoff=10s]");
+  World w;
+  w.worker(1).run("a[retry=5; backoff=10s]");
   w.ended("a#1", Reason::kError);
   w.cancel();
   EXPECT_EQ(w.run_state(), RunState::kCancelled);
@@ -145,14 +160,16 @@ TEST(Partition, CancelDuringABackoffEndsTheRunAtOnce) {
 }
 
 TEST(Partition, CancelOfAnUnknownRunIsNotFound) {
-  World w = World().worker(1).run("a");
+  World w;
+  w.worker(1).run("a");
   w.took();
   w.say(CancelRequested{RequestId{9}, RunId{123}, ""});
   EXPECT_EQ(w.took(), Lines{"reply 9 error not_found"});
 }
 
 TEST(Partition, UnconfirmedAttemptsAreAskedForAfterAWhile) {
-  World w = World().worker(1, 2).run("a, b");
+  World w;
+  w.worker(1, 2).run("a, b");
   w.started("a#1");
   EXPECT_TRUE(w.partition().unconfirmed(w.now()).empty());
   w.pass(kConfirmWithin);
@@ -162,7 +179,8 @@ TEST(Partition, UnconfirmedAttemptsAreAskedForAfterAWhile) {
 }
 
 TEST(Partition, AnAttemptThatMayStillBeOnItsWayIsNotMissed) {
-  World w = World().worker(1).run("a");
+  World w;
+  w.worker(1).run("a");
   w.hello(1, {}, 0, w.now());
   EXPECT_EQ(w.record("a").losses, 0);
   w.hello(1, {}, 0, w.now() + 1us);

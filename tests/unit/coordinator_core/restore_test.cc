@@ -8,7 +8,8 @@ namespace millrace::test {
 namespace {
 
 TEST(Adoption, TakesOverWhatRestsOnTheSameVersions) {
-  World w = World().worker(1, 2).run("a -> b");
+  World w;
+  w.worker(1, 2).run("a -> b");
   w.ended("a#1", kOk, "1").crash(true);
   EXPECT_EQ(w.state("b"), TaskState::kReady);
   w.hello(1, {"b#1"}, 1, kNever, {{TaskIndex{0}, 1}});
@@ -21,7 +22,8 @@ TEST(Adoption, TakesOverWhatRestsOnTheSameVersions) {
 }
 
 TEST(Adoption, RefusesWhatRestsOnOtherVersions) {
-  World w = World().worker(1, 2).run("a -> b");
+  World w;
+  w.worker(1, 2).run("a -> b");
   w.ended("a#1", kOk, "1").crash(true);
   w.hello(1, {"b#1"}, 1, kNever, {{TaskIndex{0}, 2}});
   EXPECT_EQ(w.state("b"), TaskState::kReady);
@@ -30,14 +32,16 @@ TEST(Adoption, RefusesWhatRestsOnOtherVersions) {
 }
 
 TEST(Adoption, TakesAReportThatComesBeforeTheHello) {
-  World w = World().worker(1).run("a");
+  World w;
+  w.worker(1).run("a");
   w.crash(true);
   w.ended_late("a#1", 1, {});
   EXPECT_EQ(w.run_state(), RunState::kSucceeded);
 }
 
 TEST(Adoption, AGrantIsGivenBackWhileAdoptionIsOpen) {
-  World w = World().worker(1).run("a");
+  World w;
+  w.worker(1).run("a");
   w.crash(true).took();
   w.say(SlotGranted{w.focus(), TaskIndex{0}, {WorkerId{1}, nullptr}});
   w.expect_no_more_effects();
@@ -47,14 +51,16 @@ TEST(Adoption, AGrantIsGivenBackWhileAdoptionIsOpen) {
 }
 
 TEST(Adoption, NeverTakesAnAttemptOfALaterEpoch) {
-  World w = World().worker(1).run("a");
+  World w;
+  w.worker(1).run("a");
   w.crash(true);
   w.ended_late("a#1", 9, {});
   EXPECT_EQ(w.state("a"), TaskState::kReady);
 }
 
 TEST(Restore, ARunThatWasBeingCancelledEndsCancelled) {
-  World w = World().worker(1).run("a -> b");
+  World w;
+  w.worker(1).run("a -> b");
   w.cancel();
   ASSERT_EQ(w.run_state(), RunState::kCancelling);
   w.crash(true);
@@ -62,21 +68,24 @@ TEST(Restore, ARunThatWasBeingCancelledEndsCancelled) {
 }
 
 TEST(Restore, AsksAgainForTheValuesItsOutputsNeed) {
-  World w = World().worker(1).run("(output.n={{ nodes.a | length }}) a");
+  World w;
+  w.worker(1).run("(output.n={{ nodes.a | length }}) a");
   w.ended("a#1", kOk, '"' + std::string(kInlineMaxDefault, 'x') + '"');
   w.crash().fetched();
   EXPECT_EQ(w.run_state(), RunState::kSucceeded);
 }
 
 TEST(Restore, TheRunsTimeoutCountsFromItsAcceptance) {
-  World w = World().worker(1).run("(timeout=5s) a");
+  World w;
+  w.worker(1).run("(timeout=5s) a");
   w.pass(4s).crash();
   w.pass(1s);
   EXPECT_EQ(w.run_state(), RunState::kFailing);
 }
 
 TEST(Restore, NewRunsHaveNewIds) {
-  World w = World().worker(1).run("a", "k1");
+  World w;
+  w.worker(1).run("a", "k1");
   const RunId before = w.focus();
   w.crash().run("a", "k2");
   EXPECT_NE(w.focus(), before);
@@ -104,7 +113,8 @@ std::string random_workflow(sim::Random& random) {
 // Plays a run to its end, perhaps crashing and losing attempts on the way; gives how every task ended.
 std::string play(std::uint64_t seed, bool disturbed) {
   sim::Random shape(seed);
-  World w = World().worker(1, 3).run(random_workflow(shape));
+  World w;
+  w.worker(1, 3).run(random_workflow(shape));
   sim::Random random(seed + 1'000'000);
   for (int turns = 0; !is_terminal(w.run_state()) && turns < 1'000; ++turns) {
     if (disturbed && random.chance(200)) {
