@@ -122,6 +122,7 @@ struct Loop::State {
   // workers.cc
   void on_worker(Time now, PeerId peer, WorkerMessage& message);
   void on_hello(Time now, PeerId peer, WorkerHello& hello);
+  Time first_dispatch_left_after(Time when) const;
   void on_log(Time now, TaskLog& log);
   void worker_gone(Time now, WorkerId worker);
   bool tell(WorkerId worker, const CoordinatorMessage& message);
@@ -162,6 +163,8 @@ struct Loop::State {
 
   std::map<PeerId, WorkerId> workers_by_peer;
   std::map<WorkerId, PeerId> peers_by_worker;
+  std::deque<std::pair<Time, Time>>
+      dispatches_left;                 // of the last seconds: when a turn with assignments left and began
   std::map<PeerId, Time> asked_hello;  // when SayHello went out
   std::set<PeerId> hello_wanted;       // SayHello goes out with this turn
   std::set<std::string> fleet_stored;  // names as the store has them

@@ -302,6 +302,8 @@ void Loop::State::resend(Time now) {
 // Turns leave in order, each when it is durable. What a turn says of a partition that it did not write leaves only
 // while we surely own it.
 bool Loop::State::release(Time now) {
+  while (!dispatches_left.empty() && dispatches_left.front().first < now - kWorkerLostAfter)
+    dispatches_left.pop_front();
   bool any = false;
   while (!turns.empty()) {
     PendingTurn& turn = turns.front();
@@ -313,6 +315,9 @@ bool Loop::State::release(Time now) {
     };
     if (std::ranges::any_of(turn.outgoing, stale)) break;
     std::vector<Outgoing> outgoing = std::move(turn.outgoing);
+    if (std::ranges::any_of(outgoing, [](const Outgoing& out) { return !out.effects.assigns.empty(); })) {
+      dispatches_left.emplace_back(now, turn.begun);
+    }
     turns.pop_front();
     for (Outgoing& out : outgoing) perform(now, out);
     any = true;

@@ -87,11 +87,12 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
                  "worker " + hello.name + " has joined with " + std::to_string(hello.slots) + " slots");
 
   // Attempts sent after we asked for this Hello may have crossed it.
-  Time exempt_after = !was_known ? kNever : now - kOnItsWay;
+  Time said_after = now - kOnItsWay;  // what left before this has reached it
   if (auto asked_at = asked_hello.find(peer); asked_at != asked_hello.end()) {
-    exempt_after = std::min(exempt_after, asked_at->second);
+    said_after = std::min(said_after, asked_at->second);
     asked_hello.erase(asked_at);
   }
+  Time exempt_after = was_known ? first_dispatch_left_after(said_after) : kNever;
   for (Share& share : shares) {
     if (!share.serving()) continue;  // it asks for a Hello of its own when it serves
     WorkerReported reported{*joined, {}, exempt_after};
@@ -102,6 +103,13 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
     share.awaited.erase(hello.name);
   }
   sends_direct.emplace_back(peer, WorkerWelcome{joined->id, options.name});
+}
+
+// When the oldest turn with assignments began that has not left, or left at or after `when`.
+Time Loop::State::first_dispatch_left_after(Time when) const {
+  auto left = std::ranges::lower_bound(dispatches_left, when, {}, &std::pair<Time, Time>::first);
+  if (left != dispatches_left.end()) return left->second;
+  return turns.empty() ? clock.now() : turns.front().begun;
 }
 
 // Silent for too long, replaced, or gone in an orderly way.

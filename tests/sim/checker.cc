@@ -65,6 +65,7 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
   if (is_terminal(kept.state)) return fail("I2: " + where + " has a result and is written again");
   if (record.version != kept.version + 1) return fail("I2: " + where + ": its version does not grow by one");
   if (!is_durable(record.state)) return fail("I2: " + where + ": this state is not for the store");
+  if (nothing_is_lost_ && record.losses > 0) fail("loss: " + where + " counts a loss, and nothing was lost");
   kept = record;
   if (record.state != TaskState::kSucceeded) return;
   for (std::uint32_t up : run.plan->dag().upstream().of(task.value)) {

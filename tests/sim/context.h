@@ -25,7 +25,9 @@ struct Settings {
 
 struct Context {
   Context(std::uint64_t seed, const Settings& s, bool print)
-      : settings(s), random(seed), trace(print), checker(cluster) {}
+      : settings(s), random(seed), trace(print), checker(cluster) {
+    if (!settings.net && !settings.crash) checker.nothing_is_lost();
+  }
   Context(const Context&) = delete;
 
   Time now() const { return schedule.now(); }
