@@ -15,6 +15,7 @@ constexpr std::size_t kEventsHeldMax = 1'000'000;  // of a reader that does not 
 constexpr Duration kPatiencePerMebibyte = 1s;      // a large request takes its time
 constexpr Duration kTurnMin = 200ms;               // of an endpoint, while connecting
 constexpr Duration kPause = 50ms;                  // before a full queue is tried again
+constexpr Duration kAskAgainAfter = 100ms;         // a partition that is being taken over
 
 SocketOptions socket_options() {
   SocketOptions options;
@@ -194,15 +195,21 @@ void Client::check_silence(Clock::time_point now) {
   send_pending();
 }
 
-Result<OperatorReply> Client::call(OperatorRequest request, Duration timeout) {
+Result<OperatorReply> Client::call(const OperatorRequest& request, Duration timeout) {
   Clock::time_point begin = Clock::now();
   Clock::time_point deadline = begin + timeout;
   std::uint64_t before = messages_;
-  Number number = ask(std::move(request));
+  Number number = ask(request);
   for (;;) {
     if (std::optional<OperatorReply> reply = take(number)) {
-      if (auto* error = std::get_if<ErrorReply>(&*reply)) return std::move(error->error);
-      return std::move(*reply);
+      auto* error = std::get_if<ErrorReply>(&*reply);
+      if (error == nullptr) return std::move(*reply);
+      if (error->error.name != "not_serving" || Clock::now() + kAskAgainAfter >= deadline) {
+        return std::move(error->error);
+      }
+      const Clock::time_point again = Clock::now() + kAskAgainAfter;
+      while (Clock::now() < again) pump(std::chrono::duration_cast<Duration>(again - Clock::now()));
+      number = ask(request);
     }
     Clock::time_point now = Clock::now();
     if (now >= deadline) break;

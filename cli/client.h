@@ -50,9 +50,9 @@ class Client {
   void pump(Duration timeout);
 
   // Asks and waits. An ErrorReply becomes its Error.
-  Result<OperatorReply> call(OperatorRequest request, Duration timeout);
+  Result<OperatorReply> call(const OperatorRequest& request, Duration timeout);
   template <class Reply>
-  Result<Reply> call_for(OperatorRequest request, Duration timeout);
+  Result<Reply> call_for(const OperatorRequest& request, Duration timeout);
 
   // Live events of a run from now on. Without an event endpoint nothing comes.
   void subscribe(RunId run);
@@ -103,8 +103,8 @@ Result<std::vector<std::string>> parse_endpoints(std::string_view text);
 std::string resolve_bus_endpoint(std::string_view announced, std::string_view endpoint);
 
 template <class Reply>
-Result<Reply> Client::call_for(OperatorRequest request, Duration timeout) {
-  Result<OperatorReply> reply = call(std::move(request), timeout);
+Result<Reply> Client::call_for(const OperatorRequest& request, Duration timeout) {
+  Result<OperatorReply> reply = call(request, timeout);
   if (!reply.ok()) return std::move(reply).error();
   if (Reply* wanted = std::get_if<Reply>(&*reply)) return std::move(*wanted);
   return Error{Code::kInternal, "the coordinator gave an answer of another kind", {}, "protocol"};

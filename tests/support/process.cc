@@ -15,11 +15,17 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <thread>
 
 namespace millrace::test {
 namespace {
+
+// Below the ports that the kernel gives to outgoing connections: one of those could take a port that was free a moment
+// ago. Processes begin at different places.
+constexpr std::uint32_t kPortsFirst = 10'000;
+constexpr std::uint32_t kPorts = 20'000;
 
 int open_log(const std::string& path) { return open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600); }
 
@@ -41,6 +47,26 @@ int open_log(const std::string& path) { return open(path.c_str(), O_WRONLY | O_C
   execvp(argv[0], argv.data());
   dprintf(2, "cannot start %s\n", argv[0]);
   _exit(127);
+}
+
+std::set<pid_t> children_before;  // adopt_orphans()
+
+std::set<pid_t> children() {
+  std::set<pid_t> children;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    pid_t pid = static_cast<pid_t>(std::atol(entry.path().filename().c_str()));
+    if (pid <= 0) continue;
+    // "PID (COMMAND) STATE PARENT ...": the command may hold anything, so read from its last parenthesis on.
+    std::string stat = read_file(entry.path() / "stat");
+    std::size_t end = stat.rfind(')');
+    if (end == std::string::npos) continue;
+    char state = 0;
+    int parent = 0;
+    if (std::sscanf(stat.c_str() + end + 1, " %c %d", &state, &parent) == 2 && parent == getpid() && state != 'Z') {
+      children.insert(pid);
+    }
+  }
+  return children;
 }
 
 int decode_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
@@ -143,36 +169,29 @@ bool eventually(Wait at_most, const std::function<bool()>& is_so) {
 }
 
 std::uint16_t free_port() {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  bool bound = bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-               getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  EXPECT_TRUE(bound) << "no free port";
-  close(fd);
-  return ntohs(address.sin_port);
+  static std::uint32_t tries = 0;
+  for (;; ++tries) {
+    auto port = static_cast<std::uint16_t>(kPortsFirst + (static_cast<std::uint32_t>(getpid()) * 8 + tries) % kPorts);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool free = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    close(fd);
+    if (free) return ++tries, port;
+  }
 }
 
-void adopt_orphans() { prctl(PR_SET_CHILD_SUBREAPER, 1); }
+void adopt_orphans() {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  children_before = children();
+}
 
-std::vector<pid_t> live_children() {
-  std::vector<pid_t> children;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    pid_t pid = static_cast<pid_t>(std::atol(entry.path().filename().c_str()));
-    if (pid <= 0) continue;
-    // "PID (COMMAND) STATE PARENT ...": the command may hold anything, so read from its last parenthesis on.
-    std::string stat = read_file(entry.path() / "stat");
-    std::size_t end = stat.rfind(')');
-    if (end == std::string::npos) continue;
-    char state = 0;
-    int parent = 0;
-    if (std::sscanf(stat.c_str() + end + 1, " %c %d", &state, &parent) == 2 && parent == getpid() && state != 'Z') {
-      children.push_back(pid);
-    }
-  }
-  return children;
+std::set<pid_t> live_children() {
+  std::set<pid_t> live = children();
+  for (pid_t pid : children_before) live.erase(pid);
+  return live;
 }
 
 std::string bin(std::string_view program) { return std::string(MILLRACE_BIN_DIR) + "/" + std::string(program); }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -78,9 +79,9 @@ Finished run_program(const std::vector<std::string>& words, const Variables& var
 // Asks every 10 ms until it is so. False: it never was.
 bool eventually(Wait at_most, const std::function<bool()>& is_so);
 
-std::uint16_t free_port();           // of loopback; free a moment ago
-void adopt_orphans();                // from now on
-std::vector<pid_t> live_children();  // of this process, zombies left out
+std::uint16_t free_port();        // of loopback; free a moment ago
+void adopt_orphans();             // from now on
+std::set<pid_t> live_children();  // of this process since adopt_orphans(), zombies left out
 
 std::string bin(std::string_view program);  // a program of this build
 std::string source(std::string_view path);  // a file of the source tree

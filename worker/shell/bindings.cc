@@ -174,7 +174,7 @@ Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, 
     for (auto& [key, member] : rendered->as_object()) {
       if (key == name) value = &member;
     }
-    all.as_object().emplace_back(name, value == nullptr ? written : std::move(*value));
+    all.as_object().emplace_back(name, value == nullptr ? Value(written) : std::move(*value));
   }
   return all;
 }

@@ -115,7 +115,7 @@ TEST(Usage, WhatIsUnknownIsRefusedWithAHint) {
 
 TEST(Usage, WithJsonAMistakeIsOneJsonObjectToo) {
   Cli cli;
-  for (std::vector<std::string> words : std::vector<std::vector<std::string>>{
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
            {"list", "--limt", "3", "-o", "json"}, {"lst", "--output=json"}, {"run", "/nowhere.yaml", "-ojson"}}) {
     EXPECT_EQ(cli.run(words), 2);
     Value error = the_json(cli.out);

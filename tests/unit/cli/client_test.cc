@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "cli/event_feed.h"
 #include "cli/follow.h"
 #include "tests/unit/cli/support.h"
@@ -90,6 +92,29 @@ TEST_F(ClientTest, AnErrorOfTheCoordinatorIsTheCallsError) {
   Result<OperatorReply> reply = client.call(ListWorkers{}, 5s);
   ASSERT_FALSE(reply.ok());
   EXPECT_EQ(reply.error(), (Error{Code::kConflict, "no", {}, "key"}));
+}
+
+TEST_F(ClientTest, AsksAgainWhileAPartitionIsTakenOver) {
+  std::atomic<int> asked = 0;
+  FakeCoordinator fake([&asked](const OperatorRequest&) -> std::optional<OperatorReply> {
+    if (++asked < 3) return ErrorReply{Error{Code::kUnavailable, "partition 6 is not served yet", {}, "not_serving"}};
+    return WorkersReply{};
+  });
+  Client client = client_for({fake.endpoint()});
+  EXPECT_TRUE(client.call(ListWorkers{}, 5s).ok());
+  EXPECT_EQ(asked, 3);
+}
+
+TEST_F(ClientTest, APartitionThatNobodyTakesOverIsTheErrorWhenTheTimeIsOver) {
+  FakeCoordinator fake([](const OperatorRequest&) {
+    return ErrorReply{Error{Code::kUnavailable, "partition 6 is not served yet", {}, "not_serving"}};
+  });
+  Client client = client_for({fake.endpoint()});
+  Client::Clock::time_point begin = Client::Clock::now();
+  Result<OperatorReply> reply = client.call(ListWorkers{}, 500ms);
+  ASSERT_FALSE(reply.ok());
+  EXPECT_EQ(reply.error().name, "not_serving");
+  EXPECT_LT(Client::Clock::now() - begin, 2s);
 }
 
 TEST_F(ClientTest, NobodyThereIsUnavailableWithinTheTime) {

@@ -63,7 +63,8 @@ class Harness {
 
   AttemptId start(TaskContext task) {
     AttemptId attempt = task.attempt;
-    executors.find(task.executor)->start(std::move(task));
+    Executor* executor = executors.find(task.executor);
+    executor->start(std::move(task));
     return attempt;
   }
   AttemptId start(const std::string& executor, Value fields) { return start(context(executor, std::move(fields))); }

@@ -31,7 +31,8 @@ TEST(Noop, DelaysAreSecondsOrDurations) {
 }
 
 TEST(Noop, WhatIsNoDelayIsRefusedByName) {
-  for (Value wrong : {Value(-1), Value("fast"), Value("5"), Value("-1s"), Value(true), Value(1e300), list({1})}) {
+  for (const Value& wrong :
+       {Value(-1), Value("fast"), Value("5"), Value("-1s"), Value(true), Value(1e300), list({1})}) {
     Result<Duration> delay = parse_delay(wrong);
     ASSERT_FALSE(delay.ok()) << wrong.dump();
     EXPECT_EQ(delay.error().what, "`delay` is " + wrong.dump() + "; expected seconds or a duration like 10ms");

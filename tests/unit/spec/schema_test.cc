@@ -177,7 +177,7 @@ std::string schema_says(const Named& file) {
   const Result<Value> value = parse_yaml_value(file.text, file.name);
   if (!value.ok()) return value.error().what;
   SchemaChecker checker(schema());
-  const std::string wrong = checker.check(*value);
+  std::string wrong = checker.check(*value);
   EXPECT_TRUE(checker.unknown_keywords().empty()) << *checker.unknown_keywords().begin();
   return wrong;
 }
