@@ -57,10 +57,12 @@ void Poller::set_fd(Slot slot, int fd, bool want_read, bool want_write) {
 
 void Poller::remove(Slot slot) { items_[slot] = Item{}; }
 
+void Poller::listen_to(Slot slot, bool wanted) { items_[slot].heard = wanted; }
+
 bool Poller::look_at_sockets() {
   bool ready = false;
   for (Item& item : items_) {
-    if (item.socket == nullptr || !has_message(item.socket)) continue;
+    if (item.socket == nullptr || !item.heard || !has_message(item.socket)) continue;
     item.got = POLLIN;
     ready = true;
   }
@@ -70,7 +72,8 @@ bool Poller::look_at_sockets() {
 // Whether any socket's descriptor woke: which may be for something else than a message.
 bool Poller::look_at_descriptors(Duration left) {
   std::vector<pollfd> waiting(items_.size());
-  for (std::size_t i = 0; i < items_.size(); ++i) waiting[i] = {items_[i].fd, items_[i].wanted, 0};
+  for (std::size_t i = 0; i < items_.size(); ++i)
+    waiting[i] = {items_[i].heard ? items_[i].fd : -1, items_[i].wanted, 0};
   timespec time{};
   time.tv_sec = static_cast<std::time_t>(left.count() / 1'000'000);
   time.tv_nsec = static_cast<long>(left.count() % 1'000'000) * 1000;

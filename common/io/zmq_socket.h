@@ -165,6 +165,7 @@ class Poller {
   Slot add_fd(int fd, bool want_read, bool want_write = false);
   void set_fd(Slot slot, int fd, bool want_read, bool want_write);  // fd -1: watch nothing
   void remove(Slot slot);                                           // its number may be given out again
+  void listen_to(Slot slot, bool wanted);                           // a socket: whether its messages end a wait
 
   // How many are ready. Zero timeout: looks and returns. Negative: waits for ever.
   int wait(Duration timeout);
@@ -179,6 +180,7 @@ class Poller {
     short wanted = 0;
     short got = 0;
     bool used = false;
+    bool heard = true;  // sockets only
   };
   bool look_at_sockets();
   bool look_at_descriptors(Duration left);

@@ -114,6 +114,7 @@ class Process : public Coordinator {
   RedisStore* redis_ = nullptr;  // the same object, where it is one
   std::unique_ptr<Loop> loop_;
   Poller poller_;
+  Poller::Slot gateway_slot_ = 0;
   Poller::Slot redis_slot_ = 0;
   Poller::Slot wake_slot_ = 0;
   int wake_ = -1;
@@ -159,7 +160,7 @@ Status Process::open() {
   loop.note = note;
   loop.on_event = RunLog();
   loop_ = std::make_unique<Loop>(loop, clock_, *store_, gateway_, bus_);
-  (void)poller_.add(gateway_.socket());
+  gateway_slot_ = poller_.add(gateway_.socket());
   (void)poller_.add(bus_.socket());
   wake_slot_ = poller_.add_fd(wake_, true);
   redis_slot_ = poller_.add_fd(-1, false);
@@ -186,6 +187,7 @@ void Process::wait() {
     poller_.set_fd(redis_slot_, redis_->fd(), redis_->fd() >= 0, redis_->wants_write());
     if (auto redis_wake = redis_->wake_in()) left = std::min(left, *redis_wake);
   }
+  poller_.listen_to(gateway_slot_, loop_->takes_input());
   (void)poller_.wait(left);
   if (poller_.readable(wake_slot_)) {
     std::uint64_t count = 0;

@@ -57,6 +57,7 @@ Loop::~Loop() = default;
 
 bool Loop::turn() { return state_->turn(); }
 Time Loop::next_wake() const { return state_->next_wake(); }
+bool Loop::takes_input() const { return state_->takes_input(); }
 bool Loop::serving() const { return state_->all_serving(); }
 void Loop::stop() { state_->stopping = true; }
 bool Loop::stopped() const { return state_->released; }

@@ -48,8 +48,10 @@ class Loop {
 
   bool turn();             // returns whether anything was done: call again at once
   Time next_wake() const;  // when to call turn() though nothing came in; kNever without a reason
-  bool serving() const;    // owns all its partitions and has loaded them
-  void stop();             // hand back the partitions; goes on with turn() until stopped()
+  // Whether the next turn would take in what waits at the gateway; false: the store's answers come first.
+  bool takes_input() const;
+  bool serving() const;  // owns all its partitions and has loaded them
+  void stop();           // hand back the partitions; goes on with turn() until stopped()
   bool stopped() const;
   const Partition* partition(PartitionId partition) const;  // what it holds of it, or null; a loan, for audits
 

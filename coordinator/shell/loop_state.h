@@ -78,6 +78,7 @@ struct Loop::State {
   bool turn();
   void take_in(Time now);
   bool room_for_turn() const;
+  bool takes_input() const { return !broken && !stopping && room_for_turn(); }
   bool room_in_turn() const;
   void housekeeping(Time now);
   void place(Time now);
