@@ -95,20 +95,37 @@ Status Redis::log_in(const RedisUrl& url, Duration timeout) {
 }
 
 // Formatted here and kept in a buffer of our own: hiredis's raises SIGPIPE, and moves what is left after each write.
-void Redis::append(std::span<const std::string_view> args) {
+static void put_head(std::string& out, char kind, std::size_t number) {
+  char text[24];
+  text[0] = kind;
+  char* end = std::to_chars(text + 1, text + sizeof text - 2, number).ptr;
+  *end++ = '\r';
+  *end++ = '\n';
+  out.append(text, end);
+}
+
+void RedisCommand::push_back(std::string_view arg) {
+  put_head(formatted_, '$', arg.size());
+  formatted_.append(arg).append("\r\n", 2);
+  ++args_;
+}
+
+void RedisCommand::push_number(std::uint64_t arg) {
+  char text[24];
+  push_back({text, static_cast<std::size_t>(std::to_chars(text, text + sizeof text, arg).ptr - text)});
+}
+
+void Redis::append(const RedisCommand& command) {
   if (broken_) return;
-  auto put_number = [this](char kind, std::size_t number) {
-    char text[24];
-    text[0] = kind;
-    char* end = std::to_chars(text + 1, text + sizeof text, number).ptr;
-    unsent_.append(text, end).append("\r\n");
-  };
-  put_number('*', args.size());
-  for (const std::string_view arg : args) {
-    put_number('$', arg.size());
-    unsent_.append(arg).append("\r\n");
-  }
+  put_head(unsent_, '*', command.size());
+  unsent_.append(command.formatted());
   ++replies_due_;
+}
+
+void Redis::append(std::span<const std::string_view> args) {
+  RedisCommand command;
+  for (const std::string_view arg : args) command.push_back(arg);
+  append(command);
 }
 
 bool Redis::wants_write() const { return !broken_ && unsent_.size() > sent_; }

@@ -52,6 +52,24 @@ struct RedisReply {
   bool operator==(const RedisReply&) const = default;
 };
 
+// One command, formatted as it goes over the wire while its arguments are added: one buffer, however many they are.
+class RedisCommand {
+ public:
+  RedisCommand() = default;
+  RedisCommand(std::initializer_list<std::string_view> args) {
+    for (std::string_view arg : args) push_back(arg);
+  }
+  void push_back(std::string_view arg);
+  void push_number(std::uint64_t arg);  // in decimal
+  std::size_t size() const { return args_; }
+  const std::string& formatted() const { return formatted_; }  // without the count
+  void reserve(std::size_t bytes) { formatted_.reserve(bytes); }
+
+ private:
+  std::size_t args_ = 0;
+  std::string formatted_;
+};
+
 class Redis {
  public:
   // Connects, authenticates and selects the database. Blocks, at most about `timeout`.
@@ -62,6 +80,7 @@ class Redis {
 
   // Queues one command. Nothing is sent before flush().
   void append(std::span<const std::string_view> args);
+  void append(const RedisCommand& command);
   void append(std::initializer_list<std::string_view> args) { append(std::span(args.begin(), args.size())); }
 
   // Writes what the socket takes. True: bytes are left, wait for writability and call again.

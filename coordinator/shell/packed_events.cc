@@ -22,13 +22,20 @@ std::uint64_t place_number(const StreamPlace& place) {
 
 }  // namespace
 
-std::string encode_events(const StreamPlace& place, std::span<const Event> events) {
+void encode_events(const StreamPlace& place, std::span<const Event> events, Packer& out) {
   std::unordered_map<RunId, std::size_t> numbers;
   std::vector<RunId> runs;
-  for (const Event& event : events)
-    if (numbers.emplace(event.run, runs.size()).second) runs.push_back(event.run);
+  auto number_of = [&](RunId run) {  // events of one run stand together as a rule
+    if (!runs.empty() && runs.back() == run) return runs.size() - 1;
+    auto [it, fresh] = numbers.emplace(run, runs.size());
+    if (fresh) runs.push_back(run);
+    return it->second;
+  };
+  std::vector<std::size_t> run_of;
+  run_of.reserve(events.size());
+  for (const Event& event : events) run_of.push_back(number_of(event.run));
 
-  Packer out;
+  const std::size_t opened = out.open(kPackedEventsVersion);
   Time time = events.empty() ? Time{} : events.front().time;
   out.time(time, Time{});
   out.number(runs.size());
@@ -36,8 +43,9 @@ std::string encode_events(const StreamPlace& place, std::span<const Event> event
   out.number(events.size());
   std::vector<std::uint64_t> seqs(runs.size(), 0);
   std::uint64_t task = 0;
-  for (const Event& event : events) {
-    const std::size_t run = numbers.at(event.run);
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    const Event& event = events[i];
+    const std::size_t run = run_of[i];
     bool has_task = is_task_event(event.type);
     std::uint8_t head = static_cast<std::uint8_t>(event.type) & kTypeMask;
     if (event.reason != Reason::kNone) head |= kHasReason;
@@ -56,7 +64,13 @@ std::string encode_events(const StreamPlace& place, std::span<const Event> event
     }
     if (event.attempt != 0) out.number(event.attempt);
   }
-  return seal(kPackedEventsVersion, place_number(place), out.bytes());
+  out.close(opened, kPackedEventsVersion, place_number(place));
+}
+
+std::string encode_events(const StreamPlace& place, std::span<const Event> events) {
+  Packer out;
+  encode_events(place, events, out);
+  return out.take();
 }
 
 Result<std::vector<Event>> decode_events(const StreamPlace& place, std::string_view bytes) {

@@ -16,6 +16,7 @@
 #include "common/base/ids.h"
 #include "common/base/result.h"
 #include "common/model/event.h"
+#include "coordinator/shell/packing.h"
 
 namespace millrace {
 
@@ -27,6 +28,7 @@ struct StreamPlace {  // one entry of one partition's stream
   std::uint64_t commit = 0;
 };
 
+void encode_events(const StreamPlace& place, std::span<const Event> events, Packer& out);
 std::string encode_events(const StreamPlace& place, std::span<const Event> events);
 Result<std::vector<Event>> decode_events(const StreamPlace& place, std::string_view bytes);
 

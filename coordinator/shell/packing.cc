@@ -14,9 +14,12 @@ std::uint32_t checksum_of(std::uint8_t version, std::uint64_t place, std::string
 
 }  // namespace
 
-void Packer::number(std::uint64_t value) {
-  for (; value >= 0x80; value >>= 7) byte(static_cast<std::uint8_t>(value | 0x80));
-  byte(static_cast<std::uint8_t>(value));
+void Packer::long_number(std::uint64_t value) {
+  char text[10];
+  std::size_t size = 0;
+  for (; value >= 0x80; value >>= 7) text[size++] = static_cast<char>(value | 0x80);
+  text[size++] = static_cast<char>(value);
+  bytes_.append(text, size);
 }
 
 void Packer::difference(std::uint64_t value, std::uint64_t base) {
@@ -26,12 +29,39 @@ void Packer::difference(std::uint64_t value, std::uint64_t base) {
 }
 
 void Packer::fixed32(std::uint32_t value) {
-  for (int i = 0; i < 4; ++i, value >>= 8) byte(static_cast<std::uint8_t>(value));
+  bytes_.append(4, '\0');
+  patch32(bytes_.size() - 4, value);
 }
 
 void Packer::fixed64(std::uint64_t value) {
-  for (int i = 0; i < 8; ++i, value >>= 8) byte(static_cast<std::uint8_t>(value));
+  char text[8];
+  for (char& c : text) {
+    c = static_cast<char>(value);
+    value >>= 8;
+  }
+  bytes_.append(text, sizeof text);
 }
+
+void Packer::patch32(std::size_t at, std::uint32_t value) {
+  for (std::size_t i = 0; i < 4; ++i, value >>= 8) bytes_[at + i] = static_cast<char>(value);
+}
+
+std::size_t Packer::open(std::uint8_t version) {
+  byte(version);
+  bytes_.append(4, '\0');
+  return bytes_.size();
+}
+
+void Packer::close(std::size_t opened, std::uint8_t version, std::uint64_t place) {
+  patch32(opened - 4, checksum_of(version, place, std::string_view(bytes_).substr(opened)));
+}
+
+std::size_t Packer::begin_sized() {
+  bytes_.append(4, '\0');
+  return bytes_.size();
+}
+
+void Packer::end_sized(std::size_t begun) { patch32(begun - 4, static_cast<std::uint32_t>(bytes_.size() - begun)); }
 
 void Packer::hash(const Hash128& value) {
   fixed64(value.high);
@@ -154,12 +184,12 @@ std::size_t Unpacker::count(std::size_t each) {
 // ---------------------------------------------------------------- the envelope
 
 std::string seal(std::uint8_t version, std::uint64_t place, std::string_view body) {
-  Packer packer;
-  packer.byte(version);
-  packer.fixed32(checksum_of(version, place, body));
-  std::string sealed = packer.take();
-  sealed.append(body);
-  return sealed;
+  std::string sealed;
+  sealed.reserve(kEnvelope + body.size());
+  Packer head;
+  head.byte(version);
+  head.fixed32(checksum_of(version, place, body));
+  return sealed.append(head.bytes()).append(body);
 }
 
 std::optional<std::string_view> unseal(std::uint8_t version, std::uint64_t place, std::string_view sealed) {

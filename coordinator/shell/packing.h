@@ -19,7 +19,10 @@ namespace millrace {
 class Packer {
  public:
   void byte(std::uint8_t value) { bytes_.push_back(static_cast<char>(value)); }
-  void number(std::uint64_t value);                          // varint, 7 bits a byte, low bits first
+  void number(std::uint64_t value) {  // varint, 7 bits a byte, low bits first
+    if (value < 0x80) bytes_.push_back(static_cast<char>(value));
+    else long_number(value);
+  }
   void difference(std::uint64_t value, std::uint64_t base);  // signed varint of value - base, modulo 2^64
   void time(Time value, Time base) { difference(bits(value), bits(base)); }
   void duration(Duration value) { difference(static_cast<std::uint64_t>(value.count()), 0); }
@@ -27,14 +30,25 @@ class Packer {
   void fixed64(std::uint64_t value);  // little-endian
   void hash(const Hash128& value);
   void text(std::string_view value);  // length, bytes
+  void raw(std::string_view value) { bytes_.append(value); }
   void payload(const Payload& value);
+
+  // What is packed between open() and close() stands in an envelope; see seal().
+  std::size_t open(std::uint8_t version);
+  void close(std::size_t opened, std::uint8_t version, std::uint64_t place);
+  // The number of bytes between begin_sized() and end_sized() stands before them, as fixed32.
+  std::size_t begin_sized();
+  void end_sized(std::size_t begun);
 
   const std::string& bytes() const { return bytes_; }
   std::string take() { return std::move(bytes_); }
+  void clear() { bytes_.clear(); }  // its room stays
 
   static std::uint64_t bits(Time value) { return static_cast<std::uint64_t>(to_us(value)); }
 
  private:
+  void long_number(std::uint64_t value);
+  void patch32(std::size_t at, std::uint32_t value);
   std::string bytes_;
 };
 

@@ -13,62 +13,82 @@
 namespace millrace {
 namespace {
 
-void add_fields(RedisCommand& args, std::string_view name, std::string value, bool small) {
-  if (!small || value.size() <= kPieceBytes || value.size() > kPieceBytes * kPiecesMax) {
-    args.emplace_back(name);
-    args.push_back(std::move(value));
-    return;
-  }
-  for (std::size_t piece = 0; piece * kPieceBytes < value.size(); ++piece) {
+// How many fields a value takes: one, or several pieces.
+std::size_t pieces_of(std::string_view value, bool small) {
+  if (!small || value.size() <= kPieceBytes || value.size() > kPieceBytes * kPiecesMax) return 1;
+  return (value.size() + kPieceBytes - 1) / kPieceBytes;
+}
+
+void add_fields(RedisCommand& args, std::string_view name, std::string_view value, std::size_t pieces) {
+  args.push_back(name);
+  if (pieces == 1) return args.push_back(value);
+  args.push_back(value.substr(0, kPieceBytes));
+  for (std::size_t piece = 1; piece < pieces; ++piece) {
     args.push_back(piece_name(name, piece));
     args.push_back(value.substr(piece * kPieceBytes, kPieceBytes));
   }
 }
 
-void add_run(RedisCommand& args, const PartitionCommit& commit, const RunWrite& write) {
+void add_run(RedisCommand& args, const PartitionCommit& commit, const RunWrite& write, Packer& packed) {
   const std::uint32_t epoch = commit.epoch.counter;
   const bool small = write.tasks_total <= kSmallRunTasks;
   const bool accepted = write.info != nullptr;
-  args.push_back(to_string(write.run));
-  args.push_back(std::to_string((accepted ? 1 : 0) + (is_terminal(write.record.state) ? 2 : 0)));
+  const std::string id = to_string(write.run);
+  args.push_back(id);
+  args.push_number((accepted ? 1U : 0U) + (is_terminal(write.record.state) ? 2U : 0U));
   if (accepted) {
     const RunInfo& info = *write.info;
-    args.push_back(std::to_string(position_of(write.run, info.accepted).score));
+    args.push_number(position_of(write.run, info.accepted).score);
     args.push_back(key_field(info.tenant, info.key));
     args.push_back(encode_key({.run = write.run, .request = info.request, .accepted = info.accepted}));
   }
-  const std::size_t count_at = args.size();
-  args.emplace_back();
-  if (accepted)
-    add_fields(args, ".i", encode_info({.info = *write.info, .epoch = epoch, .commit = commit.number}), small);
-  StoredRecord record{.record = write.record,
-                      .tasks_total = write.tasks_total,
-                      .tasks_done = write.tasks_done,
-                      .epoch = epoch,
-                      .commit = commit.number};
-  add_fields(args, ".m", encode_record(write.run, record), small);
-  if (!write.tasks.empty())
-    add_fields(args, segment_field(commit.number), encode_segment(write.run, commit.number, write.tasks), small);
-  args[count_at] = std::to_string(args.size() - count_at - 1);
+  // All values behind one another, so that the fields can be counted before they are written.
+  packed.clear();
+  if (accepted) encode_info({.info = write.info.get(), .epoch = epoch, .commit = commit.number}, packed);
+  const std::size_t record_at = packed.bytes().size();
+  encode_record(write.run,
+                {.record = &write.record,
+                 .tasks_total = write.tasks_total,
+                 .tasks_done = write.tasks_done,
+                 .epoch = epoch,
+                 .commit = commit.number},
+                packed);
+  const std::size_t segment_at = packed.bytes().size();
+  if (!write.tasks.empty()) encode_segment(write.run, commit.number, write.tasks, packed);
+  const std::string_view all = packed.bytes();
+  const std::string_view info = all.substr(0, record_at);
+  const std::string_view record = all.substr(record_at, segment_at - record_at);
+  const std::string_view segment = all.substr(segment_at);
+  const std::size_t info_pieces = accepted ? pieces_of(info, small) : 0;
+  const std::size_t record_pieces = pieces_of(record, small);
+  const std::size_t segment_pieces = write.tasks.empty() ? 0 : pieces_of(segment, small);
+  args.push_number(2 * (info_pieces + record_pieces + segment_pieces));
+  if (info_pieces > 0) add_fields(args, ".i", info, info_pieces);
+  add_fields(args, ".m", record, record_pieces);
+  if (segment_pieces > 0) add_fields(args, segment_field(commit.number), segment, segment_pieces);
 }
 
-void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now) {
-  args.push_back(std::to_string(commit.epoch.counter));
-  args.push_back(std::to_string(commit.epoch.nonce));
-  args.push_back(std::to_string(commit.number));
-  args.push_back(std::to_string(commit.beat));
-  args.push_back(std::to_string(to_us(now) / 1'000'000));
+void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now, Packer& packed) {
+  args.push_number(commit.epoch.counter);
+  args.push_number(commit.epoch.nonce);
+  args.push_number(commit.number);
+  args.push_number(commit.beat);
+  args.push_number(static_cast<std::uint64_t>(to_us(now) / 1'000'000));
   const bool empty = commit.number == 0;
-  StreamPlace place{.partition = commit.partition, .epoch = commit.epoch.counter, .commit = commit.number};
-  args.push_back(empty || commit.events.empty() ? std::string() : encode_events(place, commit.events));
-  args.push_back(std::to_string(empty ? 0 : commit.definitions.size()));
-  args.push_back(std::to_string(empty ? 0 : commit.runs.size()));
+  packed.clear();
+  if (!empty && !commit.events.empty()) {
+    encode_events({.partition = commit.partition, .epoch = commit.epoch.counter, .commit = commit.number},
+                  commit.events, packed);
+  }
+  args.push_back(packed.bytes());
+  args.push_number(empty ? 0 : commit.definitions.size());
+  args.push_number(empty ? 0 : commit.runs.size());
   if (empty) return;
   for (const auto& [hash, bytes] : commit.definitions) {
     args.push_back(to_string(hash));
     args.push_back(encode_content(hash, *bytes));
   }
-  for (const RunWrite& run : commit.runs) add_run(args, commit, run);
+  for (const RunWrite& run : commit.runs) add_run(args, commit, run, packed);
 }
 
 CommitResult parse_result(std::string_view word) {
@@ -110,7 +130,7 @@ std::vector<RedisCommand> value_commands(const TurnCommit& commit) {
     commands.push_back({"SET", blob_key(value.hash), encode_content(value.hash, *value.json)});
   if (!commit.fleet.empty()) {
     RedisCommand add = {"SADD", kFleetKey};
-    add.insert(add.end(), commit.fleet.begin(), commit.fleet.end());
+    for (const std::string& name : commit.fleet) add.push_back(name);
     commands.push_back(std::move(add));
   }
   return commands;
@@ -126,10 +146,11 @@ std::vector<RedisCommand> log_commands(const TurnCommit& commit) {
 
 RedisCommand commit_command(const TurnCommit& commit) {
   const bool only_beats = std::ranges::all_of(commit.partitions, [](const auto& part) { return part.number == 0; });
-  RedisCommand args = {"FCALL", only_beats ? "millrace_beat" : "millrace_commit",
-                       std::to_string(commit.partitions.size())};
+  RedisCommand args = {"FCALL", only_beats ? "millrace_beat" : "millrace_commit"};
+  args.push_number(commit.partitions.size());
   for (const PartitionCommit& part : commit.partitions) args.push_back(partition_key(part.partition));
-  for (const PartitionCommit& part : commit.partitions) add_batch(args, part, commit.now);
+  Packer packed;
+  for (const PartitionCommit& part : commit.partitions) add_batch(args, part, commit.now, packed);
   return args;
 }
 

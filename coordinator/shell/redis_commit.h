@@ -19,8 +19,6 @@
 
 namespace millrace {
 
-using RedisCommand = std::vector<std::string>;
-
 constexpr int kFunctionVersion = 2;      // VERSION in commit.lua
 constexpr int kStoreFormat = 1;          // of everything under mr:
 constexpr std::size_t kPieceBytes = 64;  // hash-max-listpack-value, as Redis is shipped

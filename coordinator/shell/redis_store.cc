@@ -105,14 +105,10 @@ std::optional<Duration> RedisStore::wake_in() const {
 
 // ---------------------------------------------------------------- out
 
-void RedisStore::send(const std::vector<RedisCommand>& commands, Due due) {
-  std::vector<std::string_view> args;
+void RedisStore::send(const RedisCommand& command, Due due) {
   if (due_.empty()) heard_ = Steady::now();
-  for (const RedisCommand& command : commands) {
-    args.assign(command.begin(), command.end());
-    connection_->append(args);
-    due_.push_back(due);
-  }
+  connection_->append(command);
+  due_.push_back(due);
 }
 
 void RedisStore::commit(const TurnCommit& commit) {
@@ -124,9 +120,9 @@ void RedisStore::commit(const TurnCommit& commit) {
     answered_.commits.push_back(std::move(outcome));
     return;
   }
-  send(value_commands(commit), {.kind = Due::Kind::kValue, .read = 0});
-  send(log_commands(commit), {.kind = Due::Kind::kLog, .read = 0});
-  send({commit_command(commit)}, {.kind = Due::Kind::kCommit, .read = 0});
+  for (const RedisCommand& command : value_commands(commit)) send(command, {.kind = Due::Kind::kValue, .read = 0});
+  for (const RedisCommand& command : log_commands(commit)) send(command, {.kind = Due::Kind::kLog, .read = 0});
+  send(commit_command(commit), {.kind = Due::Kind::kCommit, .read = 0});
   commits_.push_back(std::move(out));
   connection_->flush();
 }
@@ -154,7 +150,7 @@ void RedisStore::advance(std::uint64_t number) {
   assert(!commands.empty());
   out.missing = commands.size();
   out.replies.reserve(commands.size());
-  send(commands, {.kind = Due::Kind::kRead, .read = number});
+  for (const RedisCommand& command : commands) send(command, {.kind = Due::Kind::kRead, .read = number});
 }
 
 void RedisStore::finish(std::uint64_t number, StoreAnswer answer) {

@@ -74,7 +74,7 @@ class RedisStore : public Store {
   RedisStore(RedisStoreOptions options, std::unique_ptr<Redis> connection);
   static Connected connect(const RedisStoreOptions& options);
 
-  void send(const std::vector<RedisCommand>& commands, Due due);
+  void send(const RedisCommand& command, Due due);
   void advance(std::uint64_t number);  // a read whose batch is complete
   void take(RedisReply& reply, StoreReplies& out);
   void take_commit(const RedisReply& reply, StoreReplies& out);

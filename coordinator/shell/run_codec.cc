@@ -19,12 +19,6 @@ Error damaged(RunId run, const char* what) {
   return {Code::kInternal, "run " + to_string(run) + ", " + what + ": wrong version or checksum", {}, "damaged"};
 }
 
-std::string with_length(const std::string& sealed) {
-  Packer packer;
-  packer.fixed32(static_cast<std::uint32_t>(sealed.size()));
-  return packer.take() + sealed;
-}
-
 // The sealed bytes of a blob whose pieces were joined; what is left over behind them is ignored.
 std::string_view without_length(std::string_view joined) {
   if (joined.size() < kLengthBytes) return {};
@@ -52,9 +46,10 @@ constexpr std::uint64_t kRecordPlace = 2;
 
 }  // namespace
 
-std::string encode_info(const StoredInfo& stored) {
-  const RunInfo& info = stored.info;
-  Packer out;
+void encode_info(const StoredInfoView& stored, Packer& out) {
+  const RunInfo& info = *stored.info;
+  const std::size_t begun = out.begin_sized();
+  const std::size_t opened = out.open(kRunFormatVersion);
   out.number(stored.epoch);
   out.number(stored.commit);
   out.text(info.tenant);
@@ -73,7 +68,14 @@ std::string encode_info(const StoredInfo& stored) {
   out.number(info.retry_of.value);
   out.payload(info.inputs);
   out.time(info.accepted, Time{});
-  return with_length(seal(kRunFormatVersion, place_of(info.run.value, kInfoPlace), out.bytes()));
+  out.close(opened, kRunFormatVersion, place_of(info.run.value, kInfoPlace));
+  out.end_sized(begun);
+}
+
+std::string encode_info(const StoredInfo& stored) {
+  Packer out;
+  encode_info({.info = &stored.info, .epoch = stored.epoch, .commit = stored.commit}, out);
+  return out.take();
 }
 
 Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
@@ -104,9 +106,10 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   return stored;
 }
 
-std::string encode_record(RunId run, const StoredRecord& stored) {
-  const RunRecord& record = stored.record;
-  Packer out;
+void encode_record(RunId run, const StoredRecordView& stored, Packer& out) {
+  const RunRecord& record = *stored.record;
+  const std::size_t begun = out.begin_sized();
+  const std::size_t opened = out.open(kRunFormatVersion);
   out.fixed32(record.records_live);
   out.byte(static_cast<std::uint8_t>(record.state));
   out.byte(static_cast<std::uint8_t>(record.reason));
@@ -128,7 +131,20 @@ std::string encode_record(RunId run, const StoredRecord& stored) {
   out.number(stored.tasks_done);
   out.number(stored.epoch);
   out.number(stored.commit);
-  return with_length(seal(kRunFormatVersion, place_of(run.value, kRecordPlace), out.bytes()));
+  out.close(opened, kRunFormatVersion, place_of(run.value, kRecordPlace));
+  out.end_sized(begun);
+}
+
+std::string encode_record(RunId run, const StoredRecord& stored) {
+  Packer out;
+  encode_record(run,
+                {.record = &stored.record,
+                 .tasks_total = stored.tasks_total,
+                 .tasks_done = stored.tasks_done,
+                 .epoch = stored.epoch,
+                 .commit = stored.commit},
+                out);
+  return out.take();
 }
 
 Result<StoredRecord> decode_record(RunId run, std::string_view bytes) {
@@ -182,11 +198,11 @@ std::string key_field(std::string_view tenant, std::string_view key) {
 
 std::string encode_key(const StoredKey& key) {
   Packer out;
+  out.raw(to_string(key.run));
   out.hash(key.request);
-  std::string bytes = to_string(key.run) + out.bytes();
   auto seconds = static_cast<std::uint32_t>(std::max<std::int64_t>(0, to_us(key.accepted) / 1'000'000));
-  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(seconds >> shift));
-  return bytes;
+  for (int shift = 24; shift >= 0; shift -= 8) out.byte(static_cast<std::uint8_t>(seconds >> shift));
+  return out.take();
 }
 
 Result<StoredKey> decode_key(std::string_view bytes) {

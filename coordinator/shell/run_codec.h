@@ -13,6 +13,7 @@
 #include "common/base/result.h"
 #include "common/model/operator_messages.h"
 #include "common/model/records.h"
+#include "coordinator/shell/packing.h"
 
 namespace millrace {
 
@@ -30,14 +31,30 @@ struct StoredRecord {  // field `.m`
   std::uint32_t epoch = 0;   // of the latest commit that changed the run
   std::uint64_t commit = 0;  // its number
 };
+// The same, of what stays where it is: for writing.
+struct StoredInfoView {
+  const RunInfo* info = nullptr;
+  std::uint32_t epoch = 0;
+  std::uint64_t commit = 0;
+};
+struct StoredRecordView {
+  const RunRecord* record = nullptr;
+  std::uint32_t tasks_total = 0;
+  std::uint32_t tasks_done = 0;
+  std::uint32_t epoch = 0;
+  std::uint64_t commit = 0;
+};
 struct StoredKey {  // in the hash of idempotency keys; its first 13 bytes are the printed run id, its last 4 the time
   RunId run;
   Hash128 request;
   Time accepted{};  // to the second
 };
 
+// Each encoder also appends to a Packer, so that a commit of many runs packs into one buffer.
+void encode_info(const StoredInfoView& info, Packer& out);
 std::string encode_info(const StoredInfo& info);
 Result<StoredInfo> decode_info(RunId run, std::string_view bytes);
+void encode_record(RunId run, const StoredRecordView& record, Packer& out);
 std::string encode_record(RunId run, const StoredRecord& record);
 Result<StoredRecord> decode_record(RunId run, std::string_view bytes);
 // How many task records the run has, from the first piece of its encoded record. Unchecked: a hint for page sizes.

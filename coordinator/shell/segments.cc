@@ -60,7 +60,38 @@ struct Base {
 
 Time reference_time(const TaskRecord& r) { return r.ended != Time{} ? r.ended : r.ready; }
 
-void pack(Packer& out, const TaskRecord& r, const Base& base, const std::map<std::string_view, std::size_t>& names) {
+// The workers' names of a segment. Few as a rule, and interned: the same pointer is the same name.
+class Names {
+ public:
+  void add(const SharedName& name) {
+    if (name == nullptr || name.get() == last_) return;
+    last_ = name.get();
+    if (find(*name) == all_.size()) all_.push_back(name.get());
+  }
+  std::size_t number(const SharedName& name) const {
+    return !all_.empty() && all_.front() == name.get() ? 0 : find(*name);
+  }
+  const std::vector<const std::string*>& all() const { return all_; }
+
+ private:
+  std::size_t find(std::string_view name) const {
+    if (all_.size() > kSearched) {
+      if (numbers_.size() < all_.size()) {
+        for (std::size_t i = numbers_.size(); i < all_.size(); ++i) numbers_.emplace(*all_[i], i);
+      }
+      auto found = numbers_.find(name);
+      return found == numbers_.end() ? all_.size() : found->second;
+    }
+    auto found = std::ranges::find_if(all_, [&](const std::string* one) { return *one == name; });
+    return static_cast<std::size_t>(found - all_.begin());
+  }
+  static constexpr std::size_t kSearched = 16;  // more are found by a map
+  std::vector<const std::string*> all_;
+  mutable std::map<std::string_view, std::size_t> numbers_;
+  const std::string* last_ = nullptr;
+};
+
+void pack(Packer& out, const TaskRecord& r, const Base& base, const Names& names) {
   const std::uint32_t fields = fields_of(r, base.epoch);
   out.byte(static_cast<std::uint8_t>(r.state));
   out.number(fields);
@@ -71,7 +102,7 @@ void pack(Packer& out, const TaskRecord& r, const Base& base, const std::map<std
     near = value;
   };
   if (fields & kReason) out.byte(static_cast<std::uint8_t>(r.reason));
-  if (fields & kWorker) out.number(names.at(*r.worker));
+  if (fields & kWorker) out.number(names.number(r.worker));
   time(kEnded, r.ended);
   time(kDispatched, r.dispatched);
   time(kReady, r.ready);
@@ -162,25 +193,21 @@ SharedName NamePool::share(std::string_view name) {
   return *names_.insert(std::make_shared<const std::string>(name)).first;
 }
 
-std::string encode_segment(RunId run, std::uint64_t commit, std::span<const TaskEntry> entries) {
+void encode_segment(RunId run, std::uint64_t commit, std::span<const TaskEntry> entries, Packer& out) {
   const std::vector<std::size_t> order = latest(entries);
   Base base;
   if (!order.empty()) {
     const TaskRecord& first = entries[order.front()].second;
     base = {.time = reference_time(first), .epoch = first.epoch};
   }
-  std::map<std::string_view, std::size_t> names;
-  std::vector<std::string_view> dictionary;
-  for (std::size_t i : order) {
-    const SharedName& worker = entries[i].second.worker;
-    if (worker != nullptr && names.emplace(*worker, dictionary.size()).second) dictionary.push_back(*worker);
-  }
+  Names names;
+  for (std::size_t i : order) names.add(entries[i].second.worker);
 
-  Packer out;
+  const std::size_t opened = out.open(kSegmentVersion);
   out.time(base.time, Time{});
   out.number(base.epoch);
-  out.number(dictionary.size());
-  for (std::string_view name : dictionary) out.text(name);
+  out.number(names.all().size());
+  for (const std::string* name : names.all()) out.text(*name);
   out.number(order.size());
   std::uint64_t next = 0;  // the lowest index that the next record can have
   for (std::size_t i : order) {
@@ -188,7 +215,13 @@ std::string encode_segment(RunId run, std::uint64_t commit, std::span<const Task
     next = std::uint64_t{entries[i].first.value} + 1;
     pack(out, entries[i].second, base, names);
   }
-  return seal(kSegmentVersion, place_of(run.value, commit), out.bytes());
+  out.close(opened, kSegmentVersion, place_of(run.value, commit));
+}
+
+std::string encode_segment(RunId run, std::uint64_t commit, std::span<const TaskEntry> entries) {
+  Packer out;
+  encode_segment(run, commit, entries, out);
+  return out.take();
 }
 
 Result<std::vector<TaskEntry>> decode_segment(RunId run, std::uint64_t commit, std::string_view bytes,

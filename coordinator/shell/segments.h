@@ -20,6 +20,7 @@
 #include "common/base/ids.h"
 #include "common/base/result.h"
 #include "common/model/records.h"
+#include "coordinator/shell/packing.h"
 
 namespace millrace {
 
@@ -42,6 +43,7 @@ class NamePool {
   std::set<SharedName, ByText> names_;
 };
 
+void encode_segment(RunId run, std::uint64_t commit, std::span<const TaskEntry> entries, Packer& out);
 std::string encode_segment(RunId run, std::uint64_t commit, std::span<const TaskEntry> entries);
 Result<std::vector<TaskEntry>> decode_segment(RunId run, std::uint64_t commit, std::string_view bytes, NamePool& names);
 
