@@ -9,3 +9,10 @@ find_package(simdjson REQUIRED)
 pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET libzmq)
 pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+
+# The programs that are measured allocate millions of small objects a second, made on one thread and freed on another
+# (ZeroMQ's): mimalloc does that in a fifth of the instructions of the C library's. Sanitizers bring their own.
+option(MILLRACE_MIMALLOC "link the programs with mimalloc" ON)
+if(MILLRACE_MIMALLOC)
+  find_library(MIMALLOC_LIBRARY mimalloc REQUIRED)
+endif()

@@ -19,7 +19,15 @@ function(millrace_program name main)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${main})
     add_executable(${name} ${main})
+    millrace_allocator(${name})
     target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  endif()
+endfunction()
+
+# First of all libraries, so that its malloc is the one that all others find; nothing names it, hence --no-as-needed.
+function(millrace_allocator name)
+  if(MILLRACE_MIMALLOC)
+    target_link_libraries(${name} PRIVATE -Wl,--push-state,--no-as-needed ${MIMALLOC_LIBRARY} -Wl,--pop-state)
   endif()
 endfunction()
 
