@@ -13,6 +13,7 @@
 
 #include "coordinator/core/partition.h"
 #include "coordinator/core/placement.h"
+#include "coordinator/shell/key_filter.h"
 #include "coordinator/shell/loop.h"
 #include "coordinator/shell/plan_cache.h"
 
@@ -41,6 +42,7 @@ struct Share {
   Time beat_due{};
   Time renewed{};  // when the last applied commit was handed over
   std::unique_ptr<Partition> core;
+  KeyFilter keys;  // of this epoch
   std::string load_cursor;
   bool load_done = false;
   std::vector<StoredRun> restoring;      // wait for their definitions
@@ -55,6 +57,14 @@ struct Share {
 struct Outgoing {
   PartitionId partition;
   Effects effects;
+};
+
+// What one turn says to one worker.
+struct ToWorker {
+  AnswerBatch answers;
+  CancelBatch cancels;
+  AssignBatch assigns;
+  std::size_t assign_bytes = 0;
 };
 
 constexpr PartitionId kNoPartition{kPartitionsMax};  // of what rests on no partition
@@ -89,13 +99,16 @@ struct Loop::State {
   void on_commit(Time now, const CommitOutcome& outcome);
   void resend(Time now);
   bool release(Time now);
-  void perform(Time now, Outgoing& out);
+  void perform(std::vector<Outgoing>& outgoing);
+  void send_assigns(WorkerId worker, ToWorker& to);
+  void tell_of(const std::vector<Event>& events);
   Time next_wake() const;
 
   // ownership.cc
   void own(Time now);
   void on_owner(Time now, Share& share, const OwnerAnswer& answer);
   void load(Share& share);
+  void scan_keys(Share& share, const std::string& cursor);
   void on_page(Time now, Share& share, ActivePage& page);
   void restore_known(Time now, Share& share);
   void drop(Time now, Share& share, const std::string& why);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "coordinator/shell/run_codec.h"
+
 namespace millrace {
 
 CommitOutcome MemoryCluster::apply(const TurnCommit& commit) {
@@ -137,6 +139,13 @@ StoreAnswer MemoryCluster::answer(const LoadValue& read) {
   auto found = values_.find(read.hash);
   if (found == values_.end()) return ValueAnswer{read.hash, std::nullopt};
   return ValueAnswer{read.hash, *found->second};
+}
+
+StoreAnswer MemoryCluster::answer(const ScanKeys& read) {
+  KeysAnswer all;
+  for (const auto& [name, key] : partitions_[read.partition].keys)
+    all.fingerprints.push_back(key_fingerprint(name.first, name.second));
+  return all;
 }
 
 StoreAnswer MemoryCluster::answer(const FindKey& read) {

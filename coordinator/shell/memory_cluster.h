@@ -78,6 +78,7 @@ class MemoryCluster {
   StoreAnswer answer(const LoadDefinition& read);
   StoreAnswer answer(const LoadValue& read);
   StoreAnswer answer(const FindKey& read);
+  StoreAnswer answer(const ScanKeys& read);
   StoreAnswer answer(const FindRuns& read);
   StoreAnswer answer(const ReadRunEvents& read);
   StoreAnswer answer(const ReadRunLogs& read);

@@ -67,6 +67,7 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
       share.load_done = false;
       share.restoring.clear();
       share.definitions_stored.clear();
+      share.keys = KeyFilter();
       load(share);
       return;
     }
@@ -92,6 +93,25 @@ void Loop::State::load(Share& share) {
             if (later.phase == Share::Phase::kLoading && later.epoch == epoch) load(later);
           });
       });
+}
+
+// Reads the idempotency keys that stand in the store, beside everything else. Until it has all of them, each submission
+// asks for its own.
+void Loop::State::scan_keys(Share& share, const std::string& cursor) {
+  ask(ScanKeys{share.id, cursor}, [this, id = share.id, epoch = share.epoch, cursor](Time now, StoreAnswer&& answer) {
+    Share& owner = this->share(id);
+    if (owner.core == nullptr || owner.epoch != epoch || owner.keys.given_up()) return;
+    auto* page = std::get_if<KeysAnswer>(&answer);
+    if (page == nullptr) {
+      return ask_again(now, [this, id, epoch, cursor] {
+        Share& later = this->share(id);
+        if (later.core != nullptr && later.epoch == epoch) scan_keys(later, cursor);
+      });
+    }
+    for (std::uint64_t fingerprint : page->fingerprints) owner.keys.add(fingerprint);
+    if (page->next.empty()) owner.keys.complete();
+    else scan_keys(owner, page->next);
+  });
 }
 
 void Loop::State::on_page(Time now, Share& share, ActivePage& page) {
@@ -141,6 +161,7 @@ void Loop::State::restore_known(Time now, Share& share) {
   }
   if (!share.load_done || !share.restoring.empty() || share.phase != Share::Phase::kLoading) return;
   share.phase = Share::Phase::kServing;
+  scan_keys(share, "");
   share.adopting = true;
   share.adopt_until = share.core->runs_live() == 0 ? now : now + kAdoptionWait;
   share.awaited = fleet_stored;

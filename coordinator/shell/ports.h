@@ -117,6 +117,10 @@ struct FindKey {
   std::string tenant;
   std::string key;
 };
+struct ScanKeys {  // fingerprints of a partition's idempotency keys, page by page; empty cursor: from the start
+  PartitionId partition;
+  std::string cursor;
+};
 struct FindRuns {
   ListRuns query;
   std::string prefix;
@@ -136,7 +140,7 @@ struct ReadRunLogs {
 struct ReadFleet {};
 
 using StoreRead = std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition,
-                               LoadValue, FindKey, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet>;
+                               LoadValue, FindKey, ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet>;
 
 struct StoredRun {  // a run as read back; checked against its checksum
   RunInfo info;
@@ -168,6 +172,10 @@ struct KeyAnswer {
   std::optional<RunId> run;
   Hash128 request;
 };
+struct KeysAnswer {  // every key that stood there from the first page to the last is in one of them, some twice
+  std::vector<std::uint64_t> fingerprints;  // key_fingerprint() of run_codec.h
+  std::string next;                         // empty: that was the last page
+};
 struct RunsAnswer {
   std::vector<RunSummary> runs;
   std::string next;
@@ -187,7 +195,7 @@ struct ReadFailed {
 };  // connection gone (ask again) or data that must not be served
 
 using StoreAnswer = std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer,
-                                 RunsAnswer, EventsAnswer, LogsAnswer, FleetAnswer, ReadFailed>;
+                                 KeysAnswer, RunsAnswer, EventsAnswer, LogsAnswer, FleetAnswer, ReadFailed>;
 
 struct ReadOutcome {
   std::uint64_t tag = 0;

@@ -20,6 +20,7 @@ using Answer = std::optional<StoreAnswer>;
 
 constexpr std::size_t kEventEntriesPage = 256;  // stream entries, each of up to 4,096 events
 constexpr std::size_t kLogEntriesPage = 1000;
+constexpr std::size_t kKeysPage = 1000;
 constexpr std::size_t kEventPositionsMax = 4096;
 
 template <class T>
@@ -369,6 +370,20 @@ struct Maker {
                     auto key = decode_key(reply.text);
                     if (!key.ok()) return ReadFailed{key.error()};
                     return KeyAnswer{key->run, key->request};
+                  });
+  }
+  std::unique_ptr<RedisRead> operator()(const ScanKeys& read) const {
+    const std::string cursor = read.cursor.empty() ? "0" : read.cursor;
+    return single({"HSCAN", partition_key(read.partition, "keys"), cursor, "COUNT", std::to_string(kKeysPage)},
+                  [](const RedisReply& reply) -> Answer {
+                    KeysAnswer answer;
+                    if (reply.items.size() != 2)
+                      return ReadFailed{Error{Code::kInternal, "scan keys: no page", {}, {}}};
+                    const std::vector<RedisReply>& fields = reply.items[1].items;
+                    for (std::size_t i = 0; i < fields.size(); i += 2)
+                      answer.fingerprints.push_back(key_fingerprint(fields[i].text));
+                    if (reply.items[0].text != "0") answer.next = reply.items[0].text;
+                    return answer;
                   });
   }
   std::unique_ptr<RedisRead> operator()(const FindRuns& read) const {

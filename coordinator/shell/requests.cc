@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "coordinator/shell/loop_state.h"
+#include "coordinator/shell/run_codec.h"
 
 namespace millrace {
 namespace {
@@ -169,7 +170,9 @@ void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit) {
   submit.definition_bytes = nullptr;
   Share& share = this->share(partition_for(submit.tenant, submit.key));
   if (!share.serving()) return refuse(request, not_serving(share.id));
-  if (share.core->find_key(submit.tenant, submit.key)) return admit(now, request, std::move(submit), std::move(plan));
+  if (share.keys.surely_new(key_fingerprint(submit.tenant, submit.key)) ||
+      share.core->find_key(submit.tenant, submit.key))
+    return admit(now, request, std::move(submit), std::move(plan));
   FindKey find{share.id, submit.tenant, submit.key};
   ask(find, [this, request, id = share.id, epoch = share.epoch, submit = std::move(submit), plan = std::move(plan)](
                 Time at, StoreAnswer&& answer) mutable {
@@ -212,6 +215,7 @@ void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::sh
                    {},
                    "queue_full"});
   }
+  share.keys.add(key_fingerprint(submit.tenant, submit.key));
   Hash128 hash = request_hash(submit);
   share.core->step(now, RunSubmitted{request, std::move(submit), std::move(plan), hash});
 }

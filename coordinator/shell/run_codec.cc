@@ -196,6 +196,11 @@ std::string key_field(std::string_view tenant, std::string_view key) {
   return field.take().substr(0, 12);
 }
 
+std::uint64_t key_fingerprint(std::string_view field) { return Unpacker(field).fixed64(); }
+std::uint64_t key_fingerprint(std::string_view tenant, std::string_view key) {
+  return key_fingerprint(key_field(tenant, key));
+}
+
 std::string encode_key(const StoredKey& key) {
   Packer out;
   out.raw(to_string(key.run));

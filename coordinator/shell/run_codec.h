@@ -61,6 +61,8 @@ Result<StoredRecord> decode_record(RunId run, std::string_view bytes);
 std::uint32_t records_hint(std::string_view first_piece);
 
 std::string key_field(std::string_view tenant, std::string_view key);  // 12 bytes
+std::uint64_t key_fingerprint(std::string_view tenant, std::string_view key);
+std::uint64_t key_fingerprint(std::string_view field);  // the same, of a key_field()
 std::string encode_key(const StoredKey& key);
 Result<StoredKey> decode_key(std::string_view bytes);
 

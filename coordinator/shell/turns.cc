@@ -319,51 +319,55 @@ bool Loop::State::release(Time now) {
       dispatches_left.emplace_back(now, turn.begun);
     }
     turns.pop_front();
-    for (Outgoing& out : outgoing) perform(now, out);
+    perform(outgoing);
     any = true;
   }
   return any;
 }
 
-// Sends, then events.
-void Loop::State::perform(Time, Outgoing& out) {
-  Effects& effects = out.effects;
-  std::map<WorkerId, AnswerBatch> answers;
-  std::map<WorkerId, CancelBatch> cancels;
-  std::map<WorkerId, AssignBatch> assigns;
-  for (SendAnswer& send : effects.answers) answers[send.worker].answers.push_back(std::move(send.answer));
-  for (SendCancel& send : effects.cancels) cancels[send.worker].cancels.push_back(send.cancel);
-  for (auto& [worker, batch] : answers) tell(worker, std::move(batch));  // lost ones are resent by their worker
-  for (auto& [worker, batch] : cancels) tell(worker, std::move(batch));
-  auto send_batch = [&](WorkerId worker, AssignBatch& batch) {
-    auto peer = peers_by_worker.find(worker);
-    CoordinatorMessage message = std::move(batch);
-    batch = AssignBatch{};
-    if (peer != peers_by_worker.end() && gateway.send(peer->second, message)) return;
-    const FleetWorker* known = placement.find(worker);
-    WorkerRef ref = known != nullptr ? known->ref : WorkerRef{worker, nullptr};
-    for (const Assignment& assignment : std::get<AssignBatch>(message).assignments)
-      unsent.emplace_back(ref, assignment.attempt());
-  };
-  std::map<WorkerId, std::size_t> sizes;
-  for (SendAssign& send : effects.assigns) {
-    AssignBatch& batch = assigns[send.worker];
-    std::size_t& size = sizes[send.worker];
-    size += wire_size(send.assignment);
-    batch.assignments.push_back(std::move(send.assignment));
-    if (size > kBatchBytesTarget || batch.assignments.size() >= kBatchMax / 2) {
-      send_batch(send.worker, batch);
-      size = 0;
+// Sends, then events, of a whole turn: what one worker is told by several partitions goes in one message.
+void Loop::State::perform(std::vector<Outgoing>& outgoing) {
+  std::map<WorkerId, ToWorker> workers;
+  for (Outgoing& out : outgoing) {
+    for (SendAnswer& send : out.effects.answers) workers[send.worker].answers.answers.push_back(std::move(send.answer));
+    for (SendCancel& send : out.effects.cancels) workers[send.worker].cancels.cancels.push_back(send.cancel);
+    for (SendAssign& send : out.effects.assigns) {
+      ToWorker& to = workers[send.worker];
+      to.assign_bytes += wire_size(send.assignment);
+      to.assigns.assignments.push_back(std::move(send.assignment));
+      if (to.assign_bytes > kBatchBytesTarget || to.assigns.assignments.size() >= kBatchMax / 2)
+        send_assigns(send.worker, to);
     }
   }
-  for (auto& [worker, batch] : assigns) {
-    if (!batch.assignments.empty()) send_batch(worker, batch);
+  for (auto& [worker, to] : workers) {
+    if (!to.answers.answers.empty()) tell(worker, std::move(to.answers));  // lost ones are resent by their worker
+    if (!to.cancels.cancels.empty()) tell(worker, std::move(to.cancels));
+    if (!to.assigns.assignments.empty()) send_assigns(worker, to);
   }
-  for (const SendReply& send : effects.replies) gateway.reply(send.request, send.reply);
-  if (effects.events.empty()) return;
-  bus.publish(effects.events);
-  if (!options.on_event) return;
-  for (const Event& event : effects.events) {
+  for (Outgoing& out : outgoing) {
+    for (const SendReply& send : out.effects.replies) gateway.reply(send.request, send.reply);
+  }
+  for (Outgoing& out : outgoing) {
+    if (out.effects.events.empty()) continue;
+    bus.publish(out.effects.events);
+    if (options.on_event) tell_of(out.effects.events);
+  }
+}
+
+void Loop::State::send_assigns(WorkerId worker, ToWorker& to) {
+  to.assign_bytes = 0;
+  auto peer = peers_by_worker.find(worker);
+  CoordinatorMessage message = std::exchange(to.assigns, {});
+  if (peer != peers_by_worker.end() && gateway.send(peer->second, message)) return;
+  const FleetWorker* known = placement.find(worker);
+  WorkerRef ref = known != nullptr ? known->ref : WorkerRef{worker, nullptr};
+  for (const Assignment& assignment : std::get<AssignBatch>(message).assignments)
+    unsent.emplace_back(ref, assignment.attempt());
+}
+
+// The log hears of runs, and of tasks that failed.
+void Loop::State::tell_of(const std::vector<Event>& events) {
+  for (const Event& event : events) {
     if (is_durable(event.type) && (!is_task_event(event.type) || event.type == EventType::kTaskFailed)) {
       Share* share = share_of(event.run);
       const Run* run = share != nullptr && share->core != nullptr ? share->core->find(event.run) : nullptr;

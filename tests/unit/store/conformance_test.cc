@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "coordinator/shell/run_codec.h"
 #include "tests/unit/store/store_world.h"
 
 namespace millrace::test {
@@ -310,6 +311,27 @@ TEST_P(StoreContract, AnIdempotencyKeyNamesItsRun) {
   EXPECT_FALSE(ask_for<KeyAnswer>(store(), FindKey{PartitionId{4}, "acme", "once"}).run.has_value());
   EXPECT_EQ(commit_one(2, {run.end(RunState::kSucceeded, 5)}), CommitResult::kApplied);
   EXPECT_EQ(ask_for<KeyAnswer>(store(), FindKey{kPartition, "acme", "once"}).run, run_id(1));
+}
+
+TEST_P(StoreContract, AScanOfTheKeysFindsEachAtLeastOnce) {
+  take(store());
+  std::set<std::uint64_t> wanted;
+  std::vector<RunWrite> writes;
+  for (std::uint32_t n = 1; n <= 3000; ++n) {
+    TestRun run(run_id(n));
+    wanted.insert(key_fingerprint(run.info().tenant, run.info().key));
+    writes.push_back(run.accept());
+  }
+  ASSERT_EQ(commit_one(1, std::move(writes)), CommitResult::kApplied);
+  std::set<std::uint64_t> found;
+  std::string cursor;
+  do {
+    KeysAnswer page = ask_for<KeysAnswer>(store(), ScanKeys{kPartition, cursor});
+    found.insert(page.fingerprints.begin(), page.fingerprints.end());
+    cursor = page.next;
+  } while (!cursor.empty());
+  EXPECT_EQ(found, wanted);
+  EXPECT_TRUE(ask_for<KeysAnswer>(store(), ScanKeys{PartitionId{5}, ""}).fingerprints.empty());
 }
 
 TEST_P(StoreContract, RunsAreListedNewestFirstOverAllPartitions) {
