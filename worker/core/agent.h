@@ -26,6 +26,10 @@
 namespace millrace {
 
 constexpr Duration kReportAgain = 1s;
+// While there is more to start, reports are gathered for so long, or until there are so many: a message for each tiny
+// task would cost the coordinator more than the task.
+constexpr Duration kReportHold = 300us;
+constexpr std::size_t kReportsHeld = 64;
 constexpr Duration kStartedAfter = 20ms;   // attempts that end sooner are not worth a "started" message
 constexpr Duration kHelloEvery = 100ms;    // at most one Hello a link in this time
 constexpr Duration kSilentAfter = 3s;      // a coordinator that owes an answer is told Hello again

@@ -70,12 +70,13 @@ struct Link {
   std::vector<AttemptId> to_start_telling;
   std::vector<AttemptId> to_give_back;
   std::vector<AttemptId> to_report;
+  Time held_since = kNever;  // the oldest of them that is held back
 };
 
 struct Agent::State {
   explicit State(AgentOptions o)
       : options(std::move(o)),
-        prefetch(options.hello.slots, options.prefetch_max),
+        prefetch(options.hello.slots, options.prefetch_max, kReportHold),
         recent(kRecentMax),
         epochs(kPartitionsMax, 0) {}
 
@@ -105,6 +106,7 @@ struct Agent::State {
   Time silence_ends(const Link& link) const;
   void talk(Time now, AgentEffects& out);
   void say_hello(Time now, LinkId id, Link& link, AgentEffects& out);
+  bool holds_reports(Time now, Link& link) const;
   void say_reports(Time now, LinkId id, Link& link, AgentEffects& out);
   void say_credit(LinkId id, Link& link, std::uint32_t links_up, AgentEffects& out);
   AttemptReport report(Time now, Held& held);

@@ -54,7 +54,7 @@ void Agent::State::talk(Time now, AgentEffects& out) {
     say_ids<AttemptsReclaimed>(id, l.to_give_back, out);
     std::erase_if(l.to_start_telling, [&](const AttemptId& a) { return !runs({Time{}, a}); });
     say_ids<AttemptsStarted>(id, l.to_start_telling, out);
-    say_reports(now, id, l, out);
+    if (!holds_reports(now, l)) say_reports(now, id, l, out);
     if (!draining) say_credit(id, l, links_up, out);
   }
   while (!to_be_long.empty() && !runs(to_be_long.front())) to_be_long.pop_front();
@@ -81,6 +81,7 @@ void Agent::State::say_hello(Time now, LinkId id, Link& l, AgentEffects& out) {
     hello.held.push_back({h->id, h->phase != Phase::kQueued, h->rests_on});
     if (h->phase == Phase::kEnded) l.to_report.push_back(h->id);
   }
+  l.held_since = Time::min();  // reports follow a Hello at once
   l.hello_due = false;
   l.welcome = false;
   l.hello_at = now;
@@ -96,6 +97,19 @@ AttemptReport Agent::State::report(Time now, Held& h) {
   AttemptReport report{h.id, h.outcome, {}};
   if (h.hellos != link(h.link).hellos) report.rests_on = h.rests_on;
   return report;
+}
+
+// Only while a task waits for a slot here: it is then a full queue that the coordinator would fill, not an idle slot.
+bool Agent::State::holds_reports(Time now, Link& l) const {
+  const bool more_to_start = !waiting[0].empty() || !waiting[1].empty();
+  if (l.to_report.empty() || draining || !more_to_start || l.to_report.size() >= kReportsHeld) {
+    l.held_since = kNever;
+    return false;
+  }
+  if (l.held_since == kNever) l.held_since = now;
+  if (now < l.held_since + kReportHold) return true;
+  l.held_since = kNever;
+  return false;
 }
 
 void Agent::State::say_reports(Time now, LinkId id, Link& l, AgentEffects& out) {

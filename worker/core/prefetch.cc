@@ -27,7 +27,7 @@ void Prefetch::answered(Duration waited) {
 std::uint32_t Prefetch::target() const {
   if (!observed_ || duration_us_ > us(kLongTask)) return 0;
   if (duration_us_ < us(kTinyTask)) return most_;
-  const double round_trip = round_trip_us_ == 0 ? kRoundTripGuess : round_trip_us_;
+  const double round_trip = (round_trip_us_ == 0 ? kRoundTripGuess : round_trip_us_) + us(hold_);
   return static_cast<std::uint32_t>(std::min<double>(most_, std::round(slots_ * round_trip / duration_us_)));
 }
 

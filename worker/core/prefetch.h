@@ -1,7 +1,7 @@
 // Prefetch: how many attempts are worth queueing here beyond the slots, so that no slot waits for a round trip.
 //
-// Promises: slots * round trip / duration, at most `most`; none before anything was observed and none for long tasks;
-// grows by at most doubling a next(), from twice the slots, and falls at once. Both are moving averages (1/8).
+// Promises: slots * (round trip + hold) / duration, at most `most`; none before anything was observed and none for long
+// tasks; grows by at most doubling a next(), from twice the slots, and falls at once. Both are moving averages (1/8).
 // Threads: none. Fails: never.
 #pragma once
 
@@ -16,7 +16,8 @@ constexpr Duration kTinyTask = 20us;  // below, handing an attempt over costs mo
 
 class Prefetch {
  public:
-  Prefetch(std::uint32_t slots, std::uint32_t most) : slots_(slots), most_(most) {}
+  // `hold`: how long a report may be held back before it leaves.
+  Prefetch(std::uint32_t slots, std::uint32_t most, Duration hold) : slots_(slots), most_(most), hold_(hold) {}
 
   void ran(Duration duration);     // an attempt ended, or has been running this long
   void answered(Duration waited);  // from a report to its answer
@@ -28,6 +29,7 @@ class Prefetch {
 
   std::uint32_t slots_;
   std::uint32_t most_;
+  Duration hold_;
   std::uint32_t current_ = 0;
   bool observed_ = false;  // anything, ever
   bool unseen_ = false;    // something since the latest next()

@@ -219,6 +219,19 @@ TEST_P(Python, ATracebackIsInTheScriptsOwnLinesAndHoldsNothingOfOurs) {
             "ZeroDivisionError: division by zero\n");
 }
 
+TEST_P(Python, NodesWithTheSameScriptEachStandInTheirOwnTraceback) {
+  for (const char* node : {"first", "second", "first"}) {
+    TaskContext context = task("def f():\n  return [1 / 0 for _ in (1,)]\nf()\n");
+    context.node = node;
+    const std::string traceback = h.run(std::move(context)).error.traceback;
+    EXPECT_NE(traceback.find("File \"<" + std::string(node) + ">\", line 3, in <module>\n    f()\n"), std::string::npos)
+        << traceback;
+    EXPECT_NE(traceback.find("File \"<" + std::string(node) + ">\", line 2, in <listcomp>\n    return [1 / 0"),
+              std::string::npos)
+        << traceback;
+  }
+}
+
 TEST_P(Python, ATracebackOfAsynchronousMainBeginsInTheScript) {
   Outcome outcome = run("async def main():\n  raise KeyError('k')");
   EXPECT_EQ(outcome.error.traceback,

@@ -56,6 +56,22 @@ TEST(Agent, IgnoresARepeatedAssignmentOfWhatIsQueuedRunningOrAnswered) {
   EXPECT_EQ(w.agent().queued(), 0U);
 }
 
+TEST(Agent, GathersReportsWhileThereIsMoreToStart) {
+  AgentWorld w;
+  w.connected();
+  w.assign("a#1 b#1 c#1 d#1");
+  w.took();
+  w.ends("a#1", 1s);
+  EXPECT_EQ(w.took(), (Lines{"start b#1"}));
+  EXPECT_LE(w.agent().next_deadline(), w.now() + kReportHold);
+  w.ends("b#1", 1s);
+  EXPECT_EQ(w.took(), (Lines{"start c#1"}));
+  w.pass(kReportHold);
+  EXPECT_EQ(w.took(), (Lines{"0: report a#1 ok b#1 ok"}));
+  w.ends("c#1", 1s);
+  EXPECT_EQ(w.took(), (Lines{"start d#1", "0: report c#1 ok"}));  // the queue is empty: it wants to be filled
+}
+
 TEST(Agent, AnswersARepeatedAssignmentOfWhatHasEndedByItsReport) {
   AgentWorld w;
   w.connected();

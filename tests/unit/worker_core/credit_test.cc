@@ -85,7 +85,7 @@ TEST(AgentCredit, IsNotGivenWhileDraining) {
 }
 
 TEST(Prefetch, IsTheRoundTripOverTheDurationForEachSlot) {
-  Prefetch p(/*slots=*/2, /*most=*/1000);
+  Prefetch p(/*slots=*/2, /*most=*/1000, /*hold=*/Duration::zero());
   EXPECT_EQ(p.next(), 0U);
   for (int i = 0; i < 10; ++i) {
     p.answered(2ms);
@@ -95,8 +95,18 @@ TEST(Prefetch, IsTheRoundTripOverTheDurationForEachSlot) {
   EXPECT_EQ(p.now(), 40U);
 }
 
+TEST(Prefetch, CoversTheTimeThatReportsAreHeldBack) {
+  Prefetch p(2, 1000, /*hold=*/1ms);
+  for (int i = 0; i < 10; ++i) {
+    p.answered(2ms);
+    p.ran(100us);
+    p.next();
+  }
+  EXPECT_EQ(p.now(), 60U);
+}
+
 TEST(Prefetch, ChangesOnlyInTheLightOfSomethingNew) {
-  Prefetch p(1, 1000);
+  Prefetch p(1, 1000, Duration::zero());
   p.ran(1us);
   EXPECT_EQ(p.next(), 2U);
   EXPECT_EQ(p.next(), 2U);

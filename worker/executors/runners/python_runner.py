@@ -50,6 +50,8 @@ READ_SIZE = 64 * 1024
 WARM_MODULES = ("collections", "datetime", "functools", "hashlib", "itertools", "pathlib", "random", "re", "subprocess",
                 "textwrap", "time")
 
+OWN_VARIABLES = (b"MILLRACE_RUN", b"MILLRACE_NODE", b"MILLRACE_ATTEMPT")  # set for each task
+
 CONTROL = struct.Struct("<cQq")
 REPLY = struct.Struct("<BBHIII")
 SCALARS = frozenset((str, bool, type(None)))
@@ -145,27 +147,38 @@ class Task:
         self.nodes = {name: json.loads(part) for name, part in zip(header["ids"], parts[3:])}
 
 
-code_cache = {}
+code_cache = {}    # (file, script) -> code
+script_cache = {}  # script -> (code, source as linecache keeps it): many nodes of a packed workflow share one script
 
 
 def compiled(task):
     key = (task.file, task.script)
     code = code_cache.get(key)
-    if code is None:
-        if len(code_cache) >= CODE_CACHE_MAX:
-            for file, _ in code_cache:
-                linecache.cache.pop(file, None)
-            code_cache.clear()
+    if code is not None and code.co_filename in linecache.cache:
+        return code
+    known = script_cache.get(task.script)
+    if known is None:
+        if len(script_cache) >= CODE_CACHE_MAX:
+            script_cache.clear()
         text = task.script.decode("utf-8")
-        remember_source(task.file, text)
-        code = code_cache[key] = compile(text, task.file, "exec", dont_inherit=True)
-    elif code.co_filename not in linecache.cache:
-        remember_source(task.file, task.script.decode("utf-8"))
+        source = (len(text), None, text.splitlines(True), task.file)
+        linecache.cache[task.file] = source  # before it is compiled: a syntax error shows its line
+        known = script_cache[task.script] = (compile(text, task.file, "exec", dont_inherit=True), source)
+    if len(code_cache) >= CODE_CACHE_MAX:
+        for file, _ in code_cache:
+            linecache.cache.pop(file, None)
+        code_cache.clear()
+    code = code_cache[key] = renamed(known[0], task.file)
+    linecache.cache[task.file] = known[1][:3] + (task.file,)
     return code
 
 
-def remember_source(file, text):
-    linecache.cache[file] = (len(text), None, text.splitlines(True), file)
+def renamed(code, file):
+    """The same code as that of another file, with all that is inside it."""
+    if code.co_filename == file:
+        return code
+    constants = tuple(renamed(c, file) if isinstance(c, types.CodeType) else c for c in code.co_consts)
+    return code.replace(co_filename=file, co_consts=constants)
 
 
 def arguments(main, task):
@@ -251,7 +264,8 @@ def flush_streams():
 
 def prepare(task):
     for name, value in task.env.items():
-        os.environ[name] = value
+        if os.environ.get(name) != value:
+            os.environ[name] = value
     if task.cwd:
         os.chdir(task.cwd)
         sys.path.append(task.cwd)
@@ -340,8 +354,7 @@ class Surroundings:
 
     def __init__(self):
         self.cwd = os.getcwd()
-        self.env = dict(os.environ)
-        self.env_bytes = dict(os.environb)
+        self.env = dict(os.environb)
         self.path = list(sys.path)
         self.recursion_limit = sys.getrecursionlimit()
         self.streams = (sys.stdin, sys.stdout, sys.stderr)
@@ -356,15 +369,28 @@ class Surroundings:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if sys.path != self.path:
             sys.path[:] = self.path
-        if os.environb._data != self.env_bytes:
-            os.environ.clear()
-            os.environ.update(self.env)
+        self.restore_environment()
         try:
             moved = os.getcwd() != self.cwd
         except OSError:
             moved = True
         if moved:
             os.chdir(self.cwd)
+
+
+    def restore_environment(self):
+        """Only what differs: to set forty variables anew takes longer than a small task."""
+        now = os.environb._data
+        for name in OWN_VARIABLES:  # the next task brings its own
+            if name in now:
+                self.env[name] = now[name]
+        if now == self.env:
+            return
+        for name in [name for name in now if name not in self.env]:
+            del os.environb[name]
+        for name, value in self.env.items():
+            if now.get(name) != value:
+                os.environb[name] = value
 
 
 def serve(channel, once):
