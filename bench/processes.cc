@@ -95,6 +95,7 @@ Status Cluster::start() {
                                    "--id",
                                    "bench"};
   if (options_.store == "redis") argv.insert(argv.end(), {"--redis", "unix://" + redis_socket_});
+  if (options_.runs_max > 0) argv.insert(argv.end(), {"--runs-max", std::to_string(options_.runs_max)});
   coordinator_ = spawn(argv, "coordinator.log");
   for (int i = 0; i < 1'000 && endpoint_.empty(); ++i) {
     std::this_thread::sleep_for(10ms);
@@ -163,8 +164,11 @@ std::int64_t Cluster::redis_bytes() const {
   if (!redis.ok()) return 0;
   auto info = (*redis)->command({"INFO", "memory"}, 2s);
   if (!info.ok()) return 0;
-  std::size_t at = info->text.find("used_memory:");
-  return at == std::string::npos ? 0 : std::strtoll(info->text.c_str() + at + 12, nullptr, 10);
+  auto field = [&](const std::string& name) -> std::int64_t {
+    const std::size_t at = info->text.find("\n" + name + ":");
+    return at == std::string::npos ? 0 : std::strtoll(info->text.c_str() + at + name.size() + 2, nullptr, 10);
+  };
+  return field("used_memory") - field("mem_clients_normal") - field("mem_aof_buffer");
 }
 
 std::string Cluster::logs() const {

@@ -19,7 +19,8 @@ struct ClusterOptions {
   std::string store = "redis";           // redis | memory
   std::string appendfsync = "everysec";  // everysec | always | no
   int workers = 2;
-  int slots = 0;  // of each worker; 0: its default
+  int slots = 0;               // of each worker; 0: its default
+  std::uint32_t runs_max = 0;  // live runs that the coordinator admits; 0: its default
 };
 
 struct Usage {  // of one kind of process, summed
@@ -40,7 +41,7 @@ class Cluster {
   Usage coordinator() const { return usage({coordinator_}); }
   Usage workers() const { return usage(workers_); }
   Usage redis() const { return usage({redis_}); }
-  std::int64_t redis_bytes() const;  // used_memory; 0 without Redis
+  std::int64_t redis_bytes() const;  // that hold data: without buffers of clients and of the AOF; 0 without Redis
   std::string logs() const;          // the end of each process's log, for errors
 
  private:

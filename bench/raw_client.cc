@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "common/wire/codec.h"
 #include "common/wire/frame.h"
@@ -73,12 +74,16 @@ Status RawClient::wait_ready(std::uint32_t workers, Duration timeout) {
   return Error{Code::kTimeout, "the cluster is not ready", {}, ""};
 }
 
-SubmitRun RawClient::submission(const std::string& definition_bytes, bool wait) {
+void RawClient::use(std::string definition_bytes) {
+  definition_ = hash128(definition_bytes);
+  unsent_definition_ = std::make_shared<const std::string>(std::move(definition_bytes));
+}
+
+SubmitRun RawClient::submission(bool wait) {
   SubmitRun submit;
   submit.key = session_ + "-" + std::to_string(++keys_);
-  submit.definition = hash128(definition_bytes);
-  if (submit.definition != known_) submit.definition_bytes = std::make_shared<const std::string>(definition_bytes);
-  known_ = submit.definition;
+  submit.definition = definition_;
+  submit.definition_bytes = std::exchange(unsent_definition_, nullptr);
   submit.caller = "bench";
   submit.wait = wait;
   submit.with_nodes = false;

@@ -17,14 +17,17 @@ class RawClient {
   explicit RawClient(const std::string& endpoint);
 
   std::uint64_t ask(const OperatorRequest& request);  // returns its number
-  // The next reply, whichever it answers.
+  // The next reply, whichever it answers. A timeout of zero only looks.
   Result<std::pair<std::uint64_t, OperatorReply>> next(Duration timeout);
+  void wait(Duration at_most) { poller_.wait(at_most); }  // until a reply may be there
   Result<OperatorReply> call(const OperatorRequest& request, Duration timeout);
 
   // Waits until the coordinator serves and `workers` have joined.
   Status wait_ready(std::uint32_t workers, Duration timeout);
-  // A submission of a definition that is sent with it only the first time.
-  SubmitRun submission(const std::string& definition_bytes, bool wait);
+  // What submission() submits from now on. Its bytes go with the first one only.
+  void use(std::string definition_bytes);
+  // A run of its own: `wait` is answered at its end (RunReply), otherwise when it is durable (SubmitReply).
+  SubmitRun submission(bool wait);
 
  private:
   ZmqContext context_;
@@ -34,7 +37,8 @@ class RawClient {
   std::uint64_t numbers_ = 0;
   std::uint64_t keys_ = 0;
   std::string session_;
-  Hash128 known_;
+  Hash128 definition_;
+  std::shared_ptr<const std::string> unsent_definition_;
 };
 
 }  // namespace millrace::bench

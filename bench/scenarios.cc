@@ -4,10 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
+#include <unordered_map>
 
 #include "bench/graphs.h"
-#include "bench/raw_client.h"
 #include "common/wire/codec.h"
 
 namespace millrace::bench {
@@ -16,6 +15,8 @@ namespace {
 using Steady = std::chrono::steady_clock;
 constexpr Duration kReady = 30s;
 constexpr Duration kRunMax = 300s;
+constexpr const char* kToResult = "submission to result";
+constexpr const char* kDueToResult = "submission due to result";
 
 double seconds(Steady::duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -26,37 +27,170 @@ double own_cpu() {
          static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-Status check(const OperatorReply& reply, std::uint32_t tasks) {
+// ---------------------------------------------------------------- closed loops
+
+// Runs of one graph; a smaller one of the same kind warms up.
+class Graph : public Scenario {
+ public:
+  Graph(WorkflowSpec spec, ClosedLoop loop, WorkflowSpec warm, ClosedLoop warm_loop)
+      : spec_(std::move(spec)), loop_(loop), warm_(std::move(warm)), warm_loop_(warm_loop) {
+    loop_.tasks = spec_.node_count();
+    warm_loop_.tasks = warm_.node_count();
+  }
+  Status prepare(RawClient& client) override {
+    Measured ignored;
+    return drive(client, warm_, warm_loop_, ignored);
+  }
+  Status run(RawClient& client, Measured& out) override { return drive(client, spec_, loop_, out); }
+  Status check(RawClient&, Measured&) override { return Done{}; }
+
+ protected:
+  std::uint32_t tasks() const { return loop_.tasks; }
+
+ private:
+  WorkflowSpec spec_;
+  ClosedLoop loop_;
+  WorkflowSpec warm_;
+  ClosedLoop warm_loop_;
+};
+
+class Chain : public Graph {
+ public:
+  explicit Chain(std::uint32_t tasks) : Graph(chain(tasks), {}, chain(8), {}) {}
+  Status check(RawClient&, Measured& out) override {
+    out.per_hop_ms = out.total_s * 1e3 / out.tasks;
+    return Done{};
+  }
+};
+
+class Python : public Graph {
+ public:
+  Python(std::uint32_t tasks, const std::string& isolation)
+      : Graph(python_fan(tasks, isolation), {}, python_fan(64, isolation), {}) {}
+  // Every result, read back node by node.
+  Status check(RawClient& client, Measured&) override {
+    Result<OperatorReply> reply = client.call(GetRun{{"@latest", "bench"}, 2'000'000}, 60s);
+    if (!reply.ok()) return reply.error();
+    auto* run = std::get_if<RunReply>(&*reply);
+    if (run == nullptr || run->view.nodes.size() != tasks()) return failure("the run is not shown whole");
+    const std::string wanted = std::to_string(kSumOfSquares);
+    for (std::uint32_t i = 0; i + 1 < tasks(); ++i) {  // the last one is the join
+      if (run->view.nodes[i].output.json() != wanted)
+        return failure("a python task gave " + std::string(run->view.nodes[i].output.json()));
+    }
+    return Done{};
+  }
+};
+
+std::unique_ptr<Scenario> one_run(WorkflowSpec spec, WorkflowSpec warm) {
+  return std::make_unique<Graph>(std::move(spec), ClosedLoop{}, std::move(warm), ClosedLoop{});
+}
+
+std::unique_ptr<Scenario> make_single(const Options& o) {
+  return std::make_unique<Graph>(single(), ClosedLoop{1, o.tasks, 1}, single(), ClosedLoop{1, 200, 1});
+}
+std::unique_ptr<Scenario> make_diamond(const Options& o) {
+  return std::make_unique<Graph>(diamond(), ClosedLoop{4, std::max(1U, o.tasks / 4), o.in_flight}, diamond(),
+                                 ClosedLoop{4, 200, std::min(8U, o.in_flight)});
+}
+std::unique_ptr<Scenario> make_fanout(const Options& o) { return one_run(fan_in(o.tasks), fan_in(8)); }
+std::unique_ptr<Scenario> make_layered(const Options& o) {
+  return one_run(layered(std::max(1U, o.tasks / 100), 100), layered(2, 100));
+}
+std::unique_ptr<Scenario> make_random(const Options& o) { return one_run(random_dag(o.tasks, 1), random_dag(8, 1)); }
+std::unique_ptr<Scenario> make_chain(const Options& o) { return std::make_unique<Chain>(o.tasks); }
+std::unique_ptr<Scenario> make_python(const Options& o) { return std::make_unique<Python>(o.tasks, o.isolation); }
+
+// ---------------------------------------------------------------- open loops: defaults
+
+void set_default(double& value, double wanted) {
+  if (value == 0) value = wanted;
+}
+void adjust_submit(Options& o) {
+  set_default(o.rate, 25'000);
+  set_default(o.seconds, 10);
+}
+void adjust_load(Options& o) { set_default(o.seconds, 5); }
+void adjust_burst(Options& o) {
+  set_default(o.seconds, 2);
+  if (o.cluster.runs_max == 0) o.cluster.runs_max = 10'000;  // so that there is something to refuse
+}
+
+// ---------------------------------------------------------------- measuring
+
+// What processes have used up since it was made.
+class Meter {
+ public:
+  explicit Meter(const Cluster& cluster)
+      : cluster_(cluster),
+        coordinator_(cluster.coordinator()),
+        workers_(cluster.workers()),
+        redis_(cluster.redis()),
+        bytes_(cluster.redis_bytes()),
+        cpu_(own_cpu()) {}
+  void read(Measured& out) const {
+    out.client_cpu_s = own_cpu() - cpu_;
+    out.coordinator = grown(cluster_.coordinator(), coordinator_);
+    out.workers = grown(cluster_.workers(), workers_);
+    out.redis = grown(cluster_.redis(), redis_);
+    out.redis_bytes = cluster_.redis_bytes() - bytes_;
+  }
+
+ private:
+  static Usage grown(Usage after, const Usage& before) {
+    after.cpu_s -= before.cpu_s;
+    return after;
+  }
+  const Cluster& cluster_;
+  Usage coordinator_, workers_, redis_;
+  std::int64_t bytes_;
+  double cpu_;
+};
+
+Status measure_on(const Cluster& cluster, Scenario& scenario, std::uint32_t workers, Measured& out) {
+  RawClient client(cluster.endpoint());
+  if (Status ready = client.wait_ready(workers, kReady); !ready.ok()) return ready;
+  if (Status warmed = scenario.prepare(client); !warmed.ok()) return warmed;
+  Meter meter(cluster);
+  if (Status done = scenario.run(client, out); !done.ok()) return done;
+  meter.read(out);
+  std::ranges::sort(out.latencies_ms);
+  return scenario.check(client, out);
+}
+
+}  // namespace
+
+Error failure(std::string what) { return Error{Code::kFailed, std::move(what), {}, ""}; }
+
+Status check_run(const OperatorReply& reply, std::uint32_t tasks) {
   auto* run = std::get_if<RunReply>(&reply);
   if (run == nullptr) {
     auto* refused = std::get_if<ErrorReply>(&reply);
-    return Error{Code::kFailed, refused != nullptr ? refused->error.what : "an answer of another kind", {}, ""};
+    return refused != nullptr ? refused->error : failure("an answer of another kind");
   }
   const RunView& view = run->view;
   if (view.record.state != RunState::kSucceeded) {
-    return Error{Code::kFailed,
-                 "run " + std::string(to_string(view.record.state)) +
-                     (view.record.error ? ": " + view.record.error->message : ""),
-                 {},
-                 ""};
+    return failure("run " + std::string(to_string(view.record.state)) +
+                   (view.record.error ? ": " + view.record.error->message : ""));
   }
   auto succeeded = view.by_state.find(TaskState::kSucceeded);
   if (view.nodes_total != tasks || succeeded == view.by_state.end() || succeeded->second != tasks) {
-    return Error{Code::kFailed, "not every task has succeeded", {}, ""};
+    return failure("not every task has succeeded");
   }
   return Done{};
 }
 
-// `runs` runs of one definition, at most `in_flight` at once.
-Status drive(RawClient& client, const std::string& definition, std::uint32_t tasks, std::uint32_t runs,
-             std::uint32_t in_flight, Measured& out) {
-  std::map<std::uint64_t, Steady::time_point> open;
+Status drive(RawClient& client, const WorkflowSpec& spec, const ClosedLoop& loop, Measured& out) {
+  std::unordered_map<std::uint64_t, Steady::time_point> open;
   std::uint32_t submitted = 0;
-  auto begin = Steady::now();
-  while (submitted < runs || !open.empty()) {
-    while (submitted < runs && open.size() < in_flight) {
-      auto at = Steady::now();
-      open.emplace(client.ask(client.submission(definition, true)), at);
+  std::string definition = encode_definition(spec);
+  out.latencies_ms.reserve(loop.runs);
+  const auto begin = Steady::now();
+  client.use(std::move(definition));
+  while (submitted < loop.runs || !open.empty()) {
+    while (submitted < loop.runs && open.size() < loop.in_flight) {
+      const auto at = Steady::now();
+      open.emplace(client.ask(client.submission(true)), at);
       ++submitted;
     }
     auto reply = client.next(kRunMax);
@@ -65,93 +199,50 @@ Status drive(RawClient& client, const std::string& definition, std::uint32_t tas
     if (it == open.end()) continue;
     out.latencies_ms.push_back(seconds(Steady::now() - it->second) * 1e3);
     open.erase(it);
-    if (Status fine = check(reply->second, tasks); !fine.ok()) return fine;
+    if (Status fine = check_run(reply->second, loop.tasks); !fine.ok()) return fine;
   }
   out.total_s = seconds(Steady::now() - begin);
-  out.runs = runs;
-  out.tasks = runs * tasks;
+  out.runs = loop.runs;
+  out.tasks = loop.runs * loop.tasks;
   return Done{};
 }
 
-// Every result of the python tasks, read back node by node where the run is small enough to be shown whole.
-Status check_python(RawClient& client, std::uint32_t tasks) {
-  Result<OperatorReply> reply = client.call(GetRun{{"@latest", "bench"}, 2'000'000}, 60s);
-  if (!reply.ok()) return reply.error();
-  auto* run = std::get_if<RunReply>(&*reply);
-  if (run == nullptr || run->view.nodes.size() != tasks + 1)
-    return Error{Code::kFailed, "the run is not shown whole", {}, ""};
-  std::string wanted = std::to_string(kSumOfSquares);
-  for (std::uint32_t i = 0; i < tasks; ++i) {
-    if (run->view.nodes[i].output.json() != wanted)
-      return Error{Code::kFailed, "a python task gave " + std::string(run->view.nodes[i].output.json()), {}, ""};
-  }
-  return Done{};
-}
-
-Status run_scenario(const Options& o, RawClient& client, Measured& out) {
-  std::uint32_t tasks = o.tasks > 0 ? o.tasks : default_tasks(o.scenario);
-  auto one_run = [&](const WorkflowSpec& spec) {
-    return drive(client, encode_definition(spec), spec.node_count(), 1, 1, out);
+const std::vector<ScenarioKind>& scenario_kinds() {
+  static const std::vector<ScenarioKind> kinds = {
+      {"single", "one-task runs, one after the other", 5'000, kToResult, make_single, nullptr},
+      {"fanout", "one run: no-op tasks without upstream, and a join over all", 100'000, "", make_fanout, nullptr},
+      {"chain", "one run: each task has the one before as upstream", 1'000, "", make_chain, nullptr},
+      {"diamond", "runs a -> (b, c) -> d, --in-flight at once", 40'000, kToResult, make_diamond, nullptr},
+      {"layered", "one run: layers of 100, three parents each in the layer before", 2'000, "", make_layered, nullptr},
+      {"python", "one run: a sum of squares of 1,000 integers in each task", 10'000, "", make_python, nullptr},
+      {"random", "one run: three random earlier parents each, seed 1", 1'000'000, "", make_random, nullptr},
+      {"submit", "one-task runs at --rate for --seconds, acknowledged when durable, all executed", 0,
+       "submission due to acknowledgement", make_submit, adjust_submit},
+      {"load", "runs arrive at 50 % and 80 % of the measured capacity, for --seconds each", 0, kDueToResult, make_load,
+       adjust_load},
+      {"burst", "ten times the measured capacity for a second, --seconds of half of it before and after", 0,
+       kDueToResult, make_burst, adjust_burst},
   };
-  if (o.scenario == "single") return drive(client, encode_definition(single()), 1, tasks, 1, out);
-  if (o.scenario == "diamond")
-    return drive(client, encode_definition(diamond()), 4, std::max(1U, tasks / 4), o.in_flight, out);
-  if (o.scenario == "fanout") return one_run(fan_in(tasks));
-  if (o.scenario == "layered") return one_run(layered(std::max(1U, tasks / 100), 100));
-  if (o.scenario == "random") return one_run(random_dag(tasks, 1));
-  if (o.scenario == "chain") {
-    Status done = one_run(chain(tasks));
-    out.per_hop_ms = out.total_s * 1e3 / tasks;
-    return done;
-  }
-  Status done = one_run(python_fan(tasks, o.isolation));
-  return done.ok() ? check_python(client, tasks) : done;
+  return kinds;
 }
 
-}  // namespace
-
-std::vector<std::string> scenario_names() {
-  return {"single", "fanout", "chain", "diamond", "layered", "python", "random"};
+const ScenarioKind* find_scenario(const std::string& name) {
+  const auto& kinds = scenario_kinds();
+  auto it = std::ranges::find_if(kinds, [&](const ScenarioKind& kind) { return name == kind.name; });
+  return it == kinds.end() ? nullptr : &*it;
 }
 
-std::uint32_t default_tasks(const std::string& scenario) {
-  if (scenario == "single" || scenario == "chain" || scenario == "python") return 1'000;
-  if (scenario == "diamond") return 40'000;
-  if (scenario == "layered") return 2'000;
-  return scenario == "random" ? 1'000'000 : 10'000;
-}
-
-Result<Measured> measure(const Options& options) {
+Result<Measured> measure(Options options) {
+  const ScenarioKind* kind = find_scenario(options.scenario);
+  assert(kind != nullptr);
+  if (options.tasks == 0) options.tasks = kind->tasks;
+  if (kind->adjust != nullptr) kind->adjust(options);
+  std::unique_ptr<Scenario> scenario = kind->make(options);
   Cluster cluster(options.cluster);
   if (Status started = cluster.start(); !started.ok()) return started.error();
-  RawClient client(cluster.endpoint());
-  if (Status ready = client.wait_ready(static_cast<std::uint32_t>(options.cluster.workers), kReady); !ready.ok()) {
-    return Error{ready.error().code, ready.error().what + "\n" + cluster.logs(), {}, ""};
-  }
-  // Warm: connections, interpreters, definitions. Not counted.
-  Measured ignored;
-  Options warm = options;
-  warm.tasks = options.scenario == "python" ? 64 : 8;
-  warm.in_flight = 1;
-  if (Status warmed = run_scenario(warm, client, ignored); !warmed.ok()) {
-    return Error{warmed.error().code, warmed.error().what + "\n" + cluster.logs(), {}, ""};
-  }
   Measured out;
-  Usage coordinator = cluster.coordinator(), workers = cluster.workers(), redis = cluster.redis();
-  std::int64_t bytes = cluster.redis_bytes();
-  double cpu = own_cpu();
-  Status done = run_scenario(options, client, out);
-  if (!done.ok()) return Error{done.error().code, done.error().what + "\n" + cluster.logs(), {}, ""};
-  out.client_cpu_s = own_cpu() - cpu;
-  auto grown = [](Usage after, const Usage& before) {
-    after.cpu_s -= before.cpu_s;
-    return after;
-  };
-  out.coordinator = grown(cluster.coordinator(), coordinator);
-  out.workers = grown(cluster.workers(), workers);
-  out.redis = grown(cluster.redis(), redis);
-  out.redis_bytes = cluster.redis_bytes() - bytes;
-  std::ranges::sort(out.latencies_ms);
+  Status done = measure_on(cluster, *scenario, static_cast<std::uint32_t>(options.cluster.workers), out);
+  if (!done.ok()) return Error{done.error().code, done.error().what + "\n" + cluster.logs(), {}, done.error().name};
   return out;
 }
 

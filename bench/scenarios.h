@@ -1,14 +1,19 @@
-// Scenarios: the work that millrace-bench measures. Each starts a fresh cluster of real processes, checks every result
-// and reports what one repeat took.
+// Scenarios: the work that millrace-bench measures. Each repeat starts a fresh cluster of real processes, warms it up,
+// is measured, and checks every result.
+//
+// Threads: one. Fails: an Error says what was wrong, with the end of every process's log.
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "bench/processes.h"
+#include "bench/raw_client.h"
 #include "common/base/result.h"
+#include "common/model/workflow.h"
 
 namespace millrace::bench {
 
@@ -16,8 +21,11 @@ struct Options {
   std::string scenario = "single";
   std::uint32_t tasks = 0;  // 0: the scenario's own default
   std::uint32_t in_flight = 64;
-  int repeats = 3;
-  std::string isolation = "process";
+  int repeats = 5;
+  std::string isolation = "process";  // of python tasks
+  std::string of = "diamond";         // what load and burst submit: single | diamond
+  double rate = 0;                    // submissions a second of an open loop; 0: the scenario's own default
+  double seconds = 0;                 // that an open loop lasts; 0: the scenario's own default
   ClusterOptions cluster;
 };
 
@@ -25,15 +33,49 @@ struct Measured {  // of one repeat
   std::uint32_t tasks = 0;
   std::uint32_t runs = 0;
   double total_s = 0;
-  std::vector<double> latencies_ms;  // of runs, sorted; empty where one run is all
+  std::vector<double> latencies_ms;  // of runs or of acknowledgements, sorted; empty where one run is all
   double per_hop_ms = 0;             // of chains
   Usage coordinator, workers, redis;
   double client_cpu_s = 0;
-  std::int64_t redis_bytes = 0;  // grown by
+  std::int64_t redis_bytes = 0;           // grown by
+  std::map<std::string, double> figures;  // what only this scenario has; a dot in a name nests it in the report
 };
 
-std::vector<std::string> scenario_names();
-std::uint32_t default_tasks(const std::string& scenario);
-Result<Measured> measure(const Options& options);
+class Scenario {
+ public:
+  virtual ~Scenario() = default;
+  virtual Status prepare(RawClient& client) = 0;               // warms up; not measured
+  virtual Status run(RawClient& client, Measured& out) = 0;    // measured: fills in tasks, runs, total_s, latencies
+  virtual Status check(RawClient& client, Measured& out) = 0;  // what is looked at afterwards; not measured
+};
+
+struct ScenarioKind {
+  const char* name;
+  const char* help;
+  std::uint32_t tasks;     // default of --tasks; 0: it has none
+  const char* latency_of;  // what p50_ms ... are of; empty: there are none
+  std::unique_ptr<Scenario> (*make)(const Options& options);
+  void (*adjust)(Options& options);  // its cluster and defaults; may be null
+};
+
+const std::vector<ScenarioKind>& scenario_kinds();
+const ScenarioKind* find_scenario(const std::string& name);
+Result<Measured> measure(Options options);
+
+// For scenarios.
+struct ClosedLoop {         // `runs` runs, at most `in_flight` at once, each checked
+  std::uint32_t tasks = 1;  // of one run
+  std::uint32_t runs = 1;
+  std::uint32_t in_flight = 1;
+};
+Status drive(RawClient& client, const WorkflowSpec& spec, const ClosedLoop& loop, Measured& out);
+Status check_run(const OperatorReply& reply, std::uint32_t tasks);  // it has succeeded, and every task of it
+Error failure(std::string what);
+
+constexpr const char* kNotSustained = "not_sustained";  // name of the error of a rate that is too high
+
+std::unique_ptr<Scenario> make_submit(const Options& options);
+std::unique_ptr<Scenario> make_load(const Options& options);
+std::unique_ptr<Scenario> make_burst(const Options& options);
 
 }  // namespace millrace::bench
