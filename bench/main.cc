@@ -83,6 +83,9 @@ int main(int argc, char** argv) {
   app.add_option("--scenario", options.scenario, "what is run")->check(CLI::IsMember(scenario_names()))->required();
   app.add_option("--tasks", options.tasks, "tasks, all told (default: the scenario's)")
       ->check(CLI::Range(1U, 2'000'000U));
+  app.add_option("--runs", options.runs, "of the scenarios that are one run: so many, one after the other")
+      ->default_val(1)
+      ->check(CLI::Range(1U, 1'000'000U));
   app.add_option("--in-flight", options.in_flight, "diamond: runs at once")
       ->default_val(64)
       ->check(CLI::Range(1U, 100'000U));

@@ -20,6 +20,7 @@ namespace millrace::bench {
 struct Options {
   std::string scenario = "single";
   std::uint32_t tasks = 0;  // 0: the scenario's own default
+  std::uint32_t runs = 1;   // of the scenarios that are one run: one after the other
   std::uint32_t in_flight = 64;
   int repeats = 5;
   std::string isolation = "process";  // of python tasks
@@ -53,7 +54,7 @@ struct ScenarioKind {
   const char* name;
   const char* help;
   std::uint32_t tasks;     // default of --tasks; 0: it has none
-  const char* latency_of;  // what p50_ms ... are of; empty: there are none
+  const char* latency_of;  // what p50_ms ... are of, where there are several runs
   std::unique_ptr<Scenario> (*make)(const Options& options);
   void (*adjust)(Options& options);  // its cluster and defaults; may be null
 };
