@@ -16,3 +16,7 @@ option(MILLRACE_MIMALLOC "link the programs with mimalloc" ON)
 if(MILLRACE_MIMALLOC)
   find_library(MIMALLOC_LIBRARY mimalloc REQUIRED)
 endif()
+
+if(MILLRACE_BENCH)
+  find_package(benchmark REQUIRED)
+endif()
