@@ -21,7 +21,7 @@ struct CoreLoad {
 };
 struct CoreDriven {
   std::uint64_t completions = 0;
-  double seconds = 0;
+  double seconds = 0;  // of this thread's processor time: others on the machine do not count
   double per_s() const { return static_cast<double>(completions) / seconds; }
 };
 

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""The scripts of bench/ judged on made-up reports: ratios, verdicts, growth. `scripts_test.py` exits 1 on a failure."""
+import importlib.machinery
+import importlib.util
+import pathlib
+import sys
+import unittest
+
+BENCH = pathlib.Path(__file__).resolve().parents[3] / "bench"
+sys.path.insert(0, str(BENCH))
+sys.dont_write_bytecode = True
+import figures  # noqa: E402
+
+
+def script(name):
+    loader = importlib.machinery.SourceFileLoader(name, str(BENCH / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+compare = script("compare")
+report = script("report")
+
+
+class Figures(unittest.TestCase):
+    def test_nested_figures_are_found_and_what_is_null_is_none(self):
+        one = {"tasks_per_s": 5, "cpu_us_per_task": {"redis": 2.5}, "p50_ms": None}
+        self.assertEqual(figures.figure(one, "tasks_per_s"), 5)
+        self.assertEqual(figures.figure(one, "cpu_us_per_task.redis"), 2.5)
+        self.assertIsNone(figures.figure(one, "p50_ms"))
+        self.assertIsNone(figures.figure(one, "rss_mb.redis"))
+
+    def test_above_one_is_worse_for_rates_as_for_times(self):
+        self.assertEqual(figures.worse_by("tasks_per_s", 200, 100), 2)
+        self.assertEqual(figures.worse_by("p50_ms", 1, 2), 2)
+        self.assertEqual(figures.worse_by("p50_ms", 2, 1), 0.5)
+        self.assertIsNone(figures.worse_by("p50_ms", 0, 1))
+        self.assertIsNone(figures.worse_by("p50_ms", None, 1))
+
+    def test_numbers_keep_three_digits(self):
+        self.assertEqual([figures.number(v) for v in (0.123456, 12.34, 123.4, 1234567.8, None)],
+                         ["0.123", "12.3", "123", "1,234,568", "-"])
+
+
+def pair(old, new):
+    return {"tasks_per_s": old, "p50_ms": 1}, {"tasks_per_s": new, "p50_ms": 1}
+
+
+class Compare(unittest.TestCase):
+    def test_a_ratio_is_of_each_pair_and_not_of_the_medians(self):
+        out = compare.compare_reports([pair(100, 50), pair(10, 10), pair(30, 90)])["tasks_per_s"]
+        self.assertEqual((out["ratio"], out["ratio_min"], out["ratio_max"]), (1, 1 / 3, 2))
+
+    def test_a_figure_that_one_side_lacks_is_left_out(self):
+        self.assertNotIn("rss_mb.redis", compare.compare_reports([({"rss_mb": {"redis": 5}}, {})]))
+
+    def test_the_gate_wants_a_bad_median_and_every_pair_worse(self):
+        worse = {"single": compare.compare_reports([pair(100, 80), pair(100, 85), pair(100, 70)])}
+        self.assertEqual(len(compare.too_bad(worse, 1.1)), 1)
+        self.assertEqual(compare.too_bad(worse, 1.5), [])
+        noise = {"single": compare.compare_reports([pair(100, 80), pair(100, 101), pair(100, 70)])}
+        self.assertEqual(compare.too_bad(noise, 1.1), [])
+
+    def test_named_scenarios_replace_the_default_and_options_pass_on(self):
+        options = compare.parse(["--old-bin", "a", "--new-bin", "b", "--scenario", "chain", "single", "--", "--store",
+                                 "memory"])
+        self.assertEqual(options.scenario, ["chain", "single"])
+        self.assertEqual(options.passed, ["--store", "memory"])
+        self.assertEqual(compare.parse(["--old-bin", "a", "--new-bin", "b"]).scenario, list(compare.DEFAULT_SCENARIOS))
+
+
+class Report(unittest.TestCase):
+    def test_a_median_that_meets_its_bound_passes_and_one_beyond_is_short(self):
+        single = {"p50_ms": 0.5, "p99_ms": 1.6, "spread": {"p50_ms": [0.4, 0.6], "p99_ms": [1, 2]}}
+        lines = report.table({"single": [single]}, quick=False).splitlines()
+        self.assertRegex(lines[2], r"\| p50 \| <= 0.5 ms \| 0.3 ms \| 0.5 ms \| 0.4 - 0.6 \| PASS \|$")
+        self.assertRegex(lines[3], r"\| p99 \| <= 1.5 ms \| - \| 1.6 ms \| 1 - 2 \| short \|$")
+
+    def test_what_was_not_measured_is_never_a_pass(self):
+        self.assertRegex(report.table({"chain": [{"failed": "why"}]}, quick=False), r"\| failed \| - \| short \|$")
+
+    def test_engine_cpu_is_coordinator_and_redis(self):
+        one = {"cpu_us_per_task": {"coordinator": 5, "redis": 3, "workers": 50, "client": 9}}
+        self.assertRegex(report.table({"cpu": [one]}, quick=False), r"\| 8 us \|.*PASS")
+
+    def test_half_of_the_rate_is_at_least_half_of_what_is_asked_for(self):
+        self.assertEqual(report.rate_of_half([{"rate": 10_000}], quick=False), 12_500)
+        self.assertEqual(report.rate_of_half([{"rate": 60_000}], quick=False), 30_000)
+
+    def test_the_last_of_two_equal_options_counts(self):
+        self.assertEqual(report.dedupe(["--a", 1, "--search", "--b", 2, "--a", 3]), ["--a", 3, "--search", "--b", 2])
+
+
+if __name__ == "__main__":
+    unittest.main()
