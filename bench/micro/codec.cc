@@ -1,9 +1,11 @@
-// Messages to bytes and back: items are assignments, reports or requests; `bytes_each` is what one takes on the wire.
+// Messages to bytes and back: items are assignments, reports or requests; `bytes_each` is what one takes on the wire,
+// `allocations_each` how many calls of operator new it costs (messages themselves lie in an arena).
 #include <benchmark/benchmark.h>
 
 #include <memory>
 #include <string>
 
+#include "bench/micro/allocations.h"
 #include "common/wire/codec.h"
 
 namespace millrace::bench {
@@ -71,10 +73,12 @@ RunReply run_reply() {
   return reply;
 }
 
-void count(benchmark::State& state, std::int64_t items, std::size_t bytes) {
+void count(benchmark::State& state, std::int64_t items, std::size_t bytes, std::uint64_t before) {
+  const auto made = static_cast<double>(allocations() - before);
   state.SetItemsProcessed(state.iterations() * items);
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(bytes));
   state.counters["bytes_each"] = static_cast<double>(bytes) / static_cast<double>(items);
+  state.counters["allocations_each"] = made / static_cast<double>(state.iterations() * items);
 }
 
 template <bool kOneRun>
@@ -82,8 +86,9 @@ void assign_encode(benchmark::State& state) {
   const CoordinatorMessage message = assignments(state.range(0), kOneRun);
   SentSpecs sent;
   std::size_t bytes = encode(message, sent).size();  // the first sends the spec
+  const std::uint64_t before = allocations();
   for (auto _ : state) bytes = encode(message, sent).size();
-  count(state, state.range(0), bytes);
+  count(state, state.range(0), bytes, before);
 }
 template <bool kOneRun>
 void assign_decode(benchmark::State& state) {
@@ -92,44 +97,51 @@ void assign_decode(benchmark::State& state) {
   SpecCache cache;
   if (!decode_coordinator_message(encode(message, sent), cache).ok()) return state.SkipWithError("not decoded");
   const std::string bytes = encode(message, sent);
+  const std::uint64_t before = allocations();
   for (auto _ : state) benchmark::DoNotOptimize(decode_coordinator_message(bytes, cache).ok());
-  count(state, state.range(0), bytes.size());
+  count(state, state.range(0), bytes.size(), before);
 }
 template <bool kOneRun>
 void reports_encode(benchmark::State& state) {
   const WorkerMessage message = reports(state.range(0), kOneRun);
   std::size_t bytes = 0;
+  const std::uint64_t before = allocations();
   for (auto _ : state) bytes = encode(message).size();
-  count(state, state.range(0), bytes);
+  count(state, state.range(0), bytes, before);
 }
 template <bool kOneRun>
 void reports_decode(benchmark::State& state) {
   const std::string bytes = encode(WorkerMessage(reports(state.range(0), kOneRun)));
+  const std::uint64_t before = allocations();
   for (auto _ : state) benchmark::DoNotOptimize(decode_worker_message(bytes).ok());
-  count(state, state.range(0), bytes.size());
+  count(state, state.range(0), bytes.size(), before);
 }
 
 void submit_encode(benchmark::State& state) {
   const OperatorRequest request = submission();
   std::size_t bytes = 0;
+  const std::uint64_t before = allocations();
   for (auto _ : state) bytes = encode_request(1, request).size();
-  count(state, 1, bytes);
+  count(state, 1, bytes, before);
 }
 void submit_decode(benchmark::State& state) {
   const std::string bytes = encode_request(1, submission());
+  const std::uint64_t before = allocations();
   for (auto _ : state) benchmark::DoNotOptimize(decode_request(bytes).ok());
-  count(state, 1, bytes.size());
+  count(state, 1, bytes.size(), before);
 }
 void run_reply_encode(benchmark::State& state) {
   const OperatorReply reply = run_reply();
   std::size_t bytes = 0;
+  const std::uint64_t before = allocations();
   for (auto _ : state) bytes = encode_reply(1, reply).size();
-  count(state, 1, bytes);
+  count(state, 1, bytes, before);
 }
 void run_reply_decode(benchmark::State& state) {
   const std::string bytes = encode_reply(1, run_reply());
+  const std::uint64_t before = allocations();
   for (auto _ : state) benchmark::DoNotOptimize(decode_reply(bytes).ok());
-  count(state, 1, bytes.size());
+  count(state, 1, bytes.size(), before);
 }
 
 BENCHMARK(assign_encode<true>)->Name("assign_encode/one_run")->Arg(1)->Arg(64)->Arg(1'000);

@@ -1,8 +1,10 @@
-// Partition and Placement: items are completed tasks.
+// Partition and Placement: items are completed tasks, times are of the processor. `allocations_each` counts calls of
+// operator new for one of them.
 #include <benchmark/benchmark.h>
 
 #include "bench/core_drive.h"
 #include "bench/graphs.h"
+#include "bench/micro/allocations.h"
 
 namespace millrace::bench {
 namespace {
@@ -10,12 +12,14 @@ namespace {
 void drive(benchmark::State& state, const WorkflowSpec& spec, const CoreLoad& load) {
   const auto plan = plan_of(spec);
   std::uint64_t completions = 0;
+  const std::uint64_t before = allocations();
   for (auto _ : state) {
     const CoreDriven driven = drive_core(plan, load);
     state.SetIterationTime(driven.seconds);
     completions += driven.completions;
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(completions));
+  state.counters["allocations_each"] = static_cast<double>(allocations() - before) / static_cast<double>(completions);
 }
 
 std::uint32_t argument(const benchmark::State& state) { return static_cast<std::uint32_t>(state.range(0)); }

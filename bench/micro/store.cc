@@ -1,9 +1,11 @@
-// What a turn costs to encode for Redis: items are records, events or runs; `bytes_each` is what is stored of one.
+// What a turn costs to encode for Redis: items are records, events or runs; `bytes_each` is what is stored of one,
+// `allocations_each` how many calls of operator new it costs.
 #include <benchmark/benchmark.h>
 
 #include <string>
 #include <vector>
 
+#include "bench/micro/allocations.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/redis_commit.h"
 #include "coordinator/shell/segments.h"
@@ -84,39 +86,46 @@ TurnCommit turn_of(std::int64_t runs) {
   return turn;
 }
 
-void count(benchmark::State& state, std::size_t bytes) {
+void count(benchmark::State& state, std::size_t bytes, std::uint64_t before) {
+  const auto made = static_cast<double>(allocations() - before);
   state.SetItemsProcessed(state.iterations() * state.range(0));
   state.counters["bytes_each"] = static_cast<double>(bytes) / static_cast<double>(state.range(0));
+  state.counters["allocations_each"] = made / static_cast<double>(state.iterations() * state.range(0));
 }
 
 void segment_encode(benchmark::State& state) {
   const auto entries = records(state.range(0));
   std::size_t bytes = 0;
+  const std::uint64_t before = allocations();
   for (auto _ : state) bytes = encode_segment(kRun, 5, entries).size();
-  count(state, bytes);
+  count(state, bytes, before);
 }
 void segment_decode(benchmark::State& state) {
   const std::string bytes = encode_segment(kRun, 5, records(state.range(0)));
   NamePool names;
+  const std::uint64_t before = allocations();
   for (auto _ : state) benchmark::DoNotOptimize(decode_segment(kRun, 5, bytes, names).ok());
-  count(state, bytes.size());
+  count(state, bytes.size(), before);
 }
 void events_encode(benchmark::State& state) {
   const auto list = events(state.range(0));
   std::size_t bytes = 0;
+  const std::uint64_t before = allocations();
   for (auto _ : state) bytes = encode_events(StreamPlace{PartitionId{3}, 1, 5}, list).size();
-  count(state, bytes);
+  count(state, bytes, before);
 }
 void events_decode(benchmark::State& state) {
   const std::string bytes = encode_events(StreamPlace{PartitionId{3}, 1, 5}, events(state.range(0)));
+  const std::uint64_t before = allocations();
   for (auto _ : state) benchmark::DoNotOptimize(decode_events(StreamPlace{PartitionId{3}, 1, 5}, bytes).ok());
-  count(state, bytes.size());
+  count(state, bytes.size(), before);
 }
 void commit_of_runs(benchmark::State& state) {
   const TurnCommit turn = turn_of(state.range(0));
   std::size_t bytes = 0;
+  const std::uint64_t before = allocations();
   for (auto _ : state) bytes = commit_command(turn).formatted().size();
-  count(state, bytes);
+  count(state, bytes, before);
 }
 
 BENCHMARK(segment_encode)->Name("store_segment_encode")->Arg(1)->Arg(64)->Arg(1'000);
