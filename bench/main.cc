@@ -100,6 +100,9 @@ int main(int argc, char** argv) {
       ->default_val("diamond")
       ->check(CLI::IsMember({"single", "diamond"}));
   app.add_option("--workers", options.cluster.workers, "worker processes")->default_val(2)->check(CLI::Range(1, 256));
+  auto* simulated =
+      app.add_option("--simulated-workers", "so many workers that run nothing, in one process, instead of --workers")
+          ->check(CLI::Range(1, 10'000));
   app.add_option("--slots", options.cluster.slots, "slots of each worker (default: cores)")
       ->check(CLI::Range(0, 4'096));
   app.add_option("--runs-max", options.cluster.runs_max,
@@ -123,6 +126,14 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : 2; }
   if (find_rate && options.scenario != "submit") {
     std::fprintf(stderr, "millrace-bench: --search is for --scenario submit\n");
+    return 2;
+  }
+  if (simulated->count() > 0) {
+    options.cluster.workers = simulated->as<int>();
+    options.cluster.simulated = true;
+  }
+  if (options.cluster.simulated && options.scenario == "python") {
+    std::fprintf(stderr, "millrace-bench: simulated workers run no python\n");
     return 2;
   }
   if (options.cluster.bin_dir.empty())

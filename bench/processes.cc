@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,6 +55,11 @@ pid_t Cluster::spawn(const std::vector<std::string>& argv, const std::string& lo
   pid_t pid = fork();
   if (pid != 0) return pid;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  rlimit files{};  // a thousand workers are more connections than the usual limit allows
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
   int out = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   dup2(out, 1);
   dup2(out, 2);
@@ -106,13 +112,24 @@ Status Cluster::start() {
       endpoint_ = log.substr(at + kMark.size(), log.find('"', at + kMark.size()) - at - kMark.size());
   }
   if (endpoint_.empty()) return Error{Code::kUnavailable, "the coordinator does not listen:\n" + logs(), {}, ""};
+  start_workers();
+  return Done{};
+}
+
+void Cluster::start_workers() {
+  if (options_.simulated) {
+    const fs::path beside = fs::read_symlink("/proc/self/exe").parent_path();
+    workers_.push_back(spawn({(beside / "millrace-bench-fleet").string(), "--coordinator", endpoint_, "--workers",
+                              std::to_string(options_.workers)},
+                             "fleet.log"));
+    return;
+  }
   for (int i = 0; i < options_.workers; ++i) {
     std::vector<std::string> worker = {options_.bin_dir + "/millrace-worker", "--coordinator", endpoint_, "--id",
                                        "bench-" + std::to_string(i)};
     if (options_.slots > 0) worker.insert(worker.end(), {"--slots", std::to_string(options_.slots)});
     workers_.push_back(spawn(worker, "worker-" + std::to_string(i) + ".log"));
   }
-  return Done{};
 }
 
 void Cluster::stop() {

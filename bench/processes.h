@@ -19,6 +19,7 @@ struct ClusterOptions {
   std::string store = "redis";           // redis | memory
   std::string appendfsync = "everysec";  // everysec | always | no
   int workers = 2;
+  bool simulated = false;      // the workers: all in one process beside this program (fleet.cc)
   int slots = 0;               // of each worker; 0: its default
   std::uint32_t runs_max = 0;  // live runs that the coordinator admits; 0: its default
 };
@@ -46,6 +47,7 @@ class Cluster {
 
  private:
   Status start_redis();
+  void start_workers();
   pid_t spawn(const std::vector<std::string>& argv, const std::string& log) const;
   static Usage usage(const std::vector<pid_t>& pids);
 
