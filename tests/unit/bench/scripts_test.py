@@ -5,6 +5,7 @@ import importlib.util
 import pathlib
 import sys
 import unittest
+from xml.etree import ElementTree
 
 BENCH = pathlib.Path(__file__).resolve().parents[3] / "bench"
 sys.path.insert(0, str(BENCH))
@@ -21,6 +22,7 @@ def script(name):
 
 compare = script("compare")
 report = script("report")
+growth = script("growth")
 
 
 class Figures(unittest.TestCase):
@@ -90,6 +92,33 @@ class Report(unittest.TestCase):
 
     def test_the_last_of_two_equal_options_counts(self):
         self.assertEqual(report.dedupe(["--a", 1, "--search", "--b", 2, "--a", 3]), ["--a", 3, "--search", "--b", 2])
+
+
+def points(cost_of, name=growth.ENGINE):
+    return [{"size": size, name: cost_of(size)} for size in (10, 100, 1_000, 10_000)]
+
+
+class Growth(unittest.TestCase):
+    def test_what_stays_or_falls_or_grows_as_log_n_is_fine(self):
+        for cost in (lambda n: 5, lambda n: 5 / n, growth.log_growth, lambda n: 1.2 * growth.log_growth(n)):
+            self.assertEqual(growth.too_fast(points(cost)), [])
+
+    def test_what_grows_as_a_root_of_n_is_found_with_its_worst_pair(self):
+        found = growth.too_fast(points(lambda n: n ** 0.5, growth.CORE))
+        self.assertEqual([(name, small, large) for name, small, large, *_ in found], [(growth.CORE, 10, 10_000)])
+
+    def test_a_rise_behind_a_fall_is_found(self):
+        costs = {10: 100, 100: 1, 1_000: 1, 10_000: 10}
+        self.assertEqual([pair[1:3] for pair in growth.too_fast(points(costs.get))], [(1_000, 10_000)])
+
+    def test_a_figure_that_is_not_judged_may_grow(self):
+        self.assertEqual(growth.too_fast(points(lambda n: n, growth.WALL)), [])
+
+    def test_a_plot_is_well_formed_and_has_each_line(self):
+        made = [{"size": n, growth.WALL: 9, growth.COORDINATOR: 2, growth.REDIS: 1, growth.ENGINE: 3, growth.CORE: 0.7}
+                for n in (1, 10, 100)]
+        drawn = ElementTree.fromstring(growth.svg("workers", made))
+        self.assertEqual(len(drawn.findall("{http://www.w3.org/2000/svg}polyline")), 5)
 
 
 if __name__ == "__main__":
