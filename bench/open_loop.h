@@ -2,8 +2,9 @@
 //
 // Promises: latencies count from the time a submission was due, not from when it left (no coordinated omission);
 // how late the client itself was is reported. Every submission is answered exactly once, or it fails.
-// Threads: one; it sleeps between sends (by the microsecond), so the cluster has the processor.
-// Fails: no answer for 60 s, an answer to nothing, a run that did not succeed, a refusal that is not allowed.
+// Threads: one; it sleeps between sends, by the microsecond up to 5,000 a second and in steps of 200 us above, so that
+// the cluster has the processor. Fails: no answer for 60 s, an answer to nothing, a run that did not succeed, a refusal
+// that is not allowed.
 #pragma once
 
 #include <chrono>
