@@ -1,6 +1,7 @@
 // millrace-bench: measures whole clusters of real processes (Redis, coordinator, workers, client) and prints one JSON
 // object. Exit status: 0, 1 a result was wrong or a rate not sustained, 2 usage.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -126,6 +127,10 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : 2; }
   if (find_rate && options.scenario != "submit") {
     std::fprintf(stderr, "millrace-bench: --search is for --scenario submit\n");
+    return 2;
+  }
+  if (std::uint64_t{options.runs} * std::max(options.tasks, find_scenario(options.scenario)->tasks) > 100'000'000) {
+    std::fprintf(stderr, "millrace-bench: --runs times --tasks is more than 100,000,000\n");
     return 2;
   }
   if (simulated->count() > 0) {
