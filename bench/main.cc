@@ -80,6 +80,7 @@ int main(int argc, char** argv) {
   bool find_rate = false;
   CLI::App app{"Measures clusters of real processes: Redis, a coordinator, workers and this client."};
   app.footer(scenario_help());
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_version_flag("--version", kVersion);
   app.add_option("--scenario", options.scenario, "what is run")->check(CLI::IsMember(scenario_names()))->required();
   app.add_option("--tasks", options.tasks, "tasks, all told (default: the scenario's)")

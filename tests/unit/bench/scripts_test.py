@@ -90,9 +90,6 @@ class Report(unittest.TestCase):
         self.assertEqual(report.rate_of_half([{"rate": 10_000}], quick=False), 12_500)
         self.assertEqual(report.rate_of_half([{"rate": 60_000}], quick=False), 30_000)
 
-    def test_the_last_of_two_equal_options_counts(self):
-        self.assertEqual(report.dedupe(["--a", 1, "--search", "--b", 2, "--a", 3]), ["--a", 3, "--search", "--b", 2])
-
 
 def points(cost_of, name=growth.ENGINE):
     return [{"size": size, name: cost_of(size)} for size in (10, 100, 1_000, 10_000)]
