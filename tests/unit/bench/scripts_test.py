@@ -23,6 +23,7 @@ def script(name):
 compare = script("compare")
 report = script("report")
 growth = script("growth")
+profile = script("profile")
 
 
 class Figures(unittest.TestCase):
@@ -116,6 +117,23 @@ class Growth(unittest.TestCase):
                 for n in (1, 10, 100)]
         drawn = ElementTree.fromstring(growth.svg("workers", made))
         self.assertEqual(len(drawn.findall("{http://www.w3.org/2000/svg}polyline")), 5)
+
+
+class Profile(unittest.TestCase):
+    LINES = ("millrace-coordi   100/100    55d0c8a1 millrace::Partition::on+0x20 (/x/bin/millrace-coordinator)",
+             "ZMQbg/IO/0        100/101    7f00aa10 zmq::epoll_t::loop+0x1 (/usr/lib/libzmq.so.5.2.4)",
+             "redis-server      200/200    7f00aa10 malloc (/usr/lib/libjemalloc.so.2)",
+             "redis-server      200/200 ffffffff81 tcp_sendmsg ([kernel.kallsyms])",
+             "sh                 50/50  ffffffff81 do_exec ([kernel.kallsyms])")
+
+    def test_threads_count_for_their_process_and_strangers_not_at_all(self):
+        kinds, symbols = profile.read_samples(self.LINES)
+        self.assertEqual(dict(kinds), {("coordinator", "its own code"): 1, ("coordinator", "libzmq"): 1,
+                                       ("Redis", "allocator"): 1, ("Redis", "kernel: network"): 1})
+        self.assertEqual(dict(symbols), {("coordinator", "millrace::Partition::on"): 1})
+
+    def test_samples_become_microseconds_a_task(self):
+        self.assertAlmostEqual(profile.per_task(profile.FREQUENCY, 100_000), 10)
 
 
 if __name__ == "__main__":
