@@ -105,9 +105,23 @@ static void put_head(std::string& out, char kind, std::size_t number) {
 }
 
 void RedisCommand::push_back(std::string_view arg) {
+  ++args_;
+  char text[128];  // what is small goes in at once
+  if (arg.size() < 100) {
+    char* end = text;
+    *end++ = '$';
+    if (arg.size() >= 10) *end++ = static_cast<char>('0' + arg.size() / 10);
+    *end++ = static_cast<char>('0' + arg.size() % 10);
+    *end++ = '\r';
+    *end++ = '\n';
+    end = std::copy(arg.begin(), arg.end(), end);
+    *end++ = '\r';
+    *end++ = '\n';
+    formatted_.append(text, end);
+    return;
+  }
   put_head(formatted_, '$', arg.size());
   formatted_.append(arg).append("\r\n", 2);
-  ++args_;
 }
 
 void RedisCommand::push_number(std::uint64_t arg) {

@@ -1,9 +1,9 @@
 #include "common/wire/assign_codec.h"
 
 #include <cassert>
-#include <charconv>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -14,22 +14,11 @@ namespace {
 
 // ---------------------------------------------------------------- trace ids
 
-bool parse_half(std::string_view digits, std::uint64_t& value) {
-  for (char c : digits) {
-    if (c >= 'A' && c <= 'F') return false;
-  }
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-  return error == std::errc{} && end == digits.data() + digits.size();
-}
-
 void write_trace(const TraceId& trace, pb::ContextEntry* out) {
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
-  const std::string_view text = trace;
-  if (text.size() == 32 && parse_half(text.substr(0, 16), high) && parse_half(text.substr(16), low) &&
-      (high | low) != 0) {
-    out->set_trace_high(high);
-    out->set_trace_low(low);
+  const std::optional<Hash128> id = parse_hash128(trace);
+  if (id.has_value() && !id->is_zero()) {
+    out->set_trace_high(id->high);
+    out->set_trace_low(id->low);
   } else {
     out->set_trace_other(trace);
   }

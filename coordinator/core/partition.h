@@ -61,6 +61,7 @@ class Partition {
   [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
   // The part of the effects that Placement needs within the turn; take() has it no more.
   void take_placement(std::vector<Offer>& offers, std::vector<SlotChange>& slots);
+  void live_events(bool wanted) { live_events_ = wanted; }          // whether ephemeral events are emitted
   Time next_deadline() const;                                       // when to send TimePassed; kNever without a reason
   std::size_t pending_records() const { return records_pending_; }  // written since take()
   std::size_t pending_bytes() const { return bytes_pending_; }
@@ -157,6 +158,7 @@ class Partition {
   std::vector<std::uint32_t> scratch_;  // of complete()
   Effects effects_;
   std::uint64_t turn_ = 1;
+  bool live_events_ = true;
   std::size_t records_pending_ = 0;
   std::size_t bytes_pending_ = 0;
   std::size_t records_step_ = 0;  // written in this step

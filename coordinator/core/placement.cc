@@ -1,7 +1,6 @@
 #include "coordinator/core/placement.h"
 
 #include <algorithm>
-#include <tuple>
 
 namespace millrace {
 namespace {
@@ -11,9 +10,12 @@ std::uint32_t& of_class(CreditUpdate& credit, SlotClass slot_class) {
 }
 }  // namespace
 
-bool Placement::Later::operator()(const Offer& a, const Offer& b) const {
-  auto key = [](const Offer& o) { return std::tuple(o.priority, -to_us(o.age), o.rank, ~o.run.value, ~o.task.value); };
-  return key(a) < key(b);
+bool OfferLater::operator()(const Offer& a, const Offer& b) const {
+  if (a.priority != b.priority) return a.priority < b.priority;
+  if (a.age != b.age) return a.age > b.age;
+  if (a.rank != b.rank) return a.rank < b.rank;
+  if (a.run != b.run) return a.run > b.run;
+  return a.task > b.task;
 }
 
 Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optional<WorkerId>& replaced) {
@@ -21,6 +23,7 @@ Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optio
     FleetWorker& worker = fleet_.at(known->second);
     worker.heard = now;
     worker.draining = worker.draining || hello.draining;
+    moved(worker);
     return worker.ref;
   }
   if (auto holder = names_.find(hello.name); holder != names_.end()) {
@@ -54,11 +57,17 @@ void Placement::heard(Time now, WorkerId id) {
 }
 
 void Placement::credit(WorkerId id, const CreditUpdate& credit) {
-  if (auto it = fleet_.find(id); it != fleet_.end()) it->second.credit = credit;
+  if (auto it = fleet_.find(id); it != fleet_.end()) {
+    it->second.credit = credit;
+    moved(it->second);
+  }
 }
 
 void Placement::drain(WorkerId id) {
-  if (auto it = fleet_.find(id); it != fleet_.end()) it->second.draining = true;
+  if (auto it = fleet_.find(id); it != fleet_.end()) {
+    it->second.draining = true;
+    moved(it->second);
+  }
 }
 
 void Placement::leave(WorkerId id) {
@@ -86,12 +95,16 @@ Time Placement::next_deadline() const {
 
 void Placement::offer(const Offer& offer) {
   auto [it, fresh] = needs_.try_emplace({offer.spec->executor, offer.slot_class});
+  if (fresh) it->second.slot_class = offer.slot_class;
   it->second.waiting.push(offer);
   if (fresh) refresh_able();
 }
 
 void Placement::taken(WorkerId id, SlotClass slot_class) {
-  if (auto it = fleet_.find(id); it != fleet_.end()) ++of_class(it->second.used, slot_class);
+  auto it = fleet_.find(id);
+  if (it == fleet_.end()) return;
+  ++of_class(it->second.used, slot_class);
+  moved(it->second);
 }
 
 void Placement::freed(WorkerId id, SlotClass slot_class) {
@@ -99,47 +112,87 @@ void Placement::freed(WorkerId id, SlotClass slot_class) {
   if (it == fleet_.end()) return;
   std::uint32_t& used = of_class(it->second.used, slot_class);
   if (used > 0) --used;
+  moved(it->second);
 }
 
 bool Placement::can(const FleetWorker& worker, const NeedKey& need) const {
   return std::ranges::find(worker.hello.executors, need.first) != worker.hello.executors.end();
 }
 
+// ---------------------------------------------------------------- who stands where
+
 void Placement::refresh_able() {
+  for (auto& [id, worker] : fleet_) {
+    worker.needs.clear();
+    moved(worker);
+  }
   for (auto& [key, need] : needs_) {
-    need.able.clear();
-    for (const auto& [id, worker] : fleet_) {
-      if (can(worker, key)) need.able.push_back(id);
+    need.standings.clear();
+    need.able = 0;
+    for (auto& [id, worker] : fleet_) {
+      if (!can(worker, key)) continue;
+      ++need.able;
+      worker.needs.push_back(&need);
     }
   }
+}
+
+void Placement::moved(FleetWorker& worker) {
+  if (worker.moved) return;
+  worker.moved = true;
+  moved_.push_back(worker.ref.id);
+}
+
+void Placement::settle() {
+  for (WorkerId id : moved_) {
+    auto it = fleet_.find(id);
+    if (it != fleet_.end()) stand(it->second);
+  }
+  moved_.clear();
+}
+
+void Placement::stand(FleetWorker& worker) {
+  worker.moved = false;
+  ++worker.stamp;
+  for (Need* need : worker.needs) rank(worker, *need);
+}
+
+void Placement::rank(FleetWorker& worker, Need& need) {
+  const std::uint32_t credit = of_class(worker.credit, need.slot_class);
+  const std::uint32_t used = of_class(worker.used, need.slot_class);
+  if (worker.draining || used >= credit) return;
+  if (need.standings.size() > 64 + 4 * need.able) {  // mostly entries that no longer count
+    std::erase_if(need.standings, [&](const Standing& s) {
+      auto it = fleet_.find(s.worker);
+      return it == fleet_.end() || it->second.stamp != s.stamp;
+    });
+    std::make_heap(need.standings.begin(), need.standings.end());
+  }
+  need.standings.push_back({static_cast<double>(credit - used) / credit, worker.ref.id, worker.stamp});
+  std::push_heap(need.standings.begin(), need.standings.end());
 }
 
 // The worker with the largest free share of its credit.
-FleetWorker* Placement::choose(const Need& need, SlotClass slot_class) {
-  FleetWorker* best = nullptr;
-  double best_share = 0;
-  for (WorkerId id : need.able) {
-    FleetWorker& worker = fleet_.at(id);
-    std::uint32_t credit = of_class(worker.credit, slot_class);
-    std::uint32_t used = of_class(worker.used, slot_class);
-    if (worker.draining || used >= credit) continue;
-    double share = static_cast<double>(credit - used) / credit;
-    if (share > best_share) {
-      best = &worker;
-      best_share = share;
-    }
+FleetWorker* Placement::choose(Need& need) {
+  while (!need.standings.empty()) {
+    const Standing& best = need.standings.front();
+    auto it = fleet_.find(best.worker);
+    if (it != fleet_.end() && it->second.stamp == best.stamp) return &it->second;
+    std::pop_heap(need.standings.begin(), need.standings.end());
+    need.standings.pop_back();
   }
-  return best;
+  return nullptr;
 }
 
 void Placement::place(std::vector<Grant>& grants) {
+  settle();
   while (true) {
     Need* first = nullptr;
     FleetWorker* worker = nullptr;
     for (auto& [key, need] : needs_) {
       if (need.waiting.empty()) continue;
-      if (first != nullptr && !Later{}(first->waiting.top(), need.waiting.top())) continue;
-      if (FleetWorker* able = choose(need, key.second)) {
+      if (first != nullptr && !OfferLater{}(first->waiting.top(), need.waiting.top())) continue;
+      if (FleetWorker* able = choose(need)) {
         first = &need;
         worker = able;
       }
@@ -148,6 +201,7 @@ void Placement::place(std::vector<Grant>& grants) {
     Offer offer = first->waiting.top();
     first->waiting.pop();
     ++of_class(worker->used, offer.slot_class);
+    stand(*worker);
     grants.push_back({worker->ref, std::move(offer)});
   }
 }
@@ -189,7 +243,7 @@ std::size_t Placement::offers() const {
 std::vector<std::string> Placement::without_worker() const {
   std::vector<std::string> executors;
   for (const auto& [key, need] : needs_) {
-    if (!need.waiting.empty() && need.able.empty()) executors.push_back(key.first);
+    if (!need.waiting.empty() && need.able == 0) executors.push_back(key.first);
   }
   return executors;
 }

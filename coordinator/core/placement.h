@@ -22,6 +22,8 @@
 
 namespace millrace {
 
+struct Need;
+
 struct FleetWorker {
   WorkerRef ref;
   WorkerHello hello;    // `held` is not kept
@@ -30,6 +32,32 @@ struct FleetWorker {
   Time joined{};
   Time heard{};
   bool draining = false;
+  std::vector<Need*> needs;  // that it is able to serve; Placement's own
+  std::uint64_t stamp = 0;   // of its place among the others; an older one no longer counts
+  bool moved = false;        // its place has to be found again
+};
+
+// Where a worker stands among those that are able: the largest free share of its credit first, then the lower id.
+struct Standing {
+  double share = 0;
+  WorkerId worker;
+  std::uint64_t stamp = 0;
+  bool operator<(const Standing& other) const {  // as a heap's "less"
+    return share != other.share ? share < other.share : worker > other.worker;
+  }
+};
+
+struct OfferLater {  // the order of offers; as a heap's "less": what goes first is greatest
+  bool operator()(const Offer& a, const Offer& b) const;
+};
+
+// Tasks that fit the same workers, and those workers. A worker that moves gets a new entry in the heap, and its old one
+// is passed over when it comes up: a grant costs the logarithm of the fleet, not its size.
+struct Need {
+  SlotClass slot_class = SlotClass::kCpu;
+  std::priority_queue<Offer, std::vector<Offer>, OfferLater> waiting;
+  std::vector<Standing> standings;  // a heap
+  std::size_t able = 0;
 };
 
 struct Grant {
@@ -65,24 +93,21 @@ class Placement {
   std::vector<std::string> without_worker() const;
 
  private:
-  struct Later {  // the order of offers; as a heap's "less": what goes first is greatest
-    bool operator()(const Offer& a, const Offer& b) const;
-  };
-  using Heap = std::priority_queue<Offer, std::vector<Offer>, Later>;
-  struct Need {  // tasks that fit the same workers
-    Heap waiting;
-    std::vector<WorkerId> able;  // ascending
-  };
   using NeedKey = std::pair<std::string, SlotClass>;  // executor, class
 
   bool can(const FleetWorker& worker, const NeedKey& need) const;
-  FleetWorker* choose(const Need& need, SlotClass slot_class);
+  FleetWorker* choose(Need& need);
   void refresh_able();
+  void moved(FleetWorker& worker);
+  void settle();  // finds the places of all that moved
+  void stand(FleetWorker& worker);
+  void rank(FleetWorker& worker, Need& need);
 
   std::map<WorkerId, FleetWorker> fleet_;
   std::map<std::string, WorkerId> names_;
   std::map<std::uint64_t, WorkerId> incarnations_;
   std::map<NeedKey, Need> needs_;
+  std::vector<WorkerId> moved_;
   std::uint32_t workers_made_ = 0;
 };
 

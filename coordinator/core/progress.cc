@@ -62,6 +62,7 @@ RunWrite& Partition::touch(Run& run) {
 }
 
 void Partition::emit(Time now, Run& run, EventType type, TaskIndex task, std::uint32_t attempt, Reason reason) {
+  if (!live_events_ && !is_durable(type)) return;
   Event event;
   event.run = run.id();
   event.type = type;

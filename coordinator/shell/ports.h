@@ -246,6 +246,7 @@ class Bus {
  public:
   virtual ~Bus() = default;
   virtual void publish(std::span<const Event> events) = 0;
+  virtual bool heard() const { return true; }  // somebody listens; else ephemeral events are not even made
 };
 
 }  // namespace millrace

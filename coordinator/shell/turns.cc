@@ -35,6 +35,9 @@ bool Loop::State::turn() {
   if (stopping && !released) release_all(now);
   own(now);
   if (room_for_turn()) {
+    for (Share& share : shares) {
+      if (share.core != nullptr) share.core->live_events(bus.heard());
+    }
     if (turns.size() < kTurnsHeldMax) take_in(now);
     housekeeping(now);
     place(now);

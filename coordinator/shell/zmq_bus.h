@@ -21,6 +21,7 @@ class ZmqBus : public Bus {
 
   void hear_subscriptions();
   void publish(std::span<const Event> events) override;
+  bool heard() const override { return !topics_.empty(); }
 
  private:
   bool wanted(const std::string& topic) const;

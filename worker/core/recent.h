@@ -3,9 +3,11 @@
 // Promises: remembers the latest `most`; add, find and forgetting take constant time. Threads: none. Fails: never.
 #pragma once
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "common/base/ids.h"
@@ -22,31 +24,67 @@ struct AttemptHash {
 
 enum class Fate : std::uint8_t { kAnswered, kGivenBack };
 
+// A ring of the latest, found through a table of places in it: open addressing, twice as large, with the gaps of what
+// is forgotten closed at once (Knuth, TAOCP 3, 6.4, algorithm R). No allocation after the first.
 class Recent {
  public:
-  explicit Recent(std::size_t most) : most_(most) { fates_.reserve(most); }
+  explicit Recent(std::size_t most) : most_(most), slots_(std::bit_ceil(2 * most + 1), kEmpty) { ring_.reserve(most); }
 
   void add(const AttemptId& attempt, Fate fate) {
-    if (!fates_.insert_or_assign(attempt, fate).second) return;
-    if (order_.size() < most_) {
-      order_.push_back(attempt);
+    std::size_t slot = slot_of(attempt);
+    if (slots_[slot] != kEmpty) {
+      ring_[slots_[slot]].fate = fate;
       return;
     }
-    fates_.erase(order_[oldest_]);
-    order_[oldest_] = attempt;
-    oldest_ = (oldest_ + 1) % most_;
+    std::uint32_t place = static_cast<std::uint32_t>(ring_.size());
+    if (ring_.size() < most_) {
+      ring_.push_back({attempt, fate});
+    } else {
+      place = oldest_;
+      forget(slot_of(ring_[place].attempt));
+      slot = slot_of(attempt);
+      ring_[place] = {attempt, fate};
+      oldest_ = static_cast<std::uint32_t>((oldest_ + 1) % most_);
+    }
+    slots_[slot] = place;
   }
   std::optional<Fate> find(const AttemptId& attempt) const {
-    auto it = fates_.find(attempt);
-    if (it == fates_.end()) return std::nullopt;
-    return it->second;
+    const std::uint32_t place = slots_[slot_of(attempt)];
+    if (place == kEmpty) return std::nullopt;
+    return ring_[place].fate;
   }
 
  private:
+  static constexpr std::uint32_t kEmpty = 0xFFFFFFFF;
+  struct Entry {
+    AttemptId attempt;
+    Fate fate = Fate::kAnswered;
+  };
+
+  std::size_t home(const AttemptId& attempt) const { return AttemptHash{}(attempt) & (slots_.size() - 1); }
+  std::size_t next(std::size_t slot) const { return (slot + 1) & (slots_.size() - 1); }
+  // Where it is, or where it would be put.
+  std::size_t slot_of(const AttemptId& attempt) const {
+    std::size_t slot = home(attempt);
+    while (slots_[slot] != kEmpty && ring_[slots_[slot]].attempt != attempt) slot = next(slot);
+    return slot;
+  }
+  // Empties a slot and moves up what would no longer be found.
+  void forget(std::size_t gap) {
+    slots_[gap] = kEmpty;
+    for (std::size_t slot = next(gap); slots_[slot] != kEmpty; slot = next(slot)) {
+      const std::size_t wanted = home(ring_[slots_[slot]].attempt);
+      const bool stays = gap <= slot ? gap < wanted && wanted <= slot : gap < wanted || wanted <= slot;
+      if (stays) continue;
+      slots_[gap] = std::exchange(slots_[slot], kEmpty);
+      gap = slot;
+    }
+  }
+
   std::size_t most_;
-  std::size_t oldest_ = 0;
-  std::vector<AttemptId> order_;  // a ring once it is full
-  std::unordered_map<AttemptId, Fate, AttemptHash> fates_;
+  std::uint32_t oldest_ = 0;
+  std::vector<Entry> ring_;
+  std::vector<std::uint32_t> slots_;  // places in the ring
 };
 
 }  // namespace millrace

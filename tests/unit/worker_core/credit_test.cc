@@ -126,5 +126,21 @@ TEST(Recent, RemembersTheLatestAndForgetsTheOldest) {
   EXPECT_EQ(recent.find(id(5)), Fate::kAnswered);
 }
 
+TEST(Recent, StillFindsAllOfTheLatestAfterManyHaveComeAndGone) {
+  constexpr std::uint32_t kMost = 100;
+  Recent recent(kMost);
+  const auto id = [](std::uint32_t n) { return AttemptId{RunId{n / 7}, TaskIndex{n % 7}, 1, 1}; };
+  for (std::uint32_t n = 0; n < 20'000; ++n) {
+    recent.add(id(n), n % 2 == 0 ? Fate::kGivenBack : Fate::kAnswered);
+    for (std::uint32_t back = 0; back <= std::min(n, 150U); back += 13) {
+      const auto fate = recent.find(id(n - back));
+      ASSERT_EQ(fate.has_value(), back < kMost) << n << " - " << back;
+      if (fate) {
+        ASSERT_EQ(*fate, (n - back) % 2 == 0 ? Fate::kGivenBack : Fate::kAnswered);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace millrace
