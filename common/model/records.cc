@@ -16,6 +16,8 @@ std::uint64_t mixed(std::uint64_t sum, std::uint64_t word) {
 
 }  // namespace
 
+TraceId trace_of(RunId run) { return to_string(hash128(to_string(run))); }
+
 bool operator==(const TaskRecord& a, const TaskRecord& b) {
   return a.state == b.state && a.reason == b.reason && a.failures == b.failures && a.losses == b.losses &&
          a.tries == b.tries && a.epoch == b.epoch && a.version == b.version && a.ready == b.ready &&

@@ -63,6 +63,9 @@ struct RunInfo {
   bool operator==(const RunInfo&) const = default;
 };
 
+// The trace id of a run whose caller brought none.
+TraceId trace_of(RunId run);
+
 struct RunError {
   std::string code;  // a Reason's word
   std::string message;

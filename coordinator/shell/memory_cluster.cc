@@ -152,7 +152,7 @@ StoreAnswer MemoryCluster::answer(const FindKey& read) {
   const auto& keys = partitions_[read.partition].keys;
   auto found = keys.find({read.tenant, read.key});
   if (found == keys.end()) return KeyAnswer{};
-  return KeyAnswer{found->second.run, found->second.request};
+  return KeyAnswer{found->second.run, short_request(found->second.request)};
 }
 
 StoreAnswer MemoryCluster::answer(const FindRuns& read) {

@@ -170,7 +170,7 @@ struct ValueAnswer {
 };
 struct KeyAnswer {
   std::optional<RunId> run;
-  Hash128 request;
+  std::uint32_t request = 0;  // short_request() of it: 32 bits tell a repeat from a conflict
 };
 struct KeysAnswer {  // every key that stood there from the first page to the last is in one of them, some twice
   std::vector<std::uint64_t> fingerprints;  // key_fingerprint() of run_codec.h

@@ -40,7 +40,7 @@ void add_run(RedisCommand& args, const PartitionCommit& commit, const RunWrite& 
     const RunInfo& info = *write.info;
     args.push_number(position_of(write.run, info.accepted).score);
     args.push_back(key_field(info.tenant, info.key));
-    args.push_back(encode_key({.run = write.run, .request = info.request, .accepted = info.accepted}));
+    args.push_back(encode_key({.run = write.run, .request = short_request(info.request), .accepted = info.accepted}));
   }
   // All values behind one another, so that the fields can be counted before they are written.
   packed.clear();

@@ -182,7 +182,7 @@ void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit) {
     Share* owner = key->run ? share_of(*key->run) : nullptr;
     bool in_memory = owner != nullptr && owner->serving() && owner->core->find(*key->run) != nullptr;
     if (!key->run || in_memory) return admit(at, request, std::move(submit), std::move(plan));
-    if (key->request != request_hash(submit)) {
+    if (key->request != short_request(request_hash(submit))) {
       return refuse(request, {Code::kConflict,
                               "idempotency key '" + submit.key + "' was used for another request (run " +
                                   to_string(*key->run) + ")",

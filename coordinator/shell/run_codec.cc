@@ -10,10 +10,11 @@ namespace {
 constexpr std::size_t kLengthBytes = 4;
 constexpr std::size_t kEnvelopeBytes = 5;
 constexpr std::size_t kIdChars = 13;
-constexpr std::size_t kKeyBytes = kIdChars + 16 + 4;
+constexpr std::size_t kKeyBytes = kIdChars + 4 + 4;
+constexpr std::size_t kKeyBytesOld = kIdChars + 16 + 4;  // with the request's whole hash, its low half last
 
-// Trace ids are 32 hex digits nearly always: 16 bytes then.
-enum TraceKind : std::uint8_t { kTraceText, kTraceHash };
+// Trace ids are 32 hex digits nearly always: 16 bytes then; none where it follows from the run's id.
+enum TraceKind : std::uint8_t { kTraceText, kTraceHash, kTraceOfRun };
 
 Error damaged(RunId run, const char* what) {
   return {Code::kInternal, "run " + to_string(run) + ", " + what + ": wrong version or checksum", {}, "damaged"};
@@ -27,15 +28,17 @@ std::string_view without_length(std::string_view joined) {
   return size > joined.size() ? std::string_view() : joined.substr(0, size);
 }
 
-void pack_trace(Packer& out, const TraceId& trace) {
+void pack_trace(Packer& out, RunId run, const TraceId& trace) {
+  if (trace == trace_of(run)) return out.byte(kTraceOfRun);
   auto hash = parse_hash128(trace);
   out.byte(hash.has_value() ? kTraceHash : kTraceText);
   if (hash.has_value()) out.hash(*hash);
   else out.text(trace);
 }
 
-TraceId unpack_trace(Unpacker& in) {
+TraceId unpack_trace(Unpacker& in, RunId run) {
   std::uint8_t kind = in.byte();
+  if (kind == kTraceOfRun) return trace_of(run);
   if (kind == kTraceHash) return to_string(in.hash());
   if (kind != kTraceText) in.fail();
   return TraceId(in.text());
@@ -62,7 +65,7 @@ void encode_info(const StoredInfoView& stored, Packer& out) {
   }
   out.text(info.key);
   out.hash(info.request);
-  pack_trace(out, info.trace_id);
+  pack_trace(out, info.run, info.trace_id);
   out.text(info.caller);
   out.difference(static_cast<std::uint64_t>(std::int64_t{info.priority}), 0);
   out.number(info.retry_of.value);
@@ -96,7 +99,7 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   }
   info.key = in.text();
   info.request = in.hash();
-  info.trace_id = unpack_trace(in);
+  info.trace_id = unpack_trace(in, run);
   info.caller = in.text();
   info.priority = static_cast<std::int32_t>(static_cast<std::int64_t>(in.difference(0)));
   info.retry_of = RunId{in.number()};
@@ -204,7 +207,7 @@ std::uint64_t key_fingerprint(std::string_view tenant, std::string_view key) {
 std::string encode_key(const StoredKey& key) {
   Packer out;
   out.raw(to_string(key.run));
-  out.hash(key.request);
+  out.fixed32(key.request);
   auto seconds = static_cast<std::uint32_t>(std::max<std::int64_t>(0, to_us(key.accepted) / 1'000'000));
   for (int shift = 24; shift >= 0; shift -= 8) out.byte(static_cast<std::uint8_t>(seconds >> shift));
   return out.take();
@@ -212,12 +215,12 @@ std::string encode_key(const StoredKey& key) {
 
 Result<StoredKey> decode_key(std::string_view bytes) {
   auto run = parse_run_id(bytes.substr(0, std::min(kIdChars, bytes.size())));
-  if (bytes.size() != kKeyBytes || !run.has_value())
+  if ((bytes.size() != kKeyBytes && bytes.size() != kKeyBytesOld) || !run.has_value())
     return Error{Code::kInternal, "idempotency key: entry does not parse", {}, "damaged"};
   std::uint32_t seconds = 0;
-  for (char c : bytes.substr(kKeyBytes - 4)) seconds = (seconds << 8) | static_cast<std::uint8_t>(c);
+  for (char c : bytes.substr(bytes.size() - 4)) seconds = (seconds << 8) | static_cast<std::uint8_t>(c);
   return StoredKey{.run = *run,
-                   .request = Unpacker(bytes.substr(kIdChars)).hash(),
+                   .request = Unpacker(bytes.substr(bytes.size() == kKeyBytes ? kIdChars : kIdChars + 8)).fixed32(),
                    .accepted = from_us(std::int64_t{seconds} * 1'000'000)};
 }
 

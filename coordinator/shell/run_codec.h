@@ -44,10 +44,13 @@ struct StoredRecordView {
   std::uint32_t epoch = 0;
   std::uint64_t commit = 0;
 };
+// What is kept of a request's hash beside its key: a conflict passes for a repeat once in four thousand million.
+inline std::uint32_t short_request(const Hash128& request) { return static_cast<std::uint32_t>(request.low); }
+
 struct StoredKey {  // in the hash of idempotency keys; its first 13 bytes are the printed run id, its last 4 the time
   RunId run;
-  Hash128 request;
-  Time accepted{};  // to the second
+  std::uint32_t request = 0;  // short_request()
+  Time accepted{};            // to the second
 };
 
 // Each encoder also appends to a Packer, so that a commit of many runs packs into one buffer.
