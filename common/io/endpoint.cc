@@ -1,9 +1,9 @@
-// Endpoints: what may be bound and connected to.
-#include <algorithm>
+// Endpoints: what may be bound and connected to, and with which keys.
 #include <charconv>
 #include <string>
 #include <string_view>
 
+#include "common/io/net_address.h"
 #include "common/io/zmq_socket.h"
 
 namespace millrace {
@@ -36,13 +36,6 @@ bool is_port(std::string_view text, bool wildcard) {
   unsigned number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   return error == std::errc{} && end == text.data() + text.size() && number <= 65535 && (wildcard || number > 0);
-}
-
-bool is_loopback(std::string_view host) {
-  if (host == "localhost" || host == "[::1]") return true;
-  // 127.a.b.c and nothing that only looks like it, such as 127.example.org.
-  return host.starts_with("127.") && std::count(host.begin(), host.end(), '.') == 3 &&
-         host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
 Error malformed(std::string_view endpoint) {
@@ -79,7 +72,7 @@ Status check_form(std::string_view endpoint, bool bind) {
 bool is_local_endpoint(std::string_view endpoint) {
   if (!take_prefix(endpoint, "tcp://")) return endpoint.starts_with("ipc://") || endpoint.starts_with("inproc://");
   const std::optional<TcpAddress> address = split_tcp(endpoint);
-  return address && is_loopback(address->host);
+  return address && is_loopback_host(address->host);
 }
 
 Status check_bind_endpoint(std::string_view endpoint, bool allow_remote) {
@@ -87,10 +80,29 @@ Status check_bind_endpoint(std::string_view endpoint, bool allow_remote) {
   if (allow_remote || is_local_endpoint(endpoint)) return Done{};
   return Error{Code::kRefused,
                "bind to " + std::string(endpoint) +
-                   ": other machines could reach it, and peers are not authenticated; listen on 127.0.0.1, [::1] or "
-                   "ipc://, or allow it in so many words (allow-remote) on a network that only trusted machines share",
+                   ": other machines could reach it, and peers are not authenticated; give this coordinator a key "
+                   "(--curve-key and --curve-authorized), listen on 127.0.0.1, [::1] or ipc://, or say "
+                   "--insecure-listen on a network that only trusted machines share",
                {},
                "remote_bind"};
+}
+
+Result<std::optional<CurveClient>> read_curve_client(const std::string& key_file, const std::string& server_key) {
+  if (key_file.empty() && server_key.empty()) return std::optional<CurveClient>();
+  if (key_file.empty() || server_key.empty()) {
+    const bool own = server_key.empty();
+    return Error{Code::kInvalid,
+                 std::string(own ? "--curve-key needs --curve-server-key: the public key of the coordinators"
+                                 : "--curve-server-key needs --curve-key: a secret key of our own"),
+                 {},
+                 "usage"};
+  }
+  Result<KeyFile> mine = read_secret_key_file(key_file);
+  if (!mine.ok()) return Error{Code::kInvalid, "--curve-key: " + mine.error().what, {}, mine.error().name};
+  Result<std::string> theirs = read_public_key(server_key);
+  if (!theirs.ok()) return Error{Code::kInvalid, "--curve-server-key: " + theirs.error().what, {}, theirs.error().name};
+  return std::optional<CurveClient>(
+      CurveClient{{mine->key.public_key, std::move(mine->secret)}, std::move(theirs).value()});
 }
 
 Status check_connect_endpoint(std::string_view endpoint) { return check_form(endpoint, false); }

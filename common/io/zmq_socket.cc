@@ -1,5 +1,7 @@
 #include "common/io/zmq_socket.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
@@ -28,6 +30,27 @@ int to_ms(Duration duration) {
 }
 
 void set(void* socket, int option, int value) { zmq_setsockopt(socket, option, &value, sizeof value); }
+
+void set(void* socket, int option, const char* text) { zmq_setsockopt(socket, option, text, std::strlen(text)); }
+
+// A key is given with its terminating zero.
+void set_key(void* socket, int option, const char* z85) {
+  [[maybe_unused]] const int taken = zmq_setsockopt(socket, option, z85, kCurveKeyChars + 1);
+  assert(taken == 0 && "keys are checked where they are read");
+}
+
+void set_curve(void* socket, const SocketOptions& options) {
+  if (const auto& server = options.curve_server) {
+    set(socket, ZMQ_CURVE_SERVER, 1);
+    set_key(socket, ZMQ_CURVE_SECRETKEY, server->secret_key.text());
+    set(socket, ZMQ_ZAP_DOMAIN, server->domain.c_str());
+  }
+  if (const auto& client = options.curve_client) {
+    set_key(socket, ZMQ_CURVE_SERVERKEY, client->server_key.c_str());
+    set_key(socket, ZMQ_CURVE_PUBLICKEY, client->keys.public_key.c_str());
+    set_key(socket, ZMQ_CURVE_SECRETKEY, client->keys.secret_key.text());
+  }
+}
 
 // Sends one part; EINTR cannot happen with DONTWAIT but costs nothing to handle.
 int send_message(void* socket, zmq_msg_t* part, int flags) {
@@ -80,6 +103,13 @@ Frames& Frames::operator=(Frames&& other) noexcept {
   return *this;
 }
 
+std::string_view Frames::user_id() const {
+  if (size_ == 0) return {};
+  auto* part = const_cast<Part*>(&parts_[size_ - 1]);  // libzmq only looks at it
+  const char* id = zmq_msg_gets(message(part->raw), "User-Id");
+  return id == nullptr ? std::string_view() : std::string_view(id);
+}
+
 void Frames::clear() {
   for (std::size_t i = 0; i < size_; ++i) zmq_msg_close(message(parts_[i].raw));
   size_ = 0;
@@ -89,7 +119,8 @@ void Frames::clear() {
 // ---------------------------------------------------------------- sockets
 
 ZmqSocket::ZmqSocket(ZmqContext& context, int type, const SocketOptions& options)
-    : handle_(zmq_socket(context.handle(), type)), allow_remote_(options.allow_remote) {
+    : handle_(zmq_socket(context.handle(), type)),
+      allow_remote_(options.allow_remote || options.curve_server.has_value()) {
   assert(handle_ != nullptr);
   set(handle_, ZMQ_SNDHWM, options.send_hwm);
   set(handle_, ZMQ_RCVHWM, options.receive_hwm);
@@ -102,6 +133,7 @@ ZmqSocket::ZmqSocket(ZmqContext& context, int type, const SocketOptions& options
   set(handle_, ZMQ_TCP_KEEPALIVE_INTVL, 10);
   set(handle_, ZMQ_TCP_KEEPALIVE_CNT, 3);
   zmq_setsockopt(handle_, ZMQ_MAXMSGSIZE, &options.message_bytes_max, sizeof options.message_bytes_max);
+  set_curve(handle_, options);
 }
 
 ZmqSocket::~ZmqSocket() {
@@ -192,6 +224,15 @@ RouterSocket::RouterSocket(ZmqContext& context, const SocketOptions& options)
 SendResult RouterSocket::send(std::string_view peer, std::string_view envelope, std::string&& body) {
   const std::string_view parts[] = {peer, envelope, body};
   return send_parts(parts, &body);
+}
+
+std::string random_routing_id() {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::array<unsigned char, 16> bytes{};
+  while (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {}
+  std::string id;
+  for (const unsigned char byte : bytes) id += {kDigits[byte >> 4], kDigits[byte & 15]};
+  return id;
 }
 
 DealerSocket::DealerSocket(ZmqContext& context, const SocketOptions& options, std::string_view routing_id)

@@ -1,10 +1,10 @@
-// ZeroMQ sockets: thin owners over libzmq. Only zmq_socket.cc and poller.cc see zmq.hpp.
+// ZeroMQ sockets: thin owners over libzmq. Only this room sees zmq.hpp.
 //
 // Promises: nothing blocks but Poller::wait. A full or missing peer is an answer (SendResult), not a wait and not a
 // loss. Nothing throws. LINGER is 0 by default: closing never waits. Binding to an address that other machines can
-// reach is refused unless allowed in so many words, because peers are not authenticated. Threads: a context may be
-// shared; a socket belongs to the thread that uses it. A context outlives its sockets. Fails: Results name the endpoint
-// and libzmq's reason.
+// reach is refused without CURVE, unless allowed in so many words, because peers are not authenticated. Threads: a
+// context may be shared; a socket belongs to the thread that uses it. A context outlives its sockets. Fails: Results
+// name the endpoint and libzmq's reason.
 #pragma once
 
 #include <array>
@@ -19,6 +19,7 @@
 
 #include "common/base/result.h"
 #include "common/base/time.h"
+#include "common/io/curve.h"
 
 namespace millrace {
 
@@ -34,6 +35,21 @@ class ZmqContext {
   void* handle_;
 };
 
+// Of a socket that binds: peers must have a key that the context's ZapHandler takes. Without a handler libzmq takes
+// any.
+struct CurveServer {
+  SecretKey secret_key;
+  std::string domain;  // which door this is: the handler is told
+};
+// Of a socket that connects: it speaks to nobody but the holder of `server_key`.
+struct CurveClient {
+  CurveKeys keys;
+  std::string server_key;
+};
+
+// From --curve-key and --curve-server-key: both or none. Errors: kInvalid, naming the flag.
+Result<std::optional<CurveClient>> read_curve_client(const std::string& key_file, const std::string& server_key);
+
 struct SocketOptions {
   int send_hwm = 1000;                                // messages queued a peer before send() says kFull
   int receive_hwm = 1000;                             // messages queued before the sender is held back
@@ -42,7 +58,9 @@ struct SocketOptions {
   Duration reconnect_first = 100ms;                   // connecting sockets: first pause, doubling up to `reconnect_max`
   Duration reconnect_max = 5s;
   Duration handshake_max = 10s;  // a peer that has not said hello by then is dropped
-  bool allow_remote = false;     // bind to addresses that other machines can reach
+  bool allow_remote = false;     // bind to addresses that other machines can reach though there is no `curve_server`
+  std::optional<CurveServer> curve_server;  // of tcp:// and ipc://; inproc:// needs none
+  std::optional<CurveClient> curve_client;
 };
 
 enum class SendResult : std::uint8_t {
@@ -70,6 +88,8 @@ class Frames {
   std::span<const std::string_view> views_from(std::size_t first) const {
     return views().subspan(first < size_ ? first : size_);
   }
+  // The public key of who sent it, as its handshake proved it; empty without CURVE. A loan like the parts.
+  std::string_view user_id() const;
   void clear();
 
  private:
@@ -125,10 +145,14 @@ class RouterSocket : public ZmqSocket {
   SendResult send(std::string_view peer, std::string_view envelope, std::string&& body);
 };
 
+// A routing id that nobody else can guess, and so nobody can take: 128 random bits.
+std::string random_routing_id();
+
 // Talks to the peers it connected to; with one, a private line. kGone: not connected and nothing may be queued.
 class DealerSocket : public ZmqSocket {
  public:
-  // `routing_id`: empty lets the other side make one for each connection.
+  // `routing_id`: empty lets the other side make one for each connection; one of ours is kept over reconnects, and then
+  // ignored by a ROUTER that takes the old connection for alive: open a new socket after a silence.
   DealerSocket(ZmqContext& context, const SocketOptions& options = {}, std::string_view routing_id = {});
   SendResult send(std::string_view envelope, std::string&& body);
 };
