@@ -10,6 +10,7 @@
 #include "common/base/version.h"
 #include "common/io/log.h"
 #include "common/io/redis.h"
+#include "coordinator/shell/access.h"
 #include "coordinator/shell/anchored_clock.h"
 #include "coordinator/shell/gateway.h"
 #include "coordinator/shell/loop.h"
@@ -21,6 +22,7 @@ namespace millrace {
 namespace {
 
 constexpr Duration kWaitMax = 250ms;          // so that a lost wake-up costs no more than this
+constexpr Duration kBusPause = 100ms;         // in which its old socket leaves the endpoint
 constexpr std::size_t kTurnsBeforeLook = 64;  // turns in a row before the stop signal is looked at
 
 std::uint64_t random_nonce() {
@@ -83,10 +85,7 @@ class RunLog {
 class Process : public Coordinator {
  public:
   Process(ZmqContext& context, CoordinatorOptions options)
-      : options_(std::move(options)),
-        gateway_(context, clock_),
-        bus_(context),
-        wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+      : context_(context), options_(std::move(options)), wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
   ~Process() override {
     loop_.reset();
     close(wake_);
@@ -96,30 +95,100 @@ class Process : public Coordinator {
   Status run() override;
   void stop() override {
     stopping_.store(true);
+    ring();
+  }
+  void reload() override {
+    reload_.store(true);
+    ring();
+  }
+  std::vector<std::string> endpoints() const override { return gateway_->endpoints(); }
+  std::string events_endpoint() const override { return bus_->endpoint(); }
+  std::string public_key() const override { return access_ == nullptr ? "" : access_->public_key(); }
+
+ private:
+  Status open_access();
+  Status open_store();
+  Status listen();
+  void look_at_access();
+  void wait();
+  void ring() const {
     std::uint64_t one = 1;
     (void)!write(wake_, &one, sizeof one);
   }
-  std::vector<std::string> endpoints() const override { return gateway_.endpoints(); }
-  std::string events_endpoint() const override { return bus_.endpoint(); }
 
- private:
-  Status open_store();
-  void wait();
-
+  ZmqContext& context_;
   CoordinatorOptions options_;
   AnchoredClock clock_;
-  ZmqGateway gateway_;
-  ZmqBus bus_;
+  std::unique_ptr<Access> access_;  // none: peers are not authenticated
+  std::unique_ptr<ZmqGateway> gateway_;
+  std::unique_ptr<ZmqBus> bus_;
+  std::uint64_t hearers_revoked_ = 0;  // as when the bus was opened
+  Time bus_back_at_ = kNever;
   std::unique_ptr<Store> store_;
   RedisStore* redis_ = nullptr;  // the same object, where it is one
   std::unique_ptr<Loop> loop_;
   Poller poller_;
   Poller::Slot gateway_slot_ = 0;
+  Poller::Slot bus_slot_ = 0;
   Poller::Slot redis_slot_ = 0;
   Poller::Slot wake_slot_ = 0;
   int wake_ = -1;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> reload_ = false;
 };
+
+// Before any socket is bound: a CURVE socket without somebody who answers its handshakes takes every key.
+Status Process::open_access() {
+  if (options_.curve_key.empty() != options_.curve_authorized.empty()) {
+    const bool key = options_.curve_authorized.empty();
+    return Error{Code::kInvalid,
+                 std::string(key ? "--curve-key needs --curve-authorized: the list of the keys that may connect"
+                                 : "--curve-authorized needs --curve-key: this coordinator's own secret key"),
+                 {},
+                 "usage"};
+  }
+  if (options_.curve_key.empty()) return Done{};
+  Result<std::unique_ptr<Access>> opened =
+      Access::open(context_, clock_, options_.curve_key, options_.curve_authorized);
+  if (!opened.ok()) return opened.error();
+  access_ = std::move(opened).value();
+  (void)poller_.add(access_->socket());
+  return Done{};
+}
+
+Status Process::listen() {
+  const DoorOptions door{access_.get(), options_.insecure_listen};
+  gateway_ = std::make_unique<ZmqGateway>(context_, clock_, door);
+  bus_ = std::make_unique<ZmqBus>(context_, door);
+  for (const std::string& endpoint : options_.listen) {
+    if (Status bound = gateway_->listen(endpoint); !bound.ok()) return bound;
+  }
+  if (Status bound = bus_->listen(options_.events); !bound.ok()) return bound;
+  if (options_.insecure_listen) {
+    log_warn("--insecure-listen: who can reach this coordinator can do with it what they want",
+             {{"curve", access_ != nullptr}});
+  }
+  return Done{};
+}
+
+// Handshakes, and what follows when the list of keys has changed.
+void Process::look_at_access() {
+  if (access_ == nullptr) return;
+  if (reload_.exchange(false)) access_->reload();
+  access_->pass();
+  const Time now = clock_.now();
+  if (access_->hearers_revoked() != hearers_revoked_) {
+    hearers_revoked_ = access_->hearers_revoked();
+    poller_.remove(bus_slot_);
+    bus_->cut();
+    bus_slot_ = poller_.add(bus_->socket());
+    bus_back_at_ = now + kBusPause;
+  }
+  if (now < bus_back_at_) return;
+  const Status back = bus_->listen(std::string(bus_->endpoint()));
+  bus_back_at_ = back.ok() ? kNever : now + kBusPause;
+  if (!back.ok()) log_warn("live events are not back yet: " + back.error().what);
+}
 
 Status Process::open_store() {
   if (options_.store == "memory") {
@@ -144,24 +213,22 @@ Status Process::open() {
   if (options_.partitions == 0 || options_.partitions > kPartitionsMax) {
     return Error{Code::kInvalid, "partitions: 1 to " + std::to_string(kPartitionsMax), {}, ""};
   }
+  if (Status opened = open_access(); !opened.ok()) return opened;
   if (Status opened = open_store(); !opened.ok()) return opened;
-  for (const std::string& endpoint : options_.listen) {
-    if (Status bound = gateway_.listen(endpoint); !bound.ok()) return bound;
-  }
-  if (Status bound = bus_.listen(options_.events); !bound.ok()) return bound;
+  if (Status listening = listen(); !listening.ok()) return listening;
   LoopOptions loop;
   loop.name = options_.name;
   loop.version = kVersion;
-  loop.events_endpoint = bus_.endpoint();
+  loop.events_endpoint = bus_->endpoint();
   loop.partitions = options_.partitions;
   loop.nonce = random_nonce();
   loop.runs_max = options_.runs_max;
   loop.tasks_max = options_.tasks_max;
   loop.note = note;
   loop.on_event = RunLog();
-  loop_ = std::make_unique<Loop>(loop, clock_, *store_, gateway_, bus_);
-  gateway_slot_ = poller_.add(gateway_.socket());
-  (void)poller_.add(bus_.socket());
+  loop_ = std::make_unique<Loop>(loop, clock_, *store_, *gateway_, *bus_);
+  gateway_slot_ = poller_.add(gateway_->socket());
+  bus_slot_ = poller_.add(bus_->socket());
   wake_slot_ = poller_.add_fd(wake_, true);
   redis_slot_ = poller_.add_fd(-1, false);
   return Done{};
@@ -172,7 +239,8 @@ Status Process::run() {
     if (stopping_.load()) loop_->stop();
     std::size_t turns = 0;
     while (loop_->turn() && ++turns < kTurnsBeforeLook) {}
-    bus_.hear_subscriptions();
+    bus_->hear_subscriptions();
+    look_at_access();
     if (turns < kTurnsBeforeLook && !loop_->stopped()) wait();
   }
   return Done{};

@@ -1,6 +1,7 @@
 // Coordinator: the process around a Loop: gateway, store, bus and clock of production, in one thread.
 //
-// Threads: run() is the coordinator's thread; stop() may be called from any thread and from a signal handler.
+// Threads: run() is the coordinator's thread; stop() and reload() may be called from any thread and from a signal
+// handler.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,9 @@ struct CoordinatorOptions {
   std::string store = "redis";                                 // redis | memory
   std::string redis = "redis://127.0.0.1:6379/0";
   std::uint16_t partitions = 16;         // fixed at cluster creation
+  std::string curve_key;                 // file of our secret key; empty: peers are not authenticated
+  std::string curve_authorized;          // file of the allow-list; goes with curve_key
+  bool insecure_listen = false;          // listen where other machines can reach us though nobody is authenticated
   std::uint32_t runs_max = 1'000'000;    // live runs: above it a submission is refused (queue_full)
   std::uint64_t tasks_max = 50'000'000;  // tasks of live runs
 };
@@ -31,8 +35,10 @@ class Coordinator {
   virtual ~Coordinator() = default;
   virtual Status run() = 0;  // until stop(); gives its partitions up in an orderly way
   virtual void stop() = 0;
+  virtual void reload() = 0;                               // reads the allow-list again; as stop() from anywhere
   virtual std::vector<std::string> endpoints() const = 0;  // where it really listens (ports filled in)
   virtual std::string events_endpoint() const = 0;
+  virtual std::string public_key() const = 0;  // for --curve-server-key; empty without CURVE
 };
 
 }  // namespace millrace

@@ -6,8 +6,10 @@
 namespace millrace {
 namespace {
 
-SocketOptions router_options() {
+SocketOptions router_options(const DoorOptions& door) {
   SocketOptions options;
+  options.allow_remote = door.insecure_listen;
+  if (door.access != nullptr) options.curve_server = door.access->server(Door::kMain);
   options.send_hwm = 10'000;
   options.receive_hwm = 10'000;
   options.message_bytes_max = static_cast<std::int64_t>(kFrameMax);
@@ -16,7 +18,10 @@ SocketOptions router_options() {
 
 }  // namespace
 
-ZmqGateway::ZmqGateway(ZmqContext& context, const Clock& clock) : clock_(clock), socket_(context, router_options()) {}
+ZmqGateway::ZmqGateway(ZmqContext& context, const Clock& clock, const DoorOptions& door)
+    : clock_(clock), access_(door.access), socket_(context, router_options(door)) {
+  if (access_ != nullptr) watch_ = std::make_unique<ConnectionWatch>(context, socket_);
+}
 
 Status ZmqGateway::listen(const std::string& endpoint) {
   Status bound = socket_.bind(endpoint);
@@ -25,6 +30,7 @@ Status ZmqGateway::listen(const std::string& endpoint) {
 }
 
 void ZmqGateway::poll(std::vector<Incoming>& out, std::size_t at_most) {
+  if (access_ != nullptr) access_->hear(*watch_, Door::kMain);
   for (std::size_t i = 0; i < at_most && socket_.receive(frames_); ++i) take(out);
 }
 
@@ -38,39 +44,73 @@ void ZmqGateway::take(std::vector<Incoming>& out) {
   std::string_view body = frames_[2];
   Result<FrameKind> kind = check_envelope(frames_[1], body.size());
   if (!kind.ok()) return refuse(routing_id, kind.error(), true);
-  if (*kind == FrameKind::kWorker) {
-    Result<WorkerMessage> message = decode_worker_message(body);
-    if (!message.ok()) return refuse(routing_id, message.error(), false);
-    PeerId peer = peer_of(routing_id);
-    if (std::holds_alternative<WorkerHello>(*message)) peers_.at(peer).specs.clear();
-    out.push_back(FromWorker{peer, std::move(message).value()});
-  } else if (*kind == FrameKind::kRequest) {
-    auto request = decode_request(body);
-    if (!request.ok()) return refuse(routing_id, request.error(), true);
-    RequestId id{++requests_made_};
-    requests_.emplace(id, OpenRequest{std::string(routing_id), request->first});
-    if (requests_.size() > kRequestsMax) requests_.erase(requests_.begin());
-    out.push_back(FromClient{id, std::move(request->second)});
-  } else {
-    refuse(routing_id,
-           {Code::kInvalid,
-            std::string("a frame of kind ") + to_string(*kind) + " is not for a coordinator",
-            {},
-            "frame_kind"},
-           false);
+  if (!admit(routing_id, *kind)) return;
+  if (*kind == FrameKind::kWorker) return take_worker(routing_id, body, out);
+  if (*kind == FrameKind::kRequest) return take_request(routing_id, body, out);
+  refuse(routing_id,
+         {Code::kInvalid,
+          std::string("a frame of kind ") + to_string(*kind) + " is not for a coordinator",
+          {},
+          "frame_kind"},
+         false);
+}
+
+void ZmqGateway::take_worker(std::string_view routing_id, std::string_view body, std::vector<Incoming>& out) {
+  Result<WorkerMessage> message = decode_worker_message(body);
+  if (!message.ok()) return refuse(routing_id, message.error(), false);
+  PeerId peer = peer_of(routing_id);
+  if (const auto* hello = std::get_if<WorkerHello>(&*message)) {
+    peers_.at(peer).specs.clear();
+    if (access_ != nullptr) {
+      Status claimed = access_->claim_id(frames_.user_id(), hello->name);
+      if (!claimed.ok()) return dismiss(routing_id, FrameKind::kWorker, claimed.error());
+    }
+  }
+  out.push_back(FromWorker{peer, std::move(message).value()});
+}
+
+void ZmqGateway::take_request(std::string_view routing_id, std::string_view body, std::vector<Incoming>& out) {
+  auto request = decode_request(body);
+  if (!request.ok()) return refuse(routing_id, request.error(), true);
+  RequestId id{++requests_made_};
+  requests_.emplace(id, OpenRequest{std::string(routing_id), std::string(frames_.user_id()), request->first});
+  if (requests_.size() > kRequestsMax) requests_.erase(requests_.begin());
+  out.push_back(FromClient{id, std::move(request->second)});
+}
+
+// Whether the key of this connection may say such a thing; if not, it is told.
+bool ZmqGateway::admit(std::string_view routing_id, FrameKind kind) {
+  if (access_ == nullptr) return true;
+  Status may = access_->may_say(frames_.user_id(), kind);
+  if (!may.ok()) dismiss(routing_id, kind, may.error());
+  return may.ok();
+}
+
+// The answer to what a key may not say, in the words that its sender understands.
+void ZmqGateway::dismiss(std::string_view routing_id, FrameKind kind, const Error& why) {
+  if (kind == FrameKind::kWorker) {
+    SentSpecs none;
+    (void)socket_.send(routing_id, envelope(FrameKind::kCoordinator),
+                       encode(CoordinatorMessage(WorkerRefused{why.name, why.what}), none));
+  } else if (kind == FrameKind::kRequest) {
+    (void)socket_.send(routing_id, envelope(FrameKind::kReply), encode_reply(0, ErrorReply{why}));
   }
 }
 
 PeerId ZmqGateway::peer_of(std::string_view routing_id) {
   Time now = clock_.now();
+  const std::string_view user = frames_.user_id();
   auto known = peer_ids_.find(std::string(routing_id));
   if (known != peer_ids_.end()) {
-    peers_.at(known->second).heard = now;
-    return known->second;
+    Peer& peer = peers_.at(known->second);
+    peer.heard = now;
+    if (peer.user == user) return known->second;
+    peers_.erase(known->second);  // its connection has ended, and somebody else took the routing id
+    peer_ids_.erase(known);
   }
   PeerId peer{++peers_made_};
   peer_ids_.emplace(routing_id, peer);
-  peers_.emplace(peer, Peer{std::string(routing_id), {}, now});
+  peers_.emplace(peer, Peer{std::string(routing_id), std::string(user), {}, now});
   if (peers_.size() > kPeersMax) forget_peers();
   return peer;
 }
@@ -96,7 +136,7 @@ void ZmqGateway::refuse(std::string_view routing_id, const Error& why, bool is_r
 
 bool ZmqGateway::send(PeerId id, const CoordinatorMessage& message) {
   auto it = peers_.find(id);
-  if (it == peers_.end()) return false;
+  if (it == peers_.end() || !is_in(it->second.user)) return false;
   Peer& peer = it->second;
   std::string body = encode(message, peer.specs);
   if (!check_body(FrameKind::kCoordinator, body.size()).ok()) return false;
@@ -110,6 +150,7 @@ void ZmqGateway::reply(RequestId request, const OperatorReply& reply) {
   if (it == requests_.end()) return;
   OpenRequest open = std::move(it->second);
   requests_.erase(it);
+  if (!is_in(open.user)) return;
   std::string body = encode_reply(open.number, reply);
   if (Status fits = check_body(FrameKind::kReply, body.size()); !fits.ok())
     body = encode_reply(open.number, ErrorReply{fits.error()});

@@ -17,6 +17,9 @@ Coordinator* running = nullptr;  // for the signal handler
 void on_signal(int) {
   if (running != nullptr) running->stop();
 }
+void on_hang_up(int) {
+  if (running != nullptr) running->reload();
+}
 
 ConfigProgram program() {
   CoordinatorOptions defaults;
@@ -34,7 +37,7 @@ ConfigProgram program() {
     program.options.push_back(std::move(option));
   };
   add("listen", OptionType::kString, defaults.listen[0],
-      "where workers and clients connect (loopback only: peers are not authenticated)", "ENDPOINT", true);
+      "where workers and clients connect; beyond loopback only with --curve-key", "ENDPOINT", true);
   add("events", OptionType::kString, defaults.events, "where live events are published", "ENDPOINT");
   add("redis", OptionType::kString, defaults.redis,
       "redis://[USER:PASSWORD@]HOST:PORT/DB or unix:///PATH; keep passwords in MILLRACE_REDIS or the file", "URL");
@@ -42,6 +45,12 @@ ConfigProgram program() {
   add("store", OptionType::kString, defaults.store, "where the state of runs is kept; memory is lost with the process",
       "redis|memory");
   program.options.back().choices = {"redis", "memory"};
+  add("curve-key", OptionType::kString, "",
+      "this coordinator's secret key: only keys of --curve-authorized may connect then (docs/security.md)", "FILE");
+  add("curve-authorized", OptionType::kString, "",
+      "the keys that may connect and their roles; read again when it changes and on SIGHUP", "FILE");
+  add("insecure-listen", OptionType::kBoolean, "false",
+      "listen beyond loopback though nobody is authenticated; warns at each start", "");
   add("id", OptionType::kString, "", "this coordinator's name (default: host name and process id)", "NAME");
   add("partitions", OptionType::kInteger, std::to_string(defaults.partitions),
       "shares of all runs; fixed when the cluster's store is first used", "N");
@@ -72,6 +81,9 @@ int main(int argc, char** argv) {
   options.events = config.text("events");
   options.store = config.text("store");
   options.redis = config.text("redis");
+  options.curve_key = config.text("curve-key");
+  options.curve_authorized = config.text("curve-authorized");
+  options.insecure_listen = config.boolean("insecure-listen");
   options.partitions = static_cast<std::uint16_t>(
       std::min<std::int64_t>(std::max<std::int64_t>(config.integer("partitions"), 0), 0xFFFF));
   options.runs_max = static_cast<std::uint32_t>(config.integer("runs-max"));
@@ -80,7 +92,7 @@ int main(int argc, char** argv) {
   ZmqContext context;
   Result<std::unique_ptr<Coordinator>> coordinator = Coordinator::create(context, options);
   if (!coordinator.ok()) {
-    log_error("cannot start: " + coordinator.error().what);
+    log_error("cannot start: " + coordinator.error().what, {{"name", coordinator.error().name}});
     return coordinator.error().code == Code::kInvalid || coordinator.error().code == Code::kRefused ? 2 : 1;
   }
   running = coordinator->get();
@@ -88,9 +100,13 @@ int main(int argc, char** argv) {
   action.sa_handler = on_signal;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  action.sa_handler = on_hang_up;
+  sigaction(SIGHUP, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   for (const std::string& endpoint : running->endpoints())
-    log_info("listening", {{"endpoint", endpoint}, {"events", running->events_endpoint()}});
+    log_info(
+        "listening",
+        {{"endpoint", endpoint}, {"events", running->events_endpoint()}, {"curve_server_key", running->public_key()}});
   Status ended = running->run();
   running = nullptr;
   if (!ended.ok()) {
