@@ -1,6 +1,6 @@
 #include "worker/shell/link.h"
 
-#include <random>
+#include <algorithm>
 #include <utility>
 
 #include "common/io/log.h"
@@ -20,24 +20,24 @@ SocketOptions socket_options() {
   return options;
 }
 
-std::string random_routing_id() {
-  std::random_device random;
-  std::string id = "w";
-  for (int i = 0; i < 4; ++i) id += std::to_string(random()) + (i < 3 ? "." : "");
-  return id;
-}
-
 }  // namespace
 
-Result<std::unique_ptr<CoordinatorLink>> CoordinatorLink::connect(ZmqContext& context, std::string endpoint) {
-  std::unique_ptr<CoordinatorLink> link(new CoordinatorLink(context, std::move(endpoint)));
+Result<std::unique_ptr<CoordinatorLink>> CoordinatorLink::connect(ZmqContext& context, std::string endpoint,
+                                                                  std::optional<CurveClient> curve) {
+  std::unique_ptr<CoordinatorLink> link(new CoordinatorLink(context, std::move(endpoint), std::move(curve)));
   if (Status opened = link->open(); !opened.ok()) return opened.error();
   return link;
 }
 
 Status CoordinatorLink::open() {
+  watch_.reset();
   socket_.reset();
-  socket_.emplace(context_, socket_options(), random_routing_id());
+  SocketOptions options = socket_options();
+  options.curve_client = curve_;
+  socket_.emplace(context_, options, random_routing_id());
+  watch_ = std::make_unique<ConnectionWatch>(context_, *socket_);
+  faults_.start_anew();
+  fault_since_ = kNever;
   specs_.clear();
   outbox_.clear();
   outbox_bytes_ = 0;
@@ -73,11 +73,31 @@ bool CoordinatorLink::pass(Time now) {
     outbox_bytes_ -= bytes;
     outbox_.pop_front();
   }
-  if (hello_unanswered_since_ == kNever || now < hello_unanswered_since_ + kReopenAfter) return false;
-  log_warn("coordinator does not answer, connecting again", {{"coordinator", endpoint_}});
+  look_at_handshakes(now);
+  const Time silent_since = std::min(hello_unanswered_since_, fault_since_);
+  if (silent_since == kNever || now < silent_since + kReopenAfter) return false;
+  if (!fault_) log_warn("coordinator does not answer, connecting again", {{"coordinator", endpoint_}});
   const Status opened = open();
   assert(opened.ok());  // the endpoint was well formed before
   return true;
+}
+
+// A fault stays until a handshake has succeeded, over new sockets too.
+void CoordinatorLink::look_at_handshakes(Time now) {
+  while (const std::optional<Handshake> handshake = watch_->next()) {
+    faults_.take(*handshake);
+    if (*handshake == Handshake::kDone) {
+      fault_.reset();
+      fault_since_ = fault_told_ = kNever;
+    }
+  }
+  std::optional<Error> fault = faults_.fault();
+  if (!fault) return;
+  fault_ = std::move(fault);
+  if (fault_since_ == kNever) fault_since_ = now;
+  if (fault_told_ != kNever && now < fault_told_ + kTellFaultEvery) return;
+  fault_told_ = now;
+  log_warn(fault_->what, {{"name", fault_->name}});
 }
 
 void CoordinatorLink::take_in(const Frames& frames, std::vector<CoordinatorMessage>& out) {

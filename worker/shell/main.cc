@@ -1,4 +1,5 @@
-// millrace-worker: settings, signals, exit codes. Exit: 0 drained, 1 failed, 2 usage, 6 refused by a coordinator.
+// millrace-worker: settings, signals, exit codes. Exit: 0 drained, 1 failed, 2 usage, 5 no coordinator can be
+// reached with the keys we have, 6 refused by a coordinator.
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
+constexpr int kExitUnreachable = 5;
 constexpr int kExitRefused = 6;
 constexpr std::int64_t kSlotsMax = 4096;
 constexpr std::int64_t kPrefetchMost = 16'384;
@@ -26,6 +28,14 @@ ConfigProgram program() {
                        .help = "coordinators to work for",
                        .metavar = "ENDPOINT[,...]",
                        .repeated = true});
+  p.options.push_back({.name = "curve-key",
+                       .default_value = "",
+                       .help = "this worker's secret key, where coordinators require one (docs/security.md)",
+                       .metavar = "FILE"});
+  p.options.push_back({.name = "curve-server-key",
+                       .default_value = "",
+                       .help = "the coordinators' public key: a file, or the key itself",
+                       .metavar = "FILE|KEY"});
   p.options.push_back(
       {.name = "slots", .type = kInteger, .default_value = "0", .help = "tasks at once; 0: one a core"});
   p.options.push_back({.name = "id",
@@ -88,6 +98,14 @@ void catch_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+// What a coordinator sends is run here, and without keys anybody on the way may be one.
+void warn_of_strangers(const WorkerOptions& options) {
+  for (const std::string& endpoint : options.coordinators) {
+    if (options.curve || is_local_endpoint(endpoint)) continue;
+    log_warn("this coordinator is not authenticated: --curve-key and --curve-server-key", {{"coordinator", endpoint}});
+  }
+}
+
 int work(const Config& config) {
   const std::int64_t slots = config.integer("slots");
   if (slots < 0 || slots > kSlotsMax) return usage("--slots: expected 0 to " + std::to_string(kSlotsMax));
@@ -105,6 +123,12 @@ int work(const Config& config) {
   options.prefetch_max = static_cast<std::uint32_t>(prefetch);
   options.drain_grace = config.duration("drain-grace");
 
+  Result<std::optional<CurveClient>> curve =
+      read_curve_client(config.text("curve-key"), config.text("curve-server-key"));
+  if (!curve.ok()) return usage(curve.error().what);
+  options.curve = std::move(curve).value();
+  warn_of_strangers(options);
+
   ZmqContext context;
   Result<std::unique_ptr<Worker>> worker = Worker::create(context, std::move(options));
   if (!worker.ok()) return usage(worker.error().what);
@@ -114,6 +138,7 @@ int work(const Config& config) {
   g_worker = nullptr;
   if (done.ok()) return 0;
   log_error(done.error().what, {{"name", done.error().name}});
+  if (done.error().code == Code::kUnavailable) return kExitUnreachable;
   return done.error().code == Code::kRefused ? kExitRefused : kExitFailed;
 }
 

@@ -71,6 +71,7 @@ class WorkerProcess final : public Worker {
   void hear();
   void heard(std::size_t link, CoordinatorMessage&& message);
   void welcomed(std::size_t link, const WorkerWelcome& welcome);
+  bool watch_keys();
   void heed_drains();
   void work();
   void take_in_ends();
@@ -90,7 +91,8 @@ class WorkerProcess final : public Worker {
   std::vector<std::string> welcomed_by_;  // in step with links_: the last name, for the log
   Beats beats_;
   Poller poller_;
-  std::vector<Poller::Slot> link_slots_;
+  std::vector<std::array<Poller::Slot, 2>> link_slots_;  // a link's socket and its watch
+  std::optional<Error> no_entry_;                        // keys stand between us and all coordinators
   std::atomic<int> drains_ = 0;
   int drains_heeded_ = 0;
   bool more_ = false;  // something was left for the next round
@@ -108,7 +110,7 @@ WorkerProcess::WorkerProcess(ZmqContext& context, WorkerOptions options, std::ui
           reactor_),
       agent_(agent_options(options_, incarnation, host_.executors())),
       welcomed_by_(options_.coordinators.size()),
-      beats_(context, options_.coordinators, incarnation, wake_.fd()) {
+      beats_(context, options_.coordinators, options_.curve, incarnation, wake_.fd()) {
   poller_.add_fd(wake_.fd(), true);
   poller_.add_fd(reactor_.fd(), true);
 }
@@ -131,9 +133,9 @@ AgentOptions WorkerProcess::agent_options(const WorkerOptions& options, std::uin
 
 Status WorkerProcess::connect() {
   for (const std::string& endpoint : options_.coordinators) {
-    Result<std::unique_ptr<CoordinatorLink>> link = CoordinatorLink::connect(context_, endpoint);
+    Result<std::unique_ptr<CoordinatorLink>> link = CoordinatorLink::connect(context_, endpoint, options_.curve);
     if (!link.ok()) return link.error();
-    link_slots_.push_back(poller_.add((*link)->socket()));
+    link_slots_.push_back({poller_.add((*link)->socket()), poller_.add((*link)->watch())});
     links_.push_back(std::move(link).value());
   }
   return beats_.start();
@@ -152,11 +154,12 @@ Status WorkerProcess::run() {
     work();
     agent_.flush(now_, effects_);
     say();
-    if (effects_.refused_for_good || effects_.leave) break;
+    if (effects_.refused_for_good || effects_.leave || !watch_keys()) break;
     beats_.tell_running(agent_.running());
     sleep();
   }
   end_tasks();
+  if (no_entry_) return *no_entry_;
   if (!effects_.refused_for_good) {
     log_info("drained", {{"worker", options_.name}});
     return Done{};
@@ -175,8 +178,9 @@ void WorkerProcess::hear() {
     for (CoordinatorMessage& message : messages_) heard(i, std::move(message));
     if (beats_.take_hello(i)) tell(CoordinatorSaid{LinkId{i}, SayHello{}});
     if (!links_[i]->pass(now_)) continue;
-    poller_.remove(link_slots_[i]);
-    link_slots_[i] = poller_.add(links_[i]->socket());
+    for (const Poller::Slot slot : link_slots_[i]) poller_.remove(slot);
+    link_slots_[i] = {poller_.add(links_[i]->socket()), poller_.add(links_[i]->watch())};
+    beats_.reopen(i);
     tell(LinkUp{LinkId{i}});
   }
 }
@@ -194,6 +198,16 @@ void WorkerProcess::welcomed(std::size_t link, const WorkerWelcome& welcome) {
                          {"coordinator", welcome.coordinator},
                          {"endpoint", links_[link]->endpoint()},
                          {"slots", options_.slots}});
+}
+
+// False: there is no coordinator left that we could work for. One that refuses us is tried again while another takes
+// us.
+bool WorkerProcess::watch_keys() {
+  for (const auto& link : links_) {
+    if (!link->fault()) return true;
+  }
+  no_entry_ = links_[0]->fault();
+  return false;
 }
 
 void WorkerProcess::heed_drains() {

@@ -6,15 +6,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/io/zmq_socket.h"
 #include "common/model/records.h"
 
 namespace millrace {
-
-class ZmqContext;
 
 constexpr char kWorkerVersion[] = "0.1.0";
 constexpr std::uint32_t kIoSlots = 2000;  // io attempts at once, on one event loop
@@ -22,6 +22,7 @@ constexpr std::uint32_t kIoSlots = 2000;  // io attempts at once, on one event l
 struct WorkerOptions {
   std::string name;                       // --id; empty: host name and process id
   std::vector<std::string> coordinators;  // endpoints; inproc:// ones need the coordinator's ZmqContext
+  std::optional<CurveClient> curve;       // our keys, and that of the coordinators
   std::uint32_t slots = 0;                // 0: the number of cores
   Labels labels;
   std::string python = "python3";
@@ -35,8 +36,9 @@ class Worker {
   // Errors: kInvalid for endpoints that are not well formed, or none. Connects, and does not wait for it.
   static Result<std::unique_ptr<Worker>> create(ZmqContext& context, WorkerOptions options);
   virtual ~Worker() = default;
-  // Works until drained. Errors: kRefused, named "id_in_use" or "version", when a coordinator refuses the worker for
-  // good. Logs one line when a coordinator welcomes it and one when it has drained.
+  // Works until drained. Errors: kRefused, named "id_in_use", "version", "key_revoked" ..., when a coordinator refuses
+  // the worker for good; when keys stand between it and every coordinator, what ConnectionFaults says. Logs one line
+  // when a coordinator welcomes it and one when it has drained.
   virtual Status run() = 0;
   // From any thread, async-signal-safe: finish what runs, then return from run(). Called again: kill what runs.
   virtual void drain() = 0;
