@@ -72,6 +72,7 @@ Time Agent::next_deadline() const {
   if (!s.timeouts.empty()) next = std::min(next, s.timeouts.begin()->first);
   for (const Link& link : s.links) {
     if (link.up && link.held_since != kNever) next = std::min(next, link.held_since + kReportHold);
+    next = std::min(next, link.name_wanted_until);
     if (link.up) next = std::min(next, link.hello_due ? link.hello_at + kHelloEvery : s.silence_ends(link));
   }
   return next;
@@ -90,20 +91,38 @@ Link& Agent::State::link(LinkId id) {
 
 // ---------------------------------------------------------------- what coordinators say
 
+// A worker that was killed and started again finds its name in use until its silence is noticed.
+void Agent::State::refused(Time now, LinkId from, WorkerRefused&& refused, AgentEffects& out) {
+  Link& l = link(from);
+  if (refused.name != "id_in_use" || l.ever_welcome) {
+    return give_up(from, std::move(refused.name), std::move(refused.message), out);
+  }
+  if (l.name_wanted_until == kNever) l.name_wanted_until = now + kNameFreeAfter;
+  l.refusal = std::move(refused.message);
+  l.hello_due = true;
+  l.hello_at = now + kNameTryEvery - kHelloEvery;
+}
+
+void Agent::State::give_up(LinkId from, std::string name, std::string message, AgentEffects& out) {
+  link(from).name_wanted_until = kNever;
+  out.refused_for_good = true;
+  out.refusal = std::move(name);
+  out.refusal_message = std::move(message);
+  // The others forget it at once, so that its next start finds the name free everywhere.
+  for (std::uint32_t i = 0; i < links.size(); ++i) {
+    if (links[i].up && LinkId{i} != from) out.messages.push_back({LinkId{i}, WorkerBye{}});
+  }
+}
+
 void Agent::State::said(Time now, LinkId from, CoordinatorMessage&& message, AgentEffects& out) {
   Link& speaker = link(from);
   speaker.heard = now;
   std::visit(overloaded{
-                 [&](WorkerWelcome&) { speaker.welcome = true; },
-                 [&](WorkerRefused& refused) {
-                   out.refused_for_good = true;
-                   out.refusal = std::move(refused.name);
-                   out.refusal_message = std::move(refused.message);
-                   // The others forget it at once, so that its next start finds the name free everywhere.
-                   for (std::uint32_t i = 0; i < links.size(); ++i) {
-                     if (links[i].up && LinkId{i} != from) out.messages.push_back({LinkId{i}, WorkerBye{}});
-                   }
+                 [&](WorkerWelcome&) {
+                   speaker.welcome = speaker.ever_welcome = true;
+                   speaker.name_wanted_until = kNever;
                  },
+                 [&](WorkerRefused& refusal) { refused(now, from, std::move(refusal), out); },
                  [&](AssignBatch& batch) {
                    for (Assignment& assignment : batch.assignments) assigned(now, from, std::move(assignment));
                  },
@@ -336,8 +355,10 @@ void Agent::State::pass(Time now, AgentEffects& out) {
     h.times_out = kNever;
     kill(h, Reason::kTimeout, out);
   }
-  for (Link& l : links) {
+  for (std::uint32_t i = 0; i < links.size(); ++i) {
+    Link& l = links[i];
     if (l.up && now >= silence_ends(l)) l.hello_due = true;
+    if (now >= l.name_wanted_until) give_up(LinkId{i}, "id_in_use", std::move(l.refusal), out);
   }
 }
 

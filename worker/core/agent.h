@@ -7,7 +7,8 @@
 // runs; a repeated assignment of an attempt that it has or had is ignored (or answered by its report); timeouts kill
 // (Reason::kTimeout). Draining: takes nothing new, gives back what has not started, leaves when everything is answered.
 // Every Hello names all attempts held of its link and is followed by the reports that are unanswered; it is said when a
-// link comes up, when asked for, and when a coordinator is silent. Assignments of an epoch lower than one seen of their
+// link comes up, when asked for, and when a coordinator is silent. A name in use is tried again for kNameFreeAfter by a
+// worker that was never welcome there. Assignments of an epoch lower than one seen of their
 // partition are ignored. A cancelled attempt that is unknown is reported as ended, a reclaimed one as given back: a
 // lost assignment holds nobody up, and one that comes late does not start. Bounded: at most kHeldMax attempts at once
 // (more are given back) and kRecentMax remembered after their end. Threads: none of its own. Times are handed in.
@@ -32,6 +33,8 @@ constexpr Duration kReportHold = 300us;
 constexpr std::size_t kReportsHeld = 64;
 constexpr Duration kStartedAfter = 20ms;   // attempts that end sooner are not worth a "started" message
 constexpr Duration kHelloEvery = 100ms;    // at most one Hello a link in this time
+constexpr Duration kNameFreeAfter = 4s;    // a name in use at the start may be our own of before a crash: so long
+constexpr Duration kNameTryEvery = 500ms;  // it is tried again
 constexpr Duration kSilentAfter = 3s;      // a coordinator that owes an answer is told Hello again
 constexpr Duration kReconcileAfter = 10s;  // so is one that owes none: an assignment may have been lost on the way
 constexpr Duration kLeaveAfterKill = 10s;  // after KillRequested the worker leaves, answered or not

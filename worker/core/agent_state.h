@@ -61,7 +61,10 @@ struct Link {
   bool up = false;
   bool hello_due = false;
   bool welcome = false;  // the latest Hello was answered by a Welcome
+  bool ever_welcome = false;
   bool drain_told = false;
+  Time name_wanted_until = kNever;  // it was refused as in use: when to give up
+  std::string refusal;              // in whose words
   std::uint32_t hellos = 0;
   std::uint32_t unanswered = 0;  // attempts that have ended
   Time hello_at = Time::min();
@@ -87,6 +90,8 @@ struct Agent::State {
   void answered(Time now, const ReportAnswer& answer, AgentEffects& out);
   void reclaim(LinkId from, const AttemptId& attempt);
   void said(Time now, LinkId from, CoordinatorMessage&& message, AgentEffects& out);
+  void refused(Time now, LinkId from, WorkerRefused&& refused, AgentEffects& out);
+  void give_up(LinkId from, std::string name, std::string message, AgentEffects& out);
   void ended(const AttemptId& attempt, Outcome&& outcome, Time now);
   void logged(TaskLogged&& log, AgentEffects& out);
   void drain();
