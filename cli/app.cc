@@ -5,6 +5,7 @@
 #include "cli/complain.h"
 #include "cli/exit_code.h"
 #include "cli/render.h"
+#include "cli/session.h"
 #include "cli/verbs/all.h"
 #include "cli/views.h"
 #include "common/spec/suggest.h"
@@ -44,14 +45,26 @@ Error unknown_verb(const std::string& word) {
   return Error{Code::kInvalid, what, {{"", 0, 0, "unknown command '" + word + "'", list_words(names), hint}}, "usage"};
 }
 
+// Whatever talks to a cluster may have to show a key.
+std::vector<Verb> with_key_options(std::vector<Verb> verbs) {
+  for (Verb& verb : verbs) {
+    std::vector<Option>& options = verb.syntax.options;
+    auto coordinator = std::ranges::find(options, "coordinator", &Option::name);
+    if (coordinator == options.end()) continue;
+    const std::vector<Option> keys = key_options();
+    options.insert(coordinator + 1, keys.begin(), keys.end());
+  }
+  return verbs;
+}
+
 bool is_help(const std::string& word) { return word == "--help" || word == "-h" || word == "help"; }
 
 }  // namespace
 
 std::span<const Verb> all_verbs() {
-  static const std::vector<Verb> verbs = {
-      run_verb(),    validate_verb(), graph_verb(), submit_verb(),  status_verb(), wait_verb(),    list_verb(),
-      cancel_verb(), events_verb(),   logs_verb(),  workers_verb(), drain_verb(),  version_verb(), completion_verb()};
+  static const std::vector<Verb> verbs = with_key_options(
+      {run_verb(), validate_verb(), graph_verb(), submit_verb(), status_verb(), wait_verb(), list_verb(), cancel_verb(),
+       events_verb(), logs_verb(), workers_verb(), drain_verb(), keys_verb(), version_verb(), completion_verb()});
   return verbs;
 }
 

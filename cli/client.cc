@@ -17,14 +17,6 @@ constexpr Duration kTurnMin = 200ms;               // of an endpoint, while conn
 constexpr Duration kPause = 50ms;                  // before a full queue is tried again
 constexpr Duration kAskAgainAfter = 100ms;         // a partition that is being taken over
 
-SocketOptions socket_options() {
-  SocketOptions options;
-  options.message_bytes_max = static_cast<std::int64_t>(kFrameMax);
-  options.reconnect_first = 50ms;
-  options.reconnect_max = 500ms;
-  return options;
-}
-
 std::size_t bytes_of(const OperatorRequest& request) {
   const auto* submit = std::get_if<SubmitRun>(&request);
   if (submit == nullptr) return 0;
@@ -35,15 +27,28 @@ std::size_t bytes_of(const OperatorRequest& request) {
 }  // namespace
 
 Client::Client(ZmqContext& context, ClientOptions options)
-    : context_(context), options_(std::move(options)), heard_(Clock::now()) {
+    : context_(context), options_(std::move(options)), no_entry_(options_.endpoints.size()), heard_(Clock::now()) {
   assert(!options_.endpoints.empty());
+  for (const std::string& one : options_.endpoints) faults_.emplace_back(one, options_.curve.has_value());
   open();
 }
 
 Client::~Client() = default;
 
+SocketOptions Client::socket_options() const {
+  SocketOptions options;
+  options.message_bytes_max = static_cast<std::int64_t>(kFrameMax);
+  options.reconnect_first = 50ms;
+  options.reconnect_max = 500ms;
+  options.curve_client = options_.curve;
+  return options;
+}
+
 void Client::open() {
-  dealer_ = std::make_unique<DealerSocket>(context_, socket_options());
+  watch_.reset();
+  dealer_ = std::make_unique<DealerSocket>(context_, socket_options(), random_routing_id());
+  watch_ = std::make_unique<ConnectionWatch>(context_, *dealer_);
+  faults_[endpoint_].start_anew();
   (void)dealer_->connect(endpoint());  // a bad endpoint shows as silence here; parse_endpoints() has told before
   for (auto& [number, pending] : pending_) pending.sent = false;
 }
@@ -54,7 +59,10 @@ Result<PingReply> Client::connect(Duration timeout) {
   Duration usual = std::exchange(options_.patience, std::min(options_.patience, std::max(turn, kTurnMin)));
   Result<PingReply> ping = call_for<PingReply>(PingRequest{}, timeout);
   options_.patience = usual;
-  if (!ping.ok() && ping.error().code == Code::kUnavailable) {
+  if (!ping.ok() && ping.error().name == "unreachable") {
+    for (const std::optional<Error>& why : no_entry_) {
+      if (why) return *why;
+    }
     std::string all;
     for (const std::string& one : options_.endpoints) all += (all.empty() ? "" : ", ") + one;
     return Error{Code::kUnavailable,
@@ -130,13 +138,36 @@ void Client::receive_replies() {
     Result<std::string_view> body = open_frame(frames.views(), FrameKind::kReply);
     if (!body.ok()) {
       // A peer of another version: whatever we ask, its answers will not be understood.
-      std::vector<Number> numbers;
-      for (const auto& [number, pending] : pending_) numbers.push_back(number);
-      for (Number number : numbers) keep(number, ErrorReply{body.error()});
+      answer_all(body.error());
       continue;
     }
     Result<std::pair<std::uint64_t, OperatorReply>> reply = decode_reply(*body);
-    if (reply.ok()) keep(reply->first, std::move(reply->second));
+    if (!reply.ok()) continue;
+    const auto* error = std::get_if<ErrorReply>(&reply->second);
+    if (reply->first == 0 && error != nullptr) answer_all(error->error);  // it did not look at what we asked
+    else keep(reply->first, std::move(reply->second));
+  }
+}
+
+void Client::answer_all(const Error& error) {
+  std::vector<Number> numbers;
+  for (const auto& [number, pending] : pending_) numbers.push_back(number);
+  for (Number number : numbers) keep(number, ErrorReply{error});
+}
+
+// Keys that do not fit are told by nothing else; the next endpoint may take them.
+void Client::look_at_handshakes() {
+  while (const std::optional<Handshake> handshake = watch_->next()) {
+    faults_[endpoint_].take(*handshake);
+    if (*handshake == Handshake::kDone) no_entry_[endpoint_].reset();
+  }
+  std::optional<Error> fault = faults_[endpoint_].fault();
+  if (!fault) return;
+  no_entry_[endpoint_] = std::move(fault);
+  if (std::ranges::all_of(no_entry_, [](const auto& one) { return one.has_value(); })) {
+    answer_all(*no_entry_[endpoint_]);
+  } else {
+    next_endpoint();
   }
 }
 
@@ -168,12 +199,14 @@ void Client::pump(Duration timeout) {
   if (messages_ == before) {
     Poller poller;
     poller.add(*dealer_);
+    poller.add(*watch_);
     if (bus_ != nullptr) poller.add(*bus_);
     if (options_.wake_fd >= 0) poller.add_fd(options_.wake_fd, true);
     poller.wait(std::max(wait, Duration::zero()));
     receive_replies();
     receive_events();
   }
+  look_at_handshakes();
   check_silence(Clock::now());
 }
 
@@ -186,7 +219,11 @@ Duration Client::patience() const {
 void Client::check_silence(Clock::time_point now) {
   if (pending_.empty() || now - heard_ < patience()) return;
   ++silences_;
-  heard_ = now;
+  next_endpoint();
+}
+
+void Client::next_endpoint() {
+  heard_ = Clock::now();
   endpoint_ = (endpoint_ + 1) % options_.endpoints.size();
   open();
   if (ping_ != 0) pending_.erase(std::exchange(ping_, 0));
@@ -248,6 +285,10 @@ Result<Value> Client::read(const Payload& payload, Duration timeout) {
 
 ReadPayload Client::reader(Duration timeout) {
   return [this, timeout](const Payload& payload) { return read(payload, timeout); };
+}
+
+bool may_pass(const Error& error) {
+  return error.code == Code::kUnavailable && error.name != "wrong_server_key" && error.name != "not_curve";
 }
 
 Result<std::vector<std::string>> parse_endpoints(std::string_view text) {

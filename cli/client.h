@@ -5,7 +5,9 @@
 // are idempotent (a submission carries a key), so asking twice is harmless; the first answer counts. Bus events are a
 // hint: they may be missing, doubled or out of order (EventFeed puts that right). Threads: one; it does its work inside
 // pump(). Owns its sockets; the context outlives it. Fails: call() says kUnavailable when nothing at all was heard
-// within its time, kTimeout when only the answer is late, or what the coordinator answered.
+// within its time, kTimeout when only the answer is late, or what the coordinator answered. Keys that stand between us
+// and every endpoint end the waiting at once, with what ConnectionFaults says; so does a refusal of our key, for all
+// that is asked.
 #pragma once
 
 #include <chrono>
@@ -19,6 +21,7 @@
 #include <vector>
 
 #include "cli/views.h"
+#include "common/io/connection_watch.h"
 #include "common/io/zmq_socket.h"
 #include "common/model/operator_messages.h"
 
@@ -28,6 +31,7 @@ struct ClientOptions {
   std::vector<std::string> endpoints;  // tried in turn
   Duration patience = 2s;              // silence after which everything pending is asked again
   int wake_fd = -1;                    // readable: pump() returns; -1: none
+  std::optional<CurveClient> curve = {};
 };
 
 class Client {
@@ -77,12 +81,19 @@ class Client {
   void keep(Number number, OperatorReply reply);
   void follow_bus(const PingReply& ping);
   void check_silence(Clock::time_point now);
+  void look_at_handshakes();
+  void next_endpoint();
+  void answer_all(const Error& error);
+  SocketOptions socket_options() const;
   Duration patience() const;
 
   ZmqContext& context_;
   ClientOptions options_;
   std::size_t endpoint_ = 0;
   std::unique_ptr<DealerSocket> dealer_;
+  std::unique_ptr<ConnectionWatch> watch_;      // of dealer_: it ends first
+  std::vector<ConnectionFaults> faults_;        // by endpoint, as is the next
+  std::vector<std::optional<Error>> no_entry_;  // until a handshake succeeds there
   std::unique_ptr<SubSocket> bus_;
   std::string bus_endpoint_;
   std::vector<std::string> topics_;
@@ -97,6 +108,8 @@ class Client {
   std::uint32_t silences_ = 0;  // in a row
 };
 
+// Whether asking again may be answered otherwise, with nobody's help.
+bool may_pass(const Error& error);
 // "tcp://a:5711,tcp://b:5711" as its parts; errors name the part that is no endpoint.
 Result<std::vector<std::string>> parse_endpoints(std::string_view text);
 // Where to find the bus: "*" and "0.0.0.0" stand for the host that the client used.

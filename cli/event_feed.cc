@@ -58,8 +58,7 @@ Result<std::vector<Event>> RunEvents::step() {
     if (const auto* page = std::get_if<EventsReply>(&*reply)) {
       feed_.from_stream(*page, out);
       more = page->events.size() >= kPage;
-    } else if (auto* error = std::get_if<ErrorReply>(&*reply);
-               error != nullptr && error->error.code != Code::kUnavailable) {
+    } else if (auto* error = std::get_if<ErrorReply>(&*reply); error != nullptr && !may_pass(error->error)) {
       return std::move(error->error);
     }
   }

@@ -89,7 +89,7 @@ class Follower {
     if (std::optional<OperatorReply> reply = client_.take(wait_)) {
       if (auto* run = std::get_if<RunReply>(&*reply)) return finish(std::move(run->view));
       if (auto* error = std::get_if<ErrorReply>(&*reply)) {
-        if (error->error.code != Code::kUnavailable) return std::move(error->error);
+        if (!may_pass(error->error)) return std::move(error->error);
         wait_ = 0;  // its store is away for a while: the next probe asks again
       }
     }

@@ -23,15 +23,48 @@ Option coordinator_option() {
   return {"coordinator", 'c', Takes::kText, "ENDPOINT[,...]",
           "where the cluster is: tcp://HOST:PORT (environment: MILLRACE_COORDINATOR; default: tcp://127.0.0.1:5711)"};
 }
+std::vector<Option> key_options() {
+  return {{"curve-key",
+           0,
+           Takes::kText,
+           "FILE",
+           "our secret key, where the cluster requires one (environment: MILLRACE_CURVE_KEY)",
+           false,
+           {},
+           Completes::kFile},
+          {"curve-server-key",
+           0,
+           Takes::kText,
+           "FILE|KEY",
+           "the coordinators' public key: a file, or the key itself (environment: MILLRACE_CURVE_SERVER_KEY)",
+           false,
+           {},
+           Completes::kFile}};
+}
 Option timeout_option(std::string_view help) { return {"timeout", 't', Takes::kDuration, "DURATION", help}; }
 Option watch_option() { return {"watch", 'w', Takes::kNothing, "", "show it again as it changes"}; }
 
+namespace {
+
+// A flag, else its variable; empty where neither is given.
+std::string setting(const CommandContext& context, const Arguments& arguments, std::string_view flag,
+                    const char* variable) {
+  if (arguments.given(flag)) return arguments.text(flag);
+  const char* value = context.environment(variable);
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
 Result<Session> connect(const CommandContext& context, const Arguments& arguments, bool waits) {
-  const char* named = context.environment("MILLRACE_COORDINATOR");
-  std::string text = named == nullptr || *named == '\0' ? std::string(kDefaultCoordinator) : std::string(named);
-  if (arguments.given("coordinator")) text = arguments.text("coordinator");
+  std::string text = setting(context, arguments, "coordinator", "MILLRACE_COORDINATOR");
+  if (text.empty() && !arguments.given("coordinator")) text = kDefaultCoordinator;
   Result<std::vector<std::string>> endpoints = parse_endpoints(text);
   if (!endpoints.ok()) return std::move(endpoints).error();
+  Result<std::optional<CurveClient>> curve =
+      read_curve_client(setting(context, arguments, "curve-key", "MILLRACE_CURVE_KEY"),
+                        setting(context, arguments, "curve-server-key", "MILLRACE_CURVE_SERVER_KEY"));
+  if (!curve.ok()) return std::move(curve).error();
 
   Session session;
   std::optional<Duration> timeout = arguments.duration("timeout");
@@ -40,6 +73,7 @@ Result<Session> connect(const CommandContext& context, const Arguments& argument
   if (timeout && !waits) session.answer = *timeout;
   ClientOptions options;
   options.endpoints = std::move(*endpoints);
+  options.curve = std::move(*curve);
   session.context = std::make_unique<ZmqContext>();
   session.client = std::make_unique<Client>(*session.context, std::move(options));
   Result<PingReply> ping = session.client->connect(connect_timeout);

@@ -14,6 +14,7 @@ constexpr Duration kAnswerTimeout = 30s;  // of one request, unless --timeout sa
 constexpr std::string_view kDefaultCoordinator = "tcp://127.0.0.1:5711";
 
 Option coordinator_option();
+std::vector<Option> key_options();  // of every verb that has coordinator_option(): app.cc adds them
 Option timeout_option(std::string_view help = "give up after this long (default: 5s to connect, 30s for an answer)");
 Option watch_option();
 
@@ -30,7 +31,8 @@ struct Session {
   ReadPayload reader() { return client->reader(answer); }
 };
 
-// --coordinator, else MILLRACE_COORDINATOR, else kDefaultCoordinator. Errors: kUnavailable, kInvalid.
+// --coordinator, else MILLRACE_COORDINATOR, else kDefaultCoordinator; likewise --curve-key and --curve-server-key.
+// Errors: kUnavailable, kInvalid, and what ConnectionFaults says.
 // `waits`: --timeout is how long to wait for a run, so an answer may take its usual time.
 Result<Session> connect(const CommandContext& context, const Arguments& arguments, bool waits = false);
 

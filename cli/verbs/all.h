@@ -17,6 +17,7 @@ Verb events_verb();
 Verb logs_verb();
 Verb workers_verb();
 Verb drain_verb();
+Verb keys_verb();
 Verb version_verb();
 Verb completion_verb();
 

@@ -70,7 +70,7 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
   std::optional<Duration> timeout = arguments.duration("timeout");
   for (;;) {
     Result<LogsReply> page = session->call<LogsReply>(request);
-    if (!page.ok() && !(follows && page.error().code == Code::kUnavailable)) return std::move(page).error();
+    if (!page.ok() && !(follows && may_pass(page.error()))) return std::move(page).error();
     if (page.ok()) {
       request.run.text = to_string(page->run);
       if (!page->cursor.empty()) request.since = page->cursor;
