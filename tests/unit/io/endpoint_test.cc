@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "common/io/net_address.h"
 #include "common/io/zmq_socket.h"
 
 namespace millrace {
@@ -22,6 +23,13 @@ TEST(Endpoint, WhatOtherMachinesCanReachIsRefusedUnlessAllowed) {
     EXPECT_EQ(refused.error().name, "remote_bind");
     EXPECT_NE(refused.error().what.find("not authenticated"), std::string::npos);
     EXPECT_TRUE(check_bind_endpoint(endpoint, true).ok()) << endpoint;
+  }
+}
+
+TEST(NetAddress, LoopbackIsWhatOnlyThisMachineCanReach) {
+  for (const char* host : {"localhost", "127.0.0.1", "127.9.8.7", "::1", "[::1]"}) EXPECT_TRUE(is_loopback_host(host));
+  for (const char* host : {"", "0.0.0.0", "::", "[::]", "10.0.0.1", "127.example.org", "127.0.0.1.x", "localhost.x"}) {
+    EXPECT_FALSE(is_loopback_host(host)) << host;
   }
 }
 

@@ -402,5 +402,43 @@ TEST(Agent, ARefusalOfTheWorkerIsPassedOnByName) {
   EXPECT_EQ(w.took(), (Lines{"refused id_in_use"}));
 }
 
+TEST(Agent, ANameInUseAtTheStartIsTriedAgainUntilItIsFree) {
+  AgentWorld w;
+  w.step(LinkUp{LinkId{0}});
+  w.took();
+  w.says(WorkerRefused{"id_in_use", "w is taken"});
+  EXPECT_EQ(w.took(), Lines{}) << "not at once: the coordinator would hear nothing else";
+  w.pass(kNameTryEvery);
+  EXPECT_EQ(w.took(), (Lines{"0: hello held=", "0: credit cpu=1 io=0"}));
+  w.says(WorkerWelcome{WorkerId{1}, "c"});
+  w.pass(kNameFreeAfter);
+  w.took();
+  w.says(WorkerRefused{"id_in_use", "w was taken while we were silent"});
+  EXPECT_EQ(w.took(), (Lines{"refused id_in_use"})) << "who was welcome once has lost its name for good";
+}
+
+TEST(Agent, ANameThatStaysInUseIsGivenUpThoughNobodyAnswersAnyMore) {
+  AgentWorld w;
+  w.step(LinkUp{LinkId{0}});
+  w.step(LinkUp{LinkId{1}});
+  w.took();
+  w.says(WorkerRefused{"id_in_use", "w is taken"});
+  w.pass(kNameFreeAfter / 2);
+  w.says(WorkerRefused{"id_in_use", "w is taken"});
+  w.took();
+  w.pass(kNameFreeAfter / 2);
+  const Lines lines = w.took();
+  EXPECT_NE(std::ranges::find(lines, "refused id_in_use"), lines.end());
+  EXPECT_NE(std::ranges::find(lines, "1: bye"), lines.end()) << "the other coordinator forgets it";
+}
+
+TEST(Agent, ARefusalForAnotherReasonIsHeededAtOnce) {
+  AgentWorld w;
+  w.step(LinkUp{LinkId{0}});
+  w.took();
+  w.says(WorkerRefused{"key_revoked", "no more"});
+  EXPECT_EQ(w.took(), (Lines{"refused key_revoked"}));
+}
+
 }  // namespace
 }  // namespace millrace
