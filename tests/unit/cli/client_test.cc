@@ -6,6 +6,8 @@
 
 #include "cli/event_feed.h"
 #include "cli/follow.h"
+#include "common/wire/codec.h"
+#include "common/wire/frame.h"
 #include "tests/unit/cli/support.h"
 
 namespace millrace {
@@ -248,6 +250,46 @@ TEST_F(ClientTest, WaitingEndsWithItsTime) {
   Result<RunView> view = follow(client, *progress, {fixed_run(), 200ms, {}, {}});
   ASSERT_FALSE(view.ok());
   EXPECT_EQ(view.error().code, Code::kTimeout);
+}
+
+TEST(Client, KeysThatDoNotFitEndACallAtOnceAndTheNextEndpointIsTried) {
+  FakeCoordinator plain([](const OperatorRequest&) { return WorkersReply{}; });
+  ZmqContext context;
+  const std::optional<CurveClient> keys = CurveClient{new_curve_keys(), new_curve_keys().public_key};
+  ClientOptions options;
+  options.curve = keys;
+  options.endpoints = {plain.endpoint()};
+  const auto begin = Client::Clock::now();
+  Result<PingReply> ping = Client(context, options).connect(10s);
+  ASSERT_FALSE(ping.ok());
+  EXPECT_EQ(ping.error().name, "not_curve");
+  EXPECT_FALSE(may_pass(ping.error()));
+  EXPECT_LT(Client::Clock::now() - begin, 5s);
+
+  // One that is away leaves hope, and the reason of the other is told when that is over.
+  options.endpoints = {"tcp://127.0.0.1:9", plain.endpoint()};
+  ping = Client(context, options).connect(1s);
+  ASSERT_FALSE(ping.ok());
+  EXPECT_EQ(ping.error().name, "not_curve");
+}
+
+TEST(Client, ARefusalThatNamesNoRequestAnswersAllOfThem) {
+  ZmqContext context;
+  RouterSocket router(context);
+  ASSERT_TRUE(router.bind("inproc://refusing").ok());
+  Client client(context, {.endpoints = {"inproc://refusing"}});
+  const Client::Number first = client.ask(PingRequest{});
+  const Client::Number second = client.ask(ListWorkers{});
+  Frames frames;
+  ASSERT_TRUE(router.receive(frames));
+  const Error refused{Code::kRefused, "no more", {}, "key_revoked"};
+  router.send(frames[0], envelope(FrameKind::kReply), encode_reply(0, ErrorReply{refused}));
+  client.pump(1s);
+  for (const Client::Number number : {first, second}) {
+    std::optional<OperatorReply> reply = client.take(number);
+    ASSERT_TRUE(reply.has_value());
+    EXPECT_EQ(std::get<ErrorReply>(*reply).error, refused);
+  }
 }
 
 }  // namespace
