@@ -32,6 +32,12 @@ Cluster::Cluster(ClusterOptions options) : options_(std::move(options)), redis_(
   EXPECT_TRUE(wait_for_workers(options_.workers.size())) << "the workers did not come:\n" << coordinator().err();
 }
 
+Variables Cluster::environment() const {
+  Variables variables = {{"MILLRACE_COORDINATOR", address_}, {"NO_COLOR", "1"}};
+  variables.insert(variables.end(), options_.cli_variables.begin(), options_.cli_variables.end());
+  return variables;
+}
+
 void Cluster::start_redis() { EXPECT_TRUE(redis_.start()) << redis_.error(); }
 
 void Cluster::start_coordinator() {
@@ -51,6 +57,7 @@ void Cluster::start_coordinator() {
 Program& Cluster::start_worker(const std::string& name, const std::vector<std::string>& more) {
   std::vector<std::string> words = {bin("millrace-worker"),        "--coordinator", address_, "--id", name, "--slots",
                                     std::to_string(options_.slots)};
+  words.insert(words.end(), options_.worker_options.begin(), options_.worker_options.end());
   words.insert(words.end(), more.begin(), more.end());
   return programs_.insert_or_assign(name, Program::start(words, scratch_.file(name))).first->second;
 }

@@ -23,6 +23,8 @@ struct ClusterOptions {
   int slots = 2;
   Append append = Append::kEverysec;
   std::vector<std::string> coordinator_options = {};
+  std::vector<std::string> worker_options = {};  // of all of them
+  Variables cli_variables = {};                  // besides the cluster's address
 };
 
 class Cluster {
@@ -52,7 +54,7 @@ class Cluster {
   std::string workflow(std::string_view name, std::string_view text) const;  // a file in the scratch directory
 
  private:
-  Variables environment() const { return {{"MILLRACE_COORDINATOR", address_}, {"NO_COLOR", "1"}}; }
+  Variables environment() const;
 
   ScratchDirectory scratch_;
   ClusterOptions options_;
