@@ -37,6 +37,8 @@ class Access {
                                               const std::string& list_file);
 
   CurveServer server(Door door) const { return {key_.secret, to_string(door)}; }
+  // For lines to other coordinators: those of a cluster share one key.
+  CurveClient client() const { return {{key_.key.public_key, key_.secret}, key_.key.public_key}; }
   const std::string& public_key() const { return key_.key.public_key; }
   const ZmqSocket& socket() const { return zap_; }  // readable: a handshake waits for pass()
 
