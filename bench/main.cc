@@ -119,6 +119,7 @@ int main(int argc, char** argv) {
   app.add_option("--isolation", options.isolation, "of python tasks")
       ->default_val("process")
       ->check(CLI::IsMember({"none", "process"}));
+  app.add_flag("--curve", options.cluster.curve, "everybody has a key, and everything is encrypted");
   app.add_option("--bin-dir", options.cluster.bin_dir,
                  "where millrace-coordinator and millrace-worker are (default: beside this program)")
       ->check(CLI::ExistingDirectory);
@@ -137,6 +138,10 @@ int main(int argc, char** argv) {
   if (simulated->count() > 0) {
     options.cluster.workers = simulated->as<int>();
     options.cluster.simulated = true;
+  }
+  if (options.cluster.simulated && options.cluster.curve) {
+    std::fprintf(stderr, "millrace-bench: simulated workers have no keys: --curve goes without --simulated-workers\n");
+    return 2;
   }
   if (options.cluster.simulated && options.scenario == "python") {
     std::fprintf(stderr, "millrace-bench: simulated workers run no python\n");

@@ -14,7 +14,9 @@
 #include <sstream>
 #include <thread>
 
+#include "common/io/allow_list.h"
 #include "common/io/redis.h"
+#include "common/io/small_file.h"
 
 namespace millrace::bench {
 namespace {
@@ -81,12 +83,36 @@ Status Cluster::start_redis() {
   return Error{Code::kUnavailable, "redis-server does not answer:\n" + tail(directory_ + "/redis.log"), {}, ""};
 }
 
+// Files as `millrace keys` writes them: coordinator.key, worker.key, coordinator.pub and authorized in the directory.
+Status Cluster::make_keys() {
+  AllowList list;
+  for (const Role role : kRoles) {
+    CurveKeys keys = new_curve_keys();
+    KeyFile file{{to_string(role), role, keys.public_key}, keys.secret_key};
+    const std::string base = directory_ + "/" + file.key.name;
+    if (Status added = list.add({file.key, {}}, false); !added.ok()) return added;
+    if (Status written = write_private_file(base + ".key", key_file_text(file), false); !written.ok()) return written;
+    file.secret = {};
+    if (Status written = write_private_file(base + ".pub", key_file_text(file), false); !written.ok()) return written;
+  }
+  if (Status written = write_private_file(directory_ + "/authorized", list.text(), false); !written.ok())
+    return written;
+  Result<std::optional<CurveClient>> client =
+      read_curve_client(directory_ + "/operator.key", directory_ + "/coordinator.pub");
+  if (!client.ok()) return client.error();
+  client_keys_ = std::move(client).value();
+  return Done{};
+}
+
 Status Cluster::start() {
   std::string pattern = (fs::temp_directory_path() / "millrace-bench-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) return Error{Code::kUnavailable, "no temporary directory", {}, ""};
   directory_ = pattern;
   if (options_.store == "redis") {
     if (Status redis = start_redis(); !redis.ok()) return redis;
+  }
+  if (options_.curve) {
+    if (Status made = make_keys(); !made.ok()) return made;
   }
   // The coordinator takes a free port and logs it.
   std::vector<std::string> argv = {options_.bin_dir + "/millrace-coordinator",
@@ -102,6 +128,10 @@ Status Cluster::start() {
                                    "bench"};
   if (options_.store == "redis") argv.insert(argv.end(), {"--redis", "unix://" + redis_socket_});
   if (options_.runs_max > 0) argv.insert(argv.end(), {"--runs-max", std::to_string(options_.runs_max)});
+  if (options_.curve) {
+    argv.insert(argv.end(),
+                {"--curve-key", directory_ + "/coordinator.key", "--curve-authorized", directory_ + "/authorized"});
+  }
   coordinator_ = spawn(argv, "coordinator.log");
   for (int i = 0; i < 1'000 && endpoint_.empty(); ++i) {
     std::this_thread::sleep_for(10ms);
@@ -127,6 +157,10 @@ void Cluster::start_workers() {
   for (int i = 0; i < options_.workers; ++i) {
     std::vector<std::string> worker = {options_.bin_dir + "/millrace-worker", "--coordinator", endpoint_, "--id",
                                        "bench-" + std::to_string(i)};
+    if (options_.curve) {
+      worker.insert(worker.end(),
+                    {"--curve-key", directory_ + "/worker.key", "--curve-server-key", directory_ + "/coordinator.pub"});
+    }
     if (options_.slots > 0) worker.insert(worker.end(), {"--slots", std::to_string(options_.slots)});
     workers_.push_back(spawn(worker, "worker-" + std::to_string(i) + ".log"));
   }

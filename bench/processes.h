@@ -7,10 +7,12 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/io/zmq_socket.h"
 
 namespace millrace::bench {
 
@@ -22,6 +24,7 @@ struct ClusterOptions {
   bool simulated = false;      // the workers: all in one process beside this program (fleet.cc)
   int slots = 0;               // of each worker; 0: its default
   std::uint32_t runs_max = 0;  // live runs that the coordinator admits; 0: its default
+  bool curve = false;          // keys of their own for all, and everything encrypted
 };
 
 struct Usage {  // of one kind of process, summed
@@ -39,6 +42,7 @@ class Cluster {
   Status start();  // returns when processes run; whether they serve is for the client to ask
   void stop();
   const std::string& endpoint() const { return endpoint_; }
+  const std::optional<CurveClient>& client_keys() const { return client_keys_; }  // of an operator; none without curve
   Usage coordinator() const { return usage({coordinator_}); }
   Usage workers() const { return usage(workers_); }
   Usage redis() const { return usage({redis_}); }
@@ -47,6 +51,7 @@ class Cluster {
 
  private:
   Status start_redis();
+  Status make_keys();
   void start_workers();
   pid_t spawn(const std::vector<std::string>& argv, const std::string& log) const;
   static Usage usage(const std::vector<pid_t>& pids);
@@ -55,6 +60,7 @@ class Cluster {
   std::string directory_;
   std::string endpoint_;
   std::string redis_socket_;
+  std::optional<CurveClient> client_keys_;
   pid_t redis_ = -1;
   pid_t coordinator_ = -1;
   std::vector<pid_t> workers_;

@@ -12,8 +12,9 @@
 namespace millrace::bench {
 namespace {
 
-SocketOptions client_options() {
+SocketOptions client_options(const std::optional<CurveClient>& keys) {
   SocketOptions options;
+  options.curve_client = keys;
   options.send_hwm = 0;
   options.receive_hwm = 0;
   options.message_bytes_max = -1;
@@ -22,8 +23,8 @@ SocketOptions client_options() {
 
 }  // namespace
 
-RawClient::RawClient(const std::string& endpoint)
-    : socket_(context_, client_options()),
+RawClient::RawClient(const std::string& endpoint, const std::optional<CurveClient>& keys)
+    : socket_(context_, client_options(keys)),
       session_(std::to_string(getpid()) + "-" +
                std::to_string(std::chrono::steady_clock::now().time_since_epoch().count())) {
   Status connected = socket_.connect(endpoint);

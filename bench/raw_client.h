@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/io/zmq_socket.h"
@@ -14,7 +15,7 @@ namespace millrace::bench {
 
 class RawClient {
  public:
-  explicit RawClient(const std::string& endpoint);
+  explicit RawClient(const std::string& endpoint, const std::optional<CurveClient>& keys = {});
 
   std::uint64_t ask(const OperatorRequest& request);  // returns its number
   // The next reply, whichever it answers. A timeout of zero only looks.

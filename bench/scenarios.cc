@@ -151,7 +151,7 @@ class Meter {
 };
 
 Status measure_on(const Cluster& cluster, Scenario& scenario, std::uint32_t workers, Measured& out) {
-  RawClient client(cluster.endpoint());
+  RawClient client(cluster.endpoint(), cluster.client_keys());
   if (Status ready = client.wait_ready(workers, kReady); !ready.ok()) return ready;
   if (Status warmed = scenario.prepare(client); !warmed.ok()) return warmed;
   Meter meter(cluster);
