@@ -167,7 +167,6 @@ bool Loop::State::close_turn(Time now) {
     if (share.core == nullptr || (share.phase != Share::Phase::kServing && share.phase != Share::Phase::kLoading))
       continue;
     Effects effects = share.core->take();
-    for (const Hash128& hash : effects.fetches) fetch(share, hash);
     bool writes = !effects.writes.empty();
     if (writes || now >= share.beat_due) {
       PartitionCommit part;
@@ -195,7 +194,6 @@ bool Loop::State::close_turn(Time now) {
     std::ranges::move(effects.values, std::back_inserter(commit.values));
     effects.writes.clear();
     effects.values.clear();
-    effects.fetches.clear();
     if (!effects.empty()) turn.outgoing.push_back({share.id, std::move(effects)});
   }
   commit.logs = std::exchange(logs_pending, {});
@@ -322,6 +320,10 @@ bool Loop::State::release(Time now) {
       dispatches_left.emplace_back(now, turn.begun);
     }
     turns.pop_front();
+    for (const Outgoing& out : outgoing) {
+      // Only now: the value may have been written by this very turn.
+      for (const Hash128& hash : out.effects.fetches) fetch(share(out.partition), hash);
+    }
     perform(outgoing);
     any = true;
   }
@@ -374,7 +376,7 @@ void Loop::State::tell_of(const std::vector<Event>& events) {
     if (is_durable(event.type) && (!is_task_event(event.type) || event.type == EventType::kTaskFailed)) {
       Share* share = share_of(event.run);
       const Run* run = share != nullptr && share->core != nullptr ? share->core->find(event.run) : nullptr;
-      options.on_event(event, run != nullptr ? run->info.get() : nullptr);
+      options.on_event(event, run);
     }
   }
 }

@@ -53,6 +53,8 @@ void Checker::written(const PartitionCommit& commit, const RunWrite& write) {
   run.version = write.record.version;
   for (const auto& [task, record] : write.tasks) task_written(run, name, task, record);
   run.state = write.record.state;
+  if (write.record.reason == Reason::kMissingValue)
+    fail("I4: the outputs of " + name + " miss a value, and nobody took one away");
   if (is_terminal(run.state)) {
     --live_;
     ++ends_[run.state];
@@ -65,6 +67,7 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
   if (is_terminal(kept.state)) return fail("I2: " + where + " has a result and is written again");
   if (record.version != kept.version + 1) return fail("I2: " + where + ": its version does not grow by one");
   if (!is_durable(record.state)) return fail("I2: " + where + ": this state is not for the store");
+  if (record.reason == Reason::kMissingValue) fail("I4: " + where + " misses a value, and nobody took one away");
   if (nothing_is_lost_ && record.losses > 0) fail("loss: " + where + " counts a loss, and nothing was lost");
   kept = record;
   if (record.state != TaskState::kSucceeded) return;
