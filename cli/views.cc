@@ -27,7 +27,7 @@ Value error_of(const RunError& error) {
 // What happened to a node that has no error of its own.
 std::string explanation(TaskState state, Reason reason) {
   if (reason == Reason::kUpstreamFailed) return "a node before it failed";
-  if (reason == Reason::kFailFast) return "another node failed, and the workflow fails fast";
+  if (reason == Reason::kFailFast) return "the run had failed by then, and nothing more was started";
   if (reason == Reason::kCancelRequested) return "the run was cancelled";
   return std::string(to_string(state));
 }

@@ -48,11 +48,20 @@ std::string join(const std::vector<std::string>& words, const char* between) {
   return out;
 }
 
+// Of a URL only what stands before its host is secret.
+std::string shown(const ConfigOption& option, const std::string& value) {
+  if (!option.secret) return value;
+  const std::size_t scheme = value.find("://");
+  if (scheme == std::string::npos) return kMask;
+  const std::size_t at = value.rfind('@');
+  return at == std::string::npos ? value : value.substr(0, scheme + 3) + kMask + value.substr(at);
+}
+
 std::string help_line(const ConfigOption& option) {
   std::string text = option.help;
   if (!option.choices.empty()) text += " (" + join(option.choices, "|") + ")";
   if (option.repeated) text += "; may be repeated";
-  if (!option.default_value.empty() && !option.secret) text += " [default: " + option.default_value + "]";
+  if (!option.default_value.empty()) text += " [default: " + shown(option, option.default_value) + "]";
   if (const std::string name = environment_name(option); !name.empty()) text += " [env: " + name + "]";
   return text;
 }
@@ -248,7 +257,7 @@ std::string Config::print() const {
   std::string out;
   auto quote = [](const ConfigOption& option, const std::string& value) {
     std::string text;
-    append_json_string(text, option.secret ? kMask : value);
+    append_json_string(text, shown(option, value));
     return text;
   };
   for (const Entry& e : entries_) {

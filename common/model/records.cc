@@ -16,7 +16,11 @@ std::uint64_t mixed(std::uint64_t sum, std::uint64_t word) {
 
 }  // namespace
 
-TraceId trace_of(RunId run) { return to_string(hash128(to_string(run))); }
+std::uint64_t trace_half(RunId run) { return hash64(to_string(run)); }
+
+TraceId trace_of(RunId run, std::uint64_t nonce) {
+  return to_string(Hash128{trace_half(run), hash64(to_string(run), nonce)});
+}
 
 bool operator==(const TaskRecord& a, const TaskRecord& b) {
   return a.state == b.state && a.reason == b.reason && a.failures == b.failures && a.losses == b.losses &&

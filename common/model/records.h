@@ -63,8 +63,10 @@ struct RunInfo {
   bool operator==(const RunInfo&) const = default;
 };
 
-// The trace id of a run whose caller brought none.
-TraceId trace_of(RunId run);
+// The trace id of a run whose caller brought none: its first half follows from the run's id, its second half also from
+// the nonce of who accepted it, since other clusters number their runs like we do.
+TraceId trace_of(RunId run, std::uint64_t nonce);
+std::uint64_t trace_half(RunId run);
 
 struct RunError {
   std::string code;  // a Reason's word

@@ -63,7 +63,7 @@ Result<Value> bind_inputs(const std::vector<InputSpec>& declared, const Value& g
       }
       bound.set(input.name, nullptr);
     } else if (!fits(input.type, *value)) {
-      problems.push_back({"", 0, 0, "input '" + input.name + "' is a " + value->kind_name(),
+      problems.push_back({"", 0, 0, "input '" + input.name + "' is of kind " + value->kind_name(),
                           std::string("a value of type ") + to_string(input.type), ""});
     } else {
       bound.set(input.name, *value);

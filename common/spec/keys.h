@@ -19,8 +19,11 @@ inline constexpr std::array<std::string_view, 4> kRetry = {"max_attempts", "max_
 inline constexpr std::array<std::string_view, 3> kBackoff = {"initial", "factor", "max"};
 inline constexpr std::array<std::string_view, 2> kOnLoss = {"retry", "fail"};
 
-// Names that an expression may start with: on a worker, and in the core (`value`, `outputs`).
-inline constexpr std::array<std::string_view, 5> kWorkerRoots = {"nodes", "inputs", "run", "env", "secrets"};
-inline constexpr std::array<std::string_view, 3> kCoreRoots = {"nodes", "inputs", "run"};
+// Names that an expression may start with.
+inline constexpr std::array<std::string_view, 3> kRoots = {"nodes", "inputs", "run"};
+// Reserved for what only a worker may see; nothing holds them yet.
+inline constexpr std::array<std::string_view, 2> kWorkerOnlyRoots = {"env", "secrets"};
+// What `run` holds: on a worker all of these, in the core all but the last.
+inline constexpr std::array<std::string_view, 4> kRunMembers = {"id", "workflow", "trace_id", "attempt"};
 
 }  // namespace millrace::keys

@@ -48,6 +48,7 @@ class Checker {
   void check_reference(std::uint32_t scalar, const expr::Reference& reference) {
     if (reference.root == "nodes") check_node(scalar, reference);
     else if (reference.root == "inputs") check_input(scalar, reference);
+    else if (reference.root == "run") check_run(scalar, reference);
     else check_root(scalar, reference);
   }
 
@@ -79,22 +80,27 @@ class Checker {
                        reader_.suggestion(reference.head, names));
   }
 
+  void check_run(std::uint32_t scalar, const expr::Reference& reference) {
+    if (reference.head.empty()) return;
+    std::span<const std::string_view> members = keys::kRunMembers;
+    if (place_.core) members = members.first(members.size() - 1);
+    if (std::ranges::find(members, reference.head) != members.end()) return;
+    reader_.problem_in(scalar, reference.offset, in_place("there is no 'run." + reference.head + "' here"),
+                       "one of " + list_words(members), reader_.suggestion(reference.head, members));
+  }
+
   void check_root(std::uint32_t scalar, const expr::Reference& reference) {
-    const std::span<const std::string_view> roots =
-        place_.core ? std::span<const std::string_view>(keys::kCoreRoots) : keys::kWorkerRoots;
-    if (std::ranges::find(roots, reference.root) != roots.end()) return;
-    std::string hint = reader_.suggestion(reference.root, roots);
+    std::string hint = reader_.suggestion(reference.root, keys::kRoots);
     std::string message = "unknown name '" + reference.root + "'";
-    if (std::ranges::find(keys::kWorkerRoots, reference.root) != keys::kWorkerRoots.end()) {
+    if (std::ranges::find(keys::kWorkerOnlyRoots, reference.root) != keys::kWorkerOnlyRoots.end()) {
       message = "'" + reference.root + "' cannot be read here";
-      hint = "only an executor's fields see it, where it is resolved on the worker";
     } else if (reader_.node_index.contains(reference.root)) {
       hint = "did you mean 'nodes." + reference.root + "'?";
     } else if (std::ranges::find(reader_.spec.inputs, reference.root, &InputSpec::name) != reader_.spec.inputs.end()) {
       hint = "did you mean 'inputs." + reference.root + "'?";
     }
-    reader_.problem_in(scalar, reference.offset, in_place(message), "a path that starts with " + list_words(roots),
-                       std::move(hint));
+    reader_.problem_in(scalar, reference.offset, in_place(message),
+                       "a path that starts with " + list_words(keys::kRoots), std::move(hint));
   }
 
   std::string in_place(const std::string& message) const { return message + " (in " + place_.where + ")"; }

@@ -34,7 +34,8 @@ void Partition::on(Time now, RunSubmitted& in) {
   info->labels = std::move(in.submit.labels);
   info->key = std::move(in.submit.key);
   info->request = in.request_hash;
-  info->trace_id = in.submit.trace_id.empty() ? trace_of(info->run) : std::move(in.submit.trace_id);
+  info->trace_id =
+      in.submit.trace_id.empty() ? trace_of(info->run, options_.epoch.nonce) : std::move(in.submit.trace_id);
   info->caller = std::move(in.submit.caller);
   info->priority = in.submit.priority + in.plan->workflow().priority;
   info->inputs = make_payload(std::string(in.submit.inputs.json()));

@@ -49,7 +49,7 @@ void note(LoopNote level, const std::string& text) {
 // out.
 class RunLog {
  public:
-  void operator()(const Event& event, const RunInfo* info) {
+  void operator()(const Event& event, const Run* run_now) {
     static constexpr std::uint32_t kLinesPerSecond = 200;
     std::int64_t second = to_us(event.time) / 1'000'000;
     if (second != second_) {
@@ -63,13 +63,16 @@ class RunLog {
       return;
     }
     std::string run = to_string(event.run);
+    const RunInfo* info = run_now != nullptr ? run_now->info.get() : nullptr;
     std::string_view trace = info != nullptr ? std::string_view(info->trace_id) : std::string_view();
     std::string_view workflow = info != nullptr ? std::string_view(info->workflow) : std::string_view();
     if (is_task_event(event.type)) {
+      SharedName worker = run_now != nullptr ? run_now->tasks[event.task.value].worker : nullptr;
       log_info(to_string(event.type), {{"trace_id", trace},
                                        {"run", run},
                                        {"node", event.node},
                                        {"attempt", event.attempt},
+                                       {"worker", worker != nullptr ? std::string_view(*worker) : ""},
                                        {"reason", to_string(event.reason)}});
     } else {
       log_info(to_string(event.type), {{"trace_id", trace}, {"run", run}, {"workflow", workflow}});
@@ -222,6 +225,8 @@ Status Process::open() {
   loop.events_endpoint = bus_->endpoint();
   loop.partitions = options_.partitions;
   loop.nonce = random_nonce();
+  // Ids hold the low bits of the epoch: runs of different processes without a lasting store differ in them.
+  if (options_.store == "memory") loop.epoch_above = static_cast<std::uint32_t>(random_nonce() >> 44);
   loop.runs_max = options_.runs_max;
   loop.tasks_max = options_.tasks_max;
   loop.note = note;

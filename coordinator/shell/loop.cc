@@ -15,7 +15,10 @@ Loop::State::State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b)
     : options(std::move(o)), clock(c), store(s), gateway(g), bus(b) {
   assert(options.partitions > 0 && options.partitions <= kPartitionsMax);
   shares.resize(options.partitions);
-  for (std::uint16_t i = 0; i < options.partitions; ++i) shares[i].id = PartitionId{i};
+  for (std::uint16_t i = 0; i < options.partitions; ++i) {
+    shares[i].id = PartitionId{i};
+    shares[i].epoch_highest = options.epoch_above;
+  }
 }
 
 Share* Loop::State::share_of(RunId run) {

@@ -25,12 +25,13 @@ struct LoopOptions {
   std::string version = "0";
   std::string events_endpoint;  // told to clients that ask
   std::uint16_t partitions = 16;
-  std::uint64_t nonce = 1;  // random per process
+  std::uint64_t nonce = 1;        // random per process
+  std::uint32_t epoch_above = 0;  // epochs are taken above this one; random where a store forgets what ids it gave out
   std::uint32_t runs_max = 1'000'000;
   std::uint64_t tasks_max = 50'000'000;
   std::uint32_t inputs_per_turn = 4'096;
-  // Told of each durable event of a run or a failed task when it leaves; the info may be missing.
-  std::function<void(const Event&, const RunInfo*)> on_event;
+  // Told of each durable event of a run or a failed task when it leaves; the run may be gone from memory.
+  std::function<void(const Event&, const Run*)> on_event;
   std::function<void(LoopNote, const std::string&)> note = [](LoopNote, const std::string&) {};  // for the log
   TestPlant plant = TestPlant::kNone;                                                            // test-only
 };

@@ -13,7 +13,7 @@ constexpr std::size_t kIdChars = 13;
 constexpr std::size_t kKeyBytes = kIdChars + 4 + 4;
 constexpr std::size_t kKeyBytesOld = kIdChars + 16 + 4;  // with the request's whole hash, its low half last
 
-// Trace ids are 32 hex digits nearly always: 16 bytes then; none where it follows from the run's id.
+// Trace ids are 32 hex digits nearly always: 16 bytes then, or the 8 that do not follow from the run's id.
 enum TraceKind : std::uint8_t { kTraceText, kTraceHash, kTraceOfRun };
 
 Error damaged(RunId run, const char* what) {
@@ -29,8 +29,11 @@ std::string_view without_length(std::string_view joined) {
 }
 
 void pack_trace(Packer& out, RunId run, const TraceId& trace) {
-  if (trace == trace_of(run)) return out.byte(kTraceOfRun);
   auto hash = parse_hash128(trace);
+  if (hash.has_value() && hash->high == trace_half(run)) {
+    out.byte(kTraceOfRun);
+    return out.fixed64(hash->low);
+  }
   out.byte(hash.has_value() ? kTraceHash : kTraceText);
   if (hash.has_value()) out.hash(*hash);
   else out.text(trace);
@@ -38,7 +41,7 @@ void pack_trace(Packer& out, RunId run, const TraceId& trace) {
 
 TraceId unpack_trace(Unpacker& in, RunId run) {
   std::uint8_t kind = in.byte();
-  if (kind == kTraceOfRun) return trace_of(run);
+  if (kind == kTraceOfRun) return to_string(Hash128{trace_half(run), in.fixed64()});
   if (kind == kTraceHash) return to_string(in.hash());
   if (kind != kTraceText) in.fail();
   return TraceId(in.text());

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <set>
+
 #include "tests/process/workflows.h"
 #include "tests/support/cluster.h"
 
@@ -42,6 +44,19 @@ TEST_F(EmbeddedRun, PrintsExactlyOneJsonValueWithOutputsAndNodes) {
   EXPECT_EQ(text_at(run, {"trace_id"}).size(), 32U);
 }
 
+TEST_F(EmbeddedRun, HasAnIdAndATraceThatNoOtherProcessGaveOut) {
+  std::string file = workflow(kQuick);
+  std::set<std::string> runs;
+  std::set<std::string> traces;
+  for (int i = 0; i < 8; ++i) {
+    Value run = parse(EmbeddedRun::run({file, "-i", "n=1", "-o", "json"}).out);
+    runs.insert(text_at(run, {"run"}));
+    traces.insert(text_at(run, {"trace_id"}));
+  }
+  EXPECT_EQ(runs.size(), 8U);
+  EXPECT_EQ(traces.size(), 8U);
+}
+
 TEST_F(EmbeddedRun, OfAFailingNodeEndsWithOneAndTellsWhichNodeFailedHow) {
   Finished finished = run({workflow(kFailing), "-o", "json"});
 
@@ -51,6 +66,22 @@ TEST_F(EmbeddedRun, OfAFailingNodeEndsWithOneAndTellsWhichNodeFailedHow) {
   EXPECT_EQ(text_at(run, {"error", "node"}), "broken");
   EXPECT_EQ(number_at(run, {"nodes", "broken", "outputs", "exit_code"}), 3);
   EXPECT_EQ(text_at(run, {"nodes", "broken", "outputs", "stderr"}), "about to fail");
+}
+
+// The core needs a value that its own turn writes to the store: it asks for it when the turn is durable.
+TEST_F(EmbeddedRun, ReadsALargeOutputInValueNodesAndOutputs) {
+  Finished finished = run({workflow(R"yaml(
+nodes:
+  large: {executor: python, script: "output = 'x' * 900_000"}
+  length: {value: "{{ nodes.large | length }}"}
+  other: {executor: python, script: "output = 'y' * 900_000"}
+)yaml"),
+                           "-o", "json"});
+
+  ASSERT_EQ(finished.exit_code, 0) << finished.err << finished.out.substr(0, 1000);
+  Value run = parse(finished.out);
+  EXPECT_EQ(number_at(run, {"outputs", "length"}), 900'000);
+  EXPECT_EQ(text_at(run, {"outputs", "other"}).size(), 900'000U);
 }
 
 TEST_F(EmbeddedRun, IgnoresTheCoordinatorOfTheEnvironmentAndSaysSo) {

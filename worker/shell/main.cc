@@ -149,7 +149,7 @@ int main(int argc, char** argv) {
   using namespace millrace;
   const Config config = read_config_or_exit(program(), argc, argv);
   LogOptions log;
-  log.service = "millrace-worker";
+  log.service = "worker";
   log.format = parse_log_format(config.text("log-format")).value_or(LogFormat::kAuto);
   log.level = parse_log_level(config.text("log-level")).value_or(LogLevel::kInfo);
   set_log(log);

@@ -124,7 +124,7 @@ TEST(Inputs, EveryProblemIsToldAtOnce) {
   EXPECT_NE(all.find("unknown input 'txet'|did you mean 'text'?"), std::string::npos) << all;
   EXPECT_NE(all.find("-i nonsense"), std::string::npos) << all;
   EXPECT_NE(all.find("not an object but of kind array"), std::string::npos) << all;
-  EXPECT_NE(all.find("input 'on' is a integer"), std::string::npos) << all;
+  EXPECT_NE(all.find("input 'on' is of kind integer"), std::string::npos) << all;
   EXPECT_NE(all.find("'needed' is required"), std::string::npos) << all;
 }
 

@@ -173,6 +173,10 @@ TEST_F(ConfigTest, SecretsAreNeverPrinted) {
   EXPECT_EQ(read({}).config->text("password"), "hunter2");
   EXPECT_EQ(read({"--print-config"}).out.find("hunter2"), std::string::npos);
   EXPECT_NE(read({"--print-config"}).out.find("********"), std::string::npos);
+  environment_["MILLRACE_PASSWORD"] = "redis://me:hunt@er2@host:6379/0";
+  EXPECT_NE(read({"--print-config"}).out.find("\"redis://********@host:6379/0\""), std::string::npos);
+  environment_["MILLRACE_PASSWORD"] = "redis://host:6379/0";
+  EXPECT_NE(read({"--print-config"}).out.find("\"redis://host:6379/0\""), std::string::npos);
 }
 
 }  // namespace

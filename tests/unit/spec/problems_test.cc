@@ -47,10 +47,9 @@ TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
       "f:19:44: there is no input 'txt' (in 'command' of node 'a'); expected one of text; did you mean 'text'?",
       "f:20:25: duplicate key 'X'; expected each key once; the first is in line 20",
       "f:26:14: there is no node 'nope' (in 'stdin' of node 'b'); expected the id of a node",
-      "f:27:13: unknown name 'foo' (in 'stdin' of node 'b'); expected a path that starts with nodes, inputs, run, env, "
-      "secrets",
+      "f:27:13: unknown name 'foo' (in 'stdin' of node 'b'); expected a path that starts with nodes, inputs, run",
       "f:29:22: 'secrets' cannot be read here (in 'value' of node 'v'); expected a path that starts with nodes, "
-      "inputs, run; only an executor's fields see it, where it is resolved on the worker",
+      "inputs, run",
       "f:29:40: '.nan' has no JSON; expected a finite number; quote it if it is meant as text",
       "f:30:5: unknown key 'retry' in node 'v', which has a 'value'; expected one of value, depends_on, description",
       "f:32:16: there is no node 'aggregate_result' (in output 'summary'); expected the id of a node",
@@ -226,6 +225,17 @@ TEST(Problems, OfExpressionsHaveTheirPlaceInTheFile) {
             std::string::npos);
   EXPECT_EQ(problem_of("nodes: {a: {executor: noop}}\noutputs:\n  x: '{{ env.HOME }}'\n").substr(0, 36),
             "f:3:10: 'env' cannot be read here (i");
+}
+
+TEST(Problems, OfWhatTheRunDoesNotHoldAreToldBeforeItStarts) {
+  EXPECT_EQ(problem_of("nodes: {a: {value: '{{ run.idd }}'}}"),
+            "f:1:24: there is no 'run.idd' here (in 'value' of node 'a'); expected one of id, workflow, trace_id; did "
+            "you mean 'id'?");
+  EXPECT_NE(problem_of("nodes: {a: {value: '{{ run.attempt }}'}}").find("'run.attempt'"), std::string::npos);
+  EXPECT_TRUE(problems_of("nodes: {a: {executor: shell, command: [echo, '{{ run.attempt }} {{ run.id }} {{ run }}']}}")
+                  .empty());
+  EXPECT_NE(problem_of("nodes: {a: {executor: shell, script: x, env: {A: '{{ env.HOME }}'}}}").find("'env' cannot be"),
+            std::string::npos);
 }
 
 TEST(Problems, EveryCycleApartFromTheOthersIsReported) {

@@ -51,7 +51,8 @@ TEST(RunCodec, InfoComesBack) {
   info.priority = -3;
   info.retry_of = run_id(4);
   info.inputs = Payload::inline_json(R"({"text":"hello"})");
-  for (const char* trace : {"0123456789abcdef0123456789abcdef", "not hex", ""}) {
+  for (const std::string& trace : {std::string("0123456789abcdef0123456789abcdef"), std::string("not hex"),
+                                   std::string(), trace_of(info.run, 7)}) {
     info.trace_id = trace;
     auto stored = decode_info(info.run, encode_info({.info = info, .epoch = 9, .commit = 1ULL << 40}));
     ASSERT_TRUE(stored.ok()) << stored.error().what;

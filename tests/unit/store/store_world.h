@@ -132,7 +132,7 @@ class TestRun {
     info_.definition = hash128("definition");
     info_.key = "key-" + to_string(id);
     info_.request = hash128(info_.key);
-    info_.trace_id = to_string(hash128(to_string(id)));
+    info_.trace_id = trace_of(id, 7);
     info_.caller = "me@host";
     info_.accepted = at(static_cast<std::int64_t>(id.value & 0xFFFFFFFF));
   }
