@@ -231,12 +231,9 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
              EventType::kTaskCancelled);
     return;
   }
-  if (is_cancellation(outcome.reason) || outcome.reason == Reason::kLost) {  // given up there; nobody here asked for it
+  // Given up there, and nobody here asked for it: a loss, not a failure.
+  if (is_cancellation(outcome.reason) || outcome.reason == Reason::kLost) {
     lost(now, run, task, "its worker gave it up");
-    return;
-  }
-  if (outcome.reason == Reason::kLost) {  // its worker was stopped under it: a loss, not a failure
-    lost(now, run, task, record.error->message);
     return;
   }
   ++record.failures;

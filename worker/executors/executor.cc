@@ -1,6 +1,12 @@
 #include "worker/executors/executor.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
@@ -12,20 +18,53 @@
 namespace millrace {
 namespace {
 
+constexpr std::string_view kScratchName = "/millrace-work-";
+constexpr auto kScratchSettled = std::chrono::seconds(60);  // younger ones may not have their lock yet
+
+// The lock ends with the process that holds it, however that ends: what can be locked belongs to nobody any more.
+int locked(const std::string& directory) {
+  int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
+// Removes what workers of this user that were killed have left behind.
+void sweep_scratch(const std::string& root) {
+  std::error_code ignored;
+  const std::string prefix = root + std::string(kScratchName);
+  const auto settled = std::filesystem::file_time_type::clock::now() - kScratchSettled;
+  std::vector<std::string> found;
+  for (std::filesystem::directory_iterator it(root, ignored), end; it != end; it.increment(ignored)) {
+    if (it->path().string().starts_with(prefix)) found.push_back(it->path().string());
+  }
+  for (const std::string& path : found) {
+    struct stat status {};
+    if (lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) continue;
+    if (std::filesystem::last_write_time(path, ignored) > settled) continue;
+    int fd = locked(path);
+    if (fd < 0) continue;
+    std::filesystem::remove_all(path, ignored);
+    close(fd);
+  }
+}
+
 // A fresh private directory; where none can be made, tasks run in the temporary directory itself.
-std::string make_scratch(std::string& created) {
+std::string make_scratch(std::string& created, int& lock) {
   const char* base = std::getenv("TMPDIR");
   std::string root = base != nullptr && *base != '\0' ? base : "/tmp";
-  std::string path = root + "/millrace-XXXXXX";
+  sweep_scratch(root);
+  std::string path = root + std::string(kScratchName) + "XXXXXX";
   if (mkdtemp(path.data()) == nullptr) return root;
   created = path;
+  lock = locked(path);
   return path;
 }
 
 }  // namespace
 
 ExecutorSet::ExecutorSet(const ExecutorOptions& options, Reactor& reactor, TaskObserver& observer) {
-  std::string work_dir = options.work_dir.empty() ? make_scratch(scratch_) : options.work_dir;
+  std::string work_dir = options.work_dir.empty() ? make_scratch(scratch_, scratch_lock_) : options.work_dir;
   executors_.emplace_back("noop", make_noop_executor(reactor, observer));
   executors_.emplace_back("python", make_python_executor(options, work_dir, reactor, observer));
   executors_.emplace_back("shell", make_shell_executor(work_dir, reactor, observer));
@@ -36,6 +75,7 @@ ExecutorSet::~ExecutorSet() {
   if (scratch_.empty()) return;
   std::error_code ignored;  // a file of another user may stay
   std::filesystem::remove_all(scratch_, ignored);
+  if (scratch_lock_ >= 0) close(scratch_lock_);
 }
 
 Executor* ExecutorSet::find(std::string_view name) {

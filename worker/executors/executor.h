@@ -75,7 +75,8 @@ class ExecutorSet {
   std::vector<std::string> names() const;
 
  private:
-  std::string scratch_;  // made and removed by us; empty: none
+  std::string scratch_;  // made and removed by us, or by a later worker if we are killed; empty: none
+  int scratch_lock_ = -1;
   std::vector<std::pair<std::string, std::unique_ptr<Executor>>> executors_;
 };
 

@@ -1,5 +1,11 @@
 #include "worker/executors/noop.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <cstdlib>
+#include <filesystem>
+
 #include "tests/unit/executors/harness.h"
 
 namespace millrace::test {
@@ -58,6 +64,36 @@ TEST(ExecutorSet, KnowsItsExecutorsByName) {
 TEST(ExecutorSet, HasARowForEveryExecutorThatAWorkflowMayName) {
   Harness h;
   for (const ExecutorFields& row : executor_table()) EXPECT_NE(h.executors.find(row.executor), nullptr) << row.executor;
+}
+
+// A worker that was killed leaves its directory; one that lives holds a lock on its own.
+TEST(ExecutorSet, SweepsAwayTheScratchDirectoriesOfKilledWorkersAndOfNobodyElse) {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::path(::testing::TempDir()) / ("sweep-" + std::to_string(getpid()));
+  const fs::path dead = root / "millrace-work-dead01";
+  const fs::path young = root / "millrace-work-young1";
+  const fs::path held = root / "millrace-work-held01";
+  const fs::path other = root / "somebody-else";
+  for (const fs::path& each : {dead, young, held, other}) fs::create_directories(each);
+  std::ofstream(dead / "left.txt") << "x";
+  for (const fs::path& each : {dead, held, other})
+    fs::last_write_time(each, fs::file_time_type::clock::now() - std::chrono::hours(1));
+  const int lock = open(held.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(lock, LOCK_EX), 0);
+  const std::string before = std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "";
+
+  setenv("TMPDIR", root.c_str(), 1);
+  { Harness h; }
+  if (before.empty()) unsetenv("TMPDIR");
+  else setenv("TMPDIR", before.c_str(), 1);
+
+  EXPECT_FALSE(fs::exists(dead));
+  EXPECT_TRUE(fs::exists(young));
+  EXPECT_TRUE(fs::exists(held));
+  EXPECT_TRUE(fs::exists(other));
+  EXPECT_EQ(std::distance(fs::directory_iterator(root), fs::directory_iterator()), 3);  // its own is gone, too
+  close(lock);
+  fs::remove_all(root);
 }
 
 }  // namespace
