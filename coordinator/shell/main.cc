@@ -86,8 +86,8 @@ int main(int argc, char** argv) {
   options.insecure_listen = config.boolean("insecure-listen");
   options.partitions = static_cast<std::uint16_t>(
       std::min<std::int64_t>(std::max<std::int64_t>(config.integer("partitions"), 0), 0xFFFF));
-  options.runs_max = static_cast<std::uint32_t>(config.integer("runs-max"));
-  options.tasks_max = static_cast<std::uint64_t>(config.integer("tasks-max"));
+  options.runs_max = static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("runs-max"), 0, 0xFFFF'FFFF));
+  options.tasks_max = static_cast<std::uint64_t>(std::max<std::int64_t>(config.integer("tasks-max"), 0));
 
   ZmqContext context;
   Result<std::unique_ptr<Coordinator>> coordinator = Coordinator::create(context, options);

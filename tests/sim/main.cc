@@ -43,6 +43,7 @@ struct Options {
   std::optional<std::uint64_t> trace;
   unsigned jobs = 1;
   bool catch_plants = false;
+  std::string as_given;  // what else a replay needs: " --workers 3 --plant no-fencing"
   bool same_hash = false;
   std::string regressions;
 };
@@ -98,6 +99,8 @@ Options parse(int argc, char** argv) {
       if (i + 1 == argc) usage(flag + " needs a value");
       return std::string(argv[++i]);
     };
+    if ((flag == "--workers" || flag == "--runs" || flag == "--plant") && i + 1 < argc)
+      options.as_given += " " + flag + " " + argv[i + 1];
     if (flag == "--seeds") set_seeds(options, value());
     else if (flag == "--faults") options.faults = value();
     else if (flag == "--trace") options.trace = number(value());
@@ -135,11 +138,12 @@ Played play_named(const Game& game, const Settings& settings, bool print) {
   return play(game.seed, with_faults(settings, game.faults), print);
 }
 
-void print_failure(const Played& played, const std::string& faults) {
+void print_failure(const Played& played, const std::string& faults, const std::string& as_given) {
   std::cout << "----- seed " << played.seed << " broke: " << played.broken << "\n";
   for (const std::string& line : played.last) std::cout << line << "\n";
   std::cout << "----- seed " << played.seed << ", faults " << faults << ": " << played.broken
-            << "\n----- replay: millrace-sim --faults " << faults << " --trace " << played.seed << std::endl;
+            << "\n----- replay: millrace-sim --faults " << faults << as_given << " --trace " << played.seed
+            << std::endl;
 }
 
 struct Total {
@@ -172,7 +176,7 @@ Total play_all(const std::vector<Game>& games, const Options& options, std::uint
       total.hash ^= played.hash * (2 * played.seed + 1);
       if (played.broken.empty()) continue;
       ++total.broken;
-      if (loud) print_failure(played, game.faults);
+      if (loud) print_failure(played, game.faults, options.as_given);
       else std::cout << "  seed " << played.seed << ": " << played.broken << "\n";
       if (total.broken >= failures_max) next = games.size();
     }

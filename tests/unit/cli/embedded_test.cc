@@ -6,8 +6,15 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <thread>
 
+#include "cli/client.h"
+#include "cli/embedded.h"
+#include "cli/session.h"
+#include "cli/submission.h"
+#include "common/io/log.h"
+#include "common/wire/codec.h"
 #include "tests/unit/cli/support.h"
 
 namespace millrace {
@@ -108,6 +115,50 @@ TEST(EmbeddedRun, ItsTimeoutIsExitCodeFourAndLeavesNoProcess) {
   EXPECT_EQ(cli.run({"run", sleeper.file, "--timeout", "1s", "--no-progress"}), 4);
   ASSERT_NE(sleeper.pid(), 0);
   EXPECT_TRUE(sleeper.gone());
+}
+
+// Runs until two ids begin alike: some thousand, at random.
+TEST(EmbeddedRun, APrefixOfSeveralRunsNamesNoneAndListsThem) {
+  LogOptions quiet;
+  quiet.level = LogLevel::kError;
+  set_log(quiet);
+  ZmqContext context;
+  auto embedded = Embedded::start(context, 1, "");
+  ASSERT_TRUE(embedded.ok());
+  Client client(context, {.endpoints = {Embedded::kEndpoint}});
+  ASSERT_TRUE(client.connect().ok());
+  Result<WorkflowSpec> spec = load_workflow(temp_file("one.yaml", "nodes: {a: {value: 1}}"));
+  ASSERT_TRUE(spec.ok());
+  SubmitRun request;
+  request.tenant = "default";
+  request.definition_bytes = std::make_shared<const std::string>(encode_definition(*spec));
+  request.definition = hash128(*request.definition_bytes);
+  request.inputs = Payload::inline_json("{}");
+  std::map<std::string, std::string> by_prefix;
+  std::string first;
+  std::string second;
+  for (int i = 0; second.empty(); ++i) {
+    ASSERT_LT(i, 50'000);
+    request.key = "k" + std::to_string(i);
+    Result<SubmitReply> reply = submit(client, request, 10s);
+    ASSERT_TRUE(reply.ok()) << reply.error().what;
+    const std::string id = to_string(reply->run);
+    auto [known, fresh] = by_prefix.emplace(id.substr(0, 4), id);
+    if (!fresh) first = known->second, second = id;
+  }
+
+  Result<OperatorReply> reply = client.call(GetRun{{first.substr(0, 4), ""}, 0}, 10s);
+
+  ASSERT_FALSE(reply.ok());
+  EXPECT_EQ(reply.error().code, Code::kInvalid);  // exit code 2
+  EXPECT_EQ(reply.error().name, "ambiguous");
+  ASSERT_EQ(reply.error().details.size(), 2U);
+  for (const std::string& id : {first, second}) {
+    EXPECT_TRUE(std::ranges::any_of(reply.error().details, [&](const Problem& one) {
+      return one.message.find(id) != std::string::npos;
+    })) << id;
+  }
+  EXPECT_TRUE(client.call(GetRun{{first, ""}, 0}, 10s).ok());
 }
 
 }  // namespace
