@@ -12,8 +12,9 @@ namespace {
 
 using Clock = Client::Clock;
 
-constexpr Duration kProbe = 2s;     // a reader of the run's state, should the late answer never come
-constexpr Duration kSnapshot = 1s;  // the same, where a picture is drawn from it
+// The run's state is looked at now and then: should the late answer never come, and to draw a picture from it. Well
+// within the client's patience (2 s), so that a run that takes long is not taken for a coordinator that is silent.
+constexpr Duration kProbe = 1s;
 constexpr std::uint32_t kNodesShown = 2'000;
 constexpr Duration kTick = 100ms;
 constexpr Duration kLastEvents = 2s;  // for the events that a run's end left behind
@@ -95,7 +96,7 @@ class Follower {
     }
     if (std::optional<OperatorReply> reply = probe_ == 0 ? std::nullopt : client_.take(probe_)) {
       probe_ = 0;
-      next_probe_ = Clock::now() + (progress_.wants_snapshots() ? kSnapshot : kProbe);
+      next_probe_ = Clock::now() + kProbe;
       const auto* run = std::get_if<RunReply>(&*reply);
       if (run != nullptr) progress_.snapshot(run->view);
       // The run has ended but nobody told us, or nobody knows any more that we wait.

@@ -50,6 +50,13 @@ TEST(EmbeddedRun, RunsAWorkflowToItsOutputs) {
   EXPECT_EQ(cli.err, "");
 }
 
+TEST(EmbeddedRun, ThatTakesLongIsNotTakenForASilentCoordinator) {
+  Cli cli;
+  std::string file = temp_file("long.yaml", "nodes: {a: {executor: noop, delay: 2500ms}}\n");
+  EXPECT_EQ(cli.run({"run", file, "--no-progress"}), 0);
+  EXPECT_EQ(cli.err, "");
+}
+
 TEST(EmbeddedRun, AFailureIsExitCodeOneAndSaysWhere) {
   Cli cli;
   std::string file =
