@@ -41,6 +41,7 @@ void Partition::on(Time now, RunSubmitted& in) {
   info->inputs = make_payload(std::string(in.submit.inputs.json()));
   info->accepted = now;
   Run& run = add(std::move(info), std::move(in.plan));
+  ++tally_.accepted;
   touch(run).info = run.info;
   emit(now, run, EventType::kRunAccepted);
   if (in.submit.wait) {
@@ -66,6 +67,7 @@ Run& Partition::add(std::shared_ptr<const RunInfo> info, std::shared_ptr<const P
   if (!run.info->key.empty()) keys_[key_name(*run.info)] = run.id();
   ++runs_live_;
   tasks_live_ += run.plan->node_count();
+  tally_.of(TaskState::kPending) += run.plan->node_count();
   runs_.emplace(run.id(), std::move(owned));
   return run;
 }

@@ -44,15 +44,19 @@ std::string check_invariants(const Partition& partition) {
   std::uint32_t live = 0;
   std::uint64_t tasks = 0;
   std::size_t attempts = 0;
+  std::array<std::uint64_t, 10> by_state{};
   for (const auto& [id, run] : partition.runs_) {
     if (std::string broken = check_run(*run); !broken.empty()) return broken;
     attempts += run->attempts.size();
+    for (std::size_t i = 0; i < by_state.size(); ++i) by_state[i] += run->by_state[i];
     if (run->ended()) continue;
     ++live;
     tasks += run->states.size();
   }
   if (live != partition.runs_live_ || tasks != partition.tasks_live_)
     return "the counts of live runs and tasks are wrong";
+  if (by_state != partition.tally_.tasks) return "the tally of tasks is wrong";
+  if (partition.tally_.live() != partition.runs_live_) return "accepted and restored runs are not ended and live ones";
   if (attempts != partition.out_.size()) return "the index of attempts by worker is wrong";
   for (const auto& [worker, run, task] : partition.out_) {
     auto it = partition.runs_.find(run);

@@ -22,6 +22,7 @@ Effects Partition::take() {
   while (!ended_kept_.empty() && ended_tasks_ > kKeptTasksMax) {
     auto it = runs_.find(ended_kept_.front());
     ended_tasks_ -= it->second->plan->node_count();
+    for (std::size_t i = 0; i < tally_.tasks.size(); ++i) tally_.tasks[i] -= it->second->by_state[i];
     keys_.erase(key_name(*it->second->info));
     runs_.erase(it);
     ended_kept_.pop_front();

@@ -22,6 +22,7 @@
 #include "coordinator/core/effect.h"
 #include "coordinator/core/input.h"
 #include "coordinator/core/run.h"
+#include "coordinator/core/tally.h"
 
 namespace millrace {
 
@@ -71,6 +72,7 @@ class Partition {
   std::optional<RunId> find_key(std::string_view tenant, std::string_view key) const;
   std::uint32_t runs_live() const { return runs_live_; }
   std::uint64_t tasks_live() const { return tasks_live_; }
+  const Tally& tally() const { return tally_; }
   const std::map<RunId, std::unique_ptr<Run>>& runs() const { return runs_; }
   // Workers that have not spoken of an attempt for kConfirmWithin: they should say Hello.
   std::vector<WorkerId> unconfirmed(Time now) const;
@@ -154,6 +156,7 @@ class Partition {
   std::map<Hash128, DurationHistory> history_;
   std::uint32_t runs_live_ = 0;
   std::uint64_t tasks_live_ = 0;
+  Tally tally_;
 
   std::vector<std::uint32_t> scratch_;  // of complete()
   Effects effects_;

@@ -87,6 +87,11 @@ class Placement {
   std::optional<WorkerId> find_name(const std::string& name) const;
   std::optional<WorkerId> find_incarnation(std::uint64_t incarnation) const;
   std::vector<WorkerView> view(Time now) const;
+  // Each worker, and whether it has missed three heartbeats.
+  template <class Take>
+  void measure(Time now, Take take) const {
+    for (const auto& [id, worker] : fleet_) take(worker, now - worker.heard >= 3 * kBeatEvery);
+  }
   std::size_t workers() const { return fleet_.size(); }
   std::size_t offers() const;
   // Executors that somebody waits for and no worker has.

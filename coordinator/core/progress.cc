@@ -32,6 +32,8 @@ void Partition::move(Run& run, TaskIndex task, TaskState to) {
   assert(allowed(state, to));
   --run.by_state[static_cast<std::size_t>(state)];
   ++run.by_state[static_cast<std::size_t>(to)];
+  --tally_.of(state);
+  ++tally_.of(to);
   state = to;
   if (is_durable(to)) run.tasks[task.value].state = to;
 }
@@ -217,6 +219,7 @@ void Partition::finish(Time now, Run& run, RunState state) {
   run.value_waits.clear();
   learn(run);
   --runs_live_;
+  ++tally_.of(state);
   tasks_live_ -= run.states.size();
   keep_ended(run.id());
 }

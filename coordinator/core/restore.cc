@@ -11,6 +11,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
   assert(!runs_.contains(restored.info->run));
   Run& run = add(restored.info, restored.plan);
   run.record = restored.record;
+  ++tally_.restored;
   for (const auto& [task, record] : restored.tasks) {
     run.tasks[task.value] = record;
     run.sums[task.value] = checksum(task, record);
@@ -20,6 +21,8 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     state =
         record.state == TaskState::kReady || record.state == TaskState::kWaiting ? TaskState::kPending : record.state;
     ++run.by_state[static_cast<std::size_t>(state)];
+    --tally_.of(TaskState::kPending);
+    ++tally_.of(state);
     if (state == TaskState::kRetrying) set_timer(std::max(now, record.due), run.id(), task);
   }
   std::vector<std::uint32_t> opened;

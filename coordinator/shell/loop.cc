@@ -63,6 +63,7 @@ Time Loop::next_wake() const { return state_->next_wake(); }
 bool Loop::takes_input() const { return state_->takes_input(); }
 bool Loop::serving() const { return state_->all_serving(); }
 void Loop::stop() { state_->stopping = true; }
+LoopSnapshot Loop::snapshot() const { return state_->snapshot(); }
 bool Loop::stopped() const { return state_->released; }
 const Partition* Loop::partition(PartitionId partition) const { return state_->share(partition).core.get(); }
 

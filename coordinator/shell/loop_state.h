@@ -15,6 +15,7 @@
 #include "coordinator/core/placement.h"
 #include "coordinator/shell/key_filter.h"
 #include "coordinator/shell/loop.h"
+#include "coordinator/shell/meter.h"
 #include "coordinator/shell/plan_cache.h"
 
 namespace millrace {
@@ -74,6 +75,7 @@ struct PendingTurn {
   bool in_store = false;  // handed over, not answered
   bool durable = false;
   Time begun{};
+  Time handed{};  // to the store
   TurnCommit commit;
   std::vector<Outgoing> outgoing;
 };
@@ -145,6 +147,7 @@ struct Loop::State {
   Share& share(PartitionId partition) { return shares[partition.value]; }
   PartitionId partition_for(const std::string& tenant, const std::string& key) const;
   bool all_serving() const;
+  LoopSnapshot snapshot() const;  // meter.cc
   void ask(const StoreRead& read, Continuation then);
   void ask_again(Time now, std::function<void()> ask);  // a while later, when the store is there
   void ask_due(Time now);
@@ -158,6 +161,7 @@ struct Loop::State {
   std::vector<Share> shares;
   Placement placement;
   PlanCache plans;
+  Meter meter;
   std::deque<PendingTurn> turns;
   std::uint64_t turns_made = 0;
   bool broken = false;  // an outcome is unknown: nothing new until the pipeline was resent

@@ -199,6 +199,7 @@ void Loop::State::drop(Time now, Share& share, const std::string& why) {
   for (const auto& [id, run] : share.core->runs()) {
     for (const auto& [task, attempt] : run->attempts) placement.freed(attempt.worker.id, run->plan->slot_class(task));
   }
+  meter.gave_up(share.core->tally());
   share.core.reset();
   share.phase = Share::Phase::kWatching;
   share.asked = false;

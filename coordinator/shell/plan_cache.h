@@ -25,6 +25,7 @@ class PlanCache {
   static constexpr std::size_t kPlansMax = 4'096;
 
   const CachedPlan* find(const Hash128& definition);
+  std::size_t size() const { return plans_.size(); }
   // Checks that the bytes have that hash.
   Result<const CachedPlan*> put(const Hash128& definition, std::shared_ptr<const std::string> bytes);
 

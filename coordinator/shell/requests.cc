@@ -149,6 +149,7 @@ void Loop::State::answer(Time now, RequestId request, OperatorRequest& body) {
 }
 
 void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit) {
+  meter.submitted(request, now);
   if (std::string wrong = check_names(submit); !wrong.empty()) return refuse(request, {Code::kInvalid, wrong, {}, ""});
   const CachedPlan* cached = plans.find(submit.definition);
   if (cached == nullptr) {

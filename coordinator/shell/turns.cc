@@ -25,6 +25,7 @@ std::string cursor_of(const PartitionCommit& commit) {
 
 bool Loop::State::turn() {
   Time now = clock.now();
+  Laps laps(clock, now);
   bool busy = hear_store(now);
   busy |= release(now);
   ask_due(now);
@@ -38,13 +39,18 @@ bool Loop::State::turn() {
     for (Share& share : shares) {
       if (share.core != nullptr) share.core->live_events(bus.heard());
     }
+    laps.skip();
     if (turns.size() < kTurnsHeldMax) take_in(now);
+    laps.mark(Stage::kTakeIn);
     housekeeping(now);
     place(now);
+    laps.mark(Stage::kPlace);
     busy |= close_turn(now);
+    laps.mark(Stage::kClose);
     busy |= hear_store(now);  // a store in memory has answered already
     busy |= release(now);
   }
+  if (busy) laps.keep(meter);
   return busy;
 }
 
@@ -77,8 +83,11 @@ void Loop::State::take_in(Time now) {
   while (taken < options.inputs_per_turn && room_in_turn()) {
     if (incoming.empty()) {
       std::vector<Incoming> more;
+      const Time asked_at = clock.now();
       gateway.poll(more, kPollAtOnce);
       if (more.empty()) return;
+      meter.took(Stage::kDecode, clock.now() - asked_at);
+      meter.heard(more.size());
       std::ranges::move(more, std::back_inserter(incoming));
     }
     ++taken;
@@ -110,6 +119,7 @@ void Loop::State::take_in(Time now) {
 void Loop::State::housekeeping(Time now) {
   for (WorkerId worker : placement.silent(now)) {
     options.note(LoopNote::kWarn, "worker " + *placement.find(worker)->ref.name + " is lost: silent for 5 s");
+    meter.lost_worker();
     worker_gone(now, worker);
   }
   for (Share& share : shares) {
@@ -167,6 +177,7 @@ bool Loop::State::close_turn(Time now) {
     if (share.core == nullptr || (share.phase != Share::Phase::kServing && share.phase != Share::Phase::kLoading))
       continue;
     Effects effects = share.core->take();
+    meter.closed(effects);
     bool writes = !effects.writes.empty();
     if (writes || now >= share.beat_due) {
       PartitionCommit part;
@@ -233,6 +244,8 @@ void Loop::State::hand_over(PendingTurn& turn) {
   turn.commit.turn = ++turns_made;
   turn.commit.now = turn.begun;
   turn.in_store = true;
+  turn.handed = clock.now();
+  meter.handed_over();
   store.commit(turn.commit);
 }
 
@@ -255,10 +268,12 @@ void Loop::State::on_commit(Time now, const CommitOutcome& outcome) {
       std::ranges::find_if(turns, [&](const PendingTurn& t) { return t.in_store && t.commit.turn == outcome.turn; });
   if (turn == turns.end()) return;
   turn->in_store = false;
+  meter.took(Stage::kCommit, clock.now() - turn->handed);
   std::vector<std::pair<PartitionId, std::string>> dropped;
   bool unknown = outcome.partitions.empty() && !turn->commit.partitions.empty();
   for (std::size_t i = 0; i < outcome.partitions.size(); ++i) {
     const auto& [partition, result] = outcome.partitions[i];
+    meter.answered(result);
     // A commit of an epoch that was dropped since says nothing about the one of now.
     bool current = share(partition).core != nullptr && share(partition).epoch == turn->commit.partitions[i].epoch;
     if (!current && result != CommitResult::kUnknown) continue;
@@ -324,7 +339,10 @@ bool Loop::State::release(Time now) {
       // Only now: the value may have been written by this very turn.
       for (const Hash128& hash : out.effects.fetches) fetch(share(out.partition), hash);
     }
+    const Time begun = clock.now();
+    for (const Outgoing& out : outgoing) meter.leaves(out.effects, begun);
     perform(outgoing);
+    if (!outgoing.empty()) meter.took(Stage::kRelease, clock.now() - begun);
     any = true;
   }
   return any;

@@ -73,6 +73,7 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
   Result<WorkerRef> joined = placement.join(now, hello, given_up);
   if (!joined.ok()) {
     options.note(LoopNote::kWarn, joined.error().what);
+    meter.refused(joined.error());
     sends_direct.emplace_back(peer, WorkerRefused{joined.error().name, joined.error().what});
     return;
   }

@@ -1,0 +1,80 @@
+#include "coordinator/shell/meter.h"
+
+#include "coordinator/shell/loop_state.h"
+
+namespace millrace {
+
+std::string_view to_string(Stage stage) {
+  switch (stage) {
+    case Stage::kTurn: return "turn";
+    case Stage::kDecode: return "decode";
+    case Stage::kTakeIn: return "take_in";
+    case Stage::kPlace: return "place";
+    case Stage::kClose: return "close";
+    case Stage::kRelease: return "release";
+    case Stage::kCommit: return "commit";
+    case Stage::kSubmitToAck: return "submit_to_ack";
+    case Stage::kReadyToDispatch: return "ready_to_dispatch";
+    case Stage::kDispatchToEnd: return "dispatch_to_end";
+    case Stage::kTaskRun: return "task_run";
+    case Stage::kRun: return "run";
+  }
+  return "";
+}
+
+void Meter::refused(const Error& error) {
+  std::string_view name = error.name.empty() ? std::string_view(to_string(error.code)) : std::string_view(error.name);
+  auto known = counts_.refusals.find(name);
+  if (known == counts_.refusals.end()) {
+    if (counts_.refusals.size() >= kRefusalsMax) name = "other";
+    known = counts_.refusals.try_emplace(std::string(name)).first;
+  }
+  ++known->second;
+}
+
+void Meter::gave_up(const Tally& tally) {
+  Tally kept = tally;
+  kept.tasks = {};  // they are not here any more
+  counts_.gone.add(kept);
+  counts_.runs_handed_over += tally.live();
+}
+
+LoopSnapshot Loop::State::snapshot() const {
+  LoopSnapshot out;
+  out.name = options.name;
+  out.now = clock.now();
+  out.store_ready = store.ready();
+  out.stopping = stopping;
+  out.partitions = static_cast<std::uint32_t>(shares.size());
+  out.runs_max = options.runs_max;
+  out.tasks_max = options.tasks_max;
+  out.counts = meter.counts();
+  out.tally = out.counts.gone;
+  for (const Share& share : shares) {
+    if (share.serving() && out.now - share.renewed <= kReadyWithin) ++out.partitions_serving;
+    if (!share.serving() && !share.other_alive) ++out.partitions_awaited;
+    if (share.core == nullptr) continue;
+    out.owned.push_back({share.id, share.epoch.counter, share.serving()});
+    out.tally.add(share.core->tally());
+    out.runs_live += share.core->runs_live();
+    out.tasks_live += share.core->tasks_live();
+  }
+  placement.measure(out.now, [&](const FleetWorker& worker, bool silent) {
+    out.attempts_out += std::uint64_t{worker.used.cpu} + worker.used.io;
+    if (silent) ++out.workers_silent;
+    else if (worker.draining) ++out.workers_draining;
+    else {
+      ++out.workers_ready;
+      out.slots += worker.hello.slots;
+      out.credit += std::uint64_t{worker.credit.cpu} + worker.credit.io;
+    }
+  });
+  out.offers = placement.offers();
+  out.turns_in_flight = turns.size();
+  out.requests_held = held.size();
+  out.store_reads_open = asked.size();
+  out.definitions = plans.size();
+  return out;
+}
+
+}  // namespace millrace
