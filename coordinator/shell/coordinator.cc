@@ -15,6 +15,7 @@
 #include "coordinator/shell/gateway.h"
 #include "coordinator/shell/loop.h"
 #include "coordinator/shell/memory_store.h"
+#include "coordinator/shell/operators.h"
 #include "coordinator/shell/redis_store.h"
 #include "coordinator/shell/zmq_bus.h"
 
@@ -90,6 +91,7 @@ class Process : public Coordinator {
   Process(ZmqContext& context, CoordinatorOptions options)
       : context_(context), options_(std::move(options)), wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
   ~Process() override {
+    http_.reset();
     loop_.reset();
     close(wake_);
   }
@@ -106,12 +108,14 @@ class Process : public Coordinator {
   }
   std::vector<std::string> endpoints() const override { return gateway_->endpoints(); }
   std::string events_endpoint() const override { return bus_->endpoint(); }
+  std::string http_address() const override { return http_ != nullptr ? http_->address() : ""; }
   std::string public_key() const override { return access_ == nullptr ? "" : access_->public_key(); }
 
  private:
   Status open_access();
   Status open_store();
   Status listen();
+  Status open_http();
   void look_at_access();
   void wait();
   void ring() const {
@@ -130,6 +134,7 @@ class Process : public Coordinator {
   std::unique_ptr<Store> store_;
   RedisStore* redis_ = nullptr;  // the same object, where it is one
   std::unique_ptr<Loop> loop_;
+  std::unique_ptr<OperatorHttp> http_;
   Poller poller_;
   Poller::Slot gateway_slot_ = 0;
   Poller::Slot bus_slot_ = 0;
@@ -236,6 +241,20 @@ Status Process::open() {
   bus_slot_ = poller_.add(bus_->socket());
   wake_slot_ = poller_.add_fd(wake_, true);
   redis_slot_ = poller_.add_fd(-1, false);
+  return open_http();
+}
+
+Status Process::open_http() {
+  if (options_.http.empty()) return Done{};
+  OperatorHttpOptions http;
+  http.listen = options_.http;
+  http.token = options_.http_token;
+  http.insecure_listen = options_.insecure_listen;
+  http.version = kVersion;
+  http.pages = {CoordinatorState::kScale};
+  Result<std::unique_ptr<OperatorHttp>> opened = OperatorHttp::start(http, [this] { ring(); });
+  if (!opened.ok()) return opened.error();
+  http_ = std::move(opened).value();
   return Done{};
 }
 
@@ -246,6 +265,9 @@ Status Process::run() {
     while (loop_->turn() && ++turns < kTurnsBeforeLook) {}
     bus_->hear_subscriptions();
     look_at_access();
+    if (http_ != nullptr) {
+      http_->pass([this] { return std::make_shared<CoordinatorState>(loop_->snapshot(), gateway_->frames_refused()); });
+    }
     if (turns < kTurnsBeforeLook && !loop_->stopped()) wait();
   }
   return Done{};

@@ -24,6 +24,8 @@ struct CoordinatorOptions {
   std::uint16_t partitions = 16;         // fixed at cluster creation
   std::string curve_key;                 // file of our secret key; empty: peers are not authenticated
   std::string curve_authorized;          // file of the allow-list; goes with curve_key
+  std::string http;                      // HOST:PORT for operators; empty: none
+  std::string http_token;                // what all its pages but the probes need; empty: nothing
   bool insecure_listen = false;          // listen where other machines can reach us though nobody is authenticated
   std::uint32_t runs_max = 1'000'000;    // live runs: above it a submission is refused (queue_full)
   std::uint64_t tasks_max = 50'000'000;  // tasks of live runs
@@ -39,6 +41,7 @@ class Coordinator {
   virtual std::vector<std::string> endpoints() const = 0;  // where it really listens (ports filled in)
   virtual std::string events_endpoint() const = 0;
   virtual std::string public_key() const = 0;  // for --curve-server-key; empty without CURVE
+  virtual std::string http_address() const = 0;  // HOST:PORT; empty: none
 };
 
 }  // namespace millrace

@@ -5,6 +5,7 @@
 #include "common/base/version.h"
 #include "common/io/config.h"
 #include "common/io/log.h"
+#include "common/io/operator_http.h"
 #include "common/io/zmq_socket.h"
 #include "coordinator/shell/coordinator.h"
 
@@ -49,6 +50,10 @@ ConfigProgram program() {
       "this coordinator's secret key: only keys of --curve-authorized may connect then (docs/security.md)", "FILE");
   add("curve-authorized", OptionType::kString, "",
       "the keys that may connect and their roles; read again when it changes and on SIGHUP", "FILE");
+  add("http", OptionType::kString, "",
+      "where operators find /livez, /readyz, /metrics and /v1/scale; port 0: any; none unless given", "HOST:PORT");
+  add("http-token-file", OptionType::kString, "",
+      "file with the bearer token that all but the probes need; or the token itself in MILLRACE_HTTP_TOKEN", "FILE");
   add("insecure-listen", OptionType::kBoolean, "false",
       "listen beyond loopback though nobody is authenticated; warns at each start", "");
   add("id", OptionType::kString, "", "this coordinator's name (default: host name and process id)", "NAME");
@@ -84,6 +89,13 @@ int main(int argc, char** argv) {
   options.curve_key = config.text("curve-key");
   options.curve_authorized = config.text("curve-authorized");
   options.insecure_listen = config.boolean("insecure-listen");
+  options.http = config.text("http");
+  Result<std::string> http_token = read_http_token(config.text("http-token-file"));
+  if (!http_token.ok()) {
+    log_error("cannot start: " + http_token.error().what);
+    return 2;
+  }
+  options.http_token = std::move(http_token).value();
   options.partitions = static_cast<std::uint16_t>(
       std::min<std::int64_t>(std::max<std::int64_t>(config.integer("partitions"), 0), 0xFFFF));
   options.runs_max = static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("runs-max"), 0, 0xFFFF'FFFF));

@@ -1,0 +1,152 @@
+#include "coordinator/shell/operators.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "common/base/value.h"
+
+namespace millrace {
+namespace {
+
+constexpr RunState kEnds[] = {RunState::kSucceeded, RunState::kDegraded, RunState::kFailed, RunState::kCancelled};
+constexpr TaskState kOpenStates[] = {TaskState::kPending,  TaskState::kReady,      TaskState::kWaiting,
+                                     TaskState::kRetrying, TaskState::kDispatched, TaskState::kRunning};
+constexpr std::string_view kCommitWords[] = {"applied", "already", "gap", "fenced", "unknown"};
+constexpr std::string_view kAnswerWords[] = {"recorded", "duplicate", "refused"};
+
+Value count(std::uint64_t number) { return Value(static_cast<std::int64_t>(number)); }
+double real(std::uint64_t number) { return static_cast<double>(number); }
+MetricLabels label(std::string name, std::string_view value) { return {{std::move(name), std::string(value)}}; }
+
+}  // namespace
+
+std::uint64_t workers_suggested(std::uint64_t demand, std::uint64_t slots, std::uint64_t workers) {
+  if (demand == 0) return 0;
+  if (workers == 0 || slots == 0) return 1;
+  return std::max<std::uint64_t>((demand * workers + slots - 1) / slots, 1);
+}
+
+std::string scale_json(const LoopSnapshot& loop) {
+  Value::Object object;
+  object.emplace_back("coordinator", Value(loop.name));
+  object.emplace_back("partitions", count(loop.owned.size()));
+  object.emplace_back("demand", count(loop.demand()));
+  object.emplace_back("ready", count(loop.ready()));
+  object.emplace_back("running", count(loop.running()));
+  object.emplace_back("slots", count(loop.slots));
+  object.emplace_back("workers", count(loop.workers_ready));
+  object.emplace_back("suggested_workers", count(workers_suggested(loop.demand(), loop.slots, loop.workers_ready)));
+  return Value(std::move(object)).dump();
+}
+
+OperatorState::Readiness CoordinatorState::readiness() const {
+  const bool ready = loop_.is_ready();
+  Value::Object partitions;
+  partitions.emplace_back("serving", count(loop_.partitions_serving));
+  partitions.emplace_back("awaited", count(loop_.partitions_awaited));
+  partitions.emplace_back("all", count(loop_.partitions));
+  Value::Object object;
+  object.emplace_back("ready", Value(ready));
+  object.emplace_back("store", Value(loop_.store_ready));
+  object.emplace_back("stopping", Value(loop_.stopping));
+  object.emplace_back("partitions", Value(std::move(partitions)));
+  return {ready, Value(std::move(object)).dump()};
+}
+
+std::optional<HttpReply> CoordinatorState::page(const HttpRequest& request) const {
+  if (request.path != kScale) return std::nullopt;
+  return HttpReply{200, "application/json", scale_json(loop_) + "\n"};
+}
+
+void CoordinatorState::metrics(MetricsPage& page) const {
+  run_metrics(page);
+  task_metrics(page);
+  store_metrics(page);
+  fleet_metrics(page);
+  for (std::size_t i = 0; i < kStages; ++i) {
+    page.histogram("millrace_stage_seconds", "How long each stage takes; docs/operations.md tells what each is.",
+                   loop_.counts.stages[i], label("stage", to_string(static_cast<Stage>(i))));
+  }
+}
+
+void CoordinatorState::run_metrics(MetricsPage& page) const {
+  static constexpr char kRuns[] = "millrace_runs_total";
+  static constexpr char kHelp[] =
+      "Runs by what became of them here: accepted + restored = succeeded + degraded + failed + cancelled + handed_over "
+      "+ millrace_runs_live.";
+  page.counter(kRuns, kHelp, real(loop_.tally.accepted), label("outcome", "accepted"));
+  page.counter(kRuns, kHelp, real(loop_.tally.restored), label("outcome", "restored"));
+  for (RunState end : kEnds) page.counter(kRuns, kHelp, real(loop_.tally.of(end)), label("outcome", to_string(end)));
+  page.counter(kRuns, kHelp, real(loop_.counts.runs_handed_over), label("outcome", "handed_over"));
+  page.gauge("millrace_runs_live", "Runs that have not ended, in partitions held here.", real(loop_.runs_live));
+  page.gauge("millrace_runs_max", "Live runs beyond which submissions are refused.", real(loop_.runs_max));
+  for (const auto& [reason, times] : loop_.counts.refusals) {
+    page.counter("millrace_refusals_total", "Requests and workers refused, by reason.", real(times),
+                 label("reason", reason));
+  }
+  page.counter("millrace_frames_refused_total", "Messages that could not be read.", real(frames_refused_));
+  page.gauge("millrace_requests_held", "Requests that wait until a partition is served.", real(loop_.requests_held));
+}
+
+void CoordinatorState::task_metrics(MetricsPage& page) const {
+  page.gauge("millrace_queue_depth", "Ready tasks that wait for a slot.", real(loop_.ready()));
+  page.gauge("millrace_tasks_ready", "Tasks with nothing left to wait for that no worker has.", real(loop_.ready()));
+  page.gauge("millrace_tasks_running", "Tasks that a worker has: dispatched or running.", real(loop_.running()));
+  page.gauge("millrace_demand", "What asks for slots: ready + running.", real(loop_.demand()));
+  for (TaskState state : kOpenStates) {
+    page.gauge("millrace_tasks", "Tasks of live runs by state; those that have ended are not among them.",
+               real(loop_.tasks(state)), label("state", to_string(state)));
+  }
+  page.gauge("millrace_tasks_live", "Tasks of live runs, ended ones among them.", real(loop_.tasks_live));
+  page.gauge("millrace_tasks_max", "Tasks of live runs beyond which submissions are refused.", real(loop_.tasks_max));
+  for (std::size_t i = 0; i < loop_.counts.events.size(); ++i) {
+    page.counter("millrace_events_total", "Events published, by type.", real(loop_.counts.events[i]),
+                 label("type", to_string(static_cast<EventType>(i))));
+  }
+  for (std::size_t i = 0; i < std::size(kAnswerWords); ++i) {
+    page.counter("millrace_reports_total", "Reports of attempts, by how they were answered.",
+                 real(loop_.counts.answers[i]), label("answer", kAnswerWords[i]));
+  }
+}
+
+void CoordinatorState::store_metrics(MetricsPage& page) const {
+  page.gauge("millrace_store_up", "Whether a connection to the store stands.", loop_.store_ready ? 1 : 0);
+  for (std::size_t i = 0; i < std::size(kCommitWords); ++i) {
+    page.counter("millrace_commits_total", "Commits of partitions, by result.", real(loop_.counts.commits[i]),
+                 label("result", kCommitWords[i]));
+  }
+  page.counter("millrace_commit_calls_total", "Calls that carried commits: one a turn, resent ones again.",
+               real(loop_.counts.commit_calls));
+  page.counter("millrace_records_total", "Task records in commits.", real(loop_.counts.records));
+  page.gauge("millrace_turns_in_flight", "Turns whose effects have not left.", real(loop_.turns_in_flight));
+  page.gauge("millrace_store_reads_open", "Reads that the store has not answered.", real(loop_.store_reads_open));
+  page.gauge("millrace_definitions", "Workflow definitions in memory.", real(loop_.definitions));
+  page.gauge("millrace_partitions", "Partitions of the cluster.", real(loop_.partitions));
+  page.gauge("millrace_partitions_owned", "Partitions owned here.", real(loop_.owned.size()));
+  page.gauge("millrace_partitions_serving", "Of them loaded, and renewed lately.", real(loop_.partitions_serving));
+  page.gauge("millrace_partitions_awaited", "Partitions that are neither served here nor known to be another's.",
+             real(loop_.partitions_awaited));
+  for (const LoopSnapshot::Owned& owned : loop_.owned) {
+    page.gauge("millrace_partition_epoch", "The epoch under which a partition is owned here.", owned.epoch,
+               label("partition", std::to_string(owned.partition.value)));
+  }
+}
+
+void CoordinatorState::fleet_metrics(MetricsPage& page) const {
+  static constexpr char kWorkers[] = "millrace_workers";
+  static constexpr char kHelp[] = "Workers connected here, by state.";
+  page.gauge(kWorkers, kHelp, loop_.workers_ready, label("state", "ready"));
+  page.gauge(kWorkers, kHelp, loop_.workers_draining, label("state", "draining"));
+  page.gauge(kWorkers, kHelp, loop_.workers_silent, label("state", "silent"));
+  page.counter("millrace_workers_lost_total", "Workers given up because they were silent.",
+               real(loop_.counts.workers_lost));
+  page.gauge("millrace_slots", "Slots of the workers that are ready.", real(loop_.slots));
+  page.gauge("millrace_credit", "Attempts that the workers that are ready take from here.", real(loop_.credit));
+  page.gauge("millrace_attempts_out", "Attempts that are out.", real(loop_.attempts_out));
+  page.gauge("millrace_suggested_workers",
+             "Workers that would have a slot for all demand, by the slots of those of now.",
+             real(workers_suggested(loop_.demand(), loop_.slots, loop_.workers_ready)));
+  page.counter("millrace_messages_total", "Messages taken in, of workers and clients.", real(loop_.counts.messages));
+}
+
+}  // namespace millrace
