@@ -7,6 +7,7 @@
 
 #include "common/io/config.h"
 #include "common/io/log.h"
+#include "common/io/operator_http.h"
 #include "common/io/zmq_socket.h"
 #include "worker/shell/worker.h"
 
@@ -54,6 +55,19 @@ ConfigProgram program() {
                        .type = kDuration,
                        .default_value = "30s",
                        .help = "how long running tasks may go on after SIGTERM"});
+  p.options.push_back({.name = "http",
+                       .default_value = "",
+                       .help = "where operators find /livez, /readyz and /metrics; port 0: any; none unless given",
+                       .metavar = "HOST:PORT"});
+  p.options.push_back({.name = "http-token-file",
+                       .default_value = "",
+                       .help = "file with the bearer token that all but the probes need; or the token itself in "
+                               "MILLRACE_HTTP_TOKEN",
+                       .metavar = "FILE"});
+  p.options.push_back({.name = "insecure-listen",
+                       .type = kBoolean,
+                       .default_value = "false",
+                       .help = "http beyond loopback though nobody is authenticated; warns at each start"});
   p.options.push_back({.name = "log-format",
                        .default_value = "auto",
                        .help = "auto: text on a terminal, json elsewhere",
@@ -128,6 +142,11 @@ int work(const Config& config) {
   if (!curve.ok()) return usage(curve.error().what);
   options.curve = std::move(curve).value();
   warn_of_strangers(options);
+  options.http = config.text("http");
+  options.insecure_listen = config.boolean("insecure-listen");
+  Result<std::string> token = read_http_token(config.text("http-token-file"));
+  if (!token.ok()) return usage(token.error().what);
+  options.http_token = std::move(token).value();
 
   ZmqContext context;
   Result<std::unique_ptr<Worker>> worker = Worker::create(context, std::move(options));

@@ -19,6 +19,7 @@
 #include "worker/shell/clock.h"
 #include "worker/shell/host.h"
 #include "worker/shell/link.h"
+#include "worker/shell/worker_meter.h"
 
 namespace millrace {
 namespace {
@@ -26,6 +27,7 @@ namespace {
 constexpr std::size_t kMessagesPerRound = 256;  // of one link
 constexpr std::size_t kStartsPerRound = 4096;   // then what has ended is reported before more is started
 constexpr Duration kRetrySending = 5ms;         // what a full socket did not take
+constexpr Duration kPassWithin = 1s;            // while somebody may ask whether we live
 constexpr Duration kEndTasksMax = 5s;           // at the very end; then their processes are killed with the executors
 
 std::string host_name() {
@@ -78,6 +80,8 @@ class WorkerProcess final : public Worker {
   void say();
   void sleep();
   void end_tasks();
+  Status open_http();
+  std::shared_ptr<const WorkerState> state() const;
 
   ZmqContext& context_;
   WorkerOptions options_;
@@ -95,6 +99,8 @@ class WorkerProcess final : public Worker {
   std::optional<Error> no_entry_;                        // keys stand between us and all coordinators
   std::atomic<int> drains_ = 0;
   int drains_heeded_ = 0;
+  WorkerCounts counts_;
+  std::unique_ptr<OperatorHttp> http_;
   bool more_ = false;  // something was left for the next round
   AgentEffects effects_;
   std::vector<AgentInput> inputs_;  // reused from round to round, as are the next two
@@ -138,7 +144,33 @@ Status WorkerProcess::connect() {
     link_slots_.push_back({poller_.add((*link)->socket()), poller_.add((*link)->watch())});
     links_.push_back(std::move(link).value());
   }
+  counts_.welcomed.resize(links_.size());
+  if (Status listening = open_http(); !listening.ok()) return listening;
   return beats_.start();
+}
+
+Status WorkerProcess::open_http() {
+  if (options_.http.empty()) return Done{};
+  OperatorHttpOptions http;
+  http.listen = options_.http;
+  http.token = options_.http_token;
+  http.insecure_listen = options_.insecure_listen;
+  http.version = kWorkerVersion;
+  Result<std::unique_ptr<OperatorHttp>> opened = OperatorHttp::start(http, [this] { wake_.ring(); });
+  if (!opened.ok()) return opened.error();
+  http_ = std::move(opened).value();
+  return Done{};
+}
+
+std::shared_ptr<const WorkerState> WorkerProcess::state() const {
+  auto state = std::make_shared<WorkerState>();
+  state->name = options_.name;
+  state->slots = options_.slots;
+  state->running = agent_.running();
+  state->queued = agent_.queued();
+  state->draining = drains_.load() > 0;
+  state->counts = counts_;
+  return state;
 }
 
 Status WorkerProcess::run() {
@@ -156,6 +188,7 @@ Status WorkerProcess::run() {
     say();
     if (effects_.refused_for_good || effects_.leave || !watch_keys()) break;
     beats_.tell_running(agent_.running());
+    if (http_ != nullptr) http_->pass([this] { return state(); });
     sleep();
   }
   end_tasks();
@@ -181,6 +214,8 @@ void WorkerProcess::hear() {
     for (const Poller::Slot slot : link_slots_[i]) poller_.remove(slot);
     link_slots_[i] = {poller_.add(links_[i]->socket()), poller_.add(links_[i]->watch())};
     beats_.reopen(i);
+    counts_.welcomed[i] = false;
+    ++counts_.reopened;
     tell(LinkUp{LinkId{i}});
   }
 }
@@ -192,6 +227,7 @@ void WorkerProcess::heard(std::size_t link, CoordinatorMessage&& message) {
 }
 
 void WorkerProcess::welcomed(std::size_t link, const WorkerWelcome& welcome) {
+  counts_.welcomed[link] = true;
   const std::string by = welcome.coordinator + "/" + std::to_string(welcome.worker.value);
   if (std::exchange(welcomed_by_[link], by) == by) return;
   log_info("connected", {{"worker", options_.name},
@@ -229,6 +265,7 @@ void WorkerProcess::work() {
     agent_.start(now_, effects_);
     if (effects_.starts.empty() && effects_.kills.empty()) return;
     started += effects_.starts.size();
+    counts_.started += effects_.starts.size();
     for (StartTask& start : effects_.starts) host_.start(now_, std::move(start));
     effects_.starts.clear();
     for (const KillTask& kill : effects_.kills) host_.kill(kill.attempt, kill.why);
@@ -240,7 +277,10 @@ void WorkerProcess::work() {
 
 void WorkerProcess::take_in_ends() {
   host_.take_inputs(inputs_);
-  for (AgentInput& input : inputs_) tell(std::move(input));
+  for (AgentInput& input : inputs_) {
+    if (const auto* end = std::get_if<TaskEnded>(&input)) counts_.ended(end->outcome);
+    tell(std::move(input));
+  }
   inputs_.clear();
 }
 
@@ -255,7 +295,7 @@ void WorkerProcess::say() {
 void WorkerProcess::sleep() {
   if (more_) return;
   const Time wake = std::min(agent_.next_deadline(), host_.next_deadline());
-  Duration wait = std::min(reactor_.next_timer(), Duration(1h));
+  Duration wait = std::min(reactor_.next_timer(), http_ != nullptr ? kPassWithin : Duration(1h));
   if (wake != kNever) wait = std::min(wait, wake - clock_.now());
   for (const auto& link : links_) {
     if (link->congested()) wait = std::min(wait, kRetrySending);

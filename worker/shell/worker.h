@@ -28,12 +28,16 @@ struct WorkerOptions {
   std::string python = "python3";
   bool warm = false;  // start interpreters at once, not with the first python task
   std::uint32_t prefetch_max = 1024;
-  Duration drain_grace = 30s;  // then running tasks are killed
+  Duration drain_grace = 30s;    // then running tasks are killed
+  std::string http;              // HOST:PORT for operators; empty: none
+  std::string http_token;        // what all its pages but the probes need; empty: nothing
+  bool insecure_listen = false;  // http beyond loopback without a token
 };
 
 class Worker {
  public:
-  // Errors: kInvalid for endpoints that are not well formed, or none. Connects, and does not wait for it.
+  // Errors: kInvalid for endpoints that are not well formed, or none; of `http` as HttpServer. Connects, and does not
+  // wait for it.
   static Result<std::unique_ptr<Worker>> create(ZmqContext& context, WorkerOptions options);
   virtual ~Worker() = default;
   // Works until drained. Errors: kRefused, named "id_in_use", "version", "key_revoked" ..., when a coordinator refuses
