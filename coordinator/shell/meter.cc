@@ -51,8 +51,10 @@ LoopSnapshot Loop::State::snapshot() const {
   out.counts = meter.counts();
   out.tally = out.counts.gone;
   for (const Share& share : shares) {
-    if (share.serving() && out.now - share.renewed <= kReadyWithin) ++out.partitions_serving;
-    if (!share.serving() && !share.other_alive) ++out.partitions_awaited;
+    const bool served = share.serving() && out.now - share.renewed <= kReadyWithin;
+    const bool others = share.core == nullptr && share.other_alive && out.now - share.seen_since <= kReadyWithin;
+    if (served) ++out.partitions_serving;
+    else if (!others) ++out.partitions_awaited;
     if (share.core == nullptr) continue;
     out.owned.push_back({share.id, share.epoch.counter, share.serving()});
     out.tally.add(share.core->tally());

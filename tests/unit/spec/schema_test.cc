@@ -299,6 +299,21 @@ TEST(Schema, HasEveryExecutorWithItsFields) {
   EXPECT_EQ(listed, nodes);
 }
 
+// The golden is what a coordinator says: tests/unit/coordinator_shell/operators_test.cc.
+TEST(ScaleSchema, DescribesWhatACoordinatorSaysAndNothingElse) {
+  const fs::path top = MILLRACE_SOURCE_DIR;
+  const Value scale = Value::parse(read_file(top / "docs/http-schemas/scale.json")).value();
+  const Value said = Value::parse(read_file(top / "tests/unit/coordinator_shell/golden/scale.json")).value();
+  SchemaChecker checker(scale);
+  EXPECT_EQ(checker.check(said), "");
+  EXPECT_EQ(checker.unknown_keywords(), std::set<std::string>());
+  for (const Value::Member& member : said.as_object()) {
+    Value::Object less = said.as_object();
+    std::erase_if(less, [&](const Value::Member& one) { return one.first == member.first; });
+    EXPECT_NE(checker.check(Value(less)), "") << "without " << member.first;
+  }
+}
+
 TEST(Keys, OfInputTypesAreTheModels) {
   for (std::string_view word : keys::kInputTypes) EXPECT_TRUE(parse_input_type(word).has_value()) << word;
 }
