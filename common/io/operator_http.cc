@@ -56,7 +56,7 @@ Result<std::unique_ptr<OperatorHttp>> OperatorHttp::start(OperatorHttpOptions op
 void OperatorHttp::handle(const HttpRequest& request, HttpAnswer answer) {
   if (request.path == "/livez") {
     const Duration quiet = silent();
-    if (quiet <= kLiveWithin) return answer({200, "text/plain; charset=utf-8", "ok\n"});
+    if (quiet <= options_.live_within) return answer({200, "text/plain; charset=utf-8", "ok\n"});
     return answer({503, "text/plain; charset=utf-8",
                    "the main thread has not passed by for " + std::to_string(quiet.count() / 1'000'000) + " s\n"});
   }

@@ -46,6 +46,7 @@ struct OperatorHttpOptions {
   bool insecure_listen = false;  // beyond loopback without a token; warned of
   std::string version;
   std::vector<std::string> pages = {};  // paths of its own
+  Duration live_within = kLiveWithin;
 };
 
 class OperatorHttp {

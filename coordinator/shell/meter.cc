@@ -39,6 +39,14 @@ void Meter::gave_up(const Tally& tally) {
   counts_.runs_handed_over += tally.live();
 }
 
+std::string check_sums(const LoopSnapshot& loop) {
+  const std::uint64_t left = loop.counts.runs_handed_over + loop.runs_live;
+  if (loop.tally.live() == left) return "";
+  return std::to_string(loop.tally.accepted) + " runs accepted and " + std::to_string(loop.tally.restored) +
+         " restored, " + std::to_string(loop.tally.live()) + " of them not ended, but " +
+         std::to_string(loop.runs_live) + " live and " + std::to_string(loop.counts.runs_handed_over) + " handed over";
+}
+
 LoopSnapshot Loop::State::snapshot() const {
   LoopSnapshot out;
   out.name = options.name;

@@ -183,4 +183,7 @@ struct LoopSnapshot {
   bool is_ready() const { return store_ready && !stopping && (partitions_serving > 0 || partitions_awaited == 0); }
 };
 
+// Whether the runs that have come in have ended, were handed over or live (invariant I10); empty, or what is wrong.
+std::string check_sums(const LoopSnapshot& loop);
+
 }  // namespace millrace

@@ -1,5 +1,7 @@
 #include "tests/sim/coordinator.h"
 
+#include "coordinator/shell/meter.h"
+
 namespace millrace::sim {
 namespace {
 
@@ -48,6 +50,7 @@ void CoordinatorProcess::crash() {
   ++life_;
   context_.note(name_ + " crashes");
   loop_.reset();
+  runs_counted_ = 0;
   store_.reset();
   door_.reset();
 }
@@ -98,6 +101,11 @@ void CoordinatorProcess::audit() {
     if (std::string broken = check_invariants(*partition); !broken.empty())
       context_.checker.fail("core: " + name_ + ": partition " + std::to_string(i) + ": " + broken);
   }
+  const LoopSnapshot counted = loop_->snapshot();
+  if (std::string broken = check_sums(counted); !broken.empty())
+    context_.checker.fail("I10: " + name_ + ": " + broken);
+  const std::uint64_t runs = counted.tally.accepted + counted.tally.restored;
+  if (runs < std::exchange(runs_counted_, runs)) context_.checker.fail("I10: " + name_ + ": a count of runs fell");
 }
 
 void CoordinatorProcess::Door::poll(std::vector<Incoming>& out, std::size_t at_most) {

@@ -64,6 +64,7 @@ class CoordinatorProcess {
   std::unique_ptr<Door> door_;
   std::unique_ptr<SimStore> store_;
   std::unique_ptr<Loop> loop_;
+  std::uint64_t runs_counted_ = 0;  // accepted or restored by this loop: never falls
 };
 
 }  // namespace millrace::sim

@@ -76,6 +76,13 @@ TEST(CoordinatorState, MetricsOfRunsAddUp) {
   EXPECT_EQ(value("millrace_partition_epoch{partition=\"9\"}"), 8);
 }
 
+TEST(CheckSums, FindsARunThatIsNowhere) {
+  LoopSnapshot loop = busy();
+  EXPECT_EQ(check_sums(loop), "");
+  --loop.runs_live;
+  EXPECT_NE(check_sums(loop).find("2 live"), std::string::npos) << check_sums(loop);
+}
+
 TEST(CoordinatorState, SaysWhyItIsNotReady) {
   LoopSnapshot loop = busy();
   EXPECT_TRUE(CoordinatorState(loop, 0).readiness().ready);

@@ -29,7 +29,13 @@ class Told final : public OperatorState {
   bool ready_;
 };
 
-OperatorHttpOptions loopback() { return {"127.0.0.1:0", "", false, "0.0.0", {"/own"}}; }
+OperatorHttpOptions loopback() {
+  OperatorHttpOptions options;
+  options.listen = "127.0.0.1:0";
+  options.version = "0.0.0";
+  options.pages = {"/own"};
+  return options;
+}
 
 // A daemon whose thread passes by when it is woken.
 class Daemon {
@@ -77,6 +83,19 @@ TEST(OperatorHttp, AThreadThatDoesNotPassByIsLiveForAWhileAndNotReady) {
   EXPECT_EQ(ready.status, 503);
   EXPECT_NE(ready.body.find("does not answer"), std::string::npos) << ready.body;
   EXPECT_EQ(http_get((*http)->address(), "/metrics").status, 503) << "there is nothing to tell yet";
+}
+
+TEST(OperatorHttp, AThreadThatHasNotPassedByForTooLongIsNotLiveUntilItPassesAgain) {
+  OperatorHttpOptions options = loopback();
+  options.live_within = 50ms;
+  auto http = OperatorHttp::start(options, [] {});
+  ASSERT_TRUE(http.ok());
+  std::this_thread::sleep_for(100ms);
+  EXPECT_EQ(http_get((*http)->address(), "/livez").status, 503);
+
+  (*http)->pass([] { return std::make_shared<Told>(true); });
+
+  EXPECT_EQ(http_get((*http)->address(), "/livez").status, 200);
 }
 
 TEST(OperatorHttp, MetricsOfAThreadThatHasStoppedAreTheLatestOnes) {
