@@ -54,7 +54,7 @@ class Loop {
   bool serving() const;  // owns all its partitions and has loaded them
   void stop();           // hand back the partitions; goes on with turn() until stopped()
   bool stopped() const;
-  struct LoopSnapshot snapshot() const;  // of now, between turns (coordinator/shell/meter.h)
+  struct LoopSnapshot snapshot() const;                     // of now, between turns (coordinator/shell/meter.h)
   const Partition* partition(PartitionId partition) const;  // what it holds of it, or null; a loan, for audits
 
  private:

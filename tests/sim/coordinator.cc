@@ -102,8 +102,7 @@ void CoordinatorProcess::audit() {
       context_.checker.fail("core: " + name_ + ": partition " + std::to_string(i) + ": " + broken);
   }
   const LoopSnapshot counted = loop_->snapshot();
-  if (std::string broken = check_sums(counted); !broken.empty())
-    context_.checker.fail("I10: " + name_ + ": " + broken);
+  if (std::string broken = check_sums(counted); !broken.empty()) context_.checker.fail("I10: " + name_ + ": " + broken);
   const std::uint64_t runs = counted.tally.accepted + counted.tally.restored;
   if (runs < std::exchange(runs_counted_, runs)) context_.checker.fail("I10: " + name_ + ": a count of runs fell");
 }
