@@ -29,11 +29,11 @@ bool Loop::State::turn() {
   bool busy = hear_store(now);
   busy |= release(now);
   ask_due(now);
+  if (stopping && !released) release_all(now);  // also without the store: it waits for that only so long
   if (broken) {
     resend(now);
     return busy;
   }
-  if (stopping && !released) release_all(now);
   own(now);
   if (room_for_turn()) {
     for (Share& share : shares) {

@@ -158,6 +158,21 @@ TEST(OperatorHttpOfPrograms, WithoutRedisACoordinatorIsLiveAndNotReady) {
   EXPECT_TRUE(eventually(20s, [&] { return http_get(http, "/readyz").status == 200; })) << cluster.coordinator().err();
 }
 
+TEST(OperatorHttpOfPrograms, WithoutRedisACoordinatorStillEndsWhenItIsTold) {
+  ClusterOptions options = with_http();
+  options.workers = {};
+  Cluster cluster(options);
+  const std::string http = http_address(cluster.coordinator());
+  ASSERT_TRUE(eventually(10s, [&] { return http_get(http, "/readyz").status == 200; }));
+  cluster.redis().kill_now();
+  ASSERT_TRUE(
+      eventually(10s, [&] { return cluster.coordinator().err().find("outcome is unknown") != std::string::npos; }));
+
+  cluster.coordinator().signal(SIGTERM);
+
+  EXPECT_EQ(cluster.coordinator().wait(10s), 0) << cluster.coordinator().err();
+}
+
 TEST(OperatorHttpOfPrograms, ARedisThatHangsIsNoReadinessEither) {
   Cluster cluster(with_http());
   const std::string http = http_address(cluster.coordinator());
