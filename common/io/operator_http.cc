@@ -63,13 +63,14 @@ void OperatorHttp::handle(const HttpRequest& request, HttpAnswer answer) {
   const bool ours = request.path == "/readyz" || request.path == "/metrics" ||
                     std::ranges::find(options_.pages, request.path) != options_.pages.end();
   if (!ours) return answer({404, "text/plain; charset=utf-8", "there is no such page\n"});
-  State fresh;
-  {
-    std::lock_guard lock(mutex_);
-    if (state_ != nullptr && steady_us() - state_made_ <= kStateAge.count()) fresh = state_;
-    else if (waiting_.size() < kWaitingMax) waiting_.push_back({request, std::move(answer)});
+  std::unique_lock lock(mutex_);
+  if (state_ != nullptr && steady_us() - state_made_ <= kStateAge.count()) {
+    const State fresh = state_;
+    lock.unlock();
+    return answer(tell(request, *fresh));
   }
-  if (fresh != nullptr) return answer(tell(request, *fresh));
+  if (waiting_.size() < kWaitingMax) waiting_.push_back({request, std::move(answer)});
+  lock.unlock();
   if (!wanted_.exchange(true, std::memory_order_relaxed)) wake_();
 }
 
