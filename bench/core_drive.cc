@@ -79,7 +79,7 @@ CoreDriven drive_core(const std::shared_ptr<const Plan>& plan, const CoreLoad& l
     for (const SlotChange& slot : slots) placement.freed(slot.worker, slot.slot_class);
     for (const Offer& offer : offers) placement.offer(offer);
     placement.place(grants);
-    for (Grant& grant : grants) partition.step(now, SlotGranted{grant.offer.run, grant.offer.task, grant.worker});
+    for (Grant& grant : grants) partition.step(now, SlotGranted{grant.run, grant.task, grant.worker});
     const Effects effects = partition.take();
     for (const SendAssign& assign : effects.assigns) out.emplace_back(assign.worker, assign.assignment.attempt());
   }

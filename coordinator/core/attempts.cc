@@ -116,9 +116,11 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
     return a;
   }
   std::size_t bytes = 0;
+  a.bindings.reserve(upstream.size());
+  a.names.reserve(upstream.size());
   for (std::uint32_t up : upstream) {
-    const TaskRecord& record = run.tasks[up];
-    Payload value = record.output;
+    const UpstreamSeen& seen = run.seen[up];
+    Payload value = seen.has_output ? run.tasks[up].output : Payload();
     bytes += value.is_inline() ? value.size() : 0;
     if (bytes > kAssignmentMax && value.is_inline() &&
         !value.is_null()) {  // too much together: the rest goes by reference
@@ -127,7 +129,7 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
       effects_.values.push_back({hash, std::make_shared<const std::string>(value.json())});
       value = Payload::reference(hash, value.size());
     }
-    a.bindings.push_back({TaskIndex{up}, record.version, std::move(value)});
+    a.bindings.push_back({TaskIndex{up}, seen.version, std::move(value)});
     a.names.push_back(run.plan->id(TaskIndex{up}));
   }
   return a;

@@ -21,6 +21,9 @@ std::string check_run(const Run& run) {
       return where + "is " + std::string(to_string(state)) + " but its attempt is not in step";
     if (is_terminal(state) && (record.version == 0 || record.state != state))
       return where + "has ended without a record";
+    const UpstreamSeen& seen = run.seen[task];
+    if (seen.version != record.version || (is_terminal(state) && seen.has_output == record.output.is_null()))
+      return where + "is not what its downstream sees of it";
     if (is_terminal(state) != run.frontier.completed(task)) return where + "and the frontier disagree";
     if (state == TaskState::kSucceeded || out || state == TaskState::kReady) {
       for (std::uint32_t up : run.plan->dag().upstream().of(task)) {

@@ -10,12 +10,12 @@ std::uint32_t& of_class(CreditUpdate& credit, SlotClass slot_class) {
 }
 }  // namespace
 
-bool OfferLater::operator()(const Offer& a, const Offer& b) const {
-  if (a.priority != b.priority) return a.priority < b.priority;
-  if (a.age != b.age) return a.age > b.age;
-  if (a.rank != b.rank) return a.rank < b.rank;
-  if (a.run != b.run) return a.run > b.run;
-  return a.task > b.task;
+bool WaitingTask::operator<(const WaitingTask& other) const {
+  if (priority != other.priority) return priority < other.priority;
+  if (age != other.age) return age > other.age;
+  if (rank != other.rank) return rank < other.rank;
+  if (run != other.run) return run > other.run;
+  return task > other.task;
 }
 
 Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optional<WorkerId>& replaced) {
@@ -94,10 +94,20 @@ Time Placement::next_deadline() const {
 }
 
 void Placement::offer(const Offer& offer) {
+  need_of(offer).waiting.push({offer.run, offer.age, offer.task, offer.priority, offer.rank});
+}
+
+Need& Placement::need_of(const Offer& offer) {
+  if (need_latest_ != nullptr && spec_latest_ == offer.spec && need_latest_->slot_class == offer.slot_class)
+    return *need_latest_;
   auto [it, fresh] = needs_.try_emplace({offer.spec->executor, offer.slot_class});
-  if (fresh) it->second.slot_class = offer.slot_class;
-  it->second.waiting.push(offer);
-  if (fresh) refresh_able();
+  if (fresh) {
+    it->second.slot_class = offer.slot_class;
+    refresh_able();
+  }
+  spec_latest_ = offer.spec;
+  need_latest_ = &it->second;
+  return it->second;
 }
 
 void Placement::taken(WorkerId id, SlotClass slot_class) {
@@ -191,18 +201,18 @@ void Placement::place(std::vector<Grant>& grants) {
     FleetWorker* worker = nullptr;
     for (auto& [key, need] : needs_) {
       if (need.waiting.empty()) continue;
-      if (first != nullptr && !OfferLater{}(first->waiting.top(), need.waiting.top())) continue;
+      if (first != nullptr && !(first->waiting.top() < need.waiting.top())) continue;
       if (FleetWorker* able = choose(need)) {
         first = &need;
         worker = able;
       }
     }
     if (first == nullptr) return;
-    Offer offer = first->waiting.top();
+    const WaitingTask task = first->waiting.top();
     first->waiting.pop();
-    ++of_class(worker->used, offer.slot_class);
+    ++of_class(worker->used, first->slot_class);
     stand(*worker);
-    grants.push_back({worker->ref, std::move(offer)});
+    grants.push_back({worker->ref, task.run, task.task, first->slot_class});
   }
 }
 

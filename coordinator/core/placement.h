@@ -47,22 +47,30 @@ struct Standing {
   }
 };
 
-struct OfferLater {  // the order of offers; as a heap's "less": what goes first is greatest
-  bool operator()(const Offer& a, const Offer& b) const;
+// What is kept of an offer while it waits: half a cache line, since there may be a million.
+struct WaitingTask {
+  RunId run;
+  Time age{};
+  TaskIndex task;
+  std::int32_t priority = 0;
+  std::uint32_t rank = 0;
+  bool operator<(const WaitingTask& other) const;  // as a heap's "less": what goes first is greatest
 };
 
 // Tasks that fit the same workers, and those workers. A worker that moves gets a new entry in the heap, and its old one
 // is passed over when it comes up: a grant costs the logarithm of the fleet, not its size.
 struct Need {
   SlotClass slot_class = SlotClass::kCpu;
-  std::priority_queue<Offer, std::vector<Offer>, OfferLater> waiting;
+  std::priority_queue<WaitingTask> waiting;
   std::vector<Standing> standings;  // a heap
   std::size_t able = 0;
 };
 
 struct Grant {
   WorkerRef worker;
-  Offer offer;
+  RunId run;
+  TaskIndex task;
+  SlotClass slot_class = SlotClass::kCpu;
 };
 
 class Placement {
@@ -101,6 +109,7 @@ class Placement {
   using NeedKey = std::pair<std::string, SlotClass>;  // executor, class
 
   bool can(const FleetWorker& worker, const NeedKey& need) const;
+  Need& need_of(const Offer& offer);
   FleetWorker* choose(Need& need);
   void refresh_able();
   void moved(FleetWorker& worker);
@@ -113,6 +122,8 @@ class Placement {
   std::map<std::uint64_t, WorkerId> incarnations_;
   std::map<NeedKey, Need> needs_;
   std::vector<WorkerId> moved_;
+  std::shared_ptr<const NodeSpec> spec_latest_;  // of the latest offer, and its need: neighbours are alike
+  Need* need_latest_ = nullptr;
   std::uint32_t workers_made_ = 0;
 };
 

@@ -41,6 +41,7 @@ void Partition::move(Run& run, TaskIndex task, TaskState to) {
 void Partition::write(Run& run, TaskIndex task) {
   TaskRecord& record = run.tasks[task.value];
   if (record.version++ == 0) ++run.record.records_live;
+  run.note_record(task);
   std::uint64_t& sum = run.sums[task.value];
   run.record.records_sum -= sum;
   sum = checksum(task, record);

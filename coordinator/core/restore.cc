@@ -15,6 +15,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
   for (const auto& [task, record] : restored.tasks) {
     run.tasks[task.value] = record;
     run.sums[task.value] = checksum(task, record);
+    run.note_record(task);
     TaskState& state = run.states[task.value];  // not a move: this is what it was when it was written
     --run.by_state[static_cast<std::size_t>(state)];
     // A task that had lost an attempt was ready; it is pending here and opened below.

@@ -30,6 +30,12 @@ struct Attempt {
   bool cancelling = false;  // told to stop
 };
 
+// Of a task's record, kept apart: what lies upstream of a task lies anywhere, and a record fills two cache lines.
+struct UpstreamSeen {
+  std::uint32_t version = 0;
+  bool has_output = false;  // other than null
+};
+
 struct Run {
   std::shared_ptr<const RunInfo> info;
   std::shared_ptr<const Plan> plan;
@@ -40,6 +46,7 @@ struct Run {
   std::vector<TaskState> states;                             // by task; dispatched and running included
   std::vector<TaskRecord> tasks;                             // by task
   std::vector<std::uint64_t> sums;                           // by task: checksum of its durable record
+  std::vector<UpstreamSeen> seen;                            // by task: what assignments downstream need of its record
   std::array<std::uint32_t, 10> by_state{};                  // counts over `states`
   std::map<TaskIndex, Attempt> attempts;                     // that are out
   std::map<TaskIndex, std::uint32_t> numbers;                // attempt numbers used without a record (reclaimed)
@@ -59,6 +66,11 @@ struct Run {
            by_state[static_cast<std::size_t>(TaskState::kCancelled)];
   }
   std::uint32_t count(TaskState state) const { return by_state[static_cast<std::size_t>(state)]; }
+  // After each change of a task's record.
+  void note_record(TaskIndex task) {
+    const TaskRecord& record = tasks[task.value];
+    seen[task.value] = {record.version, !record.output.is_null()};
+  }
   RunId id() const { return info->run; }
   bool ended() const { return is_terminal(record.state); }
   bool stopping() const { return record.state == RunState::kFailing || record.state == RunState::kCancelling; }

@@ -158,11 +158,11 @@ void Loop::State::place(Time now) {
     placement.place(grants);
     if (grants.empty()) return;
     for (Grant& grant : grants) {
-      Share* share = share_of(grant.offer.run);
+      Share* share = share_of(grant.run);
       if (share != nullptr && share->serving()) {
-        share->core->step(now, SlotGranted{grant.offer.run, grant.offer.task, std::move(grant.worker)});
+        share->core->step(now, SlotGranted{grant.run, grant.task, std::move(grant.worker)});
       } else {
-        placement.freed(grant.worker.id, grant.offer.slot_class);
+        placement.freed(grant.worker.id, grant.slot_class);
       }
     }
   }

@@ -255,7 +255,7 @@ class World {
       for (const Offer& offer : offers) placement_.offer(offer);
       placement_.place(grants);
       if (grants.empty()) break;
-      for (Grant& grant : grants) step(SlotGranted{grant.offer.run, grant.offer.task, grant.worker});
+      for (Grant& grant : grants) step(SlotGranted{grant.run, grant.task, grant.worker});
     }
     for (const auto& [name, ref] : workers_) {
       const FleetWorker* w = placement_.find(ref.id);

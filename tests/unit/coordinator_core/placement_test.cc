@@ -35,7 +35,7 @@ class Fleet {
   }
   std::vector<std::uint32_t> places() {
     std::vector<std::uint32_t> tasks;
-    for (const Grant& grant : place()) tasks.push_back(grant.offer.task.value);
+    for (const Grant& grant : place()) tasks.push_back(grant.task.value);
     return tasks;
   }
   Placement placement;
