@@ -38,6 +38,12 @@ Result<TraceId> trace_id(const CommandContext& context, const Arguments& argumen
   return trace.ok() ? std::move(trace) : TraceId();
 }
 
+// A coordinator adds the workflow's own priority to that of a request.
+std::int32_t priority_over(std::int32_t workflow, std::optional<std::int64_t> wanted) {
+  constexpr std::int64_t kMost = 1'000'000;
+  return wanted ? static_cast<std::int32_t>(std::clamp(*wanted, -kMost, kMost) - workflow) : 0;
+}
+
 }  // namespace
 
 std::vector<Option> submission_options() {
@@ -121,7 +127,7 @@ Result<Submission> prepare_submission(const CommandContext& context, const Argum
   request.labels = std::move(*labels);
   request.trace_id = std::move(*trace);
   request.caller = caller_name();
-  request.priority = static_cast<std::int32_t>(arguments.number("priority").value_or(spec->priority));
+  request.priority = priority_over(spec->priority, arguments.number("priority"));
   submission.spec = std::move(*spec);
   return submission;
 }

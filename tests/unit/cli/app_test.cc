@@ -280,6 +280,19 @@ TEST_F(AppTest, SubmitSendsWhatWasAskedForAndTheBytesOnlyWhenNeeded) {
   EXPECT_TRUE(the_json(cli.out).find("existing")->as_bool());
 }
 
+// The coordinator adds what a request says to the workflow's own: what is asked for is what counts.
+TEST_F(AppTest, APriorityTakesThePlaceOfTheWorkflowsOwn) {
+  std::string urgent = temp_file("urgent.yaml", "priority: 5\nnodes: {a: {executor: noop}}\n");
+  std::vector<int> seen;
+  FakeCoordinator taking([&](const OperatorRequest& request) -> OperatorReply {
+    seen.push_back(std::get<SubmitRun>(request).priority);
+    return SubmitReply{fixed_run(), false, "t"};
+  });
+  EXPECT_EQ(cli.run({"submit", urgent, "--coordinator", taking.endpoint()}), 0) << cli.err;
+  EXPECT_EQ(cli.run({"submit", urgent, "--priority", "7", "--coordinator", taking.endpoint()}), 0) << cli.err;
+  EXPECT_EQ(seen, (std::vector<int>{0, 2}));
+}
+
 TEST_F(AppTest, WithoutAKeyEverySubmissionHasItsOwn) {
   std::vector<std::string> keys;
   FakeCoordinator keeper([&](const OperatorRequest& request) -> OperatorReply {
