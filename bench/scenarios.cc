@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <unordered_map>
 
 #include "bench/graphs.h"
@@ -150,10 +151,26 @@ class Meter {
   double cpu_;
 };
 
+// Workers import their interpreters' modules for a while after they have joined: what is measured begins when they have
+// nothing to do, at the latest after kSettleMax.
+void settle(const Cluster& cluster) {
+  constexpr auto kSettleMax = 5s;
+  constexpr auto kLook = 100ms;
+  constexpr double kIdle = 0.005;  // seconds of processor time within kLook
+  const auto until = Steady::now() + kSettleMax;
+  for (double used = cluster.workers().cpu_s; Steady::now() < until;) {
+    std::this_thread::sleep_for(kLook);
+    const double now = cluster.workers().cpu_s;
+    if (now - used < kIdle) return;
+    used = now;
+  }
+}
+
 Status measure_on(const Cluster& cluster, Scenario& scenario, std::uint32_t workers, Measured& out) {
   RawClient client(cluster.endpoint(), cluster.client_keys());
   if (Status ready = client.wait_ready(workers, kReady); !ready.ok()) return ready;
   if (Status warmed = scenario.prepare(client); !warmed.ok()) return warmed;
+  settle(cluster);
   Meter meter(cluster);
   if (Status done = scenario.run(client, out); !done.ok()) return done;
   meter.read(out);
