@@ -77,7 +77,8 @@ def machine():
             model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
     redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=False).stdout.split()
     version = next((word[2:] for word in redis if word.startswith("v=")), "?")
-    return f"{model}, {os.cpu_count()} cores, Linux {".".join(platform.release().split(".")[:2])}, Redis {version}"
+    kernel = ".".join(platform.release().split(".")[:2])
+    return f"{model}, {os.cpu_count()} cores, Linux {kernel}, Redis {version}"
 
 
 def revision(root):

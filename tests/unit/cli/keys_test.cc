@@ -64,7 +64,11 @@ TEST_F(Keys, EveryActionPrintsWhatItsGoldenShows) {
     auto golden = [&](const std::string& action) {
       EXPECT_EQ(cli_.code, 0) << action << " " << format << " " << cli_.err;
       std::string text = replaced(cli_.out, directory_, "DIR");
-      if (action == "generate") { text = replaced(text, read_key_file(file("w1.pub")).value().key.public_key, kKeyA); }
+      if (action == "generate") {
+        const std::string key = read_key_file(file("w1.pub")).value().key.public_key;
+        if (format == "yaml") text = replaced(text, '"' + key + '"', kKeyA);  // some need the quotes, kKeyA does not
+        text = replaced(text, key, kKeyA);
+      }
       expect_golden("keys_" + action + "." + format, text);
       if (format == "json") expect_shape();
       std::filesystem::remove(file("w1.key"));
