@@ -16,6 +16,8 @@ constexpr Duration kPatiencePerMebibyte = 1s;      // a large request takes its 
 constexpr Duration kTurnMin = 200ms;               // of an endpoint, while connecting
 constexpr Duration kPause = 50ms;                  // before a full queue is tried again
 constexpr Duration kAskAgainAfter = 100ms;         // a partition that is being taken over
+constexpr Duration kAskForMembers = 3s;            // while something is awaited or followed
+constexpr std::size_t kEndpointsMax = 64;          // of those learned
 
 std::size_t bytes_of(const OperatorRequest& request) {
   const auto* submit = std::get_if<SubmitRun>(&request);
@@ -27,7 +29,11 @@ std::size_t bytes_of(const OperatorRequest& request) {
 }  // namespace
 
 Client::Client(ZmqContext& context, ClientOptions options)
-    : context_(context), options_(std::move(options)), no_entry_(options_.endpoints.size()), heard_(Clock::now()) {
+    : context_(context),
+      options_(std::move(options)),
+      no_entry_(options_.endpoints.size()),
+      given_(options_.endpoints),
+      heard_(Clock::now()) {
   assert(!options_.endpoints.empty());
   for (const std::string& one : options_.endpoints) faults_.emplace_back(one, options_.curve.has_value());
   open();
@@ -71,7 +77,7 @@ Result<PingReply> Client::connect(Duration timeout) {
                  {},
                  "unreachable"};
   }
-  if (ping.ok()) follow_bus(*ping);
+  if (ping.ok()) learn(*ping);
   return ping;
 }
 
@@ -120,7 +126,7 @@ void Client::send_pending() {
 void Client::keep(Number number, OperatorReply reply) {
   if (number == ping_) {
     ping_ = 0;
-    if (const auto* ping = std::get_if<PingReply>(&reply)) follow_bus(*ping);
+    if (const auto* ping = std::get_if<PingReply>(&reply)) learn(*ping);
     forget(number);
     return;
   }
@@ -187,6 +193,7 @@ void Client::receive_events() {
 }
 
 void Client::pump(Duration timeout) {
+  ask_for_members(Clock::now());
   send_pending();
   bool unsent = std::ranges::any_of(pending_, [](const auto& one) { return !one.second.sent; });
   Duration until_silence = patience() - std::chrono::duration_cast<Duration>(Clock::now() - heard_);
@@ -259,15 +266,66 @@ Result<OperatorReply> Client::call(const OperatorRequest& request, Duration time
   return Error{Code::kTimeout, "no answer from " + endpoint() + " within " + human_duration(timeout), {}, ""};
 }
 
-void Client::follow_bus(const PingReply& ping) {
-  std::string wanted = resolve_bus_endpoint(ping.events_endpoint, endpoint());
-  if (wanted == bus_endpoint_) return;
-  bus_endpoint_ = wanted;
-  bus_.reset();
-  if (wanted.empty()) return;
-  bus_ = std::make_unique<SubSocket>(context_, socket_options());
-  for (const std::string& topic : topics_) (void)bus_->subscribe(topic);
-  (void)bus_->connect(wanted);  // if it cannot be reached, the stream is read instead
+// Who long waits or follows must know who is there when the one it talks to dies.
+void Client::ask_for_members(Clock::time_point now) {
+  const bool needed = !pending_.empty() || !topics_.empty();
+  if (!needed || ping_ != 0 || now < members_asked_ + kAskForMembers) return;
+  members_asked_ = now;
+  if (pending_.empty()) heard_ = now;
+  ping_ = ++last_number_;
+  pending_.emplace(ping_, Pending{PingRequest{}, false});
+}
+
+void Client::learn(const PingReply& ping) {
+  std::string current = endpoint();
+  std::vector<std::string> endpoints = given_;
+  auto add = [&](const std::string& one) {
+    if (std::ranges::find(endpoints, one) == endpoints.end()) endpoints.push_back(one);
+  };
+  for (const CoordinatorAddress& member : ping.members) {
+    if (endpoints.size() < given_.size() + kEndpointsMax && check_connect_endpoint(member.endpoint).ok())
+      add(member.endpoint);
+  }
+  add(current);
+  // What is known of an endpoint's keys stays with it.
+  std::vector<ConnectionFaults> faults;
+  std::vector<std::optional<Error>> no_entry(endpoints.size());
+  for (std::size_t i = 0; i < endpoints.size(); ++i) {
+    faults.emplace_back(endpoints[i], options_.curve.has_value());
+    const auto before = std::ranges::find(options_.endpoints, endpoints[i]);
+    if (before == options_.endpoints.end()) continue;
+    const auto at = static_cast<std::size_t>(before - options_.endpoints.begin());
+    faults[i] = std::move(faults_[at]);
+    no_entry[i] = std::move(no_entry_[at]);
+  }
+  faults_ = std::move(faults);
+  no_entry_ = std::move(no_entry);
+  endpoint_ = static_cast<std::size_t>(std::ranges::find(endpoints, current) - endpoints.begin());
+  options_.endpoints = std::move(endpoints);
+  follow_buses(ping);
+}
+
+void Client::follow_buses(const PingReply& ping) {
+  std::vector<std::string> wanted;
+  auto want = [&](std::string_view announced, std::string_view at) {
+    std::string one = resolve_bus_endpoint(announced, at);
+    if (!one.empty() && std::ranges::find(wanted, one) == wanted.end()) wanted.push_back(std::move(one));
+  };
+  want(ping.events_endpoint, endpoint());
+  for (const CoordinatorAddress& member : ping.members) {
+    if (member.name != ping.coordinator && wanted.size() < kEndpointsMax) want(member.events, member.endpoint);
+  }
+  for (const std::string& one : bus_endpoints_) {
+    if (std::ranges::find(wanted, one) == wanted.end()) (void)bus_->disconnect(one);
+  }
+  if (bus_ == nullptr && !wanted.empty()) {
+    bus_ = std::make_unique<SubSocket>(context_, socket_options());
+    for (const std::string& topic : topics_) (void)bus_->subscribe(topic);
+  }
+  for (const std::string& one : wanted) {  // one that cannot be reached costs nothing: the stream is read instead
+    if (std::ranges::find(bus_endpoints_, one) == bus_endpoints_.end()) (void)bus_->connect(one);
+  }
+  bus_endpoints_ = std::move(wanted);
 }
 
 void Client::subscribe(RunId run) {

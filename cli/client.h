@@ -1,13 +1,14 @@
 // Client: a coordinator's operator port, as the CLI uses it; the same over tcp:// and, embedded, over inproc://.
 //
-// Promises: what is asked is asked again after a silence, on a fresh connection and at the next endpoint if there are
-// several, until it is answered or forgotten; a restart of the coordinator goes unnoticed but for the wait. Requests
-// are idempotent (a submission carries a key), so asking twice is harmless; the first answer counts. Bus events are a
-// hint: they may be missing, doubled or out of order (EventFeed puts that right). Threads: one; it does its work inside
-// pump(). Owns its sockets; the context outlives it. Fails: call() says kUnavailable when nothing at all was heard
-// within its time, kTimeout when only the answer is late, or what the coordinator answered. Keys that stand between us
-// and every endpoint end the waiting at once, with what ConnectionFaults says; so does a refusal of our key, for all
-// that is asked.
+// Promises: what is asked is asked again after a silence, on a fresh connection and at the next coordinator if there
+// are several, until it is answered or forgotten; the death of a coordinator goes unnoticed but for the wait.
+// Coordinators say who the others are: one address leads to all. Events come from all of them: whoever owns the run
+// publishes. Requests are idempotent (a submission carries a key), so asking twice is harmless; the first answer
+// counts. Bus events are a hint: they may be missing, doubled or out of order (EventFeed puts that right). Threads:
+// one; it does its work inside pump(). Owns its sockets; the context outlives it. Fails: call() says kUnavailable when
+// nothing at all was heard within its time, kTimeout when only the answer is late, or what the coordinator answered.
+// Keys that stand between us and every endpoint end the waiting at once, with what ConnectionFaults says; so does a
+// refusal of our key, for all that is asked.
 #pragma once
 
 #include <chrono>
@@ -28,7 +29,7 @@
 namespace millrace {
 
 struct ClientOptions {
-  std::vector<std::string> endpoints;  // tried in turn
+  std::vector<std::string> endpoints;  // tried in turn, and after them those that they name
   Duration patience = 2s;              // silence after which everything pending is asked again
   int wake_fd = -1;                    // readable: pump() returns; -1: none
   std::optional<CurveClient> curve = {};
@@ -79,7 +80,9 @@ class Client {
   void receive_replies();
   void receive_events();
   void keep(Number number, OperatorReply reply);
-  void follow_bus(const PingReply& ping);
+  void learn(const PingReply& ping);
+  void follow_buses(const PingReply& ping);
+  void ask_for_members(Clock::time_point now);
   void check_silence(Clock::time_point now);
   void look_at_handshakes();
   void next_endpoint();
@@ -95,7 +98,9 @@ class Client {
   std::vector<ConnectionFaults> faults_;        // by endpoint, as is the next
   std::vector<std::optional<Error>> no_entry_;  // until a handshake succeeds there
   std::unique_ptr<SubSocket> bus_;
-  std::string bus_endpoint_;
+  std::vector<std::string> given_;          // endpoints, before any were learned
+  std::vector<std::string> bus_endpoints_;  // that bus_ is connected to
+  Clock::time_point members_asked_ = Clock::now();
   std::vector<std::string> topics_;
   std::map<Number, Pending> pending_;
   std::map<Number, OperatorReply> answered_;

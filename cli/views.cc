@@ -134,6 +134,26 @@ Value summary_json(const RunSummary& run, Time now) {
       {"labels", labels_json(run.labels)}};
 }
 
+Value coordinator_json(const CoordinatorView& coordinator) {
+  return Value::Object{{"name", coordinator.name},
+                       {"address", text_or_null(coordinator.endpoint)},
+                       {"state", coordinator.state},
+                       {"partitions", std::uint64_t{coordinator.partitions}},
+                       {"epoch", number_or_null(coordinator.epoch)},
+                       {"since", text_or_null(iso_time(coordinator.since))},
+                       {"version", text_or_null(coordinator.version)},
+                       {"events", text_or_null(coordinator.events)}};
+}
+
+Value partition_json(const PartitionView& partition) {
+  return Value::Object{{"partition", std::uint64_t{partition.partition}},
+                       {"owner", text_or_null(partition.owner)},
+                       {"epoch", number_or_null(partition.epoch)},
+                       {"since", text_or_null(iso_time(partition.since))},
+                       {"live_runs", partition.runs_live ? Value(std::uint64_t{*partition.runs_live}) : Value()},
+                       {"state", partition.state}};
+}
+
 Value worker_json(const WorkerView& worker) {
   Value::Array executors(worker.executors.begin(), worker.executors.end());
   return Value::Object{{"worker", worker.name},

@@ -32,6 +32,8 @@ Duration elapsed(const RunView& view);  // accepted to ended, or to now
 Value event_json(const Event& event);
 Value summary_json(const RunSummary& run, Time now);  // `now` for the elapsed time of a live run
 Value worker_json(const WorkerView& worker);
+Value coordinator_json(const CoordinatorView& coordinator);
+Value partition_json(const PartitionView& partition);
 Value log_line_json(const LogLine& line);
 Value problem_json(const Problem& problem);
 Value error_json(const Error& error);  // {"error":{"code","message","details"}}, and "name" where a rule has one

@@ -18,6 +18,8 @@ Verb logs_verb();
 Verb workers_verb();
 Verb drain_verb();
 Verb keys_verb();
+Verb coordinators_verb();
+Verb partitions_verb();
 Verb version_verb();
 Verb completion_verb();
 

@@ -86,9 +86,19 @@ struct GetDefinition {  // the encoded WorkflowSpec of a run
   RunName run;
 };
 struct PingRequest {};
+struct ListCoordinators {};
+struct ListPartitions {};
+struct MovePartition {  // its owner gives it up for `to`
+  std::uint32_t partition = 0;
+  std::string to;
+};
+struct DrainCoordinator {  // gives up all its partitions, takes none, goes on forwarding
+  std::string name;
+};
 
 using OperatorRequest = std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue,
-                                     ListWorkers, DrainWorkerRequest, GetDefinition, PingRequest>;
+                                     ListWorkers, DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators,
+                                     ListPartitions, MovePartition, DrainCoordinator>;
 
 // ---------------------------------------------------------------- replies
 
@@ -144,19 +154,41 @@ struct DrainReply {
 struct DefinitionReply {
   std::shared_ptr<const std::string> bytes;
 };
+struct CoordinatorAddress {
+  std::string name;
+  std::string endpoint;
+  std::string events;  // where its XPUB listens
+  bool operator==(const CoordinatorAddress&) const = default;
+};
 struct PingReply {
   std::string coordinator;
   std::string version;
   std::string events_endpoint;  // where XPUB listens; "tcp://*:5712" means the host the client used
   std::uint32_t partitions = 0;
   std::uint32_t workers = 0;
+  std::vector<CoordinatorAddress> members = {};  // coordinators that live, this one among them
+};
+struct CoordinatorsReply {
+  std::vector<CoordinatorView> coordinators;
+};
+struct PartitionsReply {
+  std::vector<PartitionView> partitions;
+};
+struct MoveReply {
+  std::uint32_t partition = 0;
+  std::string from;
+  std::string to;
+};
+struct DrainCoordinatorReply {
+  std::string name;
+  std::uint32_t partitions = 0;  // that it has to give up
 };
 struct ErrorReply {
   Error error;
 };
 
-using OperatorReply =
-    std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
-                 WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply>;
+using OperatorReply = std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply,
+                                   LogsReply, ValueFound, WorkersReply, DrainReply, DefinitionReply, PingReply,
+                                   ErrorReply, CoordinatorsReply, PartitionsReply, MoveReply, DrainCoordinatorReply>;
 
 }  // namespace millrace

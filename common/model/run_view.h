@@ -68,4 +68,26 @@ struct WorkerView {  // a row of `workers`
   bool operator==(const WorkerView&) const = default;
 };
 
+struct CoordinatorView {  // a row of `coordinators`
+  std::string name;
+  std::string endpoint;
+  std::string events;
+  std::string state;  // "ready", "draining", "silent"
+  std::uint32_t partitions = 0;
+  std::uint32_t epoch = 0;  // the highest of its partitions
+  Time since{};             // when its process began
+  std::string version;
+  bool operator==(const CoordinatorView&) const = default;
+};
+
+struct PartitionView {  // a row of `partitions`
+  std::uint32_t partition = 0;
+  std::string owner;  // empty: nobody
+  std::uint32_t epoch = 0;
+  Time since{};                            // when it was taken
+  std::optional<std::uint32_t> runs_live;  // nothing: its owner did not say
+  std::string state;                       // "serving", "loading", "moving", "free", "silent"
+  bool operator==(const PartitionView&) const = default;
+};
+
 }  // namespace millrace

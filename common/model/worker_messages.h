@@ -46,6 +46,12 @@ struct HeldAttempt {  // running or queued at the worker
   bool operator==(const HeldAttempt&) const = default;
 };
 
+struct PartitionEpoch {
+  PartitionId partition;
+  std::uint32_t epoch = 0;  // its counter
+  auto operator<=>(const PartitionEpoch&) const = default;
+};
+
 struct WorkerHello {
   std::uint64_t incarnation = 0;  // random per process: tells a restarted worker from a reconnected one
   std::string name;               // --id
@@ -56,8 +62,9 @@ struct WorkerHello {
   std::uint32_t io_slots = 0;
   Labels labels;
   std::vector<std::string> executors;
-  std::vector<HeldAttempt> held;  // everything it still has, for adoption
+  std::vector<HeldAttempt> held;  // everything it still has, whoever sent it, for adoption
   bool draining = false;
+  std::vector<PartitionEpoch> epochs = {};  // the highest that it has heard of
   bool operator==(const WorkerHello&) const = default;
 };
 
@@ -114,9 +121,24 @@ using WorkerMessage = std::variant<WorkerHello, WorkerBeat, CreditUpdate, Attemp
 
 // ---------------------------------------------------------------- coordinator -> worker
 
+struct MemberAddress {
+  std::string name;
+  std::string endpoint;
+  auto operator<=>(const MemberAddress&) const = default;
+};
+
+// What a coordinator knows that a worker must know: told with the Welcome and again when it has changed.
+struct ClusterNews {
+  std::vector<MemberAddress> members;  // coordinators that live, the speaker among them
+  std::vector<PartitionEpoch> owned;   // by the speaker: reports of their runs are for it
+  std::uint32_t demand = 0;            // tasks of the speaker that are ready or running
+  bool operator==(const ClusterNews&) const = default;
+};
+
 struct WorkerWelcome {
   WorkerId worker;
   std::string coordinator;  // name
+  ClusterNews news = {};
   bool operator==(const WorkerWelcome&) const = default;
 };
 
@@ -218,6 +240,6 @@ struct SayHello {
 };
 
 using CoordinatorMessage = std::variant<WorkerWelcome, WorkerRefused, AssignBatch, CancelBatch, AnswerBatch, Reclaim,
-                                        ValueReply, DrainWorker, SayHello>;
+                                        ValueReply, DrainWorker, SayHello, ClusterNews>;
 
 }  // namespace millrace

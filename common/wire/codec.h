@@ -30,6 +30,7 @@ namespace millrace {
 constexpr std::size_t kBatchMax = 65'536;                   // assignments, reports, answers, attempts, events
 constexpr std::size_t kBindingsMax = 1U << 20;              // bindings, or upstream versions, of a whole batch
 constexpr std::uint64_t kEdgesMax = 64ULL * 1024 * 1024;    // of one definition
+constexpr std::size_t kMembersMax = 4'096;                  // coordinators that a message names
 constexpr std::size_t kBatchBytesTarget = 4 * 1024 * 1024;  // where a sender closes a batch, by the sizes below
 
 // Roughly what one more of these adds to a batch, for splitting batches: at least the values it carries itself. What
@@ -96,9 +97,10 @@ Result<CoordinatorMessage> decode_coordinator_message(std::string_view bytes, Sp
 
 // ---------------------------------------------------------------- operator protocol
 
-// `number` is the client's: the reply carries it back.
-std::string encode_request(std::uint64_t number, const OperatorRequest& request);
-Result<std::pair<std::uint64_t, OperatorRequest>> decode_request(std::string_view bytes);
+// `number` is the client's: the reply carries it back. `hops`: how many coordinators have forwarded the request; said
+// between coordinators only.
+std::string encode_request(std::uint64_t number, const OperatorRequest& request, std::uint32_t hops = 0);
+Result<std::pair<std::uint64_t, OperatorRequest>> decode_request(std::string_view bytes, std::uint32_t* hops = nullptr);
 std::string encode_reply(std::uint64_t number, const OperatorReply& reply);
 Result<std::pair<std::uint64_t, OperatorReply>> decode_reply(std::string_view bytes);
 

@@ -81,12 +81,41 @@ ValueReply read(pb::ValueReply* reply) {
   return {Hash128{reply->hash_high(), reply->hash_low()}, reply->found(), std::move(*reply->mutable_json())};
 }
 
+void write(const ClusterNews& news, pb::ClusterNews* out) {
+  for (const MemberAddress& member : news.members) {
+    pb::MemberAddress* m = out->add_members();
+    m->set_name(member.name);
+    m->set_endpoint(member.endpoint);
+  }
+  for (const PartitionEpoch& owned : news.owned) {
+    pb::PartitionEpoch* o = out->add_owned();
+    o->set_partition(owned.partition.value);
+    o->set_epoch(owned.epoch);
+  }
+  out->set_demand(news.demand);
+}
+
+ClusterNews read(Reader& in, const pb::ClusterNews& news) {
+  ClusterNews out;
+  in.require(news.members_size() <= static_cast<int>(kMembersMax), "too many coordinators");
+  in.require(news.owned_size() <= kPartitionsMax, "too many partitions");
+  if (!in.ok()) return out;
+  for (const pb::MemberAddress& member : news.members()) out.members.push_back({member.name(), member.endpoint()});
+  for (const pb::PartitionEpoch& owned : news.owned()) {
+    in.require(owned.partition() < kPartitionsMax, "a partition out of range");
+    out.owned.push_back({PartitionId{static_cast<std::uint16_t>(owned.partition())}, owned.epoch()});
+  }
+  out.demand = news.demand();
+  return out;
+}
+
 struct WriteCoordinatorMessage {
   pb::CoordinatorMessage& out;
   SentSpecs& sent;
   void operator()(const WorkerWelcome& m) {
     out.mutable_welcome()->set_worker(m.worker.value);
     out.mutable_welcome()->set_coordinator(m.coordinator);
+    write(m.news, out.mutable_welcome()->mutable_news());
   }
   void operator()(const WorkerRefused& m) {
     out.mutable_refused()->set_name(m.name);
@@ -99,12 +128,13 @@ struct WriteCoordinatorMessage {
   void operator()(const ValueReply& m) { write(m, out.mutable_value()); }
   void operator()(const DrainWorker&) { out.set_drain(true); }
   void operator()(const SayHello&) { out.set_say_hello(true); }
+  void operator()(const ClusterNews& m) { write(m, out.mutable_news()); }
 };
 
 CoordinatorMessage read(Reader& in, pb::CoordinatorMessage* m, SpecCache& cache, std::optional<SpecKey>& unknown_spec) {
   switch (m->kind_case()) {
     case pb::CoordinatorMessage::kWelcome:
-      return WorkerWelcome{WorkerId{m->welcome().worker()}, m->welcome().coordinator()};
+      return WorkerWelcome{WorkerId{m->welcome().worker()}, m->welcome().coordinator(), read(in, m->welcome().news())};
     case pb::CoordinatorMessage::kRefused: return WorkerRefused{m->refused().name(), m->refused().message()};
     case pb::CoordinatorMessage::kAssign: return read_assignments(in, m->mutable_assign(), cache, unknown_spec);
     case pb::CoordinatorMessage::kCancel: return read(in, m->cancel());
@@ -113,6 +143,7 @@ CoordinatorMessage read(Reader& in, pb::CoordinatorMessage* m, SpecCache& cache,
     case pb::CoordinatorMessage::kValue: return read(m->mutable_value());
     case pb::CoordinatorMessage::kDrain: return DrainWorker{};
     case pb::CoordinatorMessage::kSayHello: return SayHello{};
+    case pb::CoordinatorMessage::kNews: return read(in, m->news());
     case pb::CoordinatorMessage::KIND_NOT_SET: break;
   }
   in.require(false, "unknown message");

@@ -10,7 +10,7 @@ constexpr char kMagic[] = {'M', 'R'};
 constexpr char kEnvelopes[][kEnvelopeBytes] = {
     {kMagic[0], kMagic[1], kProtocolVersion, 1}, {kMagic[0], kMagic[1], kProtocolVersion, 2},
     {kMagic[0], kMagic[1], kProtocolVersion, 3}, {kMagic[0], kMagic[1], kProtocolVersion, 4},
-    {kMagic[0], kMagic[1], kProtocolVersion, 5},
+    {kMagic[0], kMagic[1], kProtocolVersion, 5}, {kMagic[0], kMagic[1], kProtocolVersion, 6},
 };
 
 Error refuse(Code code, const char* name, std::string what) { return {code, "frame: " + what, {}, name}; }
@@ -24,6 +24,7 @@ const char* to_string(FrameKind kind) {
     case FrameKind::kRequest: return "request";
     case FrameKind::kReply: return "reply";
     case FrameKind::kEvents: return "events";
+    case FrameKind::kPeer: return "forwarded request";
   }
   return "unknown";
 }
@@ -48,8 +49,7 @@ Result<FrameKind> check_envelope(std::string_view envelope, std::size_t body_byt
                       std::to_string(kProtocolVersion));
   }
   const auto number = static_cast<std::uint8_t>(envelope[3]);
-  if (number < static_cast<std::uint8_t>(FrameKind::kWorker) ||
-      number > static_cast<std::uint8_t>(FrameKind::kEvents)) {
+  if (number < static_cast<std::uint8_t>(FrameKind::kWorker) || number > static_cast<std::uint8_t>(FrameKind::kPeer)) {
     return refuse(Code::kInvalid, "frame_kind", "unknown kind " + std::to_string(number));
   }
   const auto kind = static_cast<FrameKind>(number);

@@ -20,8 +20,8 @@ namespace millrace {
 constexpr std::uint8_t kProtocolVersion = 1;
 constexpr std::size_t kEnvelopeBytes = 4;
 
-// Append only: numbers travel.
-enum class FrameKind : std::uint8_t { kWorker = 1, kCoordinator = 2, kRequest = 3, kReply = 4, kEvents = 5 };
+// Append only: numbers travel. kPeer: a request that one coordinator forwards to another; the answer is a kReply.
+enum class FrameKind : std::uint8_t { kWorker = 1, kCoordinator = 2, kRequest = 3, kReply = 4, kEvents = 5, kPeer = 6 };
 const char* to_string(FrameKind kind);
 
 constexpr std::size_t kFrameMax = kValueMax + 1024 * 1024;  // a value as large as one may be, and what is around it
@@ -33,7 +33,8 @@ constexpr std::size_t body_max(FrameKind kind) {
     case FrameKind::kWorker:
     case FrameKind::kCoordinator:
     case FrameKind::kReply: return kFrameMax;
-    case FrameKind::kRequest: return kRequestMax;
+    case FrameKind::kRequest:
+    case FrameKind::kPeer: return kRequestMax;
     case FrameKind::kEvents: return kEventsMax;
   }
   return 0;

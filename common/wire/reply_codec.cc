@@ -58,7 +58,33 @@ DefinitionReply read(pb::DefinitionReply* m) {
 }
 
 PingReply read(const pb::PingReply& m) {
-  return {m.coordinator(), m.version(), m.events_endpoint(), m.partitions(), m.workers()};
+  PingReply out{m.coordinator(), m.version(), m.events_endpoint(), m.partitions(), m.workers(), {}};
+  for (const pb::CoordinatorAddress& member : m.members())
+    out.members.push_back({member.name(), member.endpoint(), member.events()});
+  return out;
+}
+
+CoordinatorsReply read(const pb::CoordinatorsReply& m) {
+  CoordinatorsReply out;
+  for (const pb::CoordinatorView& row : m.coordinators()) {
+    out.coordinators.push_back({row.name(), row.endpoint(), row.events(), row.state(), row.partitions(), row.epoch(),
+                                from_us(row.since_us()), row.version()});
+  }
+  return out;
+}
+
+PartitionsReply read(const pb::PartitionsReply& m) {
+  PartitionsReply out;
+  for (const pb::PartitionView& row : m.partitions()) {
+    PartitionView& view = out.partitions.emplace_back();
+    view.partition = row.partition();
+    view.owner = row.owner();
+    view.epoch = row.epoch();
+    view.since = from_us(row.since_us());
+    if (row.has_runs_live()) view.runs_live = row.runs_live();
+    view.state = row.state();
+  }
+  return out;
 }
 
 struct WriteReply {
@@ -108,6 +134,48 @@ struct WriteReply {
     r->set_events_endpoint(m.events_endpoint);
     r->set_partitions(m.partitions);
     r->set_workers(m.workers);
+    for (const CoordinatorAddress& member : m.members) {
+      pb::CoordinatorAddress* a = r->add_members();
+      a->set_name(member.name);
+      a->set_endpoint(member.endpoint);
+      a->set_events(member.events);
+    }
+  }
+  void operator()(const CoordinatorsReply& m) {
+    pb::CoordinatorsReply* r = out.mutable_coordinators();
+    for (const CoordinatorView& view : m.coordinators) {
+      pb::CoordinatorView* row = r->add_coordinators();
+      row->set_name(view.name);
+      row->set_endpoint(view.endpoint);
+      row->set_events(view.events);
+      row->set_state(view.state);
+      row->set_partitions(view.partitions);
+      row->set_epoch(view.epoch);
+      row->set_since_us(to_us(view.since));
+      row->set_version(view.version);
+    }
+  }
+  void operator()(const PartitionsReply& m) {
+    pb::PartitionsReply* r = out.mutable_partitions();
+    for (const PartitionView& view : m.partitions) {
+      pb::PartitionView* row = r->add_partitions();
+      row->set_partition(view.partition);
+      row->set_owner(view.owner);
+      row->set_epoch(view.epoch);
+      row->set_since_us(to_us(view.since));
+      if (view.runs_live) row->set_runs_live(*view.runs_live);
+      row->set_state(view.state);
+    }
+  }
+  void operator()(const MoveReply& m) {
+    pb::MoveReply* r = out.mutable_moved();
+    r->set_partition(m.partition);
+    r->set_from(m.from);
+    r->set_to(m.to);
+  }
+  void operator()(const DrainCoordinatorReply& m) {
+    out.mutable_coordinator_drains()->set_name(m.name);
+    out.mutable_coordinator_drains()->set_partitions(m.partitions);
   }
   void operator()(const ErrorReply& m) { millrace::write(m.error, out.mutable_error()); }
 };
@@ -130,6 +198,11 @@ OperatorReply read(Reader& in, pb::Reply* m) {
     case pb::Reply::kDrained: return DrainReply{m->drained()};
     case pb::Reply::kDefinition: return read(m->mutable_definition());
     case pb::Reply::kPing: return read(m->ping());
+    case pb::Reply::kCoordinators: return read(m->coordinators());
+    case pb::Reply::kPartitions: return read(m->partitions());
+    case pb::Reply::kMoved: return MoveReply{m->moved().partition(), m->moved().from(), m->moved().to()};
+    case pb::Reply::kCoordinatorDrains:
+      return DrainCoordinatorReply{m->coordinator_drains().name(), m->coordinator_drains().partitions()};
     case pb::Reply::kError: return ErrorReply{read_error(in, m->error())};
     case pb::Reply::KIND_NOT_SET: break;
   }

@@ -104,6 +104,13 @@ struct WriteRequest {
   void operator()(const DrainWorkerRequest& m) { out.set_drain_worker(m.name); }
   void operator()(const GetDefinition& m) { write(m.run, out.mutable_get_definition()); }
   void operator()(const PingRequest&) { out.set_ping(true); }
+  void operator()(const ListCoordinators&) { out.set_list_coordinators(true); }
+  void operator()(const ListPartitions&) { out.set_list_partitions(true); }
+  void operator()(const MovePartition& m) {
+    out.mutable_move_partition()->set_partition(m.partition);
+    out.mutable_move_partition()->set_to(m.to);
+  }
+  void operator()(const DrainCoordinator& m) { out.set_drain_coordinator(m.name); }
 
  private:
   template <class M>
@@ -128,6 +135,10 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kDrainWorker: return DrainWorkerRequest{m->drain_worker()};
     case pb::Request::kGetDefinition: return GetDefinition{read(m->get_definition())};
     case pb::Request::kPing: return PingRequest{};
+    case pb::Request::kListCoordinators: return ListCoordinators{};
+    case pb::Request::kListPartitions: return ListPartitions{};
+    case pb::Request::kMovePartition: return MovePartition{m->move_partition().partition(), m->move_partition().to()};
+    case pb::Request::kDrainCoordinator: return DrainCoordinator{m->drain_coordinator()};
     case pb::Request::KIND_NOT_SET: break;
   }
   in.require(false, "unknown request");
@@ -136,19 +147,21 @@ OperatorRequest read(Reader& in, pb::Request* m) {
 
 }  // namespace
 
-std::string encode_request(std::uint64_t number, const OperatorRequest& request) {
+std::string encode_request(std::uint64_t number, const OperatorRequest& request, std::uint32_t hops) {
   Scratch<pb::Request> out;
   out->set_number(number);
+  out->set_hops(hops);
   std::visit(WriteRequest{*out}, request);
   return out.serialize();
 }
 
-Result<std::pair<std::uint64_t, OperatorRequest>> decode_request(std::string_view bytes) {
+Result<std::pair<std::uint64_t, OperatorRequest>> decode_request(std::string_view bytes, std::uint32_t* hops) {
   Reader in("request");
   Scratch<pb::Request> parsed;
   if (!in.require(parsed.parse(bytes), "malformed")) return in.error();
   OperatorRequest request = read(in, &*parsed);
   if (!in.ok()) return in.error();
+  if (hops != nullptr) *hops = parsed->hops();
   return std::pair{parsed->number(), std::move(request)};
 }
 

@@ -64,6 +64,11 @@ void write(const WorkerHello& hello, pb::WorkerHello* out) {
     write_held(std::span(hello.held).subspan(first, count), out->add_held());
   });
   out->set_draining(hello.draining);
+  for (const PartitionEpoch& epoch : hello.epochs) {
+    pb::PartitionEpoch* e = out->add_epochs();
+    e->set_partition(epoch.partition.value);
+    e->set_epoch(epoch.epoch);
+  }
 }
 
 WorkerHello read(Reader& in, const pb::WorkerHello& hello) {
@@ -83,6 +88,12 @@ WorkerHello read(Reader& in, const pb::WorkerHello& hello) {
     if (in.ok()) read_held(in, group, out.held);
   }
   out.draining = hello.draining();
+  in.require(hello.epochs_size() <= kPartitionsMax, "too many partitions");
+  if (!in.ok()) return out;
+  for (const pb::PartitionEpoch& epoch : hello.epochs()) {
+    in.require(epoch.partition() < kPartitionsMax, "a partition out of range");
+    out.epochs.push_back({PartitionId{static_cast<std::uint16_t>(epoch.partition())}, epoch.epoch()});
+  }
   return out;
 }
 

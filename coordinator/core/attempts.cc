@@ -57,7 +57,7 @@ std::string inputs_too_large(const Run& run, TaskIndex task) {
 }  // namespace
 
 void Partition::offer(Time, Run& run, TaskIndex task) {
-  if (options_.adopting) return;  // AdoptionClosed offers whatever is ready then
+  if (options_.adopting && run.restored) return;  // AdoptionClosed offers whatever is ready then
   std::uint32_t spec_index = run.plan->workflow().spec_index(task.value);
   const std::shared_ptr<const NodeSpec>& spec = run.plan->shared_spec(spec_index);
   effects_.offers.push_back({run.id(), task, run.info->priority + spec->priority, run.info->accepted,
@@ -73,7 +73,8 @@ std::uint32_t Partition::next_number(const Run& run, TaskIndex task) const {
 
 void Partition::on(Time now, SlotGranted& in) {
   Run* run = live(in.run);
-  if (run == nullptr || run->stopping() || options_.adopting || run->states[in.task.value] != TaskState::kReady) {
+  if (run == nullptr || run->stopping() || (options_.adopting && run->restored) ||
+      run->states[in.task.value] != TaskState::kReady) {
     SlotClass slot_class = run == nullptr ? SlotClass::kCpu : run->plan->slot_class(in.task);
     effects_.slots.push_back({in.worker.id, slot_class});
     return;
@@ -394,7 +395,7 @@ void Partition::on(Time now, AdoptionClosed&) {
   if (!options_.adopting) return;
   options_.adopting = false;
   for (auto& [id, run] : runs_) {
-    if (run->ended() || run->stopping() || run->count(TaskState::kReady) == 0) continue;
+    if (!run->restored || run->ended() || run->stopping() || run->count(TaskState::kReady) == 0) continue;
     for (std::uint32_t task = 0; task < run->states.size(); ++task) {
       if (run->states[task] == TaskState::kReady) offer(now, *run, TaskIndex{task});
     }

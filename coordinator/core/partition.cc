@@ -41,6 +41,11 @@ void Partition::take_placement(std::vector<Offer>& offers, std::vector<SlotChang
   effects_.slots.clear();
 }
 
+void Partition::offer_again(RunId id, TaskIndex task) {
+  Run* run = live(id);
+  if (run != nullptr && !run->stopping() && run->states[task.value] == TaskState::kReady) offer(Time{}, *run, task);
+}
+
 Time Partition::next_deadline() const {
   if (!opened_.empty() || !sweeps_.empty()) return Time{};  // work is left over: at once
   return timers_.empty() ? kNever : std::get<Time>(*timers_.begin());
@@ -99,7 +104,9 @@ void Partition::run_timer(Time now, RunId id, TaskIndex task) {
       return;
     }
     Duration timeout = run->plan->workflow().timeout;
-    if (timeout == Duration::zero() || now - run->info->accepted < timeout) return;
+    if (timeout == Duration::zero()) return;
+    const Time accepted = run->info->accepted;  // by a clock that may have been ahead of ours: then since we have it
+    if (now >= accepted && now < accepted + timeout) return set_timer(accepted + timeout, id, kRunTimer);
     fail_run(now, *run, Reason::kTimeout,
              {std::string(to_string(Reason::kTimeout)), "the run took longer than its timeout", "", 0, ""});
     return;

@@ -41,7 +41,7 @@ struct PartitionOptions {
   PartitionId partition;
   Epoch epoch;
   std::size_t inline_max = kInlineMaxDefault;
-  bool adopting = false;  // ready tasks are held back until AdoptionClosed
+  bool adopting = false;  // ready tasks of restored runs are held back until AdoptionClosed
   TestPlant plant = TestPlant::kNone;
 };
 
@@ -62,6 +62,7 @@ class Partition {
   [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
   // The part of the effects that Placement needs within the turn; take() has it no more.
   void take_placement(std::vector<Offer>& offers, std::vector<SlotChange>& slots);
+  void offer_again(RunId run, TaskIndex task);  // whose grant could not be used; nothing if it is not ready any more
   void live_events(bool wanted) { live_events_ = wanted; }          // whether ephemeral events are emitted
   Time next_deadline() const;                                       // when to send TimePassed; kNever without a reason
   std::size_t pending_records() const { return records_pending_; }  // written since take()

@@ -250,6 +250,12 @@ std::size_t Placement::offers() const {
   return sum;
 }
 
+std::size_t Placement::demand() const {
+  std::size_t sum = offers();
+  for (const auto& [id, worker] : fleet_) sum += worker.used.cpu + worker.used.io;
+  return sum;
+}
+
 std::vector<std::string> Placement::without_worker() const {
   std::vector<std::string> executors;
   for (const auto& [key, need] : needs_) {

@@ -102,6 +102,7 @@ class Placement {
   }
   std::size_t workers() const { return fleet_.size(); }
   std::size_t offers() const;
+  std::size_t demand() const;  // offers, and attempts that are out
   // Executors that somebody waits for and no worker has.
   std::vector<std::string> without_worker() const;
 

@@ -12,6 +12,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
   Run& run = add(restored.info, restored.plan);
   run.record = restored.record;
   ++tally_.restored;
+  run.restored = true;
   for (const auto& [task, record] : restored.tasks) {
     run.tasks[task.value] = record;
     run.sums[task.value] = checksum(task, record);
@@ -24,7 +25,11 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     ++run.by_state[static_cast<std::size_t>(state)];
     --tally_.of(TaskState::kPending);
     ++tally_.of(state);
-    if (state == TaskState::kRetrying) set_timer(std::max(now, record.due), run.id(), task);
+    if (state != TaskState::kRetrying) continue;
+    // Whoever wrote it may have a clock far ahead of ours: from now on it waits no longer than it had to.
+    Time& due = run.tasks[task.value].due;
+    due = std::min(record.due, now + (record.due - record.ended));
+    set_timer(std::max(now, due), run.id(), task);
   }
   std::vector<std::uint32_t> opened;
   run.frontier.open_sources(opened);
@@ -40,7 +45,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
       if (run.states[task] == TaskState::kPending) opened_.emplace_back(run.id(), TaskIndex{task});
     }
     if (Duration timeout = run.plan->workflow().timeout; timeout != Duration::zero()) {
-      set_timer(std::max(now, run.info->accepted + timeout), run.id(), kRunTimer);
+      set_timer(std::clamp(run.info->accepted + timeout, now, now + timeout), run.id(), kRunTimer);
     }
     finish_if_done(now, run);
   }

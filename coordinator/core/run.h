@@ -55,6 +55,7 @@ struct Run {
   std::vector<std::pair<RequestId, std::uint32_t>> waiters;  // who is told when it ends, and nodes_max of each
   std::uint32_t sweep_at = 0;                                // next task to look at while failing or cancelling
   bool sweeping = false;
+  bool restored = false;         // accepted by an earlier epoch: its tasks may be running somewhere
   std::uint64_t write_turn = 0;  // the turn for which `write_index` is valid
   std::size_t write_index = 0;
 

@@ -9,7 +9,7 @@
 -- again, which is harmless: its fields, members and stream entry have the same names.
 -- Each batch of a call is checked, applied and answered on its own: applied, already, gap, fenced, refused <why>.
 
-local VERSION = 2  -- grows with every change here; kFunctionVersion in redis_commit.h follows
+local VERSION = 3  -- grows with every change here; kFunctionVersion in redis_commit.h follows
 local FIELDS_MAX = 2000  -- arguments of one command (even: pairs stay together); unpack fails near 8,000
 local KEY_LIFE = 24 * 3600  -- seconds that an idempotency key lives at least
 local RUN_ID = 13  -- characters of a printed run id
@@ -32,14 +32,15 @@ local function read_owner(base)
   return record
 end
 
-local function answer_owner(done, record)
-  return {done and 1 or 0, record[1], record[2], record[3], record[4], record[5]}
+local function answer_owner(done, base, record)
+  local more = call('HMGET', base .. ':owner', 'heir', 'since')
+  return {done and 1 or 0, record[1], record[2], record[3], record[4], record[5], more[1] or '', more[2] or '0'}
 end
 
 -- What a partition has of its own, looked at when it is taken.
 local KEYS = {{':active', 'zset'}, {':runs', 'zset'}, {':keys', 'hash'}, {':events', 'stream'}}
 
--- keys: partition; args: the five fields seen, then owner, epoch and nonce to be set.
+-- keys: partition; args: the five fields seen, then owner, epoch, nonce and since to be set.
 local function take(keys, args)
   call = redis.call
   for _, key in ipairs(KEYS) do
@@ -49,23 +50,24 @@ local function take(keys, args)
   end
   local record = read_owner(keys[1])
   for i = 1, #OWNER do
-    if record[i] ~= args[i] then return answer_owner(false, record) end
+    if record[i] ~= args[i] then return answer_owner(false, keys[1], record) end
   end
-  if tonumber(args[7]) <= tonumber(record[2]) then return answer_owner(false, record) end
-  call('HSET', keys[1] .. ':owner', 'owner', args[6], 'epoch', args[7], 'nonce', args[8], 'beat', '0', 'n', record[5])
-  return answer_owner(true, read_owner(keys[1]))
+  if tonumber(args[7]) <= tonumber(record[2]) then return answer_owner(false, keys[1], record) end
+  call('HSET', keys[1] .. ':owner', 'owner', args[6], 'epoch', args[7], 'nonce', args[8], 'beat', '0',
+       'n', record[5], 'heir', '', 'since', args[9] or '0')
+  return answer_owner(true, keys[1], read_owner(keys[1]))
 end
 
--- keys: partition; args: epoch, nonce.
+-- keys: partition; args: epoch, nonce, heir (who should take it; empty: anybody).
 local function release(keys, args)
   call = redis.call
   local record = read_owner(keys[1])
   local owned = record[1] ~= '' and record[2] == args[1] and record[3] == args[2]
   if owned then
-    call('HSET', keys[1] .. ':owner', 'owner', '')
+    call('HSET', keys[1] .. ':owner', 'owner', '', 'heir', args[3] or '')
     record[1] = ''
   end
-  return answer_owner(owned, record)
+  return answer_owner(owned, keys[1], record)
 end
 
 -- ---------------------------------------------------------------- a batch

@@ -38,6 +38,19 @@ std::string default_name() {
   return std::string(host) + "-" + std::to_string(getpid());
 }
 
+// What others connect to: as configured, else where we listen; an address that stands for all of ours becomes our name.
+std::string reachable(const std::string& advertised, const std::string& listening) {
+  if (!advertised.empty()) return advertised;
+  static constexpr std::string_view kTcp = "tcp://";
+  if (!listening.starts_with(kTcp)) return listening;
+  const std::size_t colon = listening.rfind(':');
+  const std::string_view host = std::string_view(listening).substr(kTcp.size(), colon - kTcp.size());
+  if (host != "*" && host != "0.0.0.0" && host != "[::]") return listening;
+  char name[256] = "localhost";
+  (void)gethostname(name, sizeof name - 1);
+  return std::string(kTcp) + name + listening.substr(colon);
+}
+
 void note(LoopNote level, const std::string& text) {
   switch (level) {
     case LoopNote::kInfo: return log_info(text);
@@ -218,6 +231,10 @@ Status Process::open_store() {
 
 Status Process::open() {
   if (options_.name.empty()) options_.name = default_name();
+  if (options_.listen.empty()) return Error{Code::kInvalid, "listen: no address", {}, ""};
+  for (const std::string& advertised : {options_.advertise, options_.advertise_events}) {
+    if (Status good = advertised.empty() ? Status(Done{}) : check_connect_endpoint(advertised); !good.ok()) return good;
+  }
   if (options_.partitions == 0 || options_.partitions > kPartitionsMax) {
     return Error{Code::kInvalid, "partitions: 1 to " + std::to_string(kPartitionsMax), {}, ""};
   }
@@ -226,8 +243,9 @@ Status Process::open() {
   if (Status listening = listen(); !listening.ok()) return listening;
   LoopOptions loop;
   loop.name = options_.name;
+  loop.endpoint = reachable(options_.advertise, gateway_->endpoints().front());
   loop.version = kVersion;
-  loop.events_endpoint = bus_->endpoint();
+  loop.events_endpoint = reachable(options_.advertise_events, bus_->endpoint());
   loop.partitions = options_.partitions;
   loop.nonce = random_nonce();
   // Ids hold the low bits of the epoch: runs of different processes without a lasting store differ in them.
@@ -238,6 +256,7 @@ Status Process::open() {
   loop.on_event = RunLog();
   loop_ = std::make_unique<Loop>(loop, clock_, *store_, *gateway_, *bus_);
   gateway_slot_ = poller_.add(gateway_->socket());
+  gateway_->lines().wake(poller_);
   bus_slot_ = poller_.add(bus_->socket());
   wake_slot_ = poller_.add_fd(wake_, true);
   redis_slot_ = poller_.add_fd(-1, false);

@@ -19,7 +19,9 @@ struct CoordinatorOptions {
   std::string name;                                            // --id; empty: host name and process id
   std::vector<std::string> listen = {"tcp://127.0.0.1:5711"};  // workers and clients
   std::string events = "tcp://127.0.0.1:5712";                 // XPUB
-  std::string store = "redis";                                 // redis | memory
+  std::string advertise;         // where the others reach this one; empty: the first address it listens at
+  std::string advertise_events;  // likewise, of `events`
+  std::string store = "redis";   // redis | memory
   std::string redis = "redis://127.0.0.1:6379/0";
   std::uint16_t partitions = 16;         // fixed at cluster creation
   std::string curve_key;                 // file of our secret key; empty: peers are not authenticated
@@ -40,7 +42,7 @@ class Coordinator {
   virtual void reload() = 0;                               // reads the allow-list again; as stop() from anywhere
   virtual std::vector<std::string> endpoints() const = 0;  // where it really listens (ports filled in)
   virtual std::string events_endpoint() const = 0;
-  virtual std::string public_key() const = 0;  // for --curve-server-key; empty without CURVE
+  virtual std::string public_key() const = 0;    // for --curve-server-key; empty without CURVE
   virtual std::string http_address() const = 0;  // HOST:PORT; empty: none
 };
 

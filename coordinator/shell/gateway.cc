@@ -1,5 +1,7 @@
 #include "coordinator/shell/gateway.h"
 
+#include <algorithm>
+
 #include "common/io/log.h"
 #include "common/wire/frame.h"
 
@@ -19,7 +21,10 @@ SocketOptions router_options(const DoorOptions& door) {
 }  // namespace
 
 ZmqGateway::ZmqGateway(ZmqContext& context, const Clock& clock, const DoorOptions& door)
-    : clock_(clock), access_(door.access), socket_(context, router_options(door)) {
+    : clock_(clock),
+      access_(door.access),
+      socket_(context, router_options(door)),
+      lines_(context, door.access != nullptr ? std::optional(door.access->client()) : std::nullopt) {
   if (access_ != nullptr) watch_ = std::make_unique<ConnectionWatch>(context, socket_);
 }
 
@@ -32,6 +37,7 @@ Status ZmqGateway::listen(const std::string& endpoint) {
 void ZmqGateway::poll(std::vector<Incoming>& out, std::size_t at_most) {
   if (access_ != nullptr) access_->hear(*watch_, Door::kMain);
   for (std::size_t i = 0; i < at_most && socket_.receive(frames_); ++i) take(out);
+  lines_.poll(out, at_most);
 }
 
 void ZmqGateway::take(std::vector<Incoming>& out) {
@@ -46,7 +52,7 @@ void ZmqGateway::take(std::vector<Incoming>& out) {
   if (!kind.ok()) return refuse(routing_id, kind.error(), true);
   if (!admit(routing_id, *kind)) return;
   if (*kind == FrameKind::kWorker) return take_worker(routing_id, body, out);
-  if (*kind == FrameKind::kRequest) return take_request(routing_id, body, out);
+  if (*kind == FrameKind::kRequest || *kind == FrameKind::kPeer) return take_request(routing_id, *kind, body, out);
   refuse(routing_id,
          {Code::kInvalid,
           std::string("a frame of kind ") + to_string(*kind) + " is not for a coordinator",
@@ -69,13 +75,17 @@ void ZmqGateway::take_worker(std::string_view routing_id, std::string_view body,
   out.push_back(FromWorker{peer, std::move(message).value()});
 }
 
-void ZmqGateway::take_request(std::string_view routing_id, std::string_view body, std::vector<Incoming>& out) {
-  auto request = decode_request(body);
+// Of a client, or of a coordinator that forwards it.
+void ZmqGateway::take_request(std::string_view routing_id, FrameKind kind, std::string_view body,
+                              std::vector<Incoming>& out) {
+  std::uint32_t hops = 0;
+  auto request = decode_request(body, &hops);
   if (!request.ok()) return refuse(routing_id, request.error(), true);
   RequestId id{++requests_made_};
   requests_.emplace(id, OpenRequest{std::string(routing_id), std::string(frames_.user_id()), request->first});
   if (requests_.size() > kRequestsMax) requests_.erase(requests_.begin());
-  out.push_back(FromClient{id, std::move(request->second)});
+  hops = kind == FrameKind::kPeer ? std::clamp(hops, 1U, 255U) : 0;
+  out.push_back(FromClient{id, std::move(request->second), static_cast<std::uint8_t>(hops)});
 }
 
 // Whether the key of this connection may say such a thing; if not, it is told.
@@ -92,7 +102,7 @@ void ZmqGateway::dismiss(std::string_view routing_id, FrameKind kind, const Erro
     SentSpecs none;
     (void)socket_.send(routing_id, envelope(FrameKind::kCoordinator),
                        encode(CoordinatorMessage(WorkerRefused{why.name, why.what}), none));
-  } else if (kind == FrameKind::kRequest) {
+  } else if (kind == FrameKind::kRequest || kind == FrameKind::kPeer) {
     (void)socket_.send(routing_id, envelope(FrameKind::kReply), encode_reply(0, ErrorReply{why}));
   }
 }

@@ -1,5 +1,5 @@
-// ZmqGateway: the Gateway of production: one ROUTER socket for workers and clients, told apart by the kind of their
-// frames.
+// ZmqGateway: the Gateway of production: one ROUTER socket for workers, clients and other coordinators, told apart by
+// the kind of their frames; and the lines to other coordinators.
 //
 // Promises: bad bytes stop here: they are counted, logged at most once a second and never reach the loop; a request
 // that cannot be decoded is answered with an error where its frame is of our version. With an Access, what a key may
@@ -17,6 +17,7 @@
 #include "common/io/zmq_socket.h"
 #include "common/wire/codec.h"
 #include "coordinator/shell/access.h"
+#include "coordinator/shell/peer_lines.h"
 #include "coordinator/shell/ports.h"
 
 namespace millrace {
@@ -39,6 +40,11 @@ class ZmqGateway : public Gateway {
   void poll(std::vector<Incoming>& out, std::size_t at_most) override;
   bool send(PeerId peer, const CoordinatorMessage& message) override;
   void reply(RequestId request, const OperatorReply& reply) override;
+  bool forward(const std::string& endpoint, std::uint64_t number, std::uint8_t hops,
+               const OperatorRequest& request) override {
+    return lines_.send(endpoint, number, hops, request);
+  }
+  PeerLines& lines() { return lines_; }
 
   std::uint64_t frames_refused() const { return refused_; }
 
@@ -56,7 +62,7 @@ class ZmqGateway : public Gateway {
   };
   void take(std::vector<Incoming>& out);
   void take_worker(std::string_view routing_id, std::string_view body, std::vector<Incoming>& out);
-  void take_request(std::string_view routing_id, std::string_view body, std::vector<Incoming>& out);
+  void take_request(std::string_view routing_id, FrameKind kind, std::string_view body, std::vector<Incoming>& out);
   bool admit(std::string_view routing_id, FrameKind kind);
   void dismiss(std::string_view routing_id, FrameKind kind, const Error& why);
   bool is_in(const std::string& user) const { return access_ == nullptr || access_->is_in(user); }
@@ -68,6 +74,7 @@ class ZmqGateway : public Gateway {
   Access* access_;
   RouterSocket socket_;
   std::unique_ptr<ConnectionWatch> watch_;
+  PeerLines lines_;
   std::vector<std::string> endpoints_;
   Frames frames_;
   std::unordered_map<std::string, PeerId> peer_ids_;  // by routing id; lookups only

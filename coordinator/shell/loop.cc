@@ -12,7 +12,15 @@ constexpr Duration kAskAgainAfter = 20ms;  // what the store could not answer
 }  // namespace
 
 Loop::State::State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b)
-    : options(std::move(o)), clock(c), store(s), gateway(g), bus(b) {
+    : options(std::move(o)),
+      clock(c),
+      store(s),
+      gateway(g),
+      bus(b),
+      membership(
+          {options.name, options.nonce, 0, options.endpoint, options.events_endpoint, options.version, c.now(), false}),
+      forwards_made((options.nonce & 0x7FFFFF) << 24U),
+      began(c.now()) {
   assert(options.partitions > 0 && options.partitions <= kPartitionsMax);
   shares.resize(options.partitions);
   for (std::uint16_t i = 0; i < options.partitions; ++i) {
@@ -31,7 +39,7 @@ PartitionId Loop::State::partition_for(const std::string& tenant, const std::str
 }
 
 bool Loop::State::all_serving() const {
-  return std::ranges::all_of(shares, [](const Share& share) { return share.serving(); });
+  return std::ranges::all_of(shares, [](const Share& share) { return share.serving() || share.served_elsewhere(); });
 }
 
 void Loop::State::ask(const StoreRead& read, Continuation then) {
@@ -64,6 +72,10 @@ bool Loop::takes_input() const { return state_->takes_input(); }
 bool Loop::serving() const { return state_->all_serving(); }
 void Loop::stop() { state_->stopping = true; }
 LoopSnapshot Loop::snapshot() const { return state_->snapshot(); }
+void Loop::drain() {
+  state_->membership.drain();
+  state_->plan_dirty = true;
+}
 bool Loop::stopped() const { return state_->released; }
 const Partition* Loop::partition(PartitionId partition) const { return state_->share(partition).core.get(); }
 

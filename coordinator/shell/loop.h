@@ -23,7 +23,8 @@ enum class LoopNote : std::uint8_t { kInfo, kWarn, kError };
 struct LoopOptions {
   std::string name;  // of this coordinator, in owner records
   std::string version = "0";
-  std::string events_endpoint;  // told to clients that ask
+  std::string endpoint;         // where workers, clients and other coordinators reach this one
+  std::string events_endpoint;  // where live events are published
   std::uint16_t partitions = 16;
   std::uint64_t nonce = 1;        // random per process
   std::uint32_t epoch_above = 0;  // epochs are taken above this one; random where a store forgets what ids it gave out
@@ -51,8 +52,9 @@ class Loop {
   Time next_wake() const;  // when to call turn() though nothing came in; kNever without a reason
   // Whether the next turn would take in what waits at the gateway; false: the store's answers come first.
   bool takes_input() const;
-  bool serving() const;  // owns all its partitions and has loaded them
-  void stop();           // hand back the partitions; goes on with turn() until stopped()
+  bool serving() const;  // every partition is served, here or by another coordinator that lives
+  void stop();           // hand the partitions over; goes on with turn() until stopped()
+  void drain();          // give up all partitions to others, take none, go on forwarding
   bool stopped() const;
   struct LoopSnapshot snapshot() const;                     // of now, between turns (coordinator/shell/meter.h)
   const Partition* partition(PartitionId partition) const;  // what it holds of it, or null; a loan, for audits

@@ -11,10 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/core/balance.h"
 #include "coordinator/core/partition.h"
 #include "coordinator/core/placement.h"
+#include "coordinator/shell/forward.h"
 #include "coordinator/shell/key_filter.h"
 #include "coordinator/shell/loop.h"
+#include "coordinator/shell/membership.h"
 #include "coordinator/shell/meter.h"
 #include "coordinator/shell/plan_cache.h"
 
@@ -25,17 +28,24 @@ struct Share {
   enum class Phase : std::uint8_t {
     kWatching,  // somebody else may own it: look at its beat
     kTaking,    // compare-and-set is out
-    kLoading,   // ours; live runs are coming
+    kLoading,   // ours; live runs are coming, new ones are accepted
     kServing,
-    kReleased,
+    kReleasing,  // given up: the release is out
+    kReleased,   // at the end
   };
   PartitionId id;
   Phase phase = Phase::kWatching;
   bool asked = false;  // a ReadOwner or TakePartition is out
   Time ask_at{};       // when to ask again
   std::optional<OwnerRecord> seen;
-  Time seen_since{};                // since when that beat stands
-  bool other_alive = false;         // another owner's beat has been seen to change
+  Time seen_since{};    // since when that beat stands
+  bool silent = false;  // that beat stands for too long
+  Time silent_since{};
+  std::optional<std::string> giving;                   // to be given up, and for whom
+  bool giving_closed = false;                          // its last effects are in a turn
+  std::vector<std::pair<RunId, TaskIndex>> postponed;  // that would have had a slot meanwhile
+  bool inherited = false;                              // we were its heir
+  Time taken{};
   std::uint32_t epoch_highest = 0;  // highest counter ever heard of
   Epoch epoch;
   std::uint64_t number = 0;  // of the last commit handed to the store
@@ -51,7 +61,11 @@ struct Share {
   bool adopting = false;                 // ready tasks are held back
   Time adopt_until = kNever;
   std::set<std::string> awaited;  // workers of the stored fleet that have not spoken to this epoch
-  bool serving() const { return phase == Phase::kServing; }
+  bool ours() const { return phase == Phase::kLoading || phase == Phase::kServing; }
+  bool serving() const { return phase == Phase::kServing && !giving; }
+  bool open() const { return ours() && !giving; }  // takes inputs, of runs that it has
+  bool has(RunId run) const { return open() && core->find(run) != nullptr; }
+  bool served_elsewhere() const { return phase == Phase::kWatching && seen && !seen->owner.empty() && !silent; }
 };
 
 // What leaves when the turn is durable.
@@ -106,23 +120,54 @@ struct Loop::State {
   void tell_of(const std::vector<Event>& events);
   Time next_wake() const;
 
+  // members.cc
+  void meet(Time now);
+  BalanceView balance_view() const;
+  void plan_ownership(Time now);
+  void give(Share& share, const std::string& heir);
+  void finish_giving(Time now);
+  void let_go(Time now, Share& share, const OwnerAnswer* answer);
+  ClusterNews news() const;
+  void tell_news(Time now);
+
   // ownership.cc
   void own(Time now);
+  void take(Time now, Share& share);
+  Duration watch_every() const;
   void on_owner(Time now, Share& share, const OwnerAnswer& answer);
   void load(Share& share);
   void scan_keys(Share& share, const std::string& cursor);
   void on_page(Time now, Share& share, ActivePage& page);
   void restore_known(Time now, Share& share);
   void drop(Time now, Share& share, const std::string& why);
+  void settle_slots(Share& share);
+  void forget_core(Time now, Share& share);
   void close_adoption(Time now, Share& share);
   void release_all(Time now);
 
+  // forward.cc
+  void on_request(Time now, FromClient& from);
+  void route(Time now, Routed one);
+  bool answers_here(const Share& share, const OperatorRequest& body) const;
+  std::optional<PartitionId> concerns(const OperatorRequest& body) const;
+  bool forward(Time now, Share& share, Routed& one);
+  bool forward_to(Time now, const MemberRecord& peer, PartitionId partition, Routed& one, std::uint64_t gather);
+  void hold(Time now, Routed one);
+  void on_peer(Time now, FromPeer& from);
+  void look_at_routes(Time now);
+  void gather(Time now, RequestId request, const OperatorRequest& body, OperatorReply ours);
+  void close_gathers(Time now);
+
+  // cluster_requests.cc
+  bool answer_about_cluster(Time now, Routed& one);
+  PartitionsReply partitions_view() const;
+  CoordinatorsReply coordinators_view() const;
+  void on_move(Time now, Routed& one, const MovePartition& move);
+  void on_drain(Time now, Routed& one);
+
   // requests.cc
-  void on_request(Time now, RequestId request, OperatorRequest& body);
-  void answer(Time now, RequestId request, OperatorRequest& body);
-  void answer_held(Time now);
-  bool about_to_serve() const;
-  void on_submit(Time now, RequestId request, SubmitRun& submit);
+  void answer(Time now, Routed& one);
+  void on_submit(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops);
   void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan);
   void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
   void with_stored(RunId run, RequestId request, std::function<void(Time, RestoredRun&)> then);
@@ -133,6 +178,7 @@ struct Loop::State {
   void events(Time now, RequestId request, RunId run, const ReadEvents& query);
   void logs(Time now, RequestId request, RunId run, const ReadLogs& query);
   void reply(RequestId request, OperatorReply reply, PartitionId of = kNoPartition);
+  static Error not_serving(PartitionId partition);
   void refuse(RequestId request, Error error);
 
   // workers.cc
@@ -140,6 +186,7 @@ struct Loop::State {
   void on_hello(Time now, PeerId peer, WorkerHello& hello);
   Time first_dispatch_left_after(Time when) const;
   void on_log(Time now, TaskLog& log);
+  void hear_epochs(Time now, const WorkerHello& hello);
   void worker_gone(Time now, WorkerId worker);
   bool tell(WorkerId worker, const CoordinatorMessage& message);
 
@@ -169,7 +216,24 @@ struct Loop::State {
   Duration resend_pause = Duration::zero();
 
   std::deque<Incoming> incoming;
-  std::deque<std::pair<Time, FromClient>> held;  // requests that came before we serve, and until when they wait
+  Membership membership;
+  bool meeting = false;  // MeetMembers is out
+  Time meet_at{};
+  Time twin_noted{};
+  bool plan_dirty = true;    // who should own what may have changed
+  Time plan_at{};            // it is looked at again then
+  bool routes_dirty = true;  // who answers what may have changed
+  bool news_dirty = true;    // what workers know of the cluster may have changed
+  Time news_at{};
+  ClusterNews news_told;
+  std::vector<Routed> held;
+  Time held_at = kNever;  // to be tried again
+  std::map<std::uint64_t, Forwarded> forwarded;
+  std::uint64_t forwards_made = 0;  // begins somewhere: answers meant for an earlier process find nothing
+  std::map<std::uint64_t, Gather> gathers;
+  std::uint64_t gathers_made = 0;
+  Time began{};
+
   std::map<std::uint64_t, Continuation> asked;
   std::uint64_t tags = 0;
   std::vector<std::function<void()>> asks_due;
@@ -193,6 +257,7 @@ struct Loop::State {
 
   bool stopping = false;
   bool released = false;
+  bool forgotten = false;  // at the end: our record as a member
   Time stop_until{};
 };
 

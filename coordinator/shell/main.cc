@@ -40,6 +40,9 @@ ConfigProgram program() {
   add("listen", OptionType::kString, defaults.listen[0],
       "where workers and clients connect; beyond loopback only with --curve-key", "ENDPOINT", true);
   add("events", OptionType::kString, defaults.events, "where live events are published", "ENDPOINT");
+  add("advertise", OptionType::kString, "",
+      "where workers, clients and other coordinators reach this one (default: the first --listen address)", "ENDPOINT");
+  add("advertise-events", OptionType::kString, "", "the same for --events", "ENDPOINT");
   add("redis", OptionType::kString, defaults.redis,
       "redis://[USER:PASSWORD@]HOST:PORT/DB or unix:///PATH; keep passwords in MILLRACE_REDIS or the file", "URL");
   program.options.back().secret = true;
@@ -84,6 +87,8 @@ int main(int argc, char** argv) {
   options.name = config.text("id");
   options.listen = config.list("listen");
   options.events = config.text("events");
+  options.advertise = config.text("advertise");
+  options.advertise_events = config.text("advertise-events");
   options.store = config.text("store");
   options.redis = config.text("redis");
   options.curve_key = config.text("curve-key");

@@ -97,6 +97,8 @@ StoreAnswer MemoryCluster::answer(const TakePartition& read) {
   owner.owner = read.owner;
   owner.epoch = read.epoch;
   owner.beat = 0;
+  owner.heir.clear();
+  owner.since = read.now;
   return OwnerAnswer{owner, true};
 }
 
@@ -104,6 +106,7 @@ StoreAnswer MemoryCluster::answer(const ReleasePartition& read) {
   OwnerRecord& owner = partitions_[read.partition].owner;
   if (owner.owner.empty() || owner.epoch != read.epoch) return OwnerAnswer{owner, false};
   owner.owner.clear();
+  owner.heir = read.heir;
   return OwnerAnswer{owner, true};
 }
 
@@ -120,7 +123,7 @@ StoreAnswer MemoryCluster::answer(const LoadActive& read) {
   for (; next != active.end(); ++next) {
     const Run& run = runs_.at(next->second);
     records += run.record.records_live;
-    if (page.runs.size() == kActivePageRuns || (!page.runs.empty() && records > kActivePageRecords)) break;
+    if (page.runs.size() == page_runs_ || (!page.runs.empty() && records > kActivePageRecords)) break;
     page.runs.push_back(stored(next->second, run));
   }
   if (next != active.end()) page.next = to_token(std::prev(next)->first);
@@ -204,6 +207,21 @@ StoreAnswer MemoryCluster::answer(const ReadRunLogs& read) {
 
 StoreAnswer MemoryCluster::answer(const ReadFleet&) {
   return FleetAnswer{std::vector<std::string>(fleet_.begin(), fleet_.end())};
+}
+
+StoreAnswer MemoryCluster::answer(const MeetMembers& read) {
+  MembersAnswer answer;
+  if (!read.self.name.empty()) {
+    if (auto own = members_.find(read.self.name); own != members_.end()) answer.before = own->second;
+    members_[read.self.name] = read.self;
+  }
+  for (const auto& [name, member] : members_) answer.members.push_back(member);
+  return answer;
+}
+
+StoreAnswer MemoryCluster::answer(const ForgetMember& read) {
+  members_.erase(read.name);
+  return MembersAnswer{};
 }
 
 // ---------------------------------------------------------------- for checkers

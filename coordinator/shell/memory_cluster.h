@@ -30,7 +30,9 @@ struct Hash128Hash {
 class MemoryCluster {
  public:
   CommitOutcome apply(const TurnCommit& commit);
-  StoreAnswer read(const StoreRead& read);  // TakePartition and ReleasePartition write
+  StoreAnswer read(const StoreRead& read);  // some write: TakePartition, ReleasePartition, MeetMembers ...
+
+  void page_runs(std::size_t runs) { page_runs_ = runs; }  // of LoadActive; tests make it small
 
   // For checkers: everything there is, in order of run ids.
   std::vector<RunId> runs() const;
@@ -83,12 +85,16 @@ class MemoryCluster {
   StoreAnswer answer(const ReadRunEvents& read);
   StoreAnswer answer(const ReadRunLogs& read);
   StoreAnswer answer(const ReadFleet& read);
+  StoreAnswer answer(const MeetMembers& read);
+  StoreAnswer answer(const ForgetMember& read);
 
   std::map<PartitionId, Partition> partitions_;
   std::unordered_map<RunId, Run> runs_;
   std::map<RunPosition, RunId> listed_;  // all runs, oldest first
   std::unordered_map<Hash128, std::shared_ptr<const std::string>, Hash128Hash> values_;
   std::set<std::string> fleet_;
+  std::map<std::string, MemberRecord> members_;
+  std::size_t page_runs_ = kActivePageRuns;
 };
 
 }  // namespace millrace

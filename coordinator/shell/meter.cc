@@ -60,7 +60,8 @@ LoopSnapshot Loop::State::snapshot() const {
   out.tally = out.counts.gone;
   for (const Share& share : shares) {
     const bool served = share.serving() && out.now - share.renewed <= kReadyWithin;
-    const bool others = share.core == nullptr && share.other_alive && out.now - share.seen_since <= kReadyWithin;
+    const bool others = share.served_elsewhere() && membership.alive(share.seen->owner) != nullptr &&
+                        out.now - share.seen_since <= kReadyWithin;
     if (served) ++out.partitions_serving;
     else if (!others) ++out.partitions_awaited;
     if (share.core == nullptr) continue;

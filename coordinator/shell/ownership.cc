@@ -6,8 +6,16 @@
 namespace millrace {
 namespace {
 
-constexpr Duration kWatchEvery = 250ms;
+constexpr Duration kWatchEvery = 100ms;  // a partition of somebody else; more seldom where there are very many
+constexpr Duration kWatchEveryMax = 500ms;
+constexpr Duration kWatchOneEvery = 2ms;  // over all of them
+constexpr Duration kWatchSoonest = 10ms;
 constexpr Duration kStopWithin = 2s;
+
+// Whether a run was accepted under this epoch: its id tells.
+bool accepted_under(const Epoch& epoch, RunId run) {
+  return make_run_id(partition_of(run), epoch.counter, static_cast<std::uint32_t>(run.value)) == run;
+}
 
 }  // namespace
 
@@ -28,39 +36,59 @@ void Loop::State::own(Time now) {
       fleet_stored.insert(fleet->names.begin(), fleet->names.end());
     });
   }
+  meet(now);
   for (Share& share : shares) {
     if (share.phase != Share::Phase::kWatching || share.asked || now < share.ask_at) continue;
     share.asked = true;
-    bool silent = share.seen && now - share.seen_since >= kTakeOverAfter;
-    bool free = share.seen && share.seen->owner.empty();
-    auto heard = [this, id = share.id](Time at, StoreAnswer&& answer) {
-      Share& owner = this->share(id);
-      owner.asked = false;
-      owner.ask_at = at + kWatchEvery;
-      if (auto* record = std::get_if<OwnerAnswer>(&answer)) on_owner(at, owner, *record);
-      else if (owner.phase == Share::Phase::kTaking) owner.phase = Share::Phase::kWatching;
-      if (std::holds_alternative<ReadFailed>(answer)) owner.seen.reset();  // time without the store counts for nobody
-    };
-    if (silent || free) {
-      share.phase = Share::Phase::kTaking;
-      share.epoch = {std::max(share.epoch_highest, share.seen->epoch.counter) + 1, options.nonce};
-      ask(TakePartition{share.id, *share.seen, options.name, share.epoch}, heard);
-    } else {
-      ask(ReadOwner{share.id}, heard);
-    }
+    ask(ReadOwner{share.id}, [this, id = share.id](Time at, StoreAnswer&& answer) {
+      Share& watched = this->share(id);
+      watched.asked = false;
+      watched.ask_at = at + watch_every();
+      if (auto* record = std::get_if<OwnerAnswer>(&answer)) on_owner(at, watched, *record);
+      if (std::holds_alternative<ReadFailed>(answer)) {  // time without the store counts for nobody
+        watched.seen.reset();
+        watched.silent = false;
+      }
+    });
   }
+  plan_ownership(now);
+}
+
+Duration Loop::State::watch_every() const {
+  const auto watched = std::ranges::count(shares, Share::Phase::kWatching, &Share::phase);
+  return std::clamp<Duration>(kWatchOneEvery * watched, kWatchEvery, kWatchEveryMax);
+}
+
+void Loop::State::take(Time now, Share& share) {
+  share.asked = true;
+  share.phase = Share::Phase::kTaking;
+  share.inherited = share.seen->owner.empty() && share.seen->heir == options.name;
+  share.epoch = {std::max(share.epoch_highest, share.seen->epoch.counter) + 1, options.nonce};
+  ask(TakePartition{share.id, *share.seen, options.name, share.epoch, now},
+      [this, id = share.id](Time at, StoreAnswer&& answer) {
+        Share& wanted = this->share(id);
+        wanted.asked = false;
+        wanted.ask_at = at;
+        if (auto* record = std::get_if<OwnerAnswer>(&answer)) return on_owner(at, wanted, *record);
+        if (wanted.phase == Share::Phase::kTaking) wanted.phase = Share::Phase::kWatching;
+        wanted.seen.reset();
+        wanted.silent = false;
+      });
 }
 
 void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
-  share.epoch_highest = std::max(share.epoch_highest, answer.record.epoch.counter);
+  const OwnerRecord& record = answer.record;
+  share.epoch_highest = std::max(share.epoch_highest, record.epoch.counter);
   if (share.phase == Share::Phase::kTaking) {
-    bool taken = answer.taken || (answer.record.epoch == share.epoch && answer.record.owner == options.name);
+    bool taken = answer.taken || (record.epoch == share.epoch && record.owner == options.name);
     if (taken) {
       share.phase = Share::Phase::kLoading;
-      share.number = answer.record.number;
-      share.beat = answer.record.beat;
+      share.number = record.number;
+      share.beat = record.beat;
       share.beat_due = now;
       share.renewed = now;
+      share.taken = record.since;
+      share.silent = false;
       share.core =
           std::make_unique<Partition>(PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true, options.plant});
       share.load_cursor.clear();
@@ -68,17 +96,28 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
       share.restoring.clear();
       share.definitions_stored.clear();
       share.keys = KeyFilter();
+      share.adopting = false;
+      routes_dirty = news_dirty = true;
+      if (stopping) return;  // released with the others
       load(share);
       return;
     }
     share.phase = Share::Phase::kWatching;
+    plan_dirty = true;
   }
-  if (!share.seen || *share.seen != answer.record) {
-    share.other_alive = share.seen.has_value() && !answer.record.owner.empty();
-    share.seen = answer.record;
+  if (!share.seen || *share.seen != record) {
+    const bool other = !share.seen || share.seen->owner != record.owner || share.seen->epoch != record.epoch;
+    share.seen = record;
     share.seen_since = now;
-    if (answer.record.owner.empty()) share.ask_at = now;  // nobody has it: take it at once
+    share.silent = false;
+    if (other || record.owner.empty()) plan_dirty = routes_dirty = true;
+  } else if (!share.silent && !record.owner.empty() && now >= share.seen_since + kTakeOverAfter) {
+    share.silent = true;
+    share.silent_since = now;
+    plan_dirty = true;
   }
+  if (!share.silent && !record.owner.empty())  // it is looked at when its silence may be over
+    share.ask_at = std::min(share.ask_at, std::max(now + kWatchSoonest, share.seen_since + kTakeOverAfter));
 }
 
 void Loop::State::load(Share& share) {
@@ -116,6 +155,8 @@ void Loop::State::scan_keys(Share& share, const std::string& cursor) {
 
 void Loop::State::on_page(Time now, Share& share, ActivePage& page) {
   for (const Error& damage : page.damaged) options.note(LoopNote::kError, "a run is not served: " + damage.what);
+  // A run that was accepted while the others came from the store is here already, or has come and gone.
+  std::erase_if(page.runs, [&](const StoredRun& run) { return accepted_under(share.epoch, run.info.run); });
   std::ranges::move(page.runs, std::back_inserter(share.restoring));
   share.load_cursor = page.next;
   share.load_done = page.next.empty();
@@ -165,12 +206,20 @@ void Loop::State::restore_known(Time now, Share& share) {
   share.adopting = true;
   share.adopt_until = share.core->runs_live() == 0 ? now : now + kAdoptionWait;
   share.awaited = fleet_stored;
+  if (now > began + kWorkerLostAfter)  // who has not come to us by now is not there
+    std::erase_if(share.awaited, [&](const std::string& name) { return !placement.find_name(name); });
+  routes_dirty = true;
   for (const auto& [worker, peer] : peers_by_worker) hello_wanted.insert(peer);  // what they hold of this partition
-  if (!all_serving()) return;
+  const auto loading = [](const Share& each) { return each.phase == Share::Phase::kLoading; };
+  if (std::ranges::any_of(shares, loading)) return;
   std::size_t live = 0;
-  for (const Share& each : shares) live += each.core->runs_live();
+  std::size_t serving = 0;
+  for (const Share& each : shares) {
+    serving += each.serving() ? 1 : 0;
+    live += each.serving() ? each.core->runs_live() : 0;
+  }
   options.note(LoopNote::kInfo,
-               "serving " + std::to_string(shares.size()) + " partitions, " + std::to_string(live) + " live runs");
+               "serving " + std::to_string(serving) + " partitions, " + std::to_string(live) + " live runs");
 }
 
 // Tasks that may be running somewhere are held back until every worker of the stored fleet has spoken, or the time is
@@ -186,16 +235,47 @@ void Loop::State::close_adoption(Time now, Share& share) {
   share.core->step(now, AdoptionClosed{});
 }
 
-// Somebody else owns it, or the store lost what we wrote: nothing of what is on its way may leave.
+// Somebody else owns it, or the store lost what we wrote: nothing of what is on its way may leave. Who waits for an
+// answer is told to ask again.
 void Loop::State::drop(Time now, Share& share, const std::string& why) {
   if (share.core == nullptr) return;
   options.note(LoopNote::kError, "partition " + std::to_string(share.id.value) + " is dropped: " + why);
+  std::vector<RequestId> unanswered;
+  auto collect = [&](const Effects& effects) {
+    for (const SendReply& send : effects.replies) unanswered.push_back(send.request);
+  };
   for (PendingTurn& turn : turns) {
+    for (const Outgoing& out : turn.outgoing) {
+      if (out.partition == share.id) collect(out.effects);
+    }
     std::erase_if(turn.outgoing, [&](const Outgoing& out) { return out.partition == share.id; });
     if (!turn.in_store && !turn.durable) {
       std::erase_if(turn.commit.partitions, [&](const PartitionCommit& part) { return part.partition == share.id; });
     }
   }
+  settle_slots(share);
+  collect(share.core->take());
+  for (const auto& [id, run] : share.core->runs()) {  // of runs that perhaps nobody will ever know
+    for (const auto& [request, nodes_max] : run->waiters) unanswered.push_back(request);
+  }
+  forget_core(now, share);
+  for (RequestId request : unanswered) refuse(request, not_serving(share.id));
+}
+
+// What attempts have taken and freed in this turn counts, though the turn does not.
+void Loop::State::settle_slots(Share& share) {
+  std::vector<Offer> offers;
+  std::vector<SlotChange> slots;
+  share.core->take_placement(offers, slots);
+  for (const SlotChange& slot : slots) {
+    if (slot.taken) placement.taken(slot.worker, slot.slot_class);
+    else placement.freed(slot.worker, slot.slot_class);
+  }
+}
+
+// Its runs leave our memory.
+void Loop::State::forget_core(Time now, Share& share) {
+  settle_slots(share);
   for (const auto& [id, run] : share.core->runs()) {
     for (const auto& [task, attempt] : run->attempts) placement.freed(attempt.worker.id, run->plan->slot_class(task));
   }
@@ -204,7 +284,15 @@ void Loop::State::drop(Time now, Share& share, const std::string& why) {
   share.phase = Share::Phase::kWatching;
   share.asked = false;
   share.seen.reset();
+  share.silent = false;
+  share.giving.reset();
+  share.postponed.clear();
+  share.inherited = false;
+  share.restoring.clear();
+  share.adopting = false;
+  share.adopt_until = kNever;
   share.ask_at = now;
+  plan_dirty = routes_dirty = news_dirty = true;
 }
 
 // Orderly: when nothing is on its way any more, the records say that nobody owns the partitions.
@@ -212,15 +300,22 @@ void Loop::State::release_all(Time now) {
   if (stop_until == Time{}) stop_until = now + kStopWithin;
   bool timed_out = now >= stop_until;
   if (!turns.empty() && !timed_out) return;
+  std::map<PartitionId, std::string> heirs;
+  for (auto& [id, heir] : heirs_of(balance_view())) heirs[id] = std::move(heir);
   bool open = false;
   for (Share& share : shares) {
-    if (share.phase == Share::Phase::kServing || share.phase == Share::Phase::kLoading) {
+    if (share.ours()) {
+      std::string heir = share.giving ? *share.giving : heirs[share.id];
       share.phase = Share::Phase::kReleased;
       share.asked = true;
-      ask(ReleasePartition{share.id, share.epoch},
+      ask(ReleasePartition{share.id, share.epoch, std::move(heir)},
           [this, id = share.id](Time, StoreAnswer&&) { this->share(id).asked = false; });
     }
-    open |= share.phase == Share::Phase::kReleased && share.asked;
+    open |= share.asked && (share.phase == Share::Phase::kReleased || share.phase == Share::Phase::kTaking);
+  }
+  if (!forgotten) {
+    forgotten = true;
+    ask(ForgetMember{options.name}, [](Time, StoreAnswer&&) {});
   }
   released = !open || timed_out;
 }

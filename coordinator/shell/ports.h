@@ -40,7 +40,22 @@ struct OwnerRecord {
   Epoch epoch;
   std::uint64_t beat = 0;
   std::uint64_t number = 0;  // of the partition's last commit
+  std::string heir = {};     // of one that was given up: who should take it; empty: anybody
+  Time since{};              // when it was taken
   bool operator==(const OwnerRecord&) const = default;
+};
+
+// A coordinator as it publishes itself. Nothing expires: it lives while others see `beat` change.
+struct MemberRecord {
+  std::string name;
+  std::uint64_t nonce = 0;  // of its process
+  std::uint64_t beat = 0;
+  std::string endpoint;  // where workers, clients and other coordinators reach it
+  std::string events;    // where it publishes live events
+  std::string version;
+  Time since{};  // when the process began
+  bool draining = false;
+  bool operator==(const MemberRecord&) const = default;
 };
 
 // What one turn writes to one partition. Applied only if (epoch) owns it and `number` is the stored number + 1.
@@ -93,11 +108,19 @@ struct TakePartition {  // compare and set: only if the owner record still is `s
   OwnerRecord seen;
   std::string owner;
   Epoch epoch;  // counter above seen.epoch.counter
+  Time now{};
 };
 struct ReleasePartition {
   PartitionId partition;
   Epoch epoch;
-};  // orderly: the next owner need not wait
+  std::string heir = {};  // who should take it; empty: anybody
+};                        // orderly: the next owner need not wait
+struct MeetMembers {      // publishes `self` (unless its name is empty) and reads all
+  MemberRecord self;
+};
+struct ForgetMember {  // one that has left, or has been silent for long; a live one publishes itself again
+  std::string name;
+};
 struct LoadActive {
   PartitionId partition;
   std::string cursor;
@@ -139,8 +162,9 @@ struct ReadRunLogs {
 };
 struct ReadFleet {};
 
-using StoreRead = std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition,
-                               LoadValue, FindKey, ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet>;
+using StoreRead =
+    std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition, LoadValue, FindKey,
+                 ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet, MeetMembers, ForgetMember>;
 
 struct StoredRun {  // a run as read back; checked against its checksum
   RunInfo info;
@@ -190,12 +214,17 @@ struct LogsAnswer {
 struct FleetAnswer {
   std::vector<std::string> names;
 };
+struct MembersAnswer {
+  std::vector<MemberRecord> members;   // by name
+  std::optional<MemberRecord> before;  // what stood under our own name
+};                                     // of MeetMembers, ForgetMember (empty)
 struct ReadFailed {
   Error error;
 };  // connection gone (ask again) or data that must not be served
 
-using StoreAnswer = std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer,
-                                 KeysAnswer, RunsAnswer, EventsAnswer, LogsAnswer, FleetAnswer, ReadFailed>;
+using StoreAnswer =
+    std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer, KeysAnswer, RunsAnswer,
+                 EventsAnswer, LogsAnswer, FleetAnswer, MembersAnswer, ReadFailed>;
 
 struct ReadOutcome {
   std::uint64_t tag = 0;
@@ -227,8 +256,13 @@ struct FromWorker {
 struct FromClient {
   RequestId request;
   OperatorRequest body;
+  std::uint8_t hops = 0;  // coordinators that have forwarded it; zero: it comes from a client
 };
-using Incoming = std::variant<FromWorker, FromClient>;
+struct FromPeer {  // another coordinator's answer to what was forwarded to it
+  std::uint64_t number = 0;
+  OperatorReply reply;
+};
+using Incoming = std::variant<FromWorker, FromClient, FromPeer>;
 
 // Promises what a network promises: nothing. send() answers whether the message was taken; taken is not delivered.
 class Gateway {
@@ -237,6 +271,12 @@ class Gateway {
   virtual void poll(std::vector<Incoming>& out, std::size_t at_most) = 0;
   virtual bool send(PeerId peer, const CoordinatorMessage& message) = 0;
   virtual void reply(RequestId request, const OperatorReply& reply) = 0;
+  // Hands a request on to the coordinator at `endpoint`; its answer comes as FromPeer. False: not taken.
+  virtual bool forward(const std::string& endpoint, std::uint64_t number, std::uint8_t hops,
+                       const OperatorRequest& request) {
+    (void)endpoint, (void)number, (void)hops, (void)request;
+    return false;
+  }
 };
 
 // ---------------------------------------------------------------- Bus

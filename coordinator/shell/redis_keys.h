@@ -3,8 +3,9 @@
 //
 //   mr:meta                 hash: format, partitions
 //   mr:fleet                set: names of workers to wait for after a restart
+//   mr:members              hash: name of a coordinator -> how it published itself, sealed (member_codec.h)
 //   mr:blob:<hash>          string: a value over the inline limit, sealed
-//   mr:{p7}:owner           hash: owner, epoch (counter), nonce, beat, n (number of the last commit)
+//   mr:{p7}:owner           hash: owner, epoch (counter), nonce, beat, n (number of the last commit), heir, since
 //   mr:{p7}:r:<run>         hash: .i (info), .m (record), <commit in base 36> (segment); see redis_commit.h for pieces
 //   mr:{p7}:active          zset: live runs by position (listing.h)
 //   mr:{p7}:runs            zset: all runs by position
@@ -33,5 +34,6 @@ inline std::string definition_key(PartitionId partition, const Hash128& hash) {
 inline std::string blob_key(const Hash128& hash) { return "mr:blob:" + to_string(hash); }
 inline constexpr char kMetaKey[] = "mr:meta";
 inline constexpr char kFleetKey[] = "mr:fleet";
+inline constexpr char kMembersKey[] = "mr:members";
 
 }  // namespace millrace

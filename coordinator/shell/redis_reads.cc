@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "coordinator/shell/listing.h"
+#include "coordinator/shell/member_codec.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/redis_find.h"
 #include "coordinator/shell/redis_keys.h"
@@ -57,6 +58,9 @@ OwnerRecord owner_of(const std::vector<RedisReply>& fields, std::size_t first) {
   record.epoch = {.counter = number_of<std::uint32_t>(text(1)), .nonce = number_of<std::uint64_t>(text(2))};
   record.beat = number_of<std::uint64_t>(text(3));
   record.number = number_of<std::uint64_t>(text(4));
+  if (fields.size() < first + 7) return record;
+  record.heir = text(5);
+  record.since = from_us(number_of<std::int64_t>(text(6)));
   return record;
 }
 
@@ -309,26 +313,66 @@ class LogsRead : public RedisRead {
   LogsAnswer answer_;
 };
 
+// ---------------------------------------------------------------- members
+
+// Publishes and reads; a record that does not open is another version's and is left aside.
+class MembersRead : public RedisRead {
+ public:
+  explicit MembersRead(const MemberRecord& self)
+      : name_(self.name), sealed_(name_.empty() ? "" : encode_member(self)) {}
+
+  Answer step(Replies& replies, Commands& commands) override {
+    if (replies.empty()) {
+      if (!name_.empty()) {
+        commands.push_back({"HGET", kMembersKey, name_});
+        commands.push_back({"HSET", kMembersKey, name_, sealed_});
+      }
+      commands.push_back({"HGETALL", kMembersKey});
+      return std::nullopt;
+    }
+    MembersAnswer answer;
+    if (!name_.empty() && !replies.front().is_nil()) answer.before = decode_member(name_, replies.front().text);
+    const std::vector<RedisReply>& fields = replies.back().items;
+    for (std::size_t i = 0; i + 1 < fields.size(); i += 2) {
+      if (auto member = decode_member(fields[i].text, fields[i + 1].text)) answer.members.push_back(std::move(*member));
+    }
+    std::ranges::sort(answer.members, {}, &MemberRecord::name);
+    return answer;
+  }
+
+ private:
+  std::string name_;
+  std::string sealed_;
+};
+
 // ---------------------------------------------------------------- one for each arm
 
 struct Maker {
   const RedisReadContext& context;
 
   std::unique_ptr<RedisRead> operator()(const ReadOwner& read) const {
-    return single({"HMGET", partition_key(read.partition, "owner"), "owner", "epoch", "nonce", "beat", "n"},
-                  [](const RedisReply& reply) -> Answer {
-                    return OwnerAnswer{owner_of(reply.items, 0), false};
-                  });
+    return single(
+        {"HMGET", partition_key(read.partition, "owner"), "owner", "epoch", "nonce", "beat", "n", "heir", "since"},
+        [](const RedisReply& reply) -> Answer {
+          return OwnerAnswer{owner_of(reply.items, 0), false};
+        });
   }
   std::unique_ptr<RedisRead> operator()(const TakePartition& read) const {
     return owner_call({"FCALL", "millrace_take", "1", partition_key(read.partition), read.seen.owner,
                        std::to_string(read.seen.epoch.counter), std::to_string(read.seen.epoch.nonce),
                        std::to_string(read.seen.beat), std::to_string(read.seen.number), read.owner,
-                       std::to_string(read.epoch.counter), std::to_string(read.epoch.nonce)});
+                       std::to_string(read.epoch.counter), std::to_string(read.epoch.nonce),
+                       std::to_string(to_us(read.now))});
   }
   std::unique_ptr<RedisRead> operator()(const ReleasePartition& read) const {
     return owner_call({"FCALL", "millrace_release", "1", partition_key(read.partition),
-                       std::to_string(read.epoch.counter), std::to_string(read.epoch.nonce)});
+                       std::to_string(read.epoch.counter), std::to_string(read.epoch.nonce), read.heir});
+  }
+  std::unique_ptr<RedisRead> operator()(const MeetMembers& read) const {
+    return std::make_unique<MembersRead>(read.self);
+  }
+  std::unique_ptr<RedisRead> operator()(const ForgetMember& read) const {
+    return single({"HDEL", kMembersKey, read.name}, [](const RedisReply&) -> Answer { return MembersAnswer{}; });
   }
   std::unique_ptr<RedisRead> operator()(const LoadActive& read) const {
     std::optional<RunPosition> after;

@@ -9,19 +9,11 @@ namespace millrace {
 namespace {
 
 constexpr std::size_t kPrefixMin = 4;
-constexpr std::size_t kHeldMax = 10'000;
-constexpr Duration kHoldMax = 4s;  // longer than a take-over
 constexpr std::uint32_t kListMax = 1'000;
 constexpr std::size_t kLabelsMax = 64;
 constexpr std::size_t kNameMax = 256;  // keys, tenants, label keys and values, trace ids, callers
 
 Error not_found(const std::string& what) { return Error{Code::kNotFound, what, {}, ""}; }
-Error not_serving(PartitionId partition) {
-  return Error{Code::kUnavailable,
-               "partition " + std::to_string(partition.value) + " is not served here now",
-               {},
-               "not_serving"};
-}
 
 std::string check_names(const SubmitRun& submit) {
   if (submit.key.empty() || submit.key.size() > kNameMax) return "idempotency key: 1 to 256 bytes";
@@ -60,34 +52,20 @@ void Loop::State::reply(RequestId request, OperatorReply reply, PartitionId of) 
 }
 void Loop::State::refuse(RequestId request, Error error) { reply(request, ErrorReply{std::move(error)}); }
 
-// Partitions that nobody serves yet and that may soon be ours: after a start, until they are taken and loaded.
-bool Loop::State::about_to_serve() const {
-  return std::ranges::any_of(shares, [](const Share& share) { return !share.serving() && !share.other_alive; });
+Error Loop::State::not_serving(PartitionId partition) {
+  return Error{Code::kUnavailable,
+               "partition " + std::to_string(partition.value) + " is not served right now",
+               {},
+               "not_serving"};
 }
 
-// A request that comes before we serve waits a little, so that a restart is a pause and not an error.
-void Loop::State::on_request(Time now, RequestId request, OperatorRequest& body) {
-  bool concerns_runs = !std::holds_alternative<PingRequest>(body) && !std::holds_alternative<ListWorkers>(body) &&
-                       !std::holds_alternative<DrainWorkerRequest>(body);
-  if (concerns_runs && held.size() < kHeldMax && about_to_serve()) {
-    held.emplace_back(now + kHoldMax, FromClient{request, std::move(body)});
-    return;
-  }
-  answer(now, request, body);
-}
-
-void Loop::State::answer_held(Time now) {
-  bool wait = about_to_serve();
-  while (!held.empty() && (!wait || held.front().first <= now)) {
-    FromClient one = std::move(held.front().second);
-    held.pop_front();
-    answer(now, one.request, one.body);
-  }
-}
-
-void Loop::State::answer(Time now, RequestId request, OperatorRequest& body) {
+// A request of which we are the owner, or that anybody can answer; or one whose owner nobody knows.
+void Loop::State::answer(Time now, Routed& one) {
+  if (answer_about_cluster(now, one)) return;
+  const RequestId request = one.request;
+  OperatorRequest& body = one.body;
   if (auto* submit = std::get_if<SubmitRun>(&body)) {
-    on_submit(now, request, *submit);
+    on_submit(now, request, *submit, one.hops);
   } else if (auto* get = std::get_if<GetRun>(&body)) {
     with_run(now, request, get->run,
              [=, this, max = get->nodes_max](Time at, RunId run) { view(at, request, run, max, false); });
@@ -99,7 +77,7 @@ void Loop::State::answer(Time now, RequestId request, OperatorRequest& body) {
   } else if (auto* cancel = std::get_if<CancelRun>(&body)) {
     with_run(now, request, cancel->run, [=, this, why = cancel->why](Time at, RunId run) {
       Share* share = share_of(run);
-      if (share != nullptr && share->serving() && share->core->find(run) != nullptr) {
+      if (share != nullptr && share->has(run)) {
         share->core->step(at, CancelRequested{request, run, why});
         return;
       }
@@ -120,8 +98,6 @@ void Loop::State::answer(Time now, RequestId request, OperatorRequest& body) {
       if (found == nullptr) return refuse(request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
       reply(request, ValueFound{found->json.has_value(), found->json ? std::move(*found->json) : std::string()});
     });
-  } else if (std::holds_alternative<ListWorkers>(body)) {
-    reply(request, WorkersReply{placement.view(now)});
   } else if (auto* drain = std::get_if<DrainWorkerRequest>(&body)) {
     auto worker = placement.find_name(drain->name);
     if (!worker) return refuse(request, not_found("no worker '" + drain->name + "'"));
@@ -137,18 +113,24 @@ void Loop::State::answer(Time now, RequestId request, OperatorRequest& body) {
         reply(request, DefinitionReply{plan->bytes});
       };
       Share* share = share_of(run);
-      const Run* live = share != nullptr && share->serving() ? share->core->find(run) : nullptr;
+      const Run* live = share != nullptr && share->open() ? share->core->find(run) : nullptr;
       if (live != nullptr) send(live->info->definition);
       else with_stored(run, request, [=](Time, RestoredRun& stored) { send(stored.info->definition); });
     });
   } else {
-    PingReply pong{options.name, options.version, options.events_endpoint, options.partitions,
-                   static_cast<std::uint32_t>(placement.workers())};
+    PingReply pong{options.name,
+                   options.version,
+                   options.events_endpoint,
+                   options.partitions,
+                   static_cast<std::uint32_t>(placement.workers()),
+                   {}};
+    for (const MemberRecord* member : membership.living())
+      pong.members.push_back({member->name, member->endpoint, member->events});
     reply(request, std::move(pong));
   }
 }
 
-void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit) {
+void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops) {
   meter.submitted(request, now);
   if (std::string wrong = check_names(submit); !wrong.empty()) return refuse(request, {Code::kInvalid, wrong, {}, ""});
   const CachedPlan* cached = plans.find(submit.definition);
@@ -170,18 +152,20 @@ void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit) {
   }
   submit.definition_bytes = nullptr;
   Share& share = this->share(partition_for(submit.tenant, submit.key));
-  if (!share.serving()) return refuse(request, not_serving(share.id));
+  if (!share.open()) return refuse(request, not_serving(share.id));
   if (share.keys.surely_new(key_fingerprint(submit.tenant, submit.key)) ||
       share.core->find_key(submit.tenant, submit.key))
     return admit(now, request, std::move(submit), std::move(plan));
   FindKey find{share.id, submit.tenant, submit.key};
-  ask(find, [this, request, id = share.id, epoch = share.epoch, submit = std::move(submit), plan = std::move(plan)](
-                Time at, StoreAnswer&& answer) mutable {
-    if (this->share(id).epoch != epoch) return refuse(request, not_serving(id));  // what was read may be out of date
+  ask(find, [this, request, hops, id = share.id, epoch = share.epoch, submit = std::move(submit),
+             plan = std::move(plan)](Time at, StoreAnswer&& answer) mutable {
+    Share& still = this->share(id);
+    if (!still.open() || still.epoch != epoch)  // what was read may be out of date
+      return hold(at, {request, std::move(submit), hops, at + kHoldMax});
     auto* key = std::get_if<KeyAnswer>(&answer);
     if (key == nullptr) return refuse(request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
     Share* owner = key->run ? share_of(*key->run) : nullptr;
-    bool in_memory = owner != nullptr && owner->serving() && owner->core->find(*key->run) != nullptr;
+    bool in_memory = owner != nullptr && owner->has(*key->run);
     if (!key->run || in_memory) return admit(at, request, std::move(submit), std::move(plan));
     if (key->request != short_request(request_hash(submit))) {
       return refuse(request, {Code::kConflict,
@@ -190,6 +174,8 @@ void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit) {
                               {},
                               "key_conflict"});
     }
+    if (submit.wait && !still.serving())
+      return hold(at, {request, std::move(submit), hops, at + kHoldMax});  // it comes
     if (submit.wait) return view(at, request, *key->run, submit.with_nodes ? kYamlNodesMax : 0, true);
     with_stored(*key->run, request, [this, request](Time, RestoredRun& stored) {
       reply(request, SubmitReply{stored.info->run, true, stored.info->trace_id});
@@ -199,11 +185,11 @@ void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit) {
 
 void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan) {
   Share& share = this->share(partition_for(submit.tenant, submit.key));
-  if (!share.serving()) return refuse(request, not_serving(share.id));
+  if (!share.open()) return refuse(request, not_serving(share.id));
   std::uint64_t runs = 0;
   std::uint64_t tasks = 0;
   for (const Share& each : shares) {
-    if (!each.serving()) continue;
+    if (!each.open()) continue;
     runs += each.core->runs_live();
     tasks += each.core->tasks_live();
   }
@@ -285,13 +271,12 @@ void Loop::State::with_plan(PartitionId partition, const Hash128& definition,
 
 void Loop::State::view(Time now, RequestId request, RunId run, std::uint32_t nodes_max, bool wait_for_end) {
   Share* share = share_of(run);
-  const Run* live = share != nullptr && share->serving() ? share->core->find(run) : nullptr;
+  const Run* live = share != nullptr && share->open() ? share->core->find(run) : nullptr;
   if (live != nullptr) {
     if (wait_for_end) share->core->step(now, WaitRequested{request, run, nodes_max});
     else reply(request, RunReply{view_of(*live, now, nodes_max)}, share->id);
     return;
   }
-  if (share != nullptr && !share->serving() && wait_for_end) return refuse(request, not_serving(share->id));
   with_stored(run, request, [this, request, run, nodes_max, wait_for_end](Time at, RestoredRun& stored) {
     bool elsewhere = wait_for_end && !is_terminal(stored.record.state);  // live, and not with us any more
     if (elsewhere) return refuse(request, not_serving(partition_of(run)));
@@ -312,7 +297,7 @@ void Loop::State::list(Time, RequestId request, const ListRuns& query) {
     }
     for (RunSummary& run : found->runs) {  // live ones are ahead of what is stored of them
       Share* share = share_of(run.run);
-      const Run* live = share != nullptr && share->serving() ? share->core->find(run.run) : nullptr;
+      const Run* live = share != nullptr && share->open() ? share->core->find(run.run) : nullptr;
       if (live != nullptr) run = summary_of(*live);
     }
     reply(request, ListReply{std::move(found->runs), std::move(found->next)});
@@ -332,7 +317,7 @@ void Loop::State::events(Time, RequestId request, RunId run, const ReadEvents& q
       reply(request, EventsReply{run, std::move(found->events), last || (found->events.empty() && ended)});
     };
     Share* share = share_of(run);
-    const Run* live = share != nullptr && share->serving() ? share->core->find(run) : nullptr;
+    const Run* live = share != nullptr && share->open() ? share->core->find(run) : nullptr;
     if (live != nullptr) return send(*live->plan, live->ended());
     with_stored(run, request,
                 [send](Time, RestoredRun& stored) { send(*stored.plan, is_terminal(stored.record.state)); });
@@ -349,7 +334,7 @@ void Loop::State::logs(Time, RequestId request, RunId run, const ReadLogs& query
       reply(request, LogsReply{run, std::move(found->lines), std::move(found->cursor), over});
     };
     Share* share = share_of(run);
-    const Run* live = share != nullptr && share->serving() ? share->core->find(run) : nullptr;
+    const Run* live = share != nullptr && share->open() ? share->core->find(run) : nullptr;
     if (live != nullptr) return send(live->ended());
     with_stored(run, request, [send](Time, RestoredRun& stored) { send(is_terminal(stored.record.state)); });
   });

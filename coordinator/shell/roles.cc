@@ -7,6 +7,7 @@ namespace {
 constexpr unsigned bit(Role role) { return 1U << static_cast<unsigned>(role); }
 constexpr unsigned kNobody = 0;
 constexpr unsigned kWorkers = bit(Role::kWorker);
+constexpr unsigned kCoordinators = bit(Role::kCoordinator);
 constexpr unsigned kOperators = bit(Role::kOperator) | bit(Role::kCoordinator);  // coordinators forward requests
 
 // Which roles may send a frame of each kind to a coordinator: the table.
@@ -14,6 +15,7 @@ constexpr unsigned senders(FrameKind kind) {
   switch (kind) {
     case FrameKind::kWorker: return kWorkers;
     case FrameKind::kRequest: return kOperators;
+    case FrameKind::kPeer: return kCoordinators;
     case FrameKind::kCoordinator:  // these three are what a coordinator says
     case FrameKind::kReply:
     case FrameKind::kEvents: return kNobody;
@@ -44,7 +46,10 @@ bool may_send(Role role, FrameKind kind) { return (senders(kind) & bit(role)) !=
 
 const char* who_may_send(FrameKind kind) {
   const unsigned roles = senders(kind);
-  return roles == kWorkers ? "a worker's" : roles == kOperators ? "an operator's" : "nobody's";
+  return roles == kWorkers        ? "a worker's"
+         : roles == kOperators    ? "an operator's"
+         : roles == kCoordinators ? "a coordinator's"
+                                  : "nobody's";
 }
 
 }  // namespace millrace

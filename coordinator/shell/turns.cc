@@ -28,6 +28,7 @@ bool Loop::State::turn() {
   Laps laps(clock, now);
   bool busy = hear_store(now);
   busy |= release(now);
+  finish_giving(now);
   ask_due(now);
   if (stopping && !released) release_all(now);  // also without the store: it waits for that only so long
   if (broken) {
@@ -74,9 +75,9 @@ bool Loop::State::room_in_turn() const {
 
 void Loop::State::take_in(Time now) {
   if (stopping) return;
-  answer_held(now);
+  look_at_routes(now);
   for (const auto& [worker, attempt] : std::exchange(unsent, {})) {
-    if (Share* share = share_of(attempt.run); share != nullptr && share->serving())
+    if (Share* share = share_of(attempt.run); share != nullptr && share->open())
       share->core->step(now, AttemptReclaimed{worker, attempt});
   }
   std::uint32_t taken = 0;
@@ -94,7 +95,13 @@ void Loop::State::take_in(Time now) {
     if (auto* client = std::get_if<FromClient>(&incoming.front())) {
       FromClient one = std::move(*client);
       incoming.pop_front();
-      on_request(now, one.request, one.body);
+      on_request(now, one);
+      continue;
+    }
+    if (auto* peer = std::get_if<FromPeer>(&incoming.front())) {
+      FromPeer one = std::move(*peer);
+      incoming.pop_front();
+      on_peer(now, one);
       continue;
     }
     // A batch of reports may be larger than a turn: it is taken in as far as there is room.
@@ -124,8 +131,10 @@ void Loop::State::housekeeping(Time now) {
   }
   for (Share& share : shares) {
     close_adoption(now, share);
-    if (share.serving() && share.core->next_deadline() <= now && room_in_turn()) share.core->step(now, TimePassed{});
+    if (share.open() && share.core->next_deadline() <= now && room_in_turn()) share.core->step(now, TimePassed{});
   }
+  close_gathers(now);
+  tell_news(now);
   if (now < unconfirmed_at) return;
   unconfirmed_at = now + kUnconfirmedEvery;
   std::set<WorkerId> quiet;
@@ -148,7 +157,7 @@ void Loop::State::place(Time now) {
     slots.clear();
     grants.clear();
     for (Share& share : shares) {
-      if (share.serving()) share.core->take_placement(offers, slots);
+      if (share.ours()) share.core->take_placement(offers, slots);
     }
     for (const SlotChange& slot : slots) {
       if (slot.taken) placement.taken(slot.worker, slot.slot_class);
@@ -159,10 +168,11 @@ void Loop::State::place(Time now) {
     if (grants.empty()) return;
     for (Grant& grant : grants) {
       Share* share = share_of(grant.run);
-      if (share != nullptr && share->serving()) {
+      if (share != nullptr && share->open()) {
         share->core->step(now, SlotGranted{grant.run, grant.task, std::move(grant.worker)});
       } else {
         placement.freed(grant.worker.id, grant.slot_class);
+        if (share != nullptr && share->ours()) share->postponed.emplace_back(grant.run, grant.task);
       }
     }
   }
@@ -174,9 +184,9 @@ bool Loop::State::close_turn(Time now) {
   turn.begun = now;
   TurnCommit& commit = turn.commit;
   for (Share& share : shares) {
-    if (share.core == nullptr || (share.phase != Share::Phase::kServing && share.phase != Share::Phase::kLoading))
-      continue;
+    if (!share.ours()) continue;
     Effects effects = share.core->take();
+    share.giving_closed = share.giving.has_value();
     meter.closed(effects);
     bool writes = !effects.writes.empty();
     if (writes || now >= share.beat_due) {
@@ -229,13 +239,14 @@ bool Loop::State::close_turn(Time now) {
 void Loop::State::fetch(Share& share, const Hash128& hash) {
   ask(LoadValue{hash}, [this, id = share.id, epoch = share.epoch, hash](Time now, StoreAnswer&& answer) {
     Share& owner = this->share(id);
-    if (owner.core == nullptr || owner.epoch != epoch) return;
-    if (auto* value = std::get_if<ValueAnswer>(&answer))
+    if (!owner.ours() || owner.epoch != epoch) return;
+    auto* value = std::get_if<ValueAnswer>(&answer);
+    if (value != nullptr && owner.open())  // one that is being given up takes it if it is kept after all
       owner.core->step(now, ValueFetched{hash, std::move(value->json)});
     else
       ask_again(now, [this, id, epoch, hash] {
         Share& later = this->share(id);
-        if (later.core != nullptr && later.epoch == epoch) fetch(later, hash);
+        if (later.ours() && later.epoch == epoch) fetch(later, hash);
       });
   });
 }
@@ -405,16 +416,22 @@ Time Loop::State::next_wake() const {
   if (!room_for_turn()) return asks_at;                                          // the store's answers come first
   const Time store_there = store.ready() ? Time{} : clock.now() + kResendFirst;  // looked at again then
   for (const Share& share : shares) {
-    if (share.phase == Share::Phase::kReleased) continue;
+    if (share.phase == Share::Phase::kReleased || share.phase == Share::Phase::kReleasing) continue;
     if (share.phase == Share::Phase::kWatching && !share.asked)
       wake = std::min(wake, std::max(share.ask_at, store_there));
     if (share.core == nullptr) continue;
     wake = std::min({wake, share.beat_due, share.adopt_until});
-    if (share.serving()) wake = std::min(wake, share.core->next_deadline());
+    if (share.open()) wake = std::min(wake, share.core->next_deadline());
   }
   if (placement.workers() > 0) wake = std::min({wake, placement.next_deadline(), unconfirmed_at});
+  if (!stopping) {
+    if (!meeting) wake = std::min(wake, std::max(meet_at, store_there));
+    wake = std::min(wake, std::max(plan_at, store_there));
+    if (placement.workers() > 0) wake = std::min(wake, news_at);
+    for (const auto& [id, gather] : gathers) wake = std::min(wake, gather.until);
+  }
   if (turns.size() >= kTurnsHeldMax) return wake;
-  if (!held.empty()) wake = std::min(wake, held.front().first);
+  if (!held.empty()) wake = std::min(wake, held_at);
   if (!unsent.empty() || !incoming.empty()) wake = Time{};
   return wake;
 }

@@ -33,7 +33,8 @@ void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
   placement.heard(now, ref.id);
   auto serving = [&](const AttemptId& attempt) {
     Share* share = share_of(attempt.run);
-    return share != nullptr && share->serving() ? share->core.get() : nullptr;
+    // While runs are coming from the store, what is said of those that are not here yet is said again later.
+    return share != nullptr && (share->serving() || share->has(attempt.run)) ? share->core.get() : nullptr;
   };
   if (auto* credit = std::get_if<CreditUpdate>(&message)) {
     placement.credit(ref.id, *credit);
@@ -94,6 +95,7 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
     asked_hello.erase(asked_at);
   }
   Time exempt_after = was_known ? first_dispatch_left_after(said_after) : kNever;
+  hear_epochs(now, hello);
   for (Share& share : shares) {
     if (!share.serving()) continue;  // it asks for a Hello of its own when it serves
     WorkerReported reported{*joined, {}, exempt_after};
@@ -103,7 +105,23 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
     share.core->step(now, std::move(reported));
     share.awaited.erase(hello.name);
   }
-  sends_direct.emplace_back(peer, WorkerWelcome{joined->id, options.name});
+  sends_direct.emplace_back(peer, WorkerWelcome{joined->id, options.name, news()});
+}
+
+// Workers remember the highest epochs they have heard of and refuse lower ones: an owner that learns of a higher one
+// (the store has lost a take-over) takes its partition again, above it.
+void Loop::State::hear_epochs(Time now, const WorkerHello& hello) {
+  for (const PartitionEpoch& heard : hello.epochs) {
+    if (heard.partition.value >= shares.size()) continue;
+    Share& share = this->share(heard.partition);
+    share.epoch_highest = std::max(share.epoch_highest, heard.epoch);
+    if (!share.ours() || heard.epoch <= share.epoch.counter) continue;
+    const Epoch epoch = share.epoch;
+    drop(now, share,
+         "worker " + hello.name + " has heard of epoch " + std::to_string(heard.epoch) + ", this is " +
+             std::to_string(epoch.counter));
+    ask(ReleasePartition{share.id, epoch, options.name}, [](Time, StoreAnswer&&) {});
+  }
 }
 
 // When the oldest turn with assignments began that has not left, or left at or after `when`.
@@ -116,7 +134,7 @@ Time Loop::State::first_dispatch_left_after(Time when) const {
 // Silent for too long, replaced, or gone in an orderly way.
 void Loop::State::worker_gone(Time now, WorkerId worker) {
   for (Share& share : shares) {
-    if (share.serving()) share.core->step(now, WorkerLost{worker});
+    if (share.open()) share.core->step(now, WorkerLost{worker});
   }
   if (auto peer = peers_by_worker.find(worker); peer != peers_by_worker.end()) {
     workers_by_peer.erase(peer->second);
@@ -128,7 +146,7 @@ void Loop::State::worker_gone(Time now, WorkerId worker) {
 
 void Loop::State::on_log(Time now, TaskLog& log) {
   Share* share = share_of(log.attempt.run);
-  if (share == nullptr || !share->serving() || logs_pending.size() >= kLogsPendingMax) return;
+  if (share == nullptr || !share->open() || logs_pending.size() >= kLogsPendingMax) return;
   const Run* run = share->core->find(log.attempt.run);
   if (run == nullptr || log.attempt.task.value >= run->plan->node_count()) return;
   logs_pending.push_back(

@@ -146,6 +146,37 @@ void Checker::told(const std::string& key, const OperatorReply& reply) {
   if (counted != view->view.nodes_total) fail("I10: the counts by state of run " + to_string(run) + " do not add up");
 }
 
+void Checker::taken(PartitionId partition) {
+  if (settled_)
+    fail("I6: partition " + std::to_string(partition.value) + " changes its owner, and nothing had happened");
+}
+
+std::string Checker::unsettled(const std::set<std::string>& running, std::uint16_t partitions) {
+  std::map<std::string, std::size_t> counts;
+  bool all_drain = true;
+  auto met = std::get<MembersAnswer>(const_cast<MemoryCluster&>(cluster_).read(MeetMembers{}));
+  for (const MemberRecord& member : met.members) {
+    if (!running.contains(member.name)) continue;
+    all_drain &= member.draining;
+    if (!member.draining) counts[member.name] = 0;
+  }
+  for (std::uint16_t i = 0; i < partitions; ++i) {
+    const std::string& owner = cluster_.owner(PartitionId{i}).owner;
+    if (!running.contains(owner)) return "partition " + std::to_string(i) + " is owned by nobody who runs";
+    if (!all_drain && !counts.contains(owner)) return owner + " drains and owns partition " + std::to_string(i);
+    ++counts[owner];
+  }
+  std::size_t least = partitions;
+  std::size_t most = 0;
+  for (const auto& [name, count] : counts) {
+    least = std::min(least, count);
+    most = std::max(most, count);
+  }
+  return all_drain || most <= least + 1
+             ? ""
+             : "some own " + std::to_string(most) + " partitions, some " + std::to_string(least);
+}
+
 void Checker::finished() {
   std::size_t ends = 0;
   for (const auto& [state, count] : ends_) ends += count;

@@ -32,7 +32,11 @@ class Checker {
   void answered(const ReportAnswer& answer);                      // leaves a coordinator
   void started(const Assignment& assignment);                     // by a worker
   void told(const std::string& key, const OperatorReply& reply);  // a client got a reply for its run of that key
+  void taken(PartitionId partition);                              // by a new owner
+  void settled() { settled_ = true; }                             // nothing has a reason to change its owner any more
   void finished();                                                // faults are over and time was given
+  // What is missing before all partitions are owned, each by one of those that run, and evenly. From the store alone.
+  std::string unsettled(const std::set<std::string>& running, std::uint16_t partitions);
 
   void fail(const std::string& what) {
     if (broken_.empty()) broken_ = what;
@@ -71,6 +75,7 @@ class Checker {
   std::map<RunState, std::size_t> ends_;
   std::size_t live_ = 0;
   bool nothing_is_lost_ = false;
+  bool settled_ = false;
   std::string broken_;
 };
 

@@ -8,6 +8,14 @@ namespace {
 constexpr std::size_t kWaitingMax = 20'000;
 constexpr int kTurnsAtOnce = 10'000;
 
+// A request that another coordinator forwarded has the number that this one gave it, and says who asks.
+constexpr std::uint64_t kFromPeer = 1ULL << 63;
+constexpr int kNumberBits = 48;
+
+RequestId peer_request(int from, std::uint64_t number) {
+  return RequestId{kFromPeer | static_cast<std::uint64_t>(from) << kNumberBits | number};
+}
+
 TestPlant plant_of(Plant plant) {
   switch (plant) {
     case Plant::kOpenEarly: return TestPlant::kOpenEarly;
@@ -25,21 +33,28 @@ CoordinatorProcess::CoordinatorProcess(Context& context, int number, std::uint16
       number_(number),
       partitions_(partitions),
       outside_(std::move(outside)),
-      name_("c" + std::to_string(number)) {}
+      name_("c" + std::to_string(number)),
+      clock_(context.schedule) {}
 
 void CoordinatorProcess::start() {
   if (running()) return;
   ++life_;
   context_.note(name_ + " starts");
+  if (context_.settings.crash && !context_.healed) {  // as hosts come up whose clocks are wrong
+    const int minutes = context_.random.chance(200) ? context_.random.between(-120, 120) : 0;
+    clock_.ahead = std::chrono::minutes(minutes);
+    if (minutes != 0) context_.note(name_ + "'s clock is ahead by " + std::to_string(minutes) + " minutes");
+  }
   LoopOptions options;
   options.name = name_;
   options.partitions = partitions_;
+  options.endpoint = name_;
   options.nonce = context_.random.next();
   options.plant = plant_of(context_.settings.plant);
   options.note = [this](LoopNote, const std::string& text) { context_.note(name_ + ": " + text); };
   door_ = std::make_unique<Door>(*this);
   store_ = std::make_unique<SimStore>(context_, name_, [this] { wake(); });
-  loop_ = std::make_unique<Loop>(std::move(options), context_.schedule, *store_, *door_, *door_);
+  loop_ = std::make_unique<Loop>(std::move(options), clock_, *store_, *door_, *door_);
   paused_until_ = Time{};
   wake_at_ = kNever;
   wake();
@@ -48,11 +63,27 @@ void CoordinatorProcess::start() {
 void CoordinatorProcess::crash() {
   if (!running()) return;
   ++life_;
-  context_.note(name_ + " crashes");
+  context_.note(name_ + (loop_->stopped() ? " has stopped" : " crashes"));
+  then_ = nullptr;
   loop_.reset();
   runs_counted_ = 0;
   store_.reset();
   door_.reset();
+}
+
+void CoordinatorProcess::stop(std::function<void()> then) {
+  if (!running()) return;
+  context_.note(name_ + " is told to stop");
+  then_ = std::move(then);
+  loop_->stop();
+  wake();
+}
+
+void CoordinatorProcess::drain() {
+  if (!running()) return;
+  context_.note(name_ + " drains");
+  loop_->drain();
+  wake();
 }
 
 void CoordinatorProcess::pause(Duration length) {
@@ -89,9 +120,15 @@ void CoordinatorProcess::run() {
     if (life != life_) return;
     if (++turns == kTurnsAtOnce) return context_.checker.fail("I8: " + name_ + ": the loop never rests");
   }
+  if (loop_->stopped()) {
+    auto then = std::exchange(then_, nullptr);
+    crash();
+    if (then) then();
+    return;
+  }
   if (context_.settings.plant == Plant::kNone) audit();
   const Time next = loop_->next_wake();
-  if (next != kNever) wake_at(std::max(next, context_.now() + 200us));
+  if (next != kNever) wake_at(std::max(next - clock_.ahead, context_.now() + 200us));
 }
 
 void CoordinatorProcess::audit() {
@@ -125,7 +162,20 @@ bool CoordinatorProcess::Door::send(PeerId peer, const CoordinatorMessage& messa
 }
 
 void CoordinatorProcess::Door::reply(RequestId request, const OperatorReply& reply) {
+  if ((request.value & kFromPeer) != 0) {
+    const std::uint64_t rest = request.value & ~kFromPeer;
+    const int from = static_cast<int>(rest >> kNumberBits);
+    return process_.outside_.answer_coordinator(process_.number_, from,
+                                                FromPeer{rest & ((1ULL << kNumberBits) - 1), reply});
+  }
   process_.outside_.to_client(process_.number_, request, reply);
+}
+
+bool CoordinatorProcess::Door::forward(const std::string& endpoint, std::uint64_t number, std::uint8_t hops,
+                                       const OperatorRequest& request) {
+  process_.outside_.to_coordinator(process_.number_, endpoint,
+                                   FromClient{peer_request(process_.number_, number), request, hops});
+  return true;
 }
 
 void CoordinatorProcess::Door::publish(std::span<const Event> events) { process_.context_.checker.published(events); }

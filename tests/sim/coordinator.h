@@ -20,6 +20,8 @@ class CoordinatorProcess {
   struct Outside {  // where what it says goes
     std::function<bool(int coordinator, PeerId, const CoordinatorMessage&)> to_worker;
     std::function<void(int coordinator, RequestId, const OperatorReply&)> to_client;
+    std::function<void(int coordinator, const std::string& endpoint, FromClient)> to_coordinator;
+    std::function<void(int coordinator, int asked_by, FromPeer)> answer_coordinator;
   };
 
   CoordinatorProcess(Context& context, int number, std::uint16_t partitions, Outside outside);
@@ -29,6 +31,8 @@ class CoordinatorProcess {
   bool serving() const { return running() && loop_->serving(); }
   void start();
   void crash();
+  void stop(std::function<void()> then);  // in an orderly way; `then` when it has ended
+  void drain();
   void pause(Duration length);
   void resume() { paused_until_ = Time{}, wake(); }
   void receive(Incoming incoming);  // from the network; lost if it does not run
@@ -41,11 +45,23 @@ class CoordinatorProcess {
     void poll(std::vector<Incoming>& out, std::size_t at_most) override;
     bool send(PeerId peer, const CoordinatorMessage& message) override;
     void reply(RequestId request, const OperatorReply& reply) override;
+    bool forward(const std::string& endpoint, std::uint64_t number, std::uint8_t hops,
+                 const OperatorRequest& request) override;
     void publish(std::span<const Event> events) override;
     std::deque<Incoming> waiting;
 
    private:
     CoordinatorProcess& process_;
+  };
+
+  class OwnClock : public Clock {  // its host's, which may be hours ahead of the others' or behind
+   public:
+    explicit OwnClock(const Schedule& schedule) : schedule_(schedule) {}
+    Time now() const override { return schedule_.now() + ahead; }
+    Duration ahead{};
+
+   private:
+    const Schedule& schedule_;
   };
 
   void wake();  // a turn as soon as it may run
@@ -58,9 +74,11 @@ class CoordinatorProcess {
   std::uint16_t partitions_;
   Outside outside_;
   std::string name_;
-  std::uint64_t life_ = 0;  // grows with every start and crash: actions of an earlier one do nothing
+  std::uint64_t life_ = 0;      // grows with every start and crash: actions of an earlier one do nothing
+  std::function<void()> then_;  // when it has stopped
   Time paused_until_{};
   Time wake_at_ = kNever;
+  OwnClock clock_;
   std::unique_ptr<Door> door_;
   std::unique_ptr<SimStore> store_;
   std::unique_ptr<Loop> loop_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include "tests/sim/client.h"
 #include "tests/sim/coordinator.h"
@@ -12,8 +13,10 @@ namespace {
 
 constexpr Endpoint kWorkers = 100;
 constexpr Endpoint kClients = 200;
-constexpr Duration kHealedMax = 120s;  // within this, every run must have ended
-constexpr Duration kQuiet = 2s;        // how long is looked on when all have
+constexpr Duration kHealedMax = 120s;     // within this, every run must have ended
+constexpr Duration kCalm = 6s;            // longer than silence, and settling after it
+constexpr Duration kQuiet = 2s;           // how long is looked on when all have
+constexpr std::uint64_t kNobody = 9'999;  // whose requests are an operator's
 constexpr std::uint64_t kActionsMax = 5'000'000;
 
 class World {
@@ -21,9 +24,11 @@ class World {
   World(std::uint64_t seed, const Settings& settings, bool print)
       : context_(seed, settings, print), network_(context_) {
     Random& random = context_.random;
-    const bool contended = settings.crash && random.chance(350);
-    const auto partitions = static_cast<std::uint16_t>(random.between(1, 4));
-    const int coordinators = contended ? 2 : 1;
+    const bool several = random.chance(settings.crash ? 500 : 250);
+    const auto partitions = static_cast<std::uint16_t>(several ? random.between(1, 12) : random.between(1, 4));
+    const int coordinators = several ? random.between(2, 4) : 1;
+    partitions_ = partitions;
+    if (several) context_.cluster.page_runs(static_cast<std::size_t>(random.between(1, 3)));
     for (int i = 0; i < coordinators; ++i) {
       coordinators_.push_back(std::make_unique<CoordinatorProcess>(
           context_, i, partitions,
@@ -31,13 +36,20 @@ class World {
               [this](int from, PeerId peer, const CoordinatorMessage& message) {
                 return to_worker(from, peer, message);
               },
-              [this](int from, RequestId request, const OperatorReply& reply) { to_client(from, request, reply); }}));
+              [this](int from, RequestId request, const OperatorReply& reply) { to_client(from, request, reply); },
+              [this](int from, const std::string& endpoint, const FromClient& request) {
+                const int to = std::stoi(endpoint.substr(1));
+                network_.carry(from, to, [this, to, request] { at(to).receive(request); });
+              },
+              [this](int from, int to, const FromPeer& reply) {
+                network_.carry(from, to, [this, to, reply] { at(to).receive(reply); });
+              }}));
     }
     const int workers = settings.workers > 0 ? settings.workers : random.between(1, 4);
     for (int i = 0; i < workers; ++i) {
       const auto slots = static_cast<std::uint32_t>(random.between(1, 4));
       workers_.push_back(std::make_unique<WorkerProcess>(
-          context_, i, slots, coordinators,
+          context_, i, slots, random.between(0, coordinators - 1),
           [this, i](int to, PeerId peer, const WorkerMessage& message) { to_coordinator(i, to, peer, message); }));
     }
     const int runs = settings.runs > 0 ? settings.runs : random.between(2, 10);
@@ -63,9 +75,13 @@ class World {
     Time quiet_until = kNever;
     while (context_.checker.broken().empty() && context_.schedule.step()) {
       if (context_.schedule.actions() > kActionsMax) context_.checker.fail("I8: the simulation does not come to rest");
-      if (quiet_until == kNever && context_.healed && all_done()) quiet_until = context_.now() + kQuiet;
+      if (quiet_until == kNever && context_.healed && all_done() && is_calm()) {
+        if (coordinators_.size() > 1) context_.checker.settled();
+        quiet_until = context_.now() + kQuiet;
+      }
       if (context_.now() >= std::min(quiet_until, faults_until_ + kHealedMax)) break;
     }
+    if (std::string missing = unsettled(); !missing.empty()) context_.checker.fail("I6: " + missing);
     if (context_.checker.broken().empty()) context_.checker.finished();
     for (const auto& client : clients_) {
       if (std::string missing = client->what_is_missing(); !missing.empty()) context_.checker.fail("I6: " + missing);
@@ -85,6 +101,25 @@ class World {
  private:
   bool all_done() const {
     return context_.checker.all_ended() && std::ranges::all_of(clients_, [](const auto& c) { return c->done(); });
+  }
+
+  // Whether the partitions have been where they belong for long enough: those that were away have been seen again, and
+  // nobody has anything left to give up.
+  bool is_calm() {
+    if (coordinators_.size() == 1) return true;
+    if (context_.now() < look_at_calm_) return false;
+    look_at_calm_ = context_.now() + 100ms;
+    if (!unsettled().empty()) calm_since_ = kNever;
+    else calm_since_ = std::min(calm_since_, context_.now());
+    return calm_since_ != kNever && context_.now() >= calm_since_ + kCalm;
+  }
+
+  std::string unsettled() {
+    std::set<std::string> running;
+    for (const auto& coordinator : coordinators_) {
+      if (coordinator->running()) running.insert("c" + std::to_string(coordinator->number()));
+    }
+    return context_.checker.unsettled(running, static_cast<std::uint16_t>(partitions_));
   }
 
   // ------------------------------------------------------------ messages
@@ -111,6 +146,7 @@ class World {
   }
   void to_client(int from, RequestId request, const OperatorReply& reply) {
     const int number = Client::number_of(request);
+    if (static_cast<std::uint64_t>(number) == kNobody) return;
     network_.carry(from, kClients + number,
                    [client = clients_[static_cast<std::size_t>(number)].get(), request, reply] {
                      client->receive(request, reply);
@@ -128,6 +164,7 @@ class World {
     });
   }
 
+  CoordinatorProcess& at(int coordinator) { return *coordinators_[static_cast<std::size_t>(coordinator)]; }
   CoordinatorProcess& some_coordinator() { return *coordinators_[context_.random.below(coordinators_.size())]; }
   WorkerProcess& some_worker() { return *workers_[context_.random.below(workers_.size())]; }
 
@@ -140,12 +177,37 @@ class World {
   }
   void cut() {
     const Endpoint coordinator = some_coordinator().number();
-    const Endpoint worker = kWorkers + some_worker().number();
+    const bool peers = coordinators_.size() > 1 && context_.random.chance(300);
+    const Endpoint other = peers ? some_coordinator().number() : kWorkers + some_worker().number();
     const Duration length = context_.random.between(50ms, 8s);
     const std::uint64_t ways = context_.random.below(3);
-    context_.note("cut between c" + std::to_string(coordinator) + " and w" + std::to_string(worker - kWorkers));
-    if (ways != 1) network_.cut(coordinator, worker, length);
-    if (ways != 2) network_.cut(worker, coordinator, length);
+    context_.note("cut between c" + std::to_string(coordinator) +
+                  (peers ? " and c" + std::to_string(other) : " and w" + std::to_string(other - kWorkers)));
+    if (ways != 1) network_.cut(coordinator, other, length);
+    if (ways != 2) network_.cut(other, coordinator, length);
+  }
+  // Operators move partitions and drain coordinators; they send once and do not look at the answer.
+  void operate() {
+    CoordinatorProcess& asked = some_coordinator();
+    const RequestId request{(kNobody << 32) | ++operations_};
+    switch (context_.random.below(4)) {
+      case 0: {
+        CoordinatorProcess& stopped = some_coordinator();
+        const Duration down = context_.random.between(20ms, 4s);
+        return stopped.stop([this, &stopped, down] { context_.schedule.after(down, [&stopped] { stopped.start(); }); });
+      }
+      case 1: {
+        const std::string name = "c" + std::to_string(some_coordinator().number());
+        context_.note("an operator drains " + name);
+        return asked.receive(FromClient{request, DrainCoordinator{name}, 0});
+      }
+      default: {
+        const auto partition = static_cast<std::uint32_t>(context_.random.below(partitions_));
+        const std::string name = "c" + std::to_string(some_coordinator().number());
+        context_.note("an operator moves partition " + std::to_string(partition) + " to " + name);
+        return asked.receive(FromClient{request, MovePartition{partition, name}, 0});
+      }
+    }
   }
   void break_store() {
     CoordinatorProcess& coordinator = some_coordinator();
@@ -153,6 +215,7 @@ class World {
     if (coordinator.store() != nullptr) coordinator.store()->break_connection(gone);
   }
   void hit_process() {
+    if (coordinators_.size() > 1 && context_.random.chance(350)) return operate();
     switch (context_.random.below(5)) {
       case 0: {
         CoordinatorProcess& coordinator = some_coordinator();
@@ -200,6 +263,10 @@ class World {
   std::vector<std::unique_ptr<CoordinatorProcess>> coordinators_;
   std::vector<std::unique_ptr<WorkerProcess>> workers_;
   std::vector<std::unique_ptr<Client>> clients_;
+  std::uint64_t partitions_ = 0;
+  std::uint64_t operations_ = 0;
+  Time look_at_calm_{};
+  Time calm_since_ = kNever;
   Time faults_until_{};
   Duration fault_every_{};
 };

@@ -109,6 +109,7 @@ void SimStore::apply(Context& context, Call& call) {
   call.answer = context.cluster.read(call.read);
   if (auto* take = std::get_if<TakePartition>(&call.read)) {
     const auto& answer = std::get<OwnerAnswer>(call.answer);
+    if (answer.taken) context.checker.taken(take->partition);
     context.note("store: " + take->owner + (answer.taken ? " takes" : " fails to take") + " partition " +
                  std::to_string(take->partition.value) + " with epoch " + std::to_string(take->epoch.counter));
   }

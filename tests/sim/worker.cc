@@ -17,11 +17,11 @@ std::string text(const AttemptId& id) {
 
 }  // namespace
 
-WorkerProcess::WorkerProcess(Context& context, int number, std::uint32_t slots, int coordinators, ToCoordinator send)
+WorkerProcess::WorkerProcess(Context& context, int number, std::uint32_t slots, int first, ToCoordinator send)
     : context_(context),
       number_(number),
       slots_(slots),
-      coordinators_(coordinators),
+      first_(first),
       send_(std::move(send)),
       name_("w" + std::to_string(number)) {}
 
@@ -45,8 +45,24 @@ void WorkerProcess::start() {
   agent_ = std::make_unique<Agent>(std::move(options));
   paused_until_ = Time{};
   tick_at_ = kNever;
-  for (int i = 0; i < coordinators_; ++i) take(LinkUp{LinkId{static_cast<std::uint32_t>(i)}});
+  directory_ = std::make_unique<Directory>(std::vector{"c" + std::to_string(first_)});
+  links_.clear();
+  change_links(directory_->begin(context_.now()));
   beat();
+}
+
+// As the shell does: the addresses of coordinators are their names here.
+void WorkerProcess::change_links(const std::vector<Directory::Change>& changes) {
+  for (const Directory::Change& change : changes) {
+    context_.note(name_ + (change.open ? " connects to " : " leaves ") + change.endpoint);
+    if (change.open) {
+      links_[change.link.value] = std::stoi(change.endpoint.substr(1));
+      take(LinkUp{change.link});
+    } else {
+      links_.erase(change.link.value);
+      take(LinkDown{change.link});
+    }
+  }
 }
 
 void WorkerProcess::crash() {
@@ -94,7 +110,13 @@ void WorkerProcess::drain(Duration grace) {
 
 void WorkerProcess::receive(int coordinator, PeerId peer, const CoordinatorMessage& message) {
   if (!knows(peer)) return;
-  take(CoordinatorSaid{LinkId{static_cast<std::uint32_t>(coordinator)}, message});
+  for (const auto& [link, number] : links_) {
+    if (number != coordinator) continue;
+    const LinkId id{link};
+    take(CoordinatorSaid{id, message});
+    if (running()) change_links(directory_->heard(context_.now(), id, message));
+    return;
+  }
 }
 
 void WorkerProcess::take(AgentInput input) {
@@ -136,8 +158,10 @@ void WorkerProcess::perform(AgentEffects& out) {
     later(takes, [this, attempt = kill.attempt, outcome] { end(attempt, outcome); });
   }
   for (const StartTask& start : out.starts) begin(start);
-  for (const millrace::ToCoordinator& said : out.messages)
-    send_(static_cast<int>(said.link.value), PeerId{incarnation_}, said.message);
+  for (const millrace::ToCoordinator& said : out.messages) {
+    if (auto link = links_.find(said.link.value); link != links_.end())
+      send_(link->second, PeerId{incarnation_}, said.message);
+  }
   if (agent_->queued() > 2'000) context_.checker.fail("I8: " + name_ + ": its queue of attempts grows");
   if (out.refused_for_good) {
     context_.note(name_ + " is refused: " + out.refusal);
@@ -196,7 +220,8 @@ Outcome WorkerProcess::result(const Assignment& assignment) const {
 void WorkerProcess::beat() {
   if (context_.now() >= paused_until_) {
     WorkerBeat beat{incarnation_, static_cast<std::uint32_t>(tasks_.size())};
-    for (int i = 0; i < coordinators_; ++i) send_(i, PeerId{incarnation_ ^ 1}, beat);
+    for (const auto& [link, coordinator] : links_) send_(coordinator, PeerId{incarnation_ ^ 1}, beat);
+    change_links(directory_->pass(context_.now()));
   }
   later(kBeatEvery, [this] { beat(); });
 }

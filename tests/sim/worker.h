@@ -13,6 +13,7 @@
 
 #include "tests/sim/network.h"
 #include "worker/core/agent.h"
+#include "worker/core/directory.h"
 
 namespace millrace::sim {
 
@@ -20,7 +21,8 @@ class WorkerProcess {
  public:
   using ToCoordinator = std::function<void(int coordinator, PeerId, const WorkerMessage&)>;
 
-  WorkerProcess(Context& context, int number, std::uint32_t slots, int coordinators, ToCoordinator send);
+  // `first`: the coordinator whose address it was given; it learns the others.
+  WorkerProcess(Context& context, int number, std::uint32_t slots, int first, ToCoordinator send);
 
   bool running() const { return agent_ != nullptr; }
   int number() const { return number_; }
@@ -40,6 +42,7 @@ class WorkerProcess {
     bool ending = false;  // was killed, and will say so
   };
 
+  void change_links(const std::vector<Directory::Change>& changes);
   void take(AgentInput input);
   void step(AgentInput input);
   void perform(AgentEffects& out);
@@ -54,7 +57,7 @@ class WorkerProcess {
   Context& context_;
   int number_;
   std::uint32_t slots_;
-  int coordinators_;
+  int first_;
   ToCoordinator send_;
   std::string name_;
   std::uint64_t life_ = 0;
@@ -64,6 +67,8 @@ class WorkerProcess {
   std::deque<AgentInput> waiting_;  // while it stands still
   std::map<AttemptId, Task> tasks_;
   std::unique_ptr<Agent> agent_;
+  std::unique_ptr<Directory> directory_;
+  std::map<std::uint32_t, int> links_;  // coordinators by LinkId
 };
 
 }  // namespace millrace::sim

@@ -24,39 +24,41 @@ std::string joined(const std::vector<std::string>& words) {
 }  // namespace
 
 Cluster::Cluster(ClusterOptions options) : options_(std::move(options)), redis_(options_.append) {
-  address_ = "tcp://127.0.0.1:" + std::to_string(free_port());
-  events_ = "tcp://127.0.0.1:" + std::to_string(free_port());
   start_redis();
-  start_coordinator();
+  for (std::size_t i = 0; i < options_.coordinators; ++i) {
+    addresses_.push_back("tcp://127.0.0.1:" + std::to_string(free_port()));
+    events_.push_back("tcp://127.0.0.1:" + std::to_string(free_port()));
+    start_coordinator(i);
+  }
   for (const std::string& name : options_.workers) start_worker(name);
   EXPECT_TRUE(wait_for_workers(options_.workers.size())) << "the workers did not come:\n" << coordinator().err();
 }
 
 Variables Cluster::environment() const {
-  Variables variables = {{"MILLRACE_COORDINATOR", address_}, {"NO_COLOR", "1"}};
+  Variables variables = {{"MILLRACE_COORDINATOR", addresses_[0]}, {"NO_COLOR", "1"}};
   variables.insert(variables.end(), options_.cli_variables.begin(), options_.cli_variables.end());
   return variables;
 }
 
 void Cluster::start_redis() { EXPECT_TRUE(redis_.start()) << redis_.error(); }
 
-void Cluster::start_coordinator() {
+void Cluster::start_coordinator(std::size_t which) {
   std::vector<std::string> words = {bin("millrace-coordinator"),
                                     "--listen",
-                                    address_,
+                                    addresses_[which],
                                     "--events",
-                                    events_,
+                                    events_[which],
                                     "--redis",
                                     redis_.url(),
                                     "--id",
-                                    "coordinator-1"};
+                                    name_of(which)};
   words.insert(words.end(), options_.coordinator_options.begin(), options_.coordinator_options.end());
-  programs_.insert_or_assign("coordinator", Program::start(words, scratch_.file("coordinator")));
+  programs_.insert_or_assign(name_of(which), Program::start(words, scratch_.file(name_of(which))));
 }
 
 Program& Cluster::start_worker(const std::string& name, const std::vector<std::string>& more) {
-  std::vector<std::string> words = {bin("millrace-worker"),        "--coordinator", address_, "--id", name, "--slots",
-                                    std::to_string(options_.slots)};
+  std::vector<std::string> words = {
+      bin("millrace-worker"), "--coordinator", addresses_[0], "--id", name, "--slots", std::to_string(options_.slots)};
   words.insert(words.end(), options_.worker_options.begin(), options_.worker_options.end());
   words.insert(words.end(), more.begin(), more.end());
   return programs_.insert_or_assign(name, Program::start(words, scratch_.file(name))).first->second;
@@ -66,6 +68,13 @@ Finished Cluster::cli(const std::vector<std::string>& words, Wait at_most) const
   std::vector<std::string> all = {bin("millrace")};
   all.insert(all.end(), words.begin(), words.end());
   return run_program(all, environment(), at_most);
+}
+
+Finished Cluster::cli_at(std::size_t coordinator, std::vector<std::string> words, Wait at_most) const {
+  words.insert(words.begin(), bin("millrace"));
+  Variables variables = environment();
+  variables[0].second = addresses_[coordinator];
+  return run_program(words, variables, at_most);
 }
 
 Program Cluster::start_cli(const std::vector<std::string>& words, const std::string& log) const {

@@ -1,4 +1,4 @@
-// Cluster: a private Redis, a coordinator and workers as real programs on loopback, and the command line to talk to
+// Cluster: a private Redis, coordinators and workers as real programs on loopback, and the command line to talk to
 // them.
 //
 // Promises: everything is started with the tests' own ports and directory, and is gone with the object. Starting again
@@ -25,6 +25,7 @@ struct ClusterOptions {
   std::vector<std::string> coordinator_options = {};
   std::vector<std::string> worker_options = {};  // of all of them
   Variables cli_variables = {};                  // besides the cluster's address
+  std::size_t coordinators = 1;
 };
 
 class Cluster {
@@ -32,10 +33,11 @@ class Cluster {
   explicit Cluster(ClusterOptions options = {});  // returns when all workers are known
 
   void start_redis();  // again, after redis().kill_now()
-  void start_coordinator();
+  void start_coordinator(std::size_t which = 0);
   Program& start_worker(const std::string& name, const std::vector<std::string>& more = {});
   RedisServer& redis() { return redis_; }
-  Program& coordinator() { return programs_.at("coordinator"); }
+  Program& coordinator(std::size_t which = 0) { return programs_.at(name_of(which)); }
+  static std::string name_of(std::size_t coordinator) { return "coordinator-" + std::to_string(coordinator + 1); }
   Program& worker(const std::string& name) { return programs_.at(name); }
 
   // `millrace WORDS...` with this cluster's address in the environment.
@@ -49,7 +51,9 @@ class Cluster {
   std::string node_status(const std::string& run, std::string_view node) const;
   bool wait_for_workers(std::size_t count, Wait at_most = 20s) const;
 
-  const std::string& address() const { return address_; }
+  const std::string& address(std::size_t coordinator = 0) const { return addresses_[coordinator]; }
+  // `millrace WORDS...` at one coordinator alone.
+  Finished cli_at(std::size_t coordinator, std::vector<std::string> words, Wait at_most = 60s) const;
   const ScratchDirectory& scratch() const { return scratch_; }
   std::string workflow(std::string_view name, std::string_view text) const;  // a file in the scratch directory
 
@@ -58,8 +62,8 @@ class Cluster {
 
   ScratchDirectory scratch_;
   ClusterOptions options_;
-  std::string address_;
-  std::string events_;
+  std::vector<std::string> addresses_;
+  std::vector<std::string> events_;
   RedisServer redis_;
   std::map<std::string, Program> programs_;  // last: they end before the directory goes
 };

@@ -44,6 +44,9 @@ void Agent::step(Time now, AgentInput input, AgentEffects& out) {
                    link.up = true;
                    link.hello_due = true;
                    link.hello_at = Time::min();
+                   link.welcomed = link.doubted = false;
+                   link.name.clear();
+                   link.up_since = now;
                  },
                  [&](LinkDown& in) { s.link(in.link).up = false; },
                  [&](CoordinatorSaid& in) { s.said(now, in.link, std::move(in.message), out); },
@@ -117,10 +120,13 @@ void Agent::State::give_up(LinkId from, std::string name, std::string message, A
 void Agent::State::said(Time now, LinkId from, CoordinatorMessage&& message, AgentEffects& out) {
   Link& speaker = link(from);
   speaker.heard = now;
+  speaker.doubted = false;
   std::visit(overloaded{
-                 [&](WorkerWelcome&) {
-                   speaker.welcome = speaker.ever_welcome = true;
+                 [&](WorkerWelcome& welcome) {
+                   speaker.welcome = speaker.welcomed = speaker.ever_welcome = true;
                    speaker.name_wanted_until = kNever;
+                   speaker.name = std::move(welcome.coordinator);
+                   told(from, welcome.news);
                  },
                  [&](WorkerRefused& refusal) { refused(now, from, std::move(refusal), out); },
                  [&](AssignBatch& batch) {
@@ -129,12 +135,12 @@ void Agent::State::said(Time now, LinkId from, CoordinatorMessage&& message, Age
                  [&](CancelBatch& batch) {
                    for (const AttemptCancel& cancel : batch.cancels) {
                      cancelled(now, from, cancel);
-                     auto it = held.find(cancel.attempt);
+                     auto it = speaks_for(from, cancel.attempt) ? held.find(cancel.attempt) : held.end();
                      if (it != held.end() && it->second.phase == Phase::kRunning) kill(it->second, cancel.reason, out);
                    }
                  },
                  [&](AnswerBatch& batch) {
-                   for (const ReportAnswer& answer : batch.answers) answered(now, answer, out);
+                   for (const ReportAnswer& answer : batch.answers) answered(now, from, answer, out);
                  },
                  [&](Reclaim& wanted) {
                    for (const AttemptId& attempt : wanted.attempts) reclaim(from, attempt);
@@ -142,15 +148,55 @@ void Agent::State::said(Time now, LinkId from, CoordinatorMessage&& message, Age
                  [&](ValueReply&) {},  // for the shell
                  [&](DrainWorker&) { drain(); },
                  [&](SayHello&) { speaker.hello_due = true; },
+                 [&](ClusterNews& news) { told(from, news); },
              },
              message);
 }
 
+// The owner of a partition, or who was so until we hear of a later one.
+bool Agent::State::speaks_for(LinkId from, const AttemptId& attempt) const {
+  const Route& route = routes[partition_of(attempt.run).value];
+  return route.epoch == 0 || route.link == from;
+}
+
+// What is held of partitions that have a new owner is its from now on: reports go there.
+void Agent::State::told(LinkId from, const ClusterNews& news) {
+  link(from).demand = news.demand;
+  for (Link& other : links) {
+    if (news.members.empty() || other.name.empty() || other.name == link(from).name) continue;
+    other.doubted = std::ranges::find(news.members, other.name, &MemberAddress::name) == news.members.end();
+  }
+  std::set<PartitionId> moved;
+  for (const PartitionEpoch& owned : news.owned) {
+    Route& route = routes[owned.partition.value];
+    if (owned.epoch < route.epoch || owned.epoch == 0) continue;
+    if (route.epoch == owned.epoch && route.link == from) continue;
+    route = {from, owned.epoch};
+    moved.insert(owned.partition);
+  }
+  if (moved.empty()) return;
+  std::vector<AttemptId> unanswered;
+  for (auto& [id, h] : held) {
+    if (h.link == from || !moved.contains(partition_of(id.run))) continue;
+    if (h.phase == Phase::kEnded) {
+      --link(h.link).unanswered;
+      ++link(from).unanswered;
+      unanswered.push_back(id);
+    }
+    h.link = from;
+    h.hellos = 0;
+  }
+  std::ranges::sort(unanswered);
+  std::vector<AttemptId>& reports = link(from).to_report;
+  reports.insert(reports.end(), unanswered.begin(), unanswered.end());
+}
+
 void Agent::State::assigned(Time now, LinkId from, Assignment&& assignment) {
   const AttemptId id = assignment.attempt();
-  std::uint32_t& epoch = epochs[partition_of(id.run).value];
-  if (id.epoch < epoch) return;
-  epoch = id.epoch;
+  const Route& route = routes[partition_of(id.run).value];
+  if (id.epoch < route.epoch) return;
+  if (id.epoch != route.epoch || route.link != from)
+    told(from, {{}, {{partition_of(id.run), id.epoch}}, link(from).demand});
   if (const auto fate = recent.find(id)) {
     if (*fate == Fate::kGivenBack) give_back(from, id);
     return;
@@ -174,6 +220,7 @@ void Agent::State::assigned(Time now, LinkId from, Assignment&& assignment) {
 
 // What is queued, or never came, ends here; what runs is killed by the caller.
 void Agent::State::cancelled(Time now, LinkId from, const AttemptCancel& cancel) {
+  if (!speaks_for(from, cancel.attempt)) return;
   auto it = held.find(cancel.attempt);
   if (it == held.end()) {
     if (recent.find(cancel.attempt) || held.size() >= kHeldMax) return;
@@ -195,9 +242,10 @@ void Agent::State::cancelled(Time now, LinkId from, const AttemptCancel& cancel)
   end(it->second, std::move(outcome));
 }
 
-void Agent::State::answered(Time now, const ReportAnswer& answer, AgentEffects& out) {
+void Agent::State::answered(Time now, LinkId from, const ReportAnswer& answer, AgentEffects& out) {
   auto it = held.find(answer.attempt);
   if (it == held.end()) return;
+  if (answer.answer == Answer::kRefused && !speaks_for(from, answer.attempt)) return;  // not its to refuse any more
   Held& h = it->second;
   switch (h.phase) {
     case Phase::kEnded:

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <set>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -60,7 +61,8 @@ struct Waiting {
 struct Link {
   bool up = false;
   bool hello_due = false;
-  bool welcome = false;  // the latest Hello was answered by a Welcome
+  bool welcome = false;   // the latest Hello was answered by a Welcome
+  bool welcomed = false;  // one was, since the link came up
   bool ever_welcome = false;
   bool drain_told = false;
   Time name_wanted_until = kNever;  // it was refused as in use: when to give up
@@ -69,11 +71,21 @@ struct Link {
   std::uint32_t unanswered = 0;  // attempts that have ended
   Time hello_at = Time::min();
   Time heard = Time::min();
-  CreditUpdate credit;  // as last sent; zero: not since the latest Hello
+  Time up_since = Time::min();
+  std::string name;          // of who welcomed us
+  bool doubted = false;      // another coordinator names it no more, and it has not spoken since
+  std::uint32_t demand = 0;  // tasks that its coordinator has to run, as it last said
+  CreditUpdate credit;       // as last sent; zero: not since the latest Hello
   std::vector<AttemptId> to_start_telling;
   std::vector<AttemptId> to_give_back;
   std::vector<AttemptId> to_report;
   Time held_since = kNever;  // the oldest of them that is held back
+};
+
+// Who owns a partition, as coordinators have said.
+struct Route {
+  LinkId link;
+  std::uint32_t epoch = 0;  // zero: nobody has spoken of it
 };
 
 struct Agent::State {
@@ -81,13 +93,15 @@ struct Agent::State {
       : options(std::move(o)),
         prefetch(options.hello.slots, options.prefetch_max, kReportHold),
         recent(kRecentMax),
-        epochs(kPartitionsMax, 0) {}
+        routes(kPartitionsMax) {}
 
   // agent.cc
   Link& link(LinkId id);
   void assigned(Time now, LinkId from, Assignment&& assignment);
   void cancelled(Time now, LinkId from, const AttemptCancel& cancel);
-  void answered(Time now, const ReportAnswer& answer, AgentEffects& out);
+  void answered(Time now, LinkId from, const ReportAnswer& answer, AgentEffects& out);
+  void told(LinkId from, const ClusterNews& news);
+  bool speaks_for(LinkId from, const AttemptId& attempt) const;
   void reclaim(LinkId from, const AttemptId& attempt);
   void said(Time now, LinkId from, CoordinatorMessage&& message, AgentEffects& out);
   void refused(Time now, LinkId from, WorkerRefused&& refused, AgentEffects& out);
@@ -113,14 +127,15 @@ struct Agent::State {
   void say_hello(Time now, LinkId id, Link& link, AgentEffects& out);
   bool holds_reports(Time now, Link& link) const;
   void say_reports(Time now, LinkId id, Link& link, AgentEffects& out);
-  void say_credit(LinkId id, Link& link, std::uint32_t links_up, AgentEffects& out);
+  bool counts(Time now, const Link& link) const;
+  void say_credit(Time now, LinkId id, Link& link, std::uint64_t weights, AgentEffects& out);
   AttemptReport report(Time now, Held& held);
 
   AgentOptions options;
   Prefetch prefetch;
   Recent recent;
-  std::vector<std::uint32_t> epochs;  // highest seen, by partition
-  std::vector<Link> links;            // by LinkId
+  std::vector<Route> routes;  // by partition: the highest epoch heard of, and who told
+  std::vector<Link> links;    // by LinkId
   std::unordered_map<AttemptId, Held, AttemptHash> held;
   std::array<std::set<Waiting>, 2> waiting;  // by SlotClass
   std::array<std::uint32_t, 2> running{};

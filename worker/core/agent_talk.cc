@@ -40,7 +40,8 @@ Time Agent::State::silence_ends(const Link& l) const {
 void Agent::State::talk(Time now, AgentEffects& out) {
   if (left) return;
   prefetch.next();
-  const auto links_up = static_cast<std::uint32_t>(std::ranges::count(links, true, &Link::up));
+  std::uint64_t weights = 0;
+  for (const Link& l : links) weights += counts(now, l) ? std::uint64_t{l.demand} + 1 : 0;
   for (std::uint32_t i = 0; i < links.size(); ++i) {
     const LinkId id{i};
     Link& l = links[i];
@@ -55,7 +56,7 @@ void Agent::State::talk(Time now, AgentEffects& out) {
     std::erase_if(l.to_start_telling, [&](const AttemptId& a) { return !runs({Time{}, a}); });
     say_ids<AttemptsStarted>(id, l.to_start_telling, out);
     if (!holds_reports(now, l)) say_reports(now, id, l, out);
-    if (!draining) say_credit(id, l, links_up, out);
+    if (!draining) say_credit(now, id, l, weights, out);
   }
   while (!to_be_long.empty() && !runs(to_be_long.front())) to_be_long.pop_front();
   while (!to_repeat.empty() && !unanswered(to_repeat.front())) to_repeat.pop_front();
@@ -68,18 +69,21 @@ void Agent::State::talk(Time now, AgentEffects& out) {
 }
 
 void Agent::State::say_hello(Time now, LinkId id, Link& l, AgentEffects& out) {
-  std::vector<const Held*> mine;
+  std::vector<const Held*> all;
   for (const auto& [attempt, h] : held) {
-    if (h.link == id && !h.unwanted) mine.push_back(&h);
+    if (!h.unwanted) all.push_back(&h);
   }
-  std::ranges::sort(mine, {}, &Held::id);
+  std::ranges::sort(all, {}, &Held::id);
   WorkerHello hello = options.hello;
   hello.draining = draining;
   hello.held.clear();
   l.to_report.clear();
-  for (const Held* h : mine) {
+  for (const Held* h : all) {
     hello.held.push_back({h->id, h->phase != Phase::kQueued, h->rests_on});
-    if (h->phase == Phase::kEnded) l.to_report.push_back(h->id);
+    if (h->phase == Phase::kEnded && h->link == id) l.to_report.push_back(h->id);
+  }
+  for (std::size_t p = 0; p < routes.size(); ++p) {
+    if (routes[p].epoch > 0) hello.epochs.push_back({PartitionId{static_cast<std::uint16_t>(p)}, routes[p].epoch});
   }
   l.held_since = Time::min();  // reports follow a Hello at once
   l.hello_due = false;
@@ -136,9 +140,22 @@ void Agent::State::say_reports(Time now, LinkId id, Link& l, AgentEffects& out) 
   if (!batch.reports.empty()) close();
 }
 
-void Agent::State::say_credit(LinkId id, Link& l, std::uint32_t links_up, AgentEffects& out) {
+// A coordinator that does not answer is no reason to keep slots from the others.
+bool Agent::State::counts(Time now, const Link& l) const {
+  if (!l.up || l.doubted) return false;
+  return l.welcomed ? now < l.heard + kReconcileAfter + kSilentAfter : now < l.up_since + kSilentAfter;
+}
+
+// All there is, divided by what each coordinator has to run; at least one each.
+void Agent::State::say_credit(Time now, LinkId id, Link& l, std::uint64_t weights, AgentEffects& out) {
   if (l.hellos == 0) return;
-  const auto share = [&](std::uint32_t all) { return all == 0 ? 0 : std::max(1U, all / links_up); };
+  const bool counted = counts(now, l);
+  const std::uint64_t weight = counted ? std::uint64_t{l.demand} + 1 : 1;
+  const auto share = [&](std::uint32_t all) {
+    if (all == 0) return 0U;
+    if (!counted && weights > 0) return 1U;
+    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(all * weight / std::max(weights, weight), 1, all));
+  };
   const CreditUpdate credit{share(options.hello.slots + prefetch.now()), share(options.hello.io_slots)};
   const bool fresh = l.credit == CreditUpdate{};
   if (!fresh && !differs(l.credit.cpu, credit.cpu) && !differs(l.credit.io, credit.io)) return;

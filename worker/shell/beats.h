@@ -1,55 +1,68 @@
 // Beats: the thread that tells coordinators every kBeatEvery that this worker lives, on connections of its own, so that
 // no beat ever queues behind bulk data.
 //
-// Promises: a connection that stood no chance (its key was refused) is made anew with reopen(). A coordinator's
-// SayHello on such a connection is noted and `wake_fd` (an eventfd) written. Threads: start() and the others from the
-// owner's thread; the sockets belong to the thread it runs. Ends with it. Fails: start() for an endpoint that is not
-// well formed.
+// Promises: a coordinator's SayHello on such a connection is noted and `wake_fd` (an eventfd) written; so is a refusal:
+// refused here, we shall be refused there, where it counts. Threads: start() and the others from the owner's thread;
+// the sockets belong to the thread it runs, and the two share a mutex (which addresses, which Hellos). Ends with it.
+// Fails: an address that is not well formed is left aside.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
+#include <map>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
-#include <vector>
 
-#include "common/base/result.h"
 #include "common/io/zmq_socket.h"
 
 namespace millrace {
 
 class Beats {
  public:
-  Beats(ZmqContext& context, std::vector<std::string> endpoints, std::optional<CurveClient> curve,
-        std::uint64_t incarnation, int wake_fd);
+  Beats(ZmqContext& context, std::optional<CurveClient> curve, std::uint64_t incarnation, int wake_fd);
   ~Beats();
   Beats(const Beats&) = delete;
   Beats& operator=(const Beats&) = delete;
 
-  Status start();
+  void start();
+  void open(std::uint32_t link, const std::string& endpoint);  // the coordinator of that link is told from now on
+  void close(std::uint32_t link);
+  void reopen(std::uint32_t link);  // a fresh connection
   void tell_running(std::uint32_t running) { running_.store(running, std::memory_order_relaxed); }
-  void reopen(std::size_t coordinator) { reopen_wanted_[coordinator] = true; }  // before the next beat
-  bool take_hello(std::size_t coordinator) { return hello_wanted_[coordinator].exchange(false); }
+  bool take_hello(std::uint32_t link);
 
  private:
+  struct Wanted {
+    std::string endpoint;
+    std::uint64_t serial = 0;  // another one: another connection
+    bool operator==(const Wanted&) const = default;
+  };
+  struct Line {
+    Wanted to;
+    DealerSocket socket;
+    Poller::Slot slot;
+  };
   void beat_until_stopped();
-  Status open(std::size_t coordinator);
+  void change_lines();
   void beat();
   void listen();
 
   ZmqContext& context_;
-  std::vector<std::string> endpoints_;
+  std::optional<CurveClient> curve_;
   std::uint64_t incarnation_;
   int wake_fd_;
-  int stop_fd_;
-  std::optional<CurveClient> curve_;
-  std::vector<std::unique_ptr<DealerSocket>> sockets_;
-  Poller poller_;  // of the thread, once it runs
-  std::vector<Poller::Slot> slots_;
-  std::unique_ptr<std::atomic<bool>[]> hello_wanted_;
-  std::unique_ptr<std::atomic<bool>[]> reopen_wanted_;
+  int control_fd_;  // stop, or look at `wanted_`
+  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> hello_noted_ = false;
+  std::mutex mutex_;  // of the next two
+  std::map<std::uint32_t, Wanted> wanted_;
+  std::uint64_t serials_ = 0;
+  std::set<std::uint32_t> hello_wanted_;
+  std::map<std::uint32_t, Line> lines_;  // of the thread
+  Poller poller_;                        // likewise
   std::atomic<std::uint32_t> running_ = 0;
   std::thread thread_;
 };

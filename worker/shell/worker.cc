@@ -14,6 +14,7 @@
 #include "common/io/log.h"
 #include "common/io/zmq_socket.h"
 #include "worker/core/agent.h"
+#include "worker/core/directory.h"
 #include "worker/executors/reactor.h"
 #include "worker/shell/beats.h"
 #include "worker/shell/clock.h"
@@ -27,7 +28,7 @@ namespace {
 constexpr std::size_t kMessagesPerRound = 256;  // of one link
 constexpr std::size_t kStartsPerRound = 4096;   // then what has ended is reported before more is started
 constexpr Duration kRetrySending = 5ms;         // what a full socket did not take
-constexpr Duration kPassWithin = 1s;            // while somebody may ask whether we live
+constexpr Duration kLookAtLinks = 1s;           // whether anybody answers; and whoever asks whether we live
 constexpr Duration kEndTasksMax = 5s;           // at the very end; then their processes are killed with the executors
 
 std::string host_name() {
@@ -60,6 +61,8 @@ class WorkerProcess final : public Worker {
   WorkerProcess(ZmqContext& context, WorkerOptions options, std::uint64_t incarnation);
 
   Status connect();
+  void change_links(const std::vector<Directory::Change>& changes);
+  void send(LinkId link, const WorkerMessage& message);
   Status run() override;
   void drain() override {
     drains_.fetch_add(1);
@@ -91,17 +94,19 @@ class WorkerProcess final : public Worker {
   Reactor reactor_;
   Host host_;
   Agent agent_;
-  std::vector<std::unique_ptr<CoordinatorLink>> links_;
-  std::vector<std::string> welcomed_by_;  // in step with links_: the last name, for the log
+  Directory directory_;
+  std::vector<std::unique_ptr<CoordinatorLink>> links_;  // by LinkId; null: none
+  std::vector<std::string> welcomed_by_;                 // in step with links_: the last name, for the log
   Beats beats_;
   Poller poller_;
-  std::vector<std::array<Poller::Slot, 2>> link_slots_;  // a link's socket and its watch
+  std::vector<std::array<Poller::Slot, 2>> link_slots_;  // a link's socket and its watch; in step with links_
   std::optional<Error> no_entry_;                        // keys stand between us and all coordinators
   std::atomic<int> drains_ = 0;
   int drains_heeded_ = 0;
   WorkerCounts counts_;
   std::unique_ptr<OperatorHttp> http_;
   bool more_ = false;  // something was left for the next round
+  Time look_at_links_{};
   AgentEffects effects_;
   std::vector<AgentInput> inputs_;  // reused from round to round, as are the next two
   std::vector<CoordinatorMessage> messages_;
@@ -115,8 +120,8 @@ WorkerProcess::WorkerProcess(ZmqContext& context, WorkerOptions options, std::ui
           {.slots = static_cast<int>(options_.slots), .python = options_.python, .warm = options_.warm, .work_dir = {}},
           reactor_),
       agent_(agent_options(options_, incarnation, host_.executors())),
-      welcomed_by_(options_.coordinators.size()),
-      beats_(context, options_.coordinators, options_.curve, incarnation, wake_.fd()) {
+      directory_(options_.coordinators),
+      beats_(context, options_.curve, incarnation, wake_.fd()) {
   poller_.add_fd(wake_.fd(), true);
   poller_.add_fd(reactor_.fd(), true);
 }
@@ -139,14 +144,44 @@ AgentOptions WorkerProcess::agent_options(const WorkerOptions& options, std::uin
 
 Status WorkerProcess::connect() {
   for (const std::string& endpoint : options_.coordinators) {
-    Result<std::unique_ptr<CoordinatorLink>> link = CoordinatorLink::connect(context_, endpoint, options_.curve);
-    if (!link.ok()) return link.error();
-    link_slots_.push_back({poller_.add((*link)->socket()), poller_.add((*link)->watch())});
-    links_.push_back(std::move(link).value());
+    if (Status good = check_connect_endpoint(endpoint); !good.ok()) return good;
   }
-  counts_.welcomed.resize(links_.size());
+  change_links(directory_.begin(now_));
   if (Status listening = open_http(); !listening.ok()) return listening;
-  return beats_.start();
+  beats_.start();
+  return Done{};
+}
+
+void WorkerProcess::change_links(const std::vector<Directory::Change>& changes) {
+  for (const Directory::Change& change : changes) {
+    const std::uint32_t i = change.link.value;
+    if (i >= links_.size()) {
+      links_.resize(i + 1);
+      link_slots_.resize(i + 1);
+      welcomed_by_.resize(i + 1);
+      counts_.welcomed.resize(i + 1);
+    }
+    if (!change.open) {
+      if (links_[i] == nullptr) continue;
+      log_info("coordinator left", {{"worker", options_.name}, {"endpoint", change.endpoint}});
+      tell(LinkDown{change.link});
+      for (const Poller::Slot slot : link_slots_[i]) poller_.remove(slot);
+      links_[i].reset();
+      counts_.welcomed[i] = false;
+      beats_.close(i);
+      continue;
+    }
+    Result<std::unique_ptr<CoordinatorLink>> link = CoordinatorLink::connect(context_, change.endpoint, options_.curve);
+    if (!link.ok()) {
+      log_warn("coordinator's address is no good", {{"endpoint", change.endpoint}, {"error", link.error().what}});
+      continue;
+    }
+    links_[i] = std::move(link).value();
+    link_slots_[i] = {poller_.add(links_[i]->socket()), poller_.add(links_[i]->watch())};
+    welcomed_by_[i].clear();
+    beats_.open(i, change.endpoint);
+    tell(LinkUp{change.link});
+  }
 }
 
 Status WorkerProcess::open_http() {
@@ -174,7 +209,6 @@ std::shared_ptr<const WorkerState> WorkerProcess::state() const {
 }
 
 Status WorkerProcess::run() {
-  for (std::uint32_t i = 0; i < links_.size(); ++i) tell(LinkUp{LinkId{i}});
   for (;;) {
     now_ = clock_.now();
     more_ = false;
@@ -206,9 +240,11 @@ Status WorkerProcess::run() {
 // What coordinators say.
 void WorkerProcess::hear() {
   for (std::uint32_t i = 0; i < links_.size(); ++i) {
+    if (links_[i] == nullptr) continue;
     messages_.clear();
     if (links_[i]->receive(messages_, kMessagesPerRound) == kMessagesPerRound) more_ = true;
     for (CoordinatorMessage& message : messages_) heard(i, std::move(message));
+    if (links_[i] == nullptr) continue;  // what it said was that it is another's double
     if (beats_.take_hello(i)) tell(CoordinatorSaid{LinkId{i}, SayHello{}});
     if (!links_[i]->pass(now_)) continue;
     for (const Poller::Slot slot : link_slots_[i]) poller_.remove(slot);
@@ -218,12 +254,19 @@ void WorkerProcess::hear() {
     ++counts_.reopened;
     tell(LinkUp{LinkId{i}});
   }
+  if (now_ < look_at_links_) return;
+  look_at_links_ = now_ + kLookAtLinks;
+  change_links(directory_.pass(now_));
 }
 
 void WorkerProcess::heard(std::size_t link, CoordinatorMessage&& message) {
   if (auto* reply = std::get_if<ValueReply>(&message)) host_.value_came(now_, std::move(*reply));
-  else if (const auto* welcome = std::get_if<WorkerWelcome>(&message)) welcomed(link, *welcome);
-  tell(CoordinatorSaid{LinkId{static_cast<std::uint32_t>(link)}, std::move(message)});
+  else if (const auto* welcome = std::get_if<WorkerWelcome>(&message); welcome != nullptr && links_[link] != nullptr)
+    welcomed(link, *welcome);
+  const LinkId id{static_cast<std::uint32_t>(link)};
+  const std::vector<Directory::Change> changes = directory_.heard(now_, id, message);
+  tell(CoordinatorSaid{id, std::move(message)});
+  change_links(changes);
 }
 
 void WorkerProcess::welcomed(std::size_t link, const WorkerWelcome& welcome) {
@@ -239,11 +282,14 @@ void WorkerProcess::welcomed(std::size_t link, const WorkerWelcome& welcome) {
 // False: there is no coordinator left that we could work for. One that refuses us is tried again while another takes
 // us.
 bool WorkerProcess::watch_keys() {
+  std::optional<Error> fault;
   for (const auto& link : links_) {
+    if (link == nullptr) continue;
     if (!link->fault()) return true;
+    fault = link->fault();
   }
-  no_entry_ = links_[0]->fault();
-  return false;
+  no_entry_ = std::move(fault);
+  return !no_entry_;
 }
 
 void WorkerProcess::heed_drains() {
@@ -286,19 +332,28 @@ void WorkerProcess::take_in_ends() {
 
 void WorkerProcess::say() {
   host_.take_requests(requests_);
-  for (const ToCoordinator& request : requests_) links_[request.link.value]->send(now_, request.message);
+  for (const ToCoordinator& request : requests_) send(request.link, request.message);
   requests_.clear();
-  for (const ToCoordinator& to : effects_.messages) links_[to.link.value]->send(now_, to.message);
+  for (const ToCoordinator& to : effects_.messages) {
+    if (directory_.is_open(to.link)) send(to.link, to.message);
+  }
   effects_.messages.clear();
+}
+
+// A value may be asked of any coordinator when the one that sent the task is gone.
+void WorkerProcess::send(LinkId link, const WorkerMessage& message) {
+  CoordinatorLink* to = link.value < links_.size() ? links_[link.value].get() : nullptr;
+  for (std::size_t i = 0; to == nullptr && i < links_.size(); ++i) to = links_[i].get();
+  if (to != nullptr) to->send(now_, message);
 }
 
 void WorkerProcess::sleep() {
   if (more_) return;
   const Time wake = std::min(agent_.next_deadline(), host_.next_deadline());
-  Duration wait = std::min(reactor_.next_timer(), http_ != nullptr ? kPassWithin : Duration(1h));
+  Duration wait = std::min<Duration>(reactor_.next_timer(), kLookAtLinks);
   if (wake != kNever) wait = std::min(wait, wake - clock_.now());
   for (const auto& link : links_) {
-    if (link->congested()) wait = std::min(wait, kRetrySending);
+    if (link != nullptr && link->congested()) wait = std::min(wait, kRetrySending);
   }
   poller_.wait(std::max(wait, Duration::zero()));
   wake_.quiet();

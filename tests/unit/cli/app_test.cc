@@ -156,6 +156,10 @@ TEST_F(AppTest, EveryVerbPrintsWhatItsGoldenShows) {
       {"workers", {"workers"}},
       {"cancel", {"cancel", "abcd"}},
       {"drain", {"drain", "w1"}},
+      {"coordinators", {"coordinators"}},
+      {"coordinators_drain", {"coordinators", "drain", "c2"}},
+      {"partitions", {"partitions"}},
+      {"partitions_move", {"partitions", "move", "7", "--to", "c2"}},
       {"events", {"events", "abcd"}},
       {"logs", {"logs", "abcd"}},
       {"submit", {"submit", workflow, "-i", "text=x"}},
@@ -235,8 +239,17 @@ TEST_F(AppTest, TheEnvironmentNamesTheClusterAndTheFlagWins) {
   EXPECT_EQ(run({"workers", "-o", "name"}), 0);
 }
 
+TEST_F(AppTest, MovingAPartitionNeedsANumberAndACoordinator) {
+  EXPECT_EQ(run({"partitions", "move", "seven", "--to", "c2"}), 2);
+  EXPECT_EQ(run({"partitions", "move", "7"}), 2);
+  EXPECT_EQ(run({"partitions", "--to", "c2"}), 2);
+  EXPECT_EQ(run({"partitions", "shift", "7", "--to", "c2"}), 2);
+  EXPECT_EQ(run({"coordinators", "drain"}), 2);
+  EXPECT_EQ(fake.requests(), 0);
+}
+
 TEST_F(AppTest, DocumentedShapesHold) {
-  for (const char* verb : {"list", "workers", "events", "submit", "run"}) {
+  for (const char* verb : {"list", "workers", "events", "submit", "run", "coordinators", "partitions"}) {
     Result<Value> golden = Value::parse(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"));
     ASSERT_TRUE(golden.ok()) << verb;
     EXPECT_EQ(schema_mismatch(schema(verb), *golden), "") << verb;
@@ -364,6 +377,8 @@ TEST(Completion, TheBashScriptIsSourcedCleanlyAndCompletes) {
   EXPECT_TRUE(completes("millrace list --status f", 3, "failed"));
   EXPECT_TRUE(completes("millrace graph -o mer", 3, "mermaid"));
   EXPECT_TRUE(completes("millrace completion z", 2, "zsh"));
+  EXPECT_TRUE(completes("millrace partitions m", 2, "move"));
+  EXPECT_TRUE(completes("millrace coordinators d", 2, "drain"));
   EXPECT_FALSE(completes("millrace list --status f", 3, "succeeded"));
 }
 

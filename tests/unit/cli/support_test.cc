@@ -195,6 +195,16 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
         view.now};
     return WorkersReply{{one}};
   }
+  if (std::holds_alternative<ListCoordinators>(request)) {
+    return CoordinatorsReply{
+        {{"c1", "tcp://10.0.0.1:5711", "tcp://10.0.0.1:5712", "ready", 9, 4, view.info.accepted, "0.1.0"},
+         {"c2", "tcp://10.0.0.2:5711", "tcp://10.0.0.2:5712", "draining", 0, 0, view.now, "0.1.0"}}};
+  }
+  if (std::holds_alternative<ListPartitions>(request)) {
+    return PartitionsReply{{{0, "c1", 4, view.info.accepted, 17U, "serving"}, {1, "", 3, {}, {}, "free"}}};
+  }
+  if (const auto* move = std::get_if<MovePartition>(&request)) return MoveReply{move->partition, "c1", move->to};
+  if (const auto* drain = std::get_if<DrainCoordinator>(&request)) return DrainCoordinatorReply{drain->name, 9};
   return ErrorReply{Error{Code::kNotFound, "no such thing", {}, ""}};
 }
 

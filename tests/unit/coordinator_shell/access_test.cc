@@ -26,6 +26,7 @@ TEST(Roles, WhatEachMaySendIsThisTableAndNothingElse) {
   for (const Role role : kRoles) {
     EXPECT_EQ(may_send(role, FrameKind::kWorker), role == Role::kWorker) << to_string(role);
     EXPECT_EQ(may_send(role, FrameKind::kRequest), role != Role::kWorker) << to_string(role);
+    EXPECT_EQ(may_send(role, FrameKind::kPeer), role == Role::kCoordinator) << to_string(role);
     EXPECT_TRUE(may_enter(role, Door::kMain));
     EXPECT_EQ(may_enter(role, Door::kEvents), role != Role::kWorker) << to_string(role);
     for (const FrameKind kind : {FrameKind::kCoordinator, FrameKind::kReply, FrameKind::kEvents}) {

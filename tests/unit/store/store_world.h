@@ -118,7 +118,7 @@ Kind ask_for(Store& store, const StoreRead& read) {
 inline OwnerAnswer take(Store& store, PartitionId partition = kPartition, Epoch epoch = kEpoch,
                         const std::string& owner = "c1") {
   OwnerRecord seen = ask_for<OwnerAnswer>(store, ReadOwner{partition}).record;
-  return ask_for<OwnerAnswer>(store, TakePartition{partition, seen, owner, epoch});
+  return ask_for<OwnerAnswer>(store, TakePartition{partition, seen, owner, epoch, {}});
 }
 
 // ---------------------------------------------------------------- runs that add up

@@ -36,7 +36,7 @@ TEST(Frame, AnotherVersionIsRefusedWithBothNumbers) {
 }
 
 TEST(Frame, AnUnknownKindIsRefused) {
-  for (const char number : {'\0', '\6', '\xff'}) {
+  for (const char number : {'\0', '\7', '\xff'}) {
     std::string odd(envelope(FrameKind::kRequest));
     odd[3] = number;
     EXPECT_EQ(check_envelope(odd, 0).error().name, "frame_kind");

@@ -62,7 +62,19 @@ inline bool same(const DrainReply& a, const DrainReply& b) { return a.name == b.
 inline bool same(const DefinitionReply& a, const DefinitionReply& b) { return same_content(a.bytes, b.bytes); }
 inline bool same(const PingReply& a, const PingReply& b) {
   return a.coordinator == b.coordinator && a.version == b.version && a.events_endpoint == b.events_endpoint &&
-         a.partitions == b.partitions && a.workers == b.workers;
+         a.partitions == b.partitions && a.workers == b.workers && a.members == b.members;
+}
+inline bool same(const ListCoordinators&, const ListCoordinators&) { return true; }
+inline bool same(const ListPartitions&, const ListPartitions&) { return true; }
+inline bool same(const MovePartition& a, const MovePartition& b) { return a.partition == b.partition && a.to == b.to; }
+inline bool same(const DrainCoordinator& a, const DrainCoordinator& b) { return a.name == b.name; }
+inline bool same(const CoordinatorsReply& a, const CoordinatorsReply& b) { return a.coordinators == b.coordinators; }
+inline bool same(const PartitionsReply& a, const PartitionsReply& b) { return a.partitions == b.partitions; }
+inline bool same(const MoveReply& a, const MoveReply& b) {
+  return a.partition == b.partition && a.from == b.from && a.to == b.to;
+}
+inline bool same(const DrainCoordinatorReply& a, const DrainCoordinatorReply& b) {
+  return a.name == b.name && a.partitions == b.partitions;
 }
 inline bool same(const ErrorReply& a, const ErrorReply& b) { return a.error == b.error; }
 

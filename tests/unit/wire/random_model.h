@@ -197,8 +197,18 @@ class RandomModel {
     });
   }
 
+  std::vector<PartitionEpoch> partition_epochs() {
+    return many<PartitionEpoch>([&] {
+      return PartitionEpoch{PartitionId{static_cast<std::uint16_t>(below(kPartitionsMax))}, u32()};
+    });
+  }
+  ClusterNews news() {
+    return {many<MemberAddress>([&] { return MemberAddress{text(), text()}; }), partition_epochs(), u32()};
+  }
+
   std::vector<WorkerMessage> worker_messages() {
-    WorkerHello hello{engine_(), text(), text(), text(), u32(), u32(), u32(), labels(), {}, {}, coin()};
+    WorkerHello hello{engine_(), text(), text(), text(), u32(), u32(), u32(), labels(), {}, {}, coin(), {}};
+    hello.epochs = partition_epochs();
     hello.executors = many<std::string>([&] { return text(); });
     hello.held = many<HeldAttempt>([&] { return HeldAttempt{attempt(), coin(), rests_on()}; });
     AttemptReports reports{many<AttemptReport>([&] { return AttemptReport{attempt(), outcome(), rests_on()}; })};
@@ -215,7 +225,7 @@ class RandomModel {
   }
 
   std::vector<CoordinatorMessage> coordinator_messages() {
-    return {WorkerWelcome{WorkerId{u32()}, text()},
+    return {WorkerWelcome{WorkerId{u32()}, text(), news()},
             WorkerRefused{text(), text()},
             AssignBatch{assignments()},
             CancelBatch{many<AttemptCancel>([&] {
@@ -227,7 +237,8 @@ class RandomModel {
             Reclaim{attempts()},
             ValueReply{hash(), coin(), text(100)},
             DrainWorker{},
-            SayHello{}};
+            SayHello{},
+            news()};
   }
 
   RunName run_name() { return {text(), text()}; }
@@ -247,7 +258,11 @@ class RandomModel {
             ListWorkers{},
             DrainWorkerRequest{text()},
             GetDefinition{run_name()},
-            PingRequest{}};
+            PingRequest{},
+            ListCoordinators{},
+            ListPartitions{},
+            MovePartition{u32(), text()},
+            DrainCoordinator{text()}};
   }
 
   RunView run_view() {
@@ -314,8 +329,19 @@ class RandomModel {
             workers,
             DrainReply{text()},
             definition,
-            PingReply{text(), text(), text(), u32(), u32()},
-            ErrorReply{error}};
+            PingReply{text(), text(), text(), u32(), u32(), many<CoordinatorAddress>([&] {
+                        return CoordinatorAddress{text(), text(), text()};
+                      })},
+            ErrorReply{error},
+            CoordinatorsReply{many<CoordinatorView>(
+                [&] { return CoordinatorView{text(), text(), text(), text(), u32(), u32(), time(), text()}; })},
+            PartitionsReply{many<PartitionView>([&] {
+              PartitionView row{u32(), text(), u32(), time(), {}, text()};
+              if (coin()) row.runs_live = u32();
+              return row;
+            })},
+            MoveReply{u32(), text(), text()},
+            DrainCoordinatorReply{text(), u32()}};
   }
 
  private:

@@ -15,7 +15,7 @@ TEST(AgentHello, IsSaidWhenALinkComesUpWithItsCreditBehindIt) {
   EXPECT_EQ(w.took(), (Lines{"0: hello held=", "0: credit cpu=2 io=50"}));
 }
 
-TEST(AgentHello, NamesEverythingHeldOfItsLinkAndReportsFollow) {
+TEST(AgentHello, NamesEverythingHeldByWhomeverItCameAndTheLinksOwnReportsFollow) {
   AgentWorld w(2);
   w.connected(0).connected(1);
   w.assign_task({.name = "d#1", .upstream = {{TaskIndex{0}, 3}, {TaskIndex{1}, 4}}});
@@ -29,8 +29,8 @@ TEST(AgentHello, NamesEverythingHeldOfItsLinkAndReportsFollow) {
   w.pass(kHelloEvery);
   w.took();
   w.says(SayHello{}, 0);
-  EXPECT_EQ(w.took(), (Lines{"0: hello held=b#1(queued),c#1 on a@3,d#1 on a@3 on b@4", "0: report d#1 ok on a@3 on b@4",
-                             "0: credit cpu=1 io=0"}));
+  EXPECT_EQ(w.took(), (Lines{"0: hello held=b#1(queued),c#1 on a@3,d#1 on a@3 on b@4,x#1",
+                             "0: report d#1 ok on a@3 on b@4", "0: credit cpu=1 io=0"}));
 }
 
 TEST(AgentHello, ReportsNameWhatTheyRestOnOnlyAfterANewHello) {
