@@ -5,6 +5,7 @@
 #include <csignal>
 #include <fstream>
 
+#include "tests/process/failover.h"
 #include "tests/process/workflows.h"
 #include "tests/support/cluster.h"
 
@@ -350,6 +351,21 @@ TEST(SecurityOfPorts, NoSecretIsPrintedByAnybody) {
   Cluster cluster(with_keys(ring, {}));
   EXPECT_EQ(cluster.coordinator().err().find(secret), std::string::npos);
   EXPECT_EQ(ring.keys({"list", "-o", "json"}).out.find(secret), std::string::npos);
+}
+
+TEST(SecurityOfTwo, CoordinatorsThatShareAKeyForwardToEachOther) {
+  KeyRing ring;
+  ClusterOptions options = with_keys(ring, {});
+  options.coordinators = 2;
+  Cluster cluster(options);
+  cluster.start_worker("w1", {"--curve-key", ring.secret("workers")});
+  ASSERT_TRUE(eventually(20s, [&] { return balanced(cluster); })) << cluster.coordinator(1).err();
+  std::string file = cluster.workflow("quick", kQuick);
+  for (int i = 0; i < 8; ++i) {  // some of them to the other one's partitions, from either side
+    const auto at = static_cast<std::size_t>(i % 2);
+    Finished ran = cluster.cli_at(at, {"submit", file, "--wait", "--no-progress"});
+    EXPECT_EQ(ran.exit_code, 0) << ran.err << cluster.coordinator(at).err();
+  }
 }
 
 }  // namespace

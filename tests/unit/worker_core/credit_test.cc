@@ -135,9 +135,7 @@ TEST(Recent, StillFindsAllOfTheLatestAfterManyHaveComeAndGone) {
     for (std::uint32_t back = 0; back <= std::min(n, 150U); back += 13) {
       const auto fate = recent.find(id(n - back));
       ASSERT_EQ(fate.has_value(), back < kMost) << n << " - " << back;
-      if (fate) {
-        ASSERT_EQ(*fate, (n - back) % 2 == 0 ? Fate::kGivenBack : Fate::kAnswered);
-      }
+      if (fate) { ASSERT_EQ(*fate, (n - back) % 2 == 0 ? Fate::kGivenBack : Fate::kAnswered); }
     }
   }
 }
