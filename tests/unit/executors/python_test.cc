@@ -527,9 +527,13 @@ TEST_P(IsolatedPython, ManyEndedTasksLeaveNoDescriptorAndNoZombie) {
   for (int i = 0; i < 30; ++i) output("import subprocess\nsubprocess.Popen(['sleep', '1000'])");
   h.run_for(500ms);
   EXPECT_EQ(descriptors(), before);
-  std::ifstream children("/proc/" + zygote + "/task/" + zygote + "/children");
-  std::vector<std::string> pids{std::istream_iterator<std::string>(children), {}};
-  EXPECT_LE(pids.size(), 2U) << "more than the standbys";
+  auto children = [&] {
+    std::ifstream file("/proc/" + zygote + "/task/" + zygote + "/children");
+    return std::distance(std::istream_iterator<std::string>(file), std::istream_iterator<std::string>());
+  };
+  // Those of the last tasks may still be on their way out where the machine is busy; a zombie would stay.
+  for (int tries = 0; tries < 100 && children() > 2; ++tries) h.run_for(100ms);
+  EXPECT_LE(children(), 2) << "more than the standbys";
 }
 
 TEST(PythonRunner, IsEmbeddedByteForByte) {
