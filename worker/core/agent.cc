@@ -74,7 +74,7 @@ Time Agent::next_deadline() const {
   if (!s.to_repeat.empty()) next = std::min(next, s.to_repeat.front().first);
   if (!s.timeouts.empty()) next = std::min(next, s.timeouts.begin()->first);
   for (const Link& link : s.links) {
-    if (link.up && link.held_since != kNever) next = std::min(next, link.held_since + kReportHold);
+    if (link.up && link.held_since != kNever) next = std::min(next, link.held_since + s.prefetch.hold());
     next = std::min(next, link.name_wanted_until);
     if (link.up) next = std::min(next, link.hello_due ? link.hello_at + kHelloEvery : s.silence_ends(link));
   }

@@ -28,10 +28,9 @@
 namespace millrace {
 
 constexpr Duration kReportAgain = 1s;
-// While there is more to start, reports are gathered for so long, or until there are so many: a message for each tiny
-// task would cost the coordinator more than the task.
-constexpr Duration kReportHold = 300us;
-constexpr std::size_t kReportsHeld = 64;
+// While there is more to start, reports are gathered (Prefetch::hold()), or until there are so many: a message for each
+// tiny task would cost the coordinator more than the task.
+constexpr std::size_t kReportsHeld = 128;
 constexpr Duration kStartedAfter = 20ms;   // attempts that end sooner are not worth a "started" message
 constexpr Duration kHelloEvery = 100ms;    // at most one Hello a link in this time
 constexpr Duration kNameFreeAfter = 4s;    // a name in use at the start may be our own of before a crash: so long

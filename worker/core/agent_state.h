@@ -91,7 +91,7 @@ struct Route {
 struct Agent::State {
   explicit State(AgentOptions o)
       : options(std::move(o)),
-        prefetch(options.hello.slots, options.prefetch_max, kReportHold),
+        prefetch(options.hello.slots, options.prefetch_max),
         recent(kRecentMax),
         routes(kPartitionsMax) {}
 

@@ -111,7 +111,7 @@ bool Agent::State::holds_reports(Time now, Link& l) const {
     return false;
   }
   if (l.held_since == kNever) l.held_since = now;
-  if (now < l.held_since + kReportHold) return true;
+  if (now < l.held_since + prefetch.hold()) return true;
   l.held_since = kNever;
   return false;
 }

@@ -24,10 +24,15 @@ void Prefetch::answered(Duration waited) {
   round_trip_us_ = round_trip_us_ == 0 ? sample : round_trip_us_ + kWeight * (sample - round_trip_us_);
 }
 
+Duration Prefetch::hold() const {
+  if (!observed_ || duration_us_ > us(kGatherBelow)) return kReportHold;
+  return std::clamp(Duration{static_cast<Duration::rep>(duration_us_ * kTasksGathered)}, kReportHold, kReportHoldMax);
+}
+
 std::uint32_t Prefetch::target() const {
   if (!observed_ || duration_us_ > us(kLongTask)) return 0;
   if (duration_us_ < us(kTinyTask)) return most_;
-  const double round_trip = (round_trip_us_ == 0 ? kRoundTripGuess : round_trip_us_) + us(hold_);
+  const double round_trip = (round_trip_us_ == 0 ? kRoundTripGuess : round_trip_us_) + us(hold());
   return static_cast<std::uint32_t>(std::min<double>(most_, std::round(slots_ * round_trip / duration_us_)));
 }
 

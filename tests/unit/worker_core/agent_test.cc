@@ -1,4 +1,5 @@
 #include "worker/core/agent.h"
+#include "worker/core/prefetch.h"
 
 #include <gtest/gtest.h>
 

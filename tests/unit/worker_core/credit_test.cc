@@ -85,28 +85,42 @@ TEST(AgentCredit, IsNotGivenWhileDraining) {
 }
 
 TEST(Prefetch, IsTheRoundTripOverTheDurationForEachSlot) {
-  Prefetch p(/*slots=*/2, /*most=*/1000, /*hold=*/Duration::zero());
+  Prefetch p(/*slots=*/2, /*most=*/1000);
   EXPECT_EQ(p.next(), 0U);
   for (int i = 0; i < 10; ++i) {
-    p.answered(2ms);
-    p.ran(100us);
+    p.answered(199'700us);
+    p.ran(20ms);
     p.next();
   }
-  EXPECT_EQ(p.now(), 40U);
+  EXPECT_EQ(p.now(), 20U);  // 2 * (199.7 ms + the hold of 0.3 ms) / 20 ms
 }
 
 TEST(Prefetch, CoversTheTimeThatReportsAreHeldBack) {
-  Prefetch p(2, 1000, /*hold=*/1ms);
+  Prefetch p(2, 1000);
   for (int i = 0; i < 10; ++i) {
-    p.answered(2ms);
+    p.answered(1800us);
     p.ran(100us);
     p.next();
   }
-  EXPECT_EQ(p.now(), 60U);
+  EXPECT_EQ(p.hold(), 3200us);
+  EXPECT_EQ(p.now(), 100U);
+}
+
+TEST(Prefetch, HoldsReportsForAsLongAsThirtyTinyTasksTakeWithinLimits) {
+  Prefetch nothing_seen(1, 1000);
+  EXPECT_EQ(nothing_seen.hold(), kReportHold);
+  const std::pair<Duration, Duration> cases[] = {{1us, kReportHold},      {50us, 1'600us},
+                                                 {500us, kReportHoldMax}, {1'900us, kReportHoldMax},
+                                                 {2'100us, kReportHold},  {1s, kReportHold}};
+  for (const auto& [ran, hold] : cases) {
+    Prefetch p(1, 1000);
+    p.ran(ran);
+    EXPECT_EQ(p.hold(), hold) << ran.count();
+  }
 }
 
 TEST(Prefetch, ChangesOnlyInTheLightOfSomethingNew) {
-  Prefetch p(1, 1000, Duration::zero());
+  Prefetch p(1, 1000);
   p.ran(1us);
   EXPECT_EQ(p.next(), 2U);
   EXPECT_EQ(p.next(), 2U);
