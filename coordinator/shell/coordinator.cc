@@ -13,6 +13,7 @@
 #include "coordinator/shell/access.h"
 #include "coordinator/shell/anchored_clock.h"
 #include "coordinator/shell/gateway.h"
+#include "coordinator/shell/looking.h"
 #include "coordinator/shell/loop.h"
 #include "coordinator/shell/memory_store.h"
 #include "coordinator/shell/operators.h"
@@ -23,6 +24,7 @@ namespace millrace {
 namespace {
 
 constexpr Duration kWaitMax = 250ms;          // so that a lost wake-up costs no more than this
+constexpr std::uint64_t kLookTasksMax = 1;    // with more at once the processor is left to them
 constexpr Duration kBusPause = 100ms;         // in which its old socket leaves the endpoint
 constexpr std::size_t kTurnsBeforeLook = 64;  // turns in a row before the stop signal is looked at
 
@@ -131,6 +133,7 @@ class Process : public Coordinator {
   Status open_http();
   void look_at_access();
   void wait();
+  bool look(Time now, Duration left);  // whether something came
   void ring() const {
     std::uint64_t one = 1;
     (void)!write(wake_, &one, sizeof one);
@@ -149,6 +152,7 @@ class Process : public Coordinator {
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<OperatorHttp> http_;
   Poller poller_;
+  Looking looking_;
   Poller::Slot gateway_slot_ = 0;
   Poller::Slot bus_slot_ = 0;
   Poller::Slot redis_slot_ = 0;
@@ -292,6 +296,19 @@ Status Process::run() {
   return Done{};
 }
 
+// While hardly anything runs, no processor is missed by others.
+bool Process::look(Time now, Duration left) {
+  if (options_.spin == Duration::zero() || left < options_.spin || loop_->busy_tasks() > kLookTasksMax) return false;
+  if (!looking_.wanted()) return false;
+  for (const Time until = now + options_.spin; now < until; now = clock_.now()) {
+    if (poller_.wait(Duration::zero()) == 0) continue;
+    looking_.found();
+    return true;
+  }
+  looking_.in_vain();
+  return false;
+}
+
 void Process::wait() {
   Time wake = loop_->next_wake();
   Time now = clock_.now();
@@ -302,7 +319,7 @@ void Process::wait() {
     if (auto redis_wake = redis_->wake_in()) left = std::min(left, *redis_wake);
   }
   poller_.listen_to(gateway_slot_, loop_->takes_input());
-  (void)poller_.wait(left);
+  if (!look(now, left)) (void)poller_.wait(left);
   if (poller_.readable(wake_slot_)) {
     std::uint64_t count = 0;
     (void)!read(wake_, &count, sizeof count);

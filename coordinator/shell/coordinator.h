@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/base/time.h"
 
 namespace millrace {
 
@@ -31,6 +32,7 @@ struct CoordinatorOptions {
   bool insecure_listen = false;          // listen where other machines can reach us though nobody is authenticated
   std::uint32_t runs_max = 1'000'000;    // live runs: above it a submission is refused (queue_full)
   std::uint64_t tasks_max = 50'000'000;  // tasks of live runs
+  Duration spin{};  // how long an idle loop looks for what comes next before it sleeps; zero: sleeps at once
 };
 
 class Coordinator {

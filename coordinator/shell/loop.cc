@@ -69,6 +69,15 @@ Loop::~Loop() = default;
 bool Loop::turn() { return state_->turn(); }
 Time Loop::next_wake() const { return state_->next_wake(); }
 bool Loop::takes_input() const { return state_->takes_input(); }
+std::uint64_t Loop::busy_tasks() const {
+  std::uint64_t sum = 0;
+  for (const Share& share : state_->shares) {
+    if (share.core == nullptr) continue;
+    const Tally& tally = share.core->tally();
+    sum += tally.of(TaskState::kReady) + tally.of(TaskState::kDispatched) + tally.of(TaskState::kRunning);
+  }
+  return sum;
+}
 bool Loop::serving() const { return state_->all_serving(); }
 void Loop::stop() { state_->stopping = true; }
 LoopSnapshot Loop::snapshot() const { return state_->snapshot(); }

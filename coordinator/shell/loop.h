@@ -52,9 +52,10 @@ class Loop {
   Time next_wake() const;  // when to call turn() though nothing came in; kNever without a reason
   // Whether the next turn would take in what waits at the gateway; false: the store's answers come first.
   bool takes_input() const;
-  bool serving() const;  // every partition is served, here or by another coordinator that lives
-  void stop();           // hand the partitions over; goes on with turn() until stopped()
-  void drain();          // give up all partitions to others, take none, go on forwarding
+  std::uint64_t busy_tasks() const;  // ready, dispatched or running, of the runs held here
+  bool serving() const;              // every partition is served, here or by another coordinator that lives
+  void stop();                       // hand the partitions over; goes on with turn() until stopped()
+  void drain();                      // give up all partitions to others, take none, go on forwarding
   bool stopped() const;
   struct LoopSnapshot snapshot() const;                     // of now, between turns (coordinator/shell/meter.h)
   const Partition* partition(PartitionId partition) const;  // what it holds of it, or null; a loan, for audits

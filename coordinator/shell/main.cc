@@ -1,6 +1,7 @@
 // millrace-coordinator: accepts runs, splits them into ready tasks, hands them to workers, keeps their state in Redis.
 #include <algorithm>
 #include <csignal>
+#include <thread>
 
 #include "common/base/version.h"
 #include "common/io/config.h"
@@ -12,6 +13,8 @@
 namespace {
 
 using namespace millrace;
+
+constexpr Duration kSpinMax = 10ms;
 
 Coordinator* running = nullptr;  // for the signal handler
 
@@ -66,6 +69,9 @@ ConfigProgram program() {
       "live runs; beyond it submissions are refused (queue_full)", "N");
   add("tasks-max", OptionType::kInteger, std::to_string(defaults.tasks_max),
       "tasks of live runs; beyond it submissions are refused (queue_full)", "N");
+  add("spin", OptionType::kDuration, "400us",
+      "how long an idle loop looks for what comes next before it sleeps, while at most one task runs; 0s: not at all",
+      "DURATION");
   add("log-level", OptionType::kString, "info", "least severe level that is logged", "LEVEL");
   program.options.back().choices = {"error", "warn", "info", "debug"};
   add("log-format", OptionType::kString, "auto", "auto is text on a terminal, JSON elsewhere", "FORMAT");
@@ -105,6 +111,9 @@ int main(int argc, char** argv) {
       std::min<std::int64_t>(std::max<std::int64_t>(config.integer("partitions"), 0), 0xFFFF));
   options.runs_max = static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("runs-max"), 0, 0xFFFF'FFFF));
   options.tasks_max = static_cast<std::uint64_t>(std::max<std::int64_t>(config.integer("tasks-max"), 0));
+
+  options.spin =
+      std::thread::hardware_concurrency() > 1 ? std::min(config.duration("spin"), kSpinMax) : Duration::zero();
 
   ZmqContext context;
   Result<std::unique_ptr<Coordinator>> coordinator = Coordinator::create(context, options);
