@@ -1,10 +1,12 @@
 // millrace-coordinator: accepts runs, splits them into ready tasks, hands them to workers, keeps their state in Redis.
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "common/base/version.h"
 #include "common/io/config.h"
+#include "common/io/fault.h"
 #include "common/io/log.h"
 #include "common/io/operator_http.h"
 #include "common/io/zmq_socket.h"
@@ -88,6 +90,10 @@ int main(int argc, char** argv) {
   log.level = *parse_log_level(config.text("log-level"));
   log.format = *parse_log_format(config.text("log-format"));
   set_log(log);
+  if (Status armed = arm_faults(std::getenv("MILLRACE_FAULT")); !armed.ok()) {
+    log_error("cannot start: " + armed.error().what, {{"name", armed.error().name}});
+    return 2;
+  }
 
   CoordinatorOptions options;
   options.name = config.text("id");

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cassert>
 
+#include "common/io/fault.h"
 #include "common/wire/codec.h"
+#include "coordinator/shell/fault_turns.h"
 #include "coordinator/shell/loop_state.h"
 
 namespace millrace {
@@ -252,6 +254,7 @@ void Loop::State::fetch(Share& share, const Hash128& hash) {
 }
 
 void Loop::State::hand_over(PendingTurn& turn) {
+  if (faults_armed()) fault_before_commit(turn.commit);
   turn.commit.turn = ++turns_made;
   turn.commit.now = turn.begun;
   turn.in_store = true;
@@ -342,6 +345,7 @@ bool Loop::State::release(Time now) {
     };
     if (std::ranges::any_of(turn.outgoing, stale)) break;
     std::vector<Outgoing> outgoing = std::move(turn.outgoing);
+    if (faults_armed()) fault_when_durable(turn.commit);
     if (std::ranges::any_of(outgoing, [](const Outgoing& out) { return !out.effects.assigns.empty(); })) {
       dispatches_left.emplace_back(now, turn.begun);
     }
@@ -361,6 +365,7 @@ bool Loop::State::release(Time now) {
 
 // Sends, then events, of a whole turn: what one worker is told by several partitions goes in one message.
 void Loop::State::perform(std::vector<Outgoing>& outgoing) {
+  if (faults_armed()) fault_before_sends(outgoing);
   std::map<WorkerId, ToWorker> workers;
   for (Outgoing& out : outgoing) {
     for (SendAnswer& send : out.effects.answers) workers[send.worker].answers.answers.push_back(std::move(send.answer));
@@ -381,6 +386,7 @@ void Loop::State::perform(std::vector<Outgoing>& outgoing) {
   for (Outgoing& out : outgoing) {
     for (const SendReply& send : out.effects.replies) gateway.reply(send.request, send.reply);
   }
+  if (faults_armed()) fault_after_sends(outgoing);
   for (Outgoing& out : outgoing) {
     if (out.effects.events.empty()) continue;
     bus.publish(out.effects.events);

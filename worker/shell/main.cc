@@ -3,9 +3,11 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "common/io/config.h"
+#include "common/io/fault.h"
 #include "common/io/log.h"
 #include "common/io/operator_http.h"
 #include "common/io/zmq_socket.h"
@@ -172,5 +174,6 @@ int main(int argc, char** argv) {
   log.format = parse_log_format(config.text("log-format")).value_or(LogFormat::kAuto);
   log.level = parse_log_level(config.text("log-level")).value_or(LogLevel::kInfo);
   set_log(log);
+  if (const Status armed = arm_faults(std::getenv("MILLRACE_FAULT")); !armed.ok()) return usage(armed.error().what);
   return work(config);
 }

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/io/fault.h"
 #include "common/io/log.h"
 #include "common/io/zmq_socket.h"
 #include "worker/core/agent.h"
@@ -312,7 +313,9 @@ void WorkerProcess::work() {
     if (effects_.starts.empty() && effects_.kills.empty()) return;
     started += effects_.starts.size();
     counts_.started += effects_.starts.size();
+    if (!effects_.starts.empty()) fault_point(FaultPoint::kTaskBeforeStart);
     for (StartTask& start : effects_.starts) host_.start(now_, std::move(start));
+    if (!effects_.starts.empty()) fault_point(FaultPoint::kTaskRunning);
     effects_.starts.clear();
     for (const KillTask& kill : effects_.kills) host_.kill(kill.attempt, kill.why);
     effects_.kills.clear();
@@ -336,6 +339,7 @@ void WorkerProcess::say() {
   requests_.clear();
   for (const ToCoordinator& to : effects_.messages) {
     if (directory_.is_open(to.link)) send(to.link, to.message);
+    if (faults_armed() && std::holds_alternative<AttemptReports>(to.message)) fault_point(FaultPoint::kResultSent);
   }
   effects_.messages.clear();
 }
