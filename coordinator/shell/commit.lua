@@ -9,10 +9,11 @@
 -- again, which is harmless: its fields, members and stream entry have the same names.
 -- Each batch of a call is checked, applied and answered on its own: applied, already, gap, fenced, refused <why>.
 
-local VERSION = 3  -- grows with every change here; kFunctionVersion in redis_commit.h follows
+local VERSION = 4  -- grows with every change here; kFunctionVersion in redis_commit.h follows
 local FIELDS_MAX = 2000  -- arguments of one command (even: pairs stay together); unpack fails near 8,000
 local KEY_LIFE = 24 * 3600  -- seconds that an idempotency key lives at least
 local RUN_ID = 13  -- characters of a printed run id
+local UNSEEN = 1048576  -- commits that may have come after the latest with events
 
 local call  -- redis.call, which is not there yet while the library is loaded: each entry sets it
 
@@ -40,6 +41,15 @@ end
 -- What a partition has of its own, looked at when it is taken.
 local KEYS = {{':active', 'zset'}, {':runs', 'zset'}, {':keys', 'hash'}, {':events', 'stream'}}
 
+-- A partition that has no owner record and yet a history (somebody deleted the record) goes on behind that history: its
+-- numbers name fields and entries, and must never come twice. Returns epoch and number to be above.
+local function numbers_used(base)
+  local last = call('XREVRANGE', base .. ':events', '+', '-', 'COUNT', 1)[1]
+  if not last then return 0, 0 end
+  local epoch, number = string.match(last[1], '^(%d+)-(%d+)$')
+  return tonumber(epoch), tonumber(number) + UNSEEN
+end
+
 -- keys: partition; args: the five fields seen, then owner, epoch, nonce and since to be set.
 local function take(keys, args)
   call = redis.call
@@ -51,6 +61,10 @@ local function take(keys, args)
   local record = read_owner(keys[1])
   for i = 1, #OWNER do
     if record[i] ~= args[i] then return answer_owner(false, keys[1], record) end
+  end
+  if record[2] == '0' then
+    local epoch, number = numbers_used(keys[1])
+    record[2], record[5] = string.format('%.0f', epoch), string.format('%.0f', number)
   end
   if tonumber(args[7]) <= tonumber(record[2]) then return answer_owner(false, keys[1], record) end
   call('HSET', keys[1] .. ':owner', 'owner', args[6], 'epoch', args[7], 'nonce', args[8], 'beat', '0',

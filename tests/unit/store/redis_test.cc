@@ -252,6 +252,34 @@ TEST_F(RedisStoreTest, AnOlderFunctionLibraryIsReplacedAndANewerOneIsLeft) {
   }
 }
 
+// Commit numbers name segments and stream entries: were they given out again, a run would lose what it had.
+TEST_F(RedisStoreTest, APartitionWhoseOwnerRecordWasDeletedIsTakenBehindItsHistory) {
+  start();
+  TestRun run(run_id(1), 4);
+  Event accepted = run.event(EventType::kRunAccepted);
+  const RunWrite first = run.accept();
+  ASSERT_EQ(result_of(commit(store(), turn_of(1, {first}, {accepted}))), CommitResult::kApplied);
+  ASSERT_EQ(commit_one(2, {run.succeed(0, 2)}), CommitResult::kApplied);
+  place().raw({"DEL", partition_key(kPartition, "owner")});
+  ASSERT_EQ(commit_one(3, {run.succeed(2, 1)}), CommitResult::kFenced);
+
+  // Somebody who never heard of the epochs before is told of them.
+  const OwnerAnswer refused = take(store(), kPartition, kEpoch, "c2");
+  EXPECT_FALSE(refused.taken);
+  EXPECT_EQ(refused.record.epoch.counter, kEpoch.counter);
+  const Epoch above{.counter = kEpoch.counter + 1, .nonce = 9};
+  const OwnerAnswer taken = take(store(), kPartition, above, "c2");
+  ASSERT_TRUE(taken.taken);
+  EXPECT_GT(taken.record.number, 2U);
+  Event ended = run.event(EventType::kTaskSucceeded, 2);
+  const RunWrite again = run.succeed(2, 2);
+  ASSERT_EQ(result_of(commit(store(), turn_of(taken.record.number + 1, {again}, {ended}, kPartition, above))),
+            CommitResult::kApplied);
+  std::optional<StoredRun> stored = ask_for<RunAnswer>(store(), LoadRun{run_id(1)}).run;
+  ASSERT_TRUE(stored.has_value()) << "a segment was written over";
+  EXPECT_EQ(stored->tasks.size(), 4U);
+}
+
 TEST_F(RedisStoreTest, ANumberOfPartitionsIsFixedWithTheCluster) {
   start();
   RedisStoreOptions options = place().options();
