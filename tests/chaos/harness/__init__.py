@@ -1,0 +1,1 @@
+"""What the chaos suite is made of: processes, the proxy, the workload, the decoder and the checker."""
