@@ -13,11 +13,12 @@ namespace {
 constexpr std::size_t kRunIdChars = 13;
 constexpr std::size_t kEventsHeldMax = 1'000'000;  // of a reader that does not take them; the stream has them all
 constexpr Duration kPatiencePerMebibyte = 1s;      // a large request takes its time
-constexpr Duration kTurnMin = 200ms;               // of an endpoint, while connecting
-constexpr Duration kPause = 50ms;                  // before a full queue is tried again
-constexpr Duration kAskAgainAfter = 100ms;         // a partition that is being taken over
-constexpr Duration kAskForMembers = 3s;            // while something is awaited or followed
-constexpr std::size_t kEndpointsMax = 64;          // of those learned
+constexpr std::size_t kPatienceDoublings = 4;
+constexpr Duration kTurnMin = 200ms;        // of an endpoint, while connecting
+constexpr Duration kPause = 50ms;           // before a full queue is tried again
+constexpr Duration kAskAgainAfter = 100ms;  // a partition that is being taken over
+constexpr Duration kAskForMembers = 3s;     // while something is awaited or followed
+constexpr std::size_t kEndpointsMax = 64;   // of those learned
 
 std::size_t bytes_of(const OperatorRequest& request) {
   const auto* submit = std::get_if<SubmitRun>(&request);
@@ -217,8 +218,12 @@ void Client::pump(Duration timeout) {
   check_silence(Clock::now());
 }
 
+// Doubled each time that all endpoints were silent: what is large may need longer than that over a narrow link, and
+// beginning anew throws away what had come of it.
 Duration Client::patience() const {
-  return options_.patience + kPatiencePerMebibyte * static_cast<Duration::rep>(pending_bytes_ >> 20);
+  const std::size_t rounds = std::min(silences_ / options_.endpoints.size(), kPatienceDoublings);
+  return (options_.patience + kPatiencePerMebibyte * static_cast<Duration::rep>(pending_bytes_ >> 20)) *
+         (Duration::rep{1} << rounds);
 }
 
 // A coordinator that restarted has forgotten what was asked, and a connection may be dead without knowing it: begin

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <thread>
 
 #include "cli/event_feed.h"
 #include "cli/follow.h"
@@ -161,6 +162,15 @@ TEST_F(ClientTest, AsksAgainAfterARestart) {
   }
   ASSERT_TRUE(reply);
   EXPECT_EQ(std::get<RunReply>(*reply).view.info.run, fixed_run());
+}
+
+TEST_F(ClientTest, AnAnswerThatTakesLongerThanThePatienceComesAllTheSame) {
+  FakeCoordinator fake([](const OperatorRequest& request) {
+    std::this_thread::sleep_for(350ms);  // as a large one does over a narrow link
+    return fixed_reply(request);
+  });
+  Client client = client_for({fake.endpoint()}, 100ms);
+  EXPECT_TRUE(client.call(WaitRun{{"x", ""}}, 5s).ok());
 }
 
 TEST_F(ClientTest, AValueByReferenceIsFetchedAndALostOneIsNotFound) {
