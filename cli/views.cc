@@ -142,7 +142,9 @@ Value coordinator_json(const CoordinatorView& coordinator) {
                        {"epoch", number_or_null(coordinator.epoch)},
                        {"since", text_or_null(iso_time(coordinator.since))},
                        {"version", text_or_null(coordinator.version)},
-                       {"events", text_or_null(coordinator.events)}};
+                       {"events", text_or_null(coordinator.events)},
+                       {"durability", text_or_null(coordinator.durability)},
+                       {"weaker", text_or_null(coordinator.weaker)}};
 }
 
 Value partition_json(const PartitionView& partition) {

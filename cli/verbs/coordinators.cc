@@ -21,6 +21,8 @@ Document coordinators_document(const CoordinatorsReply& reply) {
       {"SINCE", [](const Value& row) { return cell_text(row, "since").substr(0, 19); }},
       {"VERSION", [](const Value& row) { return cell_text(row, "version"); }},
       {"EVENTS", [](const Value& row) { return cell_text(row, "events"); }, true},
+      {"DURABILITY", [](const Value& row) { return cell_text(row, "durability"); }, true},
+      {"WEAKER", [](const Value& row) { return cell_text(row, "weaker"); }, true},
   };
   return document;
 }

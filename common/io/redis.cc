@@ -129,6 +129,11 @@ void RedisCommand::push_number(std::uint64_t arg) {
   push_back({text, static_cast<std::size_t>(std::to_chars(text, text + sizeof text, arg).ptr - text)});
 }
 
+void RedisCommand::append_raw(std::string_view formatted, std::size_t args) {
+  formatted_.append(formatted);
+  args_ += args;
+}
+
 void Redis::append(const RedisCommand& command) {
   if (broken_) return;
   put_head(unsent_, '*', command.size());

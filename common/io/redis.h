@@ -60,10 +60,12 @@ class RedisCommand {
     for (std::string_view arg : args) push_back(arg);
   }
   void push_back(std::string_view arg);
-  void push_number(std::uint64_t arg);  // in decimal
+  void push_number(std::uint64_t arg);                            // in decimal
+  void append_raw(std::string_view formatted, std::size_t args);  // of another command
   std::size_t size() const { return args_; }
   const std::string& formatted() const { return formatted_; }  // without the count
   void reserve(std::size_t bytes) { formatted_.reserve(bytes); }
+  std::size_t capacity() const { return formatted_.capacity(); }
 
  private:
   std::size_t args_ = 0;

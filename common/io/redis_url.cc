@@ -4,11 +4,14 @@
 #include <string_view>
 
 #include "common/io/redis.h"
+#include "common/io/redis_net.h"
 
 namespace millrace {
 namespace {
 
-constexpr std::string_view kForms = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or unix:///PATH[?db=N] expected";
+constexpr std::string_view kForms =
+    "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], unix:///PATH[?db=N], sentinel://HOST:PORT[,...]/MASTER[/DB] or "
+    "cluster://HOST:PORT[,...] expected";
 
 // Says what is wrong without repeating the text: it may hold a password.
 Error bad_url(std::string_view why) {
@@ -95,13 +98,64 @@ Result<RedisUrl> RedisUrl::parse(std::string_view text) {
   if (text.starts_with("rediss://")) {
     return Error{Code::kInvalid,
                  "redis URL: rediss:// (TLS) is not supported: hiredis 0.14 cannot do it; run a TLS tunnel such as "
-                 "stunnel or haproxy beside the coordinator and name it with redis:// or unix://",
+                 "stunnel or haproxy beside the coordinator and name it with redis:// or unix:// (docs/durability.md)",
                  {},
                  "redis_url"};
   }
   if (text.starts_with("unix://")) return parse_unix(text.substr(7));
   if (text.starts_with("redis://")) return parse_tcp(text.substr(8));
   return bad_url("unknown scheme");
+}
+
+// HOST[:PORT],HOST[:PORT]...
+static Result<std::vector<RedisUrl>> parse_seeds(std::string_view text, std::uint16_t port) {
+  std::vector<RedisUrl> seeds;
+  while (true) {
+    const std::size_t comma = text.find(',');
+    const std::string_view one = text.substr(0, comma);
+    if (one.find_first_of("@/") != std::string_view::npos) return bad_url("a host expected between the commas");
+    Result<RedisUrl> seed = parse_tcp(one);
+    if (!seed.ok()) return seed.error();
+    const std::size_t colon = one.rfind(':');
+    if (colon == std::string_view::npos || one.ends_with(']')) seed->port = port;
+    seeds.push_back(std::move(*seed));
+    if (comma == std::string_view::npos) return seeds;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+Result<RedisTarget> RedisTarget::parse(std::string_view text) {
+  static constexpr std::string_view kSentinel = "sentinel://";
+  static constexpr std::string_view kCluster = "cluster://";
+  RedisTarget target;
+  if (text.starts_with(kSentinel)) target.kind = Kind::kSentinel;
+  else if (text.starts_with(kCluster)) target.kind = Kind::kCluster;
+  if (target.kind == Kind::kStandalone) {
+    Result<RedisUrl> url = RedisUrl::parse(text);
+    if (!url.ok()) return url.error();
+    return standalone(*url);
+  }
+  const bool sentinel = target.kind == Kind::kSentinel;
+  text.remove_prefix(sentinel ? kSentinel.size() : kCluster.size());
+  if (const std::size_t at = text.rfind('@'); at != std::string_view::npos) {
+    if (Status s = parse_user_info(text.substr(0, at), target.login); !s.ok()) return s.error();
+    text.remove_prefix(at + 1);
+  }
+  const std::size_t slash = text.find('/');
+  std::string_view path = slash == std::string_view::npos ? std::string_view() : text.substr(slash + 1);
+  Result<std::vector<RedisUrl>> seeds = parse_seeds(text.substr(0, slash), sentinel ? 26'379 : 6'379);
+  if (!seeds.ok()) return seeds.error();
+  target.seeds = std::move(*seeds);
+  if (!sentinel) {
+    if (!path.empty()) return bad_url("a Redis Cluster has no databases");
+    return target;
+  }
+  const std::size_t db = path.find('/');
+  target.master = path.substr(0, db);
+  if (target.master.empty()) return bad_url("the name of the master is missing");
+  if (db != std::string_view::npos && !parse_number(path.substr(db + 1), target.login.db))
+    return bad_url("the database must be a number");
+  return target;
 }
 
 std::string RedisUrl::safe() const {

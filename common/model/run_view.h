@@ -77,6 +77,8 @@ struct CoordinatorView {  // a row of `coordinators`
   std::uint32_t epoch = 0;  // the highest of its partitions
   Time since{};             // when its process began
   std::string version;
+  std::string durability = {};  // as it was asked for; empty: nothing lasts, or its version does not say
+  std::string weaker = {};      // why its store gives less; empty: it does not
   bool operator==(const CoordinatorView&) const = default;
 };
 

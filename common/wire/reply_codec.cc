@@ -68,7 +68,7 @@ CoordinatorsReply read(const pb::CoordinatorsReply& m) {
   CoordinatorsReply out;
   for (const pb::CoordinatorView& row : m.coordinators()) {
     out.coordinators.push_back({row.name(), row.endpoint(), row.events(), row.state(), row.partitions(), row.epoch(),
-                                from_us(row.since_us()), row.version()});
+                                from_us(row.since_us()), row.version(), row.durability(), row.weaker()});
   }
   return out;
 }
@@ -153,6 +153,8 @@ struct WriteReply {
       row->set_epoch(view.epoch);
       row->set_since_us(to_us(view.since));
       row->set_version(view.version);
+      row->set_durability(view.durability);
+      row->set_weaker(view.weaker);
     }
   }
   void operator()(const PartitionsReply& m) {

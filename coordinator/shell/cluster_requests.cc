@@ -63,7 +63,8 @@ PartitionsReply Loop::State::partitions_view() const {
 CoordinatorsReply Loop::State::coordinators_view() const {
   CoordinatorsReply rows;
   auto add = [&](const MemberRecord& member, const char* state) {
-    CoordinatorView row{member.name, member.endpoint, member.events, state, 0, 0, member.since, member.version};
+    CoordinatorView row{member.name,  member.endpoint, member.events,     state,        0, 0,
+                        member.since, member.version,  member.durability, member.weaker};
     for (const Share& share : shares) {
       const bool here = member.name == options.name && share.ours();
       const bool there = member.name != options.name && share.served_elsewhere() && share.seen->owner == member.name;

@@ -9,7 +9,7 @@
 -- again, which is harmless: its fields, members and stream entry have the same names.
 -- Each batch of a call is checked, applied and answered on its own: applied, already, gap, fenced, refused <why>.
 
-local VERSION = 4  -- grows with every change here; kFunctionVersion in redis_commit.h follows
+local VERSION = 5  -- grows with every change here; kFunctionVersion in redis_commit.h follows
 local FIELDS_MAX = 2000  -- arguments of one command (even: pairs stay together); unpack fails near 8,000
 local KEY_LIFE = 24 * 3600  -- seconds that an idempotency key lives at least
 local RUN_ID = 13  -- characters of a printed run id
@@ -72,11 +72,12 @@ local function take(keys, args)
   return answer_owner(true, keys[1], read_owner(keys[1]))
 end
 
--- keys: partition; args: epoch, nonce, heir (who should take it; empty: anybody).
+-- keys: partition; args: epoch, nonce, heir (who should take it; empty: anybody), the number that should be there.
 local function release(keys, args)
   call = redis.call
   local record = read_owner(keys[1])
-  local owned = record[1] ~= '' and record[2] == args[1] and record[3] == args[2]
+  local owned = record[1] ~= '' and record[2] == args[1] and record[3] == args[2] and
+    tonumber(record[5]) >= (tonumber(args[4]) or 0)
   if owned then
     call('HSET', keys[1] .. ':owner', 'owner', '', 'heir', args[3] or '')
     record[1] = ''
@@ -87,6 +88,7 @@ end
 -- ---------------------------------------------------------------- a batch
 
 -- A batch: epoch, nonce, number, beat, now (s), events, definitions, runs; definitions: hash, bytes;
+-- A beat (number 0) has the number that the store should at least be at in place of its events.
 -- runs: id, flags (1: accepted, 2: ended), [if accepted: score, key field, key value], fields, field and value ...
 -- It is read in place: a table per run would cost more than the commands it leads to.
 
@@ -113,14 +115,19 @@ local function skim(args, at, count)
   return at
 end
 
+local on_cluster  -- each entry sets it: keys of this call may be on their way to another node
+
 -- Why new runs cannot be written, or nil. What the partition has of its own was looked at when it was taken; a run that
--- is known was looked at when it was accepted.
+-- is known was looked at when it was accepted. On a Redis Cluster every key is looked at: while a slot is moved, those
+-- that are away are refused, and so is all that is new.
 local function obstacle(base, args, at, runs)
   for _ = 1, runs do
     local flags = args[at + 1]
-    if flags == '1' or flags == '3' then
+    if on_cluster or flags == '1' or flags == '3' then
       local key = base .. ':r:' .. args[at]
       if not is_type(key, 'hash') then return 'refused WRONGTYPE ' .. key end
+    end
+    if flags == '1' or flags == '3' then
       at = at + 5
     else
       at = at + 2
@@ -187,21 +194,43 @@ local function add_events(base, id, events)
   return 'refused ' .. added.err
 end
 
-local function apply(base, args, at)
+-- Why keys that every commit touches cannot be reached just now, or nil.
+local function away(base, args, at, definitions)
+  for _, key in ipairs(KEYS) do
+    local found = redis.pcall('TYPE', base .. key[1])
+    if found.err then return 'refused ' .. found.err end
+  end
+  for i = 1, definitions do
+    local found = redis.pcall('TYPE', base .. ':def:' .. args[at + 6 + 2 * i])
+    if found.err then return 'refused ' .. found.err end
+  end
+  return nil
+end
+
+-- `epoch`, `nonce`: who must own the partition; those of the batch itself, but where it is written again.
+local function apply(base, args, at, epoch, nonce)
   local record = redis.pcall('HMGET', base .. ':owner', unpack(OWNER))
   if record.err then return 'refused ' .. record.err .. ' ' .. base .. ':owner' end
-  if not record[1] or record[1] == '' or record[2] ~= args[at] or record[3] ~= args[at + 1] then return 'fenced' end
+  if not record[1] or record[1] == '' or record[2] ~= epoch or record[3] ~= nonce then return 'fenced' end
   local number, text = tonumber(args[at + 2]), args[at + 2]
+  local stored = tonumber(record[5] or '0')
   if number == 0 then
     call('HSET', base .. ':owner', 'beat', args[at + 3])
+    if stored < (tonumber(args[at + 5]) or 0) then return 'gap' end
     return 'applied'
   end
-  local stored = tonumber(record[5] or '0')
   if number <= stored then return 'already' end
   if number ~= stored + 1 then return 'gap' end
   local definitions, runs = tonumber(args[at + 6]), tonumber(args[at + 7])
   local first = at + 8 + 2 * definitions
-  local why = obstacle(base, args, first, runs)
+  local why = on_cluster and away(base, args, at, definitions)
+  if why then return why end
+  if on_cluster then
+    local all, refusal = pcall(obstacle, base, args, first, runs)
+    why = all and refusal or not all and 'refused ' .. (type(refusal) == 'table' and refusal.err or tostring(refusal))
+  else
+    why = obstacle(base, args, first, runs)
+  end
   if why then return why end
 
   if args[at + 5] ~= '' then
@@ -218,10 +247,9 @@ local function apply(base, args, at)
   return 'applied'
 end
 
--- keys: one partition a batch; args: the batches, one after the other.
-local function commit(keys, args)
+local function apply_all(keys, args, at)
   call = redis.call
-  local starts, at, count = {}, 1, #args
+  local starts, count = {}, #args
   for i = 1, #keys do
     starts[i] = at
     at = skim(args, at, count)
@@ -229,8 +257,34 @@ local function commit(keys, args)
   end
   if at ~= count + 1 then return redis.error_reply('ERR millrace: arguments left over') end
   local answers = {}
-  for i, base in ipairs(keys) do answers[i] = apply(base, args, starts[i]) end
+  for i, base in ipairs(keys) do
+    local from = starts[i]
+    answers[i] = apply(base, args, from, args[from], args[from + 1])
+  end
   return answers
+end
+
+-- keys: one partition a batch; args: the batches, one after the other.
+local function commit(keys, args)
+  on_cluster = false
+  return apply_all(keys, args, 1)
+end
+
+-- Those of one node of a Redis Cluster: key: the first; args: how many more, which, the batches.
+local function commit_many(keys, args)
+  on_cluster = true
+  local more = tonumber(args[1] or '0')
+  local all = {keys[1]}
+  for i = 1, more do all[i + 1] = args[i + 1] end
+  return apply_all(all, args, more + 2)
+end
+
+-- A batch of an earlier epoch of the same process, which the store has lost. key: partition; args: epoch, nonce (of
+-- now), the batch. It stays what it was, its entry in the stream too.
+local function repair(keys, args)
+  call, on_cluster = redis.call, true  -- everything is looked at first, wherever this is
+  if skim(args, 3, #args) ~= #args + 1 then return redis.error_reply('ERR millrace: the batch does not parse') end
+  return apply(keys[1], args, 3, args[1], args[2])
 end
 
 -- Batches that only renew the beat: allowed when memory is full, so that a full store does not change owners.
@@ -241,8 +295,21 @@ local function beat(keys, args)
   return commit(keys, args)
 end
 
+local function beat_many(keys, args)
+  local more = tonumber(args[1] or '0')
+  for i = 0, more do
+    if args[more + 1 + i * 8 + 3] ~= '0' then return redis.error_reply('ERR millrace: a beat has no number') end
+  end
+  return commit_many(keys, args)
+end
+
 redis.register_function{function_name = 'millrace_commit', callback = commit}
 redis.register_function{function_name = 'millrace_beat', callback = beat, flags = {'allow-oom'}}
+redis.register_function{
+  function_name = 'millrace_commit_many', callback = commit_many, flags = {'allow-cross-slot-keys'}}
+redis.register_function{
+  function_name = 'millrace_beat_many', callback = beat_many, flags = {'allow-oom', 'allow-cross-slot-keys'}}
+redis.register_function{function_name = 'millrace_repair', callback = repair}
 redis.register_function{function_name = 'millrace_take', callback = take, flags = {'allow-oom'}}
 redis.register_function{function_name = 'millrace_release', callback = release, flags = {'allow-oom'}}
 redis.register_function{function_name = 'millrace_version', callback = function() return VERSION end, flags = {'no-writes'}}

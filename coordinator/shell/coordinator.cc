@@ -220,10 +220,12 @@ Status Process::open_store() {
     store_ = std::make_unique<MemoryStore>();
     return Done{};
   }
-  Result<RedisUrl> url = RedisUrl::parse(options_.redis);
-  if (!url.ok()) return url.error();
+  Result<RedisTarget> target = RedisTarget::parse(options_.redis);
+  if (!target.ok()) return target.error();
   RedisStoreOptions redis;
-  redis.url = std::move(url).value();
+  redis.target = std::move(target).value();
+  redis.durability = options_.durability;
+  redis.note = [](bool warn, const std::string& text) { note(warn ? LoopNote::kWarn : LoopNote::kInfo, text); };
   redis.partitions = options_.partitions;
   redis.jitter_seed = random_nonce();
   Result<std::unique_ptr<RedisStore>> opened = RedisStore::open(redis);

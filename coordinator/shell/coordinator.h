@@ -11,6 +11,7 @@
 
 #include "common/base/result.h"
 #include "common/base/time.h"
+#include "coordinator/shell/durability.h"
 
 namespace millrace {
 
@@ -24,6 +25,7 @@ struct CoordinatorOptions {
   std::string advertise_events;  // likewise, of `events`
   std::string store = "redis";   // redis | memory
   std::string redis = "redis://127.0.0.1:6379/0";
+  Durability durability;
   std::uint16_t partitions = 16;         // fixed at cluster creation
   std::string curve_key;                 // file of our secret key; empty: peers are not authenticated
   std::string curve_authorized;          // file of the allow-list; goes with curve_key

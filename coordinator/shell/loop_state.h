@@ -26,9 +26,10 @@ namespace millrace {
 // One partition as this coordinator sees it.
 struct Share {
   enum class Phase : std::uint8_t {
-    kWatching,  // somebody else may own it: look at its beat
-    kTaking,    // compare-and-set is out
-    kLoading,   // ours; live runs are coming, new ones are accepted
+    kWatching,   // somebody else may own it: look at its beat
+    kTaking,     // compare-and-set is out
+    kRepairing,  // ours; what the store has lost is being applied again
+    kLoading,    // ours; live runs are coming, new ones are accepted
     kServing,
     kReleasing,  // given up: the release is out
     kReleased,   // at the end
@@ -60,6 +61,20 @@ struct Share {
   std::set<Hash128> definitions_stored;  // in this partition
   bool adopting = false;                 // ready tasks are held back
   Time adopt_until = kNever;
+  // What we know of it from when it was ours: under `epochs`, one after the other with nobody between (the last ones
+  // perhaps only tried for); taken at `base_number` from `base`.
+  struct Past {
+    std::vector<Epoch> epochs;
+    Epoch base;
+    std::uint64_t base_number = 0;
+    std::uint64_t acked = 0;                             // highest commit that the store has acknowledged
+    std::optional<std::map<RunId, std::uint32_t>> runs;  // with their versions, when they left our memory
+  };
+  Past past;
+  bool retake = false;                                 // at once, as the store is behind
+  std::optional<std::map<RunId, std::uint32_t>> lost;  // after a loss: runs that have not come from the store
+  std::vector<RunId> touched;
+  std::uint64_t lost_since = 0;
   std::set<std::string> awaited;  // workers of the stored fleet that have not spoken to this epoch
   bool ours() const { return phase == Phase::kLoading || phase == Phase::kServing; }
   bool serving() const { return phase == Phase::kServing && !giving; }
@@ -82,12 +97,15 @@ struct ToWorker {
   std::size_t assign_bytes = 0;
 };
 
+constexpr std::size_t kIncomingHeldMax = 4'096;  // messages, while the store refuses writes
+
 constexpr PartitionId kNoPartition{kPartitionsMax};  // of what rests on no partition
 
 struct PendingTurn {
   bool needs_commit = false;
   bool in_store = false;  // handed over, not answered
   bool durable = false;
+  bool only_beats = false;  // made while there is no room for others
   Time begun{};
   Time handed{};  // to the store
   TurnCommit commit;
@@ -104,11 +122,15 @@ struct Loop::State {
   bool turn();
   void take_in(Time now);
   bool room_for_turn() const;
-  bool takes_input() const { return !broken && !stopping && room_for_turn(); }
+  bool takes_input() const { return !stopping && (broken ? refuses() : room_for_turn()); }
+  bool refuses() const { return !store_refuses.empty() && incoming.size() < kIncomingHeldMax; }
   bool room_in_turn() const;
+  void keep_beating(Time now);
+  void refuse_new_work();
   void housekeeping(Time now);
   void place(Time now);
   bool close_turn(Time now);
+  static PartitionCommit beat_of(Share& share);
   void fetch(Share& share, const Hash128& hash);
   void hand_over(PendingTurn& turn);
   bool hear_store(Time now);
@@ -135,6 +157,7 @@ struct Loop::State {
   void take(Time now, Share& share);
   Duration watch_every() const;
   void on_owner(Time now, Share& share, const OwnerAnswer& answer);
+  void begin_loading(Share& share);
   void load(Share& share);
   void scan_keys(Share& share, const std::string& cursor);
   void on_page(Time now, Share& share, ActivePage& page);
@@ -144,6 +167,16 @@ struct Loop::State {
   void forget_core(Time now, Share& share);
   void close_adoption(Time now, Share& share);
   void release_all(Time now);
+
+  // loss.cc
+  void fall_behind(Time now, Share& share);
+  void after_take(Time now, Share& share, const OwnerRecord& before, std::uint64_t stored);
+  void repair(Time now, Share& share, const Share::Past& past, std::uint64_t stored);
+  void on_repaired(Share& share, const Share::Past& past, std::uint64_t stored, std::uint64_t reached);
+  void report_loss(Share& share, const Share::Past& past, std::uint64_t stored);
+  void look_for_loss(Share& share, const OwnerRecord& record);
+  void compare_lost(Share& share, const RunInfo& info, const RunRecord& record);
+  void tell_lost(Share& share);
 
   // forward.cc
   void on_request(Time now, FromClient& from);
@@ -167,6 +200,7 @@ struct Loop::State {
 
   // requests.cc
   void answer(Time now, Routed& one);
+  PingReply pong() const;
   void on_submit(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops);
   void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan);
   void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
@@ -211,7 +245,8 @@ struct Loop::State {
   Meter meter;
   std::deque<PendingTurn> turns;
   std::uint64_t turns_made = 0;
-  bool broken = false;  // an outcome is unknown: nothing new until the pipeline was resent
+  bool broken = false;        // an outcome is unknown: nothing new until the pipeline was resent
+  std::string store_refuses;  // then: why it takes no writes, so that new work is refused and not left waiting
   Time resend_at{};
   Duration resend_pause = Duration::zero();
 

@@ -49,8 +49,20 @@ ConfigProgram program() {
       "where workers, clients and other coordinators reach this one (default: the first --listen address)", "ENDPOINT");
   add("advertise-events", OptionType::kString, "", "the same for --events", "ENDPOINT");
   add("redis", OptionType::kString, defaults.redis,
-      "redis://[USER:PASSWORD@]HOST:PORT/DB or unix:///PATH; keep passwords in MILLRACE_REDIS or the file", "URL");
+      "redis://[USER:PASSWORD@]HOST:PORT/DB, unix:///PATH, sentinel://[USER:PASSWORD@]HOST:PORT,.../MASTER[/DB] or "
+      "cluster://[USER:PASSWORD@]HOST:PORT,...; keep passwords in MILLRACE_REDIS or the file",
+      "URL");
   program.options.back().secret = true;
+  add("durability", OptionType::kString, std::string(to_string(defaults.durability.mode)),
+      "what Redis is to keep of what was acknowledged; warns where it is configured weaker (docs/durability.md)",
+      "MODE");
+  program.options.back().choices = {"memory", "everysec", "always", "replicated"};
+  add("durability-replicas", OptionType::kInteger, std::to_string(defaults.durability.replicas),
+      "of replicated: how many replicas must have a turn before its effects leave", "N");
+  add("durability-timeout", OptionType::kDuration, "500ms",
+      "of replicated: how long one WAIT lasts (10ms to 1s); effects are held and it is asked again until enough have "
+      "it",
+      "DURATION");
   add("store", OptionType::kString, defaults.store, "where the state of runs is kept; memory is lost with the process",
       "redis|memory");
   program.options.back().choices = {"redis", "memory"};
@@ -103,6 +115,10 @@ int main(int argc, char** argv) {
   options.advertise_events = config.text("advertise-events");
   options.store = config.text("store");
   options.redis = config.text("redis");
+  options.durability.mode = *parse_durability(config.text("durability"));
+  options.durability.replicas =
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("durability-replicas"), 1, 100));
+  options.durability.timeout = std::clamp(config.duration("durability-timeout"), kReplicaWaitMin, kReplicaWaitMax);
   options.curve_key = config.text("curve-key");
   options.curve_authorized = config.text("curve-authorized");
   options.insecure_listen = config.boolean("insecure-listen");

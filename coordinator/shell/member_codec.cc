@@ -18,6 +18,8 @@ std::string encode_member(const MemberRecord& member) {
   out.text(member.version);
   out.time(member.since, Time{});
   out.byte(member.draining ? 1 : 0);
+  out.text(member.durability);
+  out.text(member.weaker);
   return seal(kVersion, hash64(member.name), out.bytes());
 }
 
@@ -33,7 +35,11 @@ std::optional<MemberRecord> decode_member(std::string_view name, std::string_vie
   member.events = in.text();
   member.version = in.text();
   member.since = in.time(Time{});
-  member.draining = (in.byte() & 1U) != 0;  // what a later version appends is left unread
+  member.draining = (in.byte() & 1U) != 0;
+  if (in.failed()) return std::nullopt;
+  if (in.done()) return member;  // of a version that said no more
+  member.durability = in.text();
+  member.weaker = in.text();  // what a later version appends is left unread
   if (in.failed()) return std::nullopt;
   return member;
 }

@@ -23,6 +23,10 @@ void Loop::State::meet(Time now) {
   if (meeting || now < meet_at) return;
   meeting = true;
   meet_at = now + kMeetEvery;
+  const StoreHealth health = store.health();
+  std::string weaker;
+  for (const std::string& finding : health.weaker) weaker += (weaker.empty() ? "" : "; ") + finding;
+  membership.publish(health.durability, std::move(weaker));
   ask(MeetMembers{membership.beat()}, [this](Time at, StoreAnswer&& answer) {
     meeting = false;
     auto* met = std::get_if<MembersAnswer>(&answer);
@@ -54,6 +58,7 @@ BalanceView Loop::State::balance_view() const {
     partition.id = share.id;
     switch (share.phase) {
       case Share::Phase::kTaking:
+      case Share::Phase::kRepairing:
       case Share::Phase::kLoading:
       case Share::Phase::kServing:
         partition.state = share.giving ? PartitionState::kLeaving : PartitionState::kOwned;
@@ -127,7 +132,7 @@ void Loop::State::finish_giving(Time now) {
     });
     if (!share.giving_closed || on_its_way) continue;
     share.phase = Share::Phase::kReleasing;
-    ask(ReleasePartition{share.id, share.epoch, *share.giving},
+    ask(ReleasePartition{share.id, share.epoch, *share.giving, share.past.acked},
         [this, id = share.id, epoch = share.epoch](Time at, StoreAnswer&& answer) {
           Share& given = this->share(id);
           if (given.phase != Share::Phase::kReleasing || given.epoch != epoch) return;
@@ -150,6 +155,7 @@ void Loop::State::let_go(Time now, Share& share, const OwnerAnswer* answer) {
   if (answer != nullptr) {
     share.seen = answer->record;
     share.seen_since = now;
+    share.retake = !answer->taken && answer->record.number < share.past.acked;  // the store is behind
   }
   const MemberRecord* next = membership.alive(heir);
   if (answer == nullptr || !answer->taken || next == nullptr || next->name == options.name) return;

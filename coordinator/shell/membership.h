@@ -31,7 +31,11 @@ class Membership {
   explicit Membership(MemberRecord self) : self_(std::move(self)) {}
 
   const MemberRecord& self() const { return self_; }
-  const MemberRecord& beat();  // ourselves, a beat later: to be published
+  const MemberRecord& beat();                                 // ourselves, a beat later: to be published
+  void publish(std::string durability, std::string weaker) {  // with the next beat
+    self_.durability = std::move(durability);
+    self_.weaker = std::move(weaker);
+  }
   void drain() { self_.draining = true, ++changes_; }
 
   // The answer to it. Says whether the living, or what they say of themselves, have changed.

@@ -12,17 +12,20 @@ CommitOutcome MemoryCluster::apply(const TurnCommit& commit) {
   for (const ValueWrite& value : commit.values) values_.insert_or_assign(value.hash, value.json);
   for (const LogAppend& log : commit.logs) append(log);
   fleet_.insert(commit.fleet.begin(), commit.fleet.end());
-  for (const PartitionCommit& part : commit.partitions) outcome.partitions.push_back({part.partition, apply(part)});
+  for (const PartitionCommit& part : commit.partitions)
+    outcome.partitions.push_back({part.partition, apply(part, part.epoch)});
   return outcome;
 }
 
-CommitResult MemoryCluster::apply(const PartitionCommit& commit) {
+CommitResult MemoryCluster::repair(const PartitionCommit& commit, const Epoch& owner) { return apply(commit, owner); }
+
+CommitResult MemoryCluster::apply(const PartitionCommit& commit, const Epoch& by) {
   Partition& partition = partitions_[commit.partition];
   OwnerRecord& owner = partition.owner;
-  if (owner.owner.empty() || owner.epoch != commit.epoch) return CommitResult::kFenced;
+  if (owner.owner.empty() || owner.epoch != by) return CommitResult::kFenced;
   if (commit.number == 0) {
     owner.beat = commit.beat;
-    return CommitResult::kApplied;
+    return owner.number < commit.expects ? CommitResult::kGap : CommitResult::kApplied;
   }
   if (commit.number <= owner.number) return CommitResult::kAlready;
   if (commit.number != owner.number + 1) return CommitResult::kGap;
@@ -104,7 +107,7 @@ StoreAnswer MemoryCluster::answer(const TakePartition& read) {
 
 StoreAnswer MemoryCluster::answer(const ReleasePartition& read) {
   OwnerRecord& owner = partitions_[read.partition].owner;
-  if (owner.owner.empty() || owner.epoch != read.epoch) return OwnerAnswer{owner, false};
+  if (owner.owner.empty() || owner.epoch != read.epoch || owner.number < read.expects) return OwnerAnswer{owner, false};
   owner.owner.clear();
   owner.heir = read.heir;
   return OwnerAnswer{owner, true};
@@ -223,6 +226,9 @@ StoreAnswer MemoryCluster::answer(const ForgetMember& read) {
   members_.erase(read.name);
   return MembersAnswer{};
 }
+
+// It has lost nothing, and nothing is kept beside it.
+StoreAnswer MemoryCluster::answer(const RepairPartition& read) { return RepairAnswer{owner(read.partition).number}; }
 
 // ---------------------------------------------------------------- for checkers
 

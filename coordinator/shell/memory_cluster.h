@@ -30,6 +30,8 @@ struct Hash128Hash {
 class MemoryCluster {
  public:
   CommitOutcome apply(const TurnCommit& commit);
+  // A commit of an earlier epoch, again: `owner` has to own the partition now.
+  CommitResult repair(const PartitionCommit& commit, const Epoch& owner);
   StoreAnswer read(const StoreRead& read);  // some write: TakePartition, ReleasePartition, MeetMembers ...
 
   void page_runs(std::size_t runs) { page_runs_ = runs; }  // of LoadActive; tests make it small
@@ -66,7 +68,7 @@ class MemoryCluster {
     std::unordered_map<Hash128, std::shared_ptr<const std::string>, Hash128Hash> definitions;
   };
 
-  CommitResult apply(const PartitionCommit& commit);
+  CommitResult apply(const PartitionCommit& commit, const Epoch& owner);
   void write(Partition& partition, const RunWrite& write);
   void append(const PartitionCommit& commit, const Event& event);
   void append(const LogAppend& log);
@@ -87,6 +89,7 @@ class MemoryCluster {
   StoreAnswer answer(const ReadFleet& read);
   StoreAnswer answer(const MeetMembers& read);
   StoreAnswer answer(const ForgetMember& read);
+  StoreAnswer answer(const RepairPartition& read);
 
   std::map<PartitionId, Partition> partitions_;
   std::unordered_map<RunId, Run> runs_;

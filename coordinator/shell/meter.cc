@@ -52,6 +52,7 @@ LoopSnapshot Loop::State::snapshot() const {
   out.name = options.name;
   out.now = clock.now();
   out.store_ready = store.ready();
+  out.store = store.health();
   out.stopping = stopping;
   out.partitions = static_cast<std::uint32_t>(shares.size());
   out.runs_max = options.runs_max;

@@ -50,6 +50,11 @@ struct MeterCounts {
   std::uint64_t records = 0;  // of tasks, in commits
   std::uint64_t messages = 0;
   std::uint64_t workers_lost = 0;
+  std::uint64_t repairs = 0;           // of partitions whose store was behind
+  std::uint64_t commits_repaired = 0;  // that were applied again
+  std::uint64_t losses = 0;            // that could not be repaired
+  std::uint64_t commits_lost = 0;
+  std::uint64_t runs_touched = 0;      // by losses
   Tally gone;                          // of partitions that are not held any more
   std::uint64_t runs_handed_over = 0;  // live ones among them
 };
@@ -79,6 +84,9 @@ class Meter {
   void answered(CommitResult result) { ++counts_.commits[static_cast<std::size_t>(result)]; }
   void heard(std::size_t messages) { counts_.messages += messages; }
   void lost_worker() { ++counts_.workers_lost; }
+  void repaired(std::uint64_t commits) { ++counts_.repairs, counts_.commits_repaired += commits; }
+  void lost_commits(std::uint64_t commits) { ++counts_.losses, counts_.commits_lost += commits; }
+  void lost_runs(std::uint64_t runs) { counts_.runs_touched += runs; }
 
   void submitted(RequestId request, Time now) {
     if (submits_ == nullptr) submits_ = std::make_unique<Submits>();
@@ -147,6 +155,7 @@ struct LoopSnapshot {
   std::string name;
   Time now{};
   bool store_ready = false;
+  StoreHealth store;
   bool stopping = false;
   std::uint32_t partitions = 0;          // of the cluster
   std::uint32_t partitions_serving = 0;  // here, renewed within kReadyWithin

@@ -118,6 +118,24 @@ void CoordinatorState::store_metrics(MetricsPage& page) const {
   page.counter("millrace_commit_calls_total", "Calls that carried commits: one a turn, resent ones again.",
                real(loop_.counts.commit_calls));
   page.counter("millrace_records_total", "Task records in commits.", real(loop_.counts.records));
+  page.gauge("millrace_durability_info", "What the store is to keep of what was acknowledged, and what it is.", 1,
+             {{"mode", loop_.store.durability.empty() ? "none" : loop_.store.durability}, {"store", loop_.store.kind}});
+  page.gauge("millrace_durability_weaker", "In how many ways the store is configured weaker than that.",
+             real(loop_.store.weaker.size()));
+  page.gauge("millrace_replicas_short", "Whether effects wait until enough replicas have what they rest on.",
+             loop_.store.replicas_short ? 1 : 0);
+  page.counter("millrace_store_connections_total", "Connections to the store that were made.",
+               real(loop_.store.connections));
+  page.gauge("millrace_store_ring_bytes", "Recent commits kept to repair a store that has lost them.",
+             real(loop_.store.ring_bytes));
+  page.counter("millrace_store_repairs_total", "Partitions whose store was behind and was brought back.",
+               real(loop_.counts.repairs));
+  page.counter("millrace_store_repaired_commits_total", "Commits that were applied again by that.",
+               real(loop_.counts.commits_repaired));
+  page.counter("millrace_store_losses_total", "Partitions whose store was behind and could not be brought back.",
+               real(loop_.counts.losses));
+  page.counter("millrace_store_lost_commits_total", "Commits lost by that.", real(loop_.counts.commits_lost));
+  page.counter("millrace_store_lost_runs_total", "Live runs touched by that.", real(loop_.counts.runs_touched));
   page.gauge("millrace_turns_in_flight", "Turns whose effects have not left.", real(loop_.turns_in_flight));
   page.gauge("millrace_store_reads_open", "Reads that the store has not answered.", real(loop_.store_reads_open));
   page.gauge("millrace_definitions", "Workflow definitions in memory.", real(loop_.definitions));

@@ -64,6 +64,7 @@ void Loop::State::take(Time now, Share& share) {
   share.phase = Share::Phase::kTaking;
   share.inherited = share.seen->owner.empty() && share.seen->heir == options.name;
   share.epoch = {std::max(share.epoch_highest, share.seen->epoch.counter) + 1, options.nonce};
+  if (!share.past.epochs.empty()) share.past.epochs.push_back(share.epoch);
   ask(TakePartition{share.id, *share.seen, options.name, share.epoch, now},
       [this, id = share.id](Time at, StoreAnswer&& answer) {
         Share& wanted = this->share(id);
@@ -82,29 +83,22 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
   if (share.phase == Share::Phase::kTaking) {
     bool taken = answer.taken || (record.epoch == share.epoch && record.owner == options.name);
     if (taken) {
-      share.phase = Share::Phase::kLoading;
-      share.number = record.number;
       share.beat = record.beat;
       share.beat_due = now;
       share.renewed = now;
       share.taken = record.since;
       share.silent = false;
-      share.core =
-          std::make_unique<Partition>(PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true, options.plant});
-      share.load_cursor.clear();
-      share.load_done = false;
-      share.restoring.clear();
-      share.definitions_stored.clear();
-      share.keys = KeyFilter();
-      share.adopting = false;
-      routes_dirty = news_dirty = true;
-      if (stopping) return;  // released with the others
-      load(share);
-      return;
+      return after_take(now, share, share.seen.value_or(OwnerRecord{}), record.number);
     }
     share.phase = Share::Phase::kWatching;
     plan_dirty = true;
   }
+  if (std::exchange(share.retake, false) && !stopping && record.owner == options.name &&
+      std::ranges::find(share.past.epochs, record.epoch) != share.past.epochs.end()) {
+    share.seen = record;
+    return take(now, share);
+  }
+  look_for_loss(share, record);
   if (!share.seen || *share.seen != record) {
     const bool other = !share.seen || share.seen->owner != record.owner || share.seen->epoch != record.epoch;
     share.seen = record;
@@ -118,6 +112,20 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
   }
   if (!share.silent && !record.owner.empty())  // it is looked at when its silence may be over
     share.ask_at = std::min(share.ask_at, std::max(now + kWatchSoonest, share.seen_since + kTakeOverAfter));
+}
+
+void Loop::State::begin_loading(Share& share) {
+  share.phase = Share::Phase::kLoading;
+  share.core =
+      std::make_unique<Partition>(PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true, options.plant});
+  share.load_cursor.clear();
+  share.load_done = false;
+  share.restoring.clear();
+  share.definitions_stored.clear();
+  share.keys = KeyFilter();
+  share.adopting = false;
+  routes_dirty = news_dirty = true;
+  if (!stopping) load(share);  // else it is released with the others
 }
 
 void Loop::State::load(Share& share) {
@@ -177,6 +185,7 @@ void Loop::State::restore_known(Time now, Share& share) {
     }
     share.definitions_stored.insert(run.info.definition);
     auto info = std::make_shared<const RunInfo>(std::move(run.info));
+    compare_lost(share, *info, run.record);
     share.core->restore(now, RestoredRun{std::move(info), plan->plan, std::move(run.record), std::move(run.tasks)});
   }
   share.restoring = std::move(later);
@@ -201,6 +210,7 @@ void Loop::State::restore_known(Time now, Share& share) {
     });
   }
   if (!share.load_done || !share.restoring.empty() || share.phase != Share::Phase::kLoading) return;
+  tell_lost(share);
   share.phase = Share::Phase::kServing;
   scan_keys(share, "");
   share.adopting = true;
@@ -255,6 +265,8 @@ void Loop::State::drop(Time now, Share& share, const std::string& why) {
   }
   settle_slots(share);
   collect(share.core->take());
+  std::map<RunId, std::uint32_t>& versions = share.past.runs.emplace();
+  for (const auto& [id, run] : share.core->runs()) versions.emplace(id, run->record.version);
   for (const auto& [id, run] : share.core->runs()) {  // of runs that perhaps nobody will ever know
     for (const auto& [request, nodes_max] : run->waiters) unanswered.push_back(request);
   }
@@ -308,10 +320,11 @@ void Loop::State::release_all(Time now) {
       std::string heir = share.giving ? *share.giving : heirs[share.id];
       share.phase = Share::Phase::kReleased;
       share.asked = true;
-      ask(ReleasePartition{share.id, share.epoch, std::move(heir)},
+      ask(ReleasePartition{share.id, share.epoch, std::move(heir), share.past.acked},
           [this, id = share.id](Time, StoreAnswer&&) { this->share(id).asked = false; });
     }
     open |= share.asked && (share.phase == Share::Phase::kReleased || share.phase == Share::Phase::kTaking);
+    open |= share.phase == Share::Phase::kRepairing;
   }
   if (!forgotten) {
     forgotten = true;

@@ -55,6 +55,8 @@ struct MemberRecord {
   std::string version;
   Time since{};  // when the process began
   bool draining = false;
+  std::string durability = {};  // as it was asked for; empty: nothing lasts
+  std::string weaker = {};      // why the store gives less; empty: it does not
   bool operator==(const MemberRecord&) const = default;
 };
 
@@ -65,6 +67,7 @@ struct PartitionCommit {
   Epoch epoch;
   std::uint64_t number = 0;
   std::uint64_t beat = 0;
+  std::uint64_t expects = 0;  // of number 0: answered kGap where the stored number is lower
   std::vector<RunWrite> runs;
   std::vector<Event> events;                                                        // durable ones only, in order
   std::vector<std::pair<Hash128, std::shared_ptr<const std::string>>> definitions;  // first use in this partition
@@ -113,9 +116,19 @@ struct TakePartition {  // compare and set: only if the owner record still is `s
 struct ReleasePartition {
   PartitionId partition;
   Epoch epoch;
-  std::string heir = {};  // who should take it; empty: anybody
-};                        // orderly: the next owner need not wait
-struct MeetMembers {      // publishes `self` (unless its name is empty) and reads all
+  std::string heir = {};      // who should take it; empty: anybody
+  std::uint64_t expects = 0;  // not released where the stored number is lower
+};                            // orderly: the next owner need not wait
+// Brings a store that is behind what was acknowledged to where it was: the commits of ours that it has lost are applied
+// again, as they were, under the epoch that was just taken. All of them or none: the store keeps those of some seconds.
+struct RepairPartition {
+  PartitionId partition;
+  Epoch epoch;                 // owns it now
+  std::vector<Epoch> written;  // under which they were committed, one after the other
+  std::uint64_t after = 0;     // what the store has
+  std::uint64_t until = 0;     // what was acknowledged
+};
+struct MeetMembers {  // publishes `self` (unless its name is empty) and reads all
   MemberRecord self;
 };
 struct ForgetMember {  // one that has left, or has been silent for long; a live one publishes itself again
@@ -164,7 +177,7 @@ struct ReadFleet {};
 
 using StoreRead =
     std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition, LoadValue, FindKey,
-                 ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet, MeetMembers, ForgetMember>;
+                 ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet, MeetMembers, ForgetMember, RepairPartition>;
 
 struct StoredRun {  // a run as read back; checked against its checksum
   RunInfo info;
@@ -218,13 +231,16 @@ struct MembersAnswer {
   std::vector<MemberRecord> members;   // by name
   std::optional<MemberRecord> before;  // what stood under our own name
 };                                     // of MeetMembers, ForgetMember (empty)
+struct RepairAnswer {
+  std::uint64_t number = 0;  // what the store has now
+};
 struct ReadFailed {
   Error error;
 };  // connection gone (ask again) or data that must not be served
 
 using StoreAnswer =
     std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer, KeysAnswer, RunsAnswer,
-                 EventsAnswer, LogsAnswer, FleetAnswer, MembersAnswer, ReadFailed>;
+                 EventsAnswer, LogsAnswer, FleetAnswer, MembersAnswer, RepairAnswer, ReadFailed>;
 
 struct ReadOutcome {
   std::uint64_t tag = 0;
@@ -236,6 +252,16 @@ struct StoreReplies {
   std::vector<ReadOutcome> reads;
 };
 
+// What a store is and gives, for operators.
+struct StoreHealth {
+  std::string kind = "memory";      // memory, standalone, sentinel, cluster
+  std::string durability = {};      // as it was asked for; empty: nothing lasts
+  std::vector<std::string> weaker;  // why it gives less
+  bool replicas_short = false;      // effects wait until enough replicas have their turns
+  std::uint64_t connections = 0;    // made, all told
+  std::uint64_t ring_bytes = 0;     // of recent commits, kept for a repair
+};
+
 // Promise: per partition all or nothing for each numbered commit, fenced by epoch. After a kUnknown every later commit
 // of the pipeline is kUnknown too, until ready() is true again; the caller then resends in order.
 class Store {
@@ -245,6 +271,7 @@ class Store {
   virtual void commit(const TurnCommit& commit) = 0;  // the commit is only a loan: the caller keeps it for a resend
   virtual void read(std::uint64_t tag, const StoreRead& read) = 0;
   virtual void poll(StoreReplies& out) = 0;  // appends what has come
+  virtual StoreHealth health() const { return {}; }
 };
 
 // ---------------------------------------------------------------- Gateway

@@ -80,7 +80,8 @@ void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now, Pack
     encode_events({.partition = commit.partition, .epoch = commit.epoch.counter, .commit = commit.number},
                   commit.events, packed);
   }
-  args.push_back(packed.bytes());
+  if (empty) args.push_number(commit.expects);  // where a commit has its events
+  else args.push_back(packed.bytes());
   args.push_number(empty ? 0 : commit.definitions.size());
   args.push_number(empty ? 0 : commit.runs.size());
   if (empty) return;
@@ -91,6 +92,12 @@ void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now, Pack
   for (const RunWrite& run : commit.runs) add_run(args, commit, run, packed);
 }
 
+Error refused(const char* what, std::string_view why) {
+  return {Code::kUnavailable, std::string(what) + ": " + std::string(why), {}, {}};
+}
+
+}  // namespace
+
 CommitResult parse_result(std::string_view word) {
   if (word == "applied") return CommitResult::kApplied;
   if (word == "already") return CommitResult::kAlready;
@@ -98,12 +105,6 @@ CommitResult parse_result(std::string_view word) {
   if (word == "fenced") return CommitResult::kFenced;
   return CommitResult::kUnknown;
 }
-
-Error refused(const char* what, std::string_view why) {
-  return {Code::kUnavailable, std::string(what) + ": " + std::string(why), {}, {}};
-}
-
-}  // namespace
 
 std::string piece_name(std::string_view name, std::size_t piece) {
   std::string text(name);
@@ -145,13 +146,37 @@ std::vector<RedisCommand> log_commands(const TurnCommit& commit) {
 }
 
 RedisCommand commit_command(const TurnCommit& commit) {
-  const bool only_beats = std::ranges::all_of(commit.partitions, [](const auto& part) { return part.number == 0; });
-  RedisCommand args = {"FCALL", only_beats ? "millrace_beat" : "millrace_commit"};
-  args.push_number(commit.partitions.size());
-  for (const PartitionCommit& part : commit.partitions) args.push_back(partition_key(part.partition));
+  std::vector<std::size_t> all(commit.partitions.size());
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+  return format_commit(commit, all, false).command;
+}
+
+FormattedCommit format_commit(const TurnCommit& commit, std::span<const std::size_t> which, bool on_cluster,
+                              std::size_t bytes) {
+  const auto part_of = [&](std::size_t i) -> const PartitionCommit& { return commit.partitions[i]; };
+  const bool only_beats = std::ranges::all_of(which, [&](std::size_t i) { return part_of(i).number == 0; });
+  FormattedCommit call;
+  RedisCommand& args = call.command;
+  args.reserve(bytes);
+  args.push_back("FCALL");
+  if (on_cluster) args.push_back(only_beats ? "millrace_beat_many" : "millrace_commit_many");
+  else args.push_back(only_beats ? "millrace_beat" : "millrace_commit");
+  args.push_number(on_cluster ? std::min<std::size_t>(which.size(), 1) : which.size());
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    args.push_back(partition_key(part_of(which[i]).partition));
+    if (on_cluster && i == 0) args.push_number(which.size() - 1);
+  }
   Packer packed;
-  for (const PartitionCommit& part : commit.partitions) add_batch(args, part, commit.now, packed);
-  return args;
+  for (const std::size_t i : which) {
+    const PartitionCommit& part = part_of(i);
+    const std::size_t begin = args.formatted().size();
+    const std::size_t args_before = args.size();
+    add_batch(args, part, commit.now, packed);
+    if (part.number == 0) continue;
+    call.slices.push_back(
+        {part.partition, part.epoch, part.number, begin, args.formatted().size() - begin, args.size() - args_before});
+  }
+  return call;
 }
 
 CommitOutcome read_commit_reply(std::uint64_t turn, const std::vector<PartitionId>& partitions,

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +20,7 @@
 
 namespace millrace {
 
-constexpr int kFunctionVersion = 4;      // VERSION in commit.lua
+constexpr int kFunctionVersion = 5;      // VERSION in commit.lua
 constexpr int kStoreFormat = 1;          // of everything under mr:
 constexpr std::size_t kPieceBytes = 64;  // hash-max-listpack-value, as Redis is shipped
 constexpr std::size_t kPiecesMax = 8;    // of one value
@@ -34,9 +35,29 @@ std::vector<RedisCommand> value_commands(const TurnCommit& commit);  // and the 
 std::vector<RedisCommand> log_commands(const TurnCommit& commit);
 RedisCommand commit_command(const TurnCommit& commit);  // FCALL millrace_commit, or millrace_beat
 
+// Where the batch of a numbered commit stands in a call, so that it can be sent again by itself (redis_ring.h).
+struct CommitSlice {
+  PartitionId partition;
+  Epoch epoch;
+  std::uint64_t number = 0;
+  std::size_t begin = 0;  // in RedisCommand::formatted()
+  std::size_t bytes = 0;
+  std::size_t args = 0;
+};
+struct FormattedCommit {
+  RedisCommand command;
+  std::vector<CommitSlice> slices;  // of its numbered batches
+};
+// The call for some partitions of a turn. On a Redis Cluster only the first is declared as key: those of one node lie
+// in many slots. `bytes`: about how long it will be.
+FormattedCommit format_commit(const TurnCommit& commit, std::span<const std::size_t> which, bool on_cluster,
+                              std::size_t bytes = 0);
+
 // The reply to commit_command. `error` is set where the store refused; its partitions are then kUnknown.
 CommitOutcome read_commit_reply(std::uint64_t turn, const std::vector<PartitionId>& partitions,
                                 const RedisReply& reply);
+
+CommitResult parse_result(std::string_view word);  // kUnknown: the word tells why it was refused
 
 // Whether this Redis holds a cluster of this format and number of partitions; an empty one is marked as such.
 Status check_cluster(Redis& redis, std::uint16_t partitions);

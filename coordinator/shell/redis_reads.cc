@@ -345,6 +345,42 @@ class MembersRead : public RedisRead {
   std::string sealed_;
 };
 
+// ---------------------------------------------------------------- a repair
+
+class RepairRead : public RedisRead {
+ public:
+  RepairRead(const RepairPartition& repair, Commands values, Commands calls)
+      : repair_(repair), values_(std::move(values)), calls_(std::move(calls)) {}
+
+  Answer step(Replies& replies, Commands& commands) override {
+    if (!values_.empty()) {
+      commands = std::exchange(values_, {});
+      return std::nullopt;
+    }
+    if (!calls_.empty()) {
+      commands = std::exchange(calls_, {});
+      called_ = true;
+      return std::nullopt;
+    }
+    RepairAnswer answer{repair_.after};
+    if (!called_) return answer;
+    for (const RedisReply& reply : replies) {
+      const CommitResult result = parse_result(reply.text);
+      if (result == CommitResult::kUnknown)
+        return ReadFailed{Error{Code::kUnavailable, "repair: refused by the store: " + reply.text, {}, {}}};
+      if (result != CommitResult::kApplied && result != CommitResult::kAlready) return answer;
+      ++answer.number;
+    }
+    return answer;
+  }
+
+ private:
+  RepairPartition repair_;
+  Commands values_;
+  Commands calls_;
+  bool called_ = false;
+};
+
 // ---------------------------------------------------------------- one for each arm
 
 struct Maker {
@@ -366,13 +402,17 @@ struct Maker {
   }
   std::unique_ptr<RedisRead> operator()(const ReleasePartition& read) const {
     return owner_call({"FCALL", "millrace_release", "1", partition_key(read.partition),
-                       std::to_string(read.epoch.counter), std::to_string(read.epoch.nonce), read.heir});
+                       std::to_string(read.epoch.counter), std::to_string(read.epoch.nonce), read.heir,
+                       std::to_string(read.expects)});
   }
   std::unique_ptr<RedisRead> operator()(const MeetMembers& read) const {
     return std::make_unique<MembersRead>(read.self);
   }
   std::unique_ptr<RedisRead> operator()(const ForgetMember& read) const {
     return single({"HDEL", kMembersKey, read.name}, [](const RedisReply&) -> Answer { return MembersAnswer{}; });
+  }
+  std::unique_ptr<RedisRead> operator()(const RepairPartition& read) const {
+    return make_repair(read, {}, {});  // nothing is kept here
   }
   std::unique_ptr<RedisRead> operator()(const LoadActive& read) const {
     std::optional<RunPosition> after;
@@ -465,6 +505,11 @@ struct Maker {
 };
 
 }  // namespace
+
+std::unique_ptr<RedisRead> make_repair(const RepairPartition& repair, std::vector<RedisCommand> values,
+                                       std::vector<RedisCommand> calls) {
+  return std::make_unique<RepairRead>(repair, std::move(values), std::move(calls));
+}
 
 std::unique_ptr<RedisRead> make_read(const StoreRead& read, const RedisReadContext& context) {
   return std::visit(Maker{context}, read);

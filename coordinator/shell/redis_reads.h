@@ -36,6 +36,10 @@ struct RedisReadContext {
   EventPositions* positions = nullptr;
 };
 
-std::unique_ptr<RedisRead> make_read(const StoreRead& read, const RedisReadContext& context);
+std::unique_ptr<RedisRead> make_read(const StoreRead& read, const RedisReadContext& context);  // any but a repair
+
+// Writes values, then what was committed, again; answers how far the store has come.
+std::unique_ptr<RedisRead> make_repair(const RepairPartition& repair, std::vector<RedisCommand> values,
+                                       std::vector<RedisCommand> calls);
 
 }  // namespace millrace

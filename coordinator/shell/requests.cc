@@ -118,16 +118,20 @@ void Loop::State::answer(Time now, Routed& one) {
       else with_stored(run, request, [=](Time, RestoredRun& stored) { send(stored.info->definition); });
     });
   } else {
-    PingReply pong{options.name,
-                   options.version,
-                   options.events_endpoint,
-                   options.partitions,
-                   static_cast<std::uint32_t>(placement.workers()),
-                   {}};
-    for (const MemberRecord* member : membership.living())
-      pong.members.push_back({member->name, member->endpoint, member->events});
-    reply(request, std::move(pong));
+    reply(request, pong());
   }
+}
+
+PingReply Loop::State::pong() const {
+  PingReply pong{options.name,
+                 options.version,
+                 options.events_endpoint,
+                 options.partitions,
+                 static_cast<std::uint32_t>(placement.workers()),
+                 {}};
+  for (const MemberRecord* member : membership.living())
+    pong.members.push_back({member->name, member->endpoint, member->events});
+  return pong;
 }
 
 void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops) {

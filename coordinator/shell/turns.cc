@@ -34,6 +34,7 @@ bool Loop::State::turn() {
   ask_due(now);
   if (stopping && !released) release_all(now);  // also without the store: it waits for that only so long
   if (broken) {
+    refuse_new_work();
     resend(now);
     return busy;
   }
@@ -52,6 +53,8 @@ bool Loop::State::turn() {
     laps.mark(Stage::kClose);
     busy |= hear_store(now);  // a store in memory has answered already
     busy |= release(now);
+  } else {
+    keep_beating(now);
   }
   if (busy) laps.keep(meter);
   return busy;
@@ -60,8 +63,46 @@ bool Loop::State::turn() {
 // Turns that wait for their commit are bounded. Those that only wait to be released are not counted: the beat that they
 // may wait for must find room.
 bool Loop::State::room_for_turn() const {
-  auto uncommitted = [](const PendingTurn& turn) { return turn.needs_commit && !turn.durable; };
+  auto uncommitted = [](const PendingTurn& turn) { return turn.needs_commit && !turn.durable && !turn.only_beats; };
   return std::ranges::count_if(turns, uncommitted) < static_cast<std::ptrdiff_t>(kTurnsInFlightMax);
+}
+
+// While turns wait for their commit (for replicas, for a slow store), our partitions still beat: one such turn at a
+// time.
+void Loop::State::keep_beating(Time now) {
+  if (std::ranges::any_of(turns, [](const PendingTurn& turn) { return turn.only_beats && !turn.durable; })) return;
+  PendingTurn turn;
+  turn.begun = now;
+  turn.needs_commit = turn.only_beats = true;
+  for (Share& share : shares) {
+    if (!share.ours() || now < share.beat_due) continue;
+    share.beat_due = now + kBeatOwnership;
+    turn.commit.partitions.push_back(beat_of(share));
+  }
+  if (turn.commit.partitions.empty()) return;
+  turns.push_back(std::move(turn));
+  hand_over(turns.back());
+}
+
+// The store takes no writes: who brings new work is told so at once; everything else waits until it does.
+void Loop::State::refuse_new_work() {
+  if (!refuses()) return;
+  std::vector<Incoming> more;
+  gateway.poll(more, kPollAtOnce);
+  for (Incoming& one : more) {
+    const auto* client = std::get_if<FromClient>(&one);
+    if (client != nullptr && std::holds_alternative<PingRequest>(client->body)) {
+      gateway.reply(client->request, pong());
+      continue;
+    }
+    if (client == nullptr || !std::holds_alternative<SubmitRun>(client->body)) {
+      incoming.push_back(std::move(one));
+      continue;
+    }
+    Error error{Code::kRefused, "store_full: the store takes no writes: " + store_refuses, {}, "store_full"};
+    meter.refused(error);
+    gateway.reply(client->request, ErrorReply{std::move(error)});
+  }
 }
 
 bool Loop::State::room_in_turn() const {
@@ -180,6 +221,15 @@ void Loop::State::place(Time now) {
   }
 }
 
+PartitionCommit Loop::State::beat_of(Share& share) {
+  PartitionCommit part;
+  part.partition = share.id;
+  part.epoch = share.epoch;
+  part.beat = ++share.beat;
+  part.expects = share.past.acked;
+  return part;
+}
+
 // Everything that the machines asked for since the last turn becomes one pending turn.
 bool Loop::State::close_turn(Time now) {
   PendingTurn turn;
@@ -192,11 +242,8 @@ bool Loop::State::close_turn(Time now) {
     meter.closed(effects);
     bool writes = !effects.writes.empty();
     if (writes || now >= share.beat_due) {
-      PartitionCommit part;
-      part.partition = share.id;
-      part.epoch = share.epoch;
-      part.number = writes ? ++share.number : 0;
-      part.beat = ++share.beat;
+      PartitionCommit part = beat_of(share);
+      if (writes) part.number = ++share.number;
       share.beat_due = now + kBeatOwnership;
       for (RunWrite& write : effects.writes) {
         if (write.info == nullptr || share.definitions_stored.contains(write.info->definition)) continue;
@@ -283,7 +330,8 @@ void Loop::State::on_commit(Time now, const CommitOutcome& outcome) {
   if (turn == turns.end()) return;
   turn->in_store = false;
   meter.took(Stage::kCommit, clock.now() - turn->handed);
-  std::vector<std::pair<PartitionId, std::string>> dropped;
+  std::vector<PartitionId> fenced;
+  std::vector<PartitionId> behind;
   bool unknown = outcome.partitions.empty() && !turn->commit.partitions.empty();
   for (std::size_t i = 0; i < outcome.partitions.size(); ++i) {
     const auto& [partition, result] = outcome.partitions[i];
@@ -293,9 +341,12 @@ void Loop::State::on_commit(Time now, const CommitOutcome& outcome) {
     if (!current && result != CommitResult::kUnknown) continue;
     switch (result) {
       case CommitResult::kApplied:
-      case CommitResult::kAlready: share(partition).renewed = std::max(share(partition).renewed, turn->begun); break;
-      case CommitResult::kGap: dropped.emplace_back(partition, "the store does not have the commit before"); break;
-      case CommitResult::kFenced: dropped.emplace_back(partition, "another epoch owns it"); break;
+      case CommitResult::kAlready:
+        share(partition).renewed = std::max(share(partition).renewed, turn->begun);
+        share(partition).past.acked = std::max(share(partition).past.acked, turn->commit.partitions[i].number);
+        break;
+      case CommitResult::kGap: behind.push_back(partition); break;
+      case CommitResult::kFenced: fenced.push_back(partition); break;
       case CommitResult::kUnknown: unknown = true; break;
     }
   }
@@ -307,10 +358,15 @@ void Loop::State::on_commit(Time now, const CommitOutcome& outcome) {
       options.note(LoopNote::kWarn, "a commit's outcome is unknown, it will be sent again: " + outcome.error);
     }
     broken = true;
+    const bool full =
+        outcome.error.find("OOM") != std::string::npos || outcome.error.find("MISCONF") != std::string::npos;
+    if (full) store_refuses = outcome.error;
   } else {
+    store_refuses.clear();
     turn->durable = true;
   }
-  for (const auto& [partition, why] : dropped) drop(now, share(partition), why);
+  for (const PartitionId partition : fenced) drop(now, share(partition), "another epoch owns it");
+  for (const PartitionId partition : behind) fall_behind(now, share(partition));
 }
 
 // After an unknown outcome everything that is not known to be durable goes out again, in order.
@@ -419,7 +475,14 @@ void Loop::State::tell_of(const std::vector<Event>& events) {
 Time Loop::State::next_wake() const {
   Time wake = asks_at;
   if (broken) return std::min(resend_at, asks_at);
-  if (!room_for_turn()) return asks_at;                                          // the store's answers come first
+  if (!room_for_turn()) {  // the store's answers come first
+    if (std::ranges::any_of(turns, [](const PendingTurn& turn) { return turn.only_beats && !turn.durable; }))
+      return asks_at;
+    for (const Share& share : shares) {
+      if (share.ours()) wake = std::min(wake, share.beat_due);
+    }
+    return wake;
+  }
   const Time store_there = store.ready() ? Time{} : clock.now() + kResendFirst;  // looked at again then
   for (const Share& share : shares) {
     if (share.phase == Share::Phase::kReleased || share.phase == Share::Phase::kReleasing) continue;

@@ -1,5 +1,7 @@
 #include "tests/sim/checker.h"
 
+#include <algorithm>
+
 namespace millrace::sim {
 namespace {
 
@@ -10,18 +12,29 @@ std::string text(const AttemptId& id) {
 
 }  // namespace
 
-void Checker::committed(const PartitionCommit& commit) {
+void Checker::committed(const PartitionCommit& commit, const Epoch& by) {
   const std::string name = "partition " + std::to_string(commit.partition.value);
-  auto [it, fresh] = epochs_.try_emplace(commit.partition, commit.epoch);
-  if (it->second != commit.epoch) {
-    if (commit.epoch.counter <= it->second.counter || !epochs_past_[commit.partition].insert(it->second).second) {
-      return fail("I5: epoch " + std::to_string(commit.epoch.counter) + " wrote " + name + " after epoch " +
+  std::vector<PartitionCommit>& log = log_[commit.partition];
+  if (commit.number != 0 && commit.number <= log.size()) {  // lost by the store, and applied again
+    const PartitionCommit& before = log[commit.number - 1];
+    if (before.epoch != commit.epoch || before.runs != commit.runs || before.events != commit.events)
+      fail("I4: commit " + std::to_string(commit.number) + " of " + name + " comes again as another one");
+    return;
+  }
+  if (commit.number != 0 && commit.number != log.size() + 1)
+    return fail("I4: commit " + std::to_string(commit.number) + " of " + name + " follows " +
+                std::to_string(log.size()));
+  if (commit.number != 0) log.push_back(commit);
+  auto [it, fresh] = epochs_.try_emplace(commit.partition, by);
+  if (it->second != by) {
+    if (by.counter <= it->second.counter || !epochs_past_[commit.partition].insert(it->second).second) {
+      return fail("I5: epoch " + std::to_string(by.counter) + " wrote " + name + " after epoch " +
                   std::to_string(it->second.counter));
     }
-    it->second = commit.epoch;
+    it->second = by;
   }
-  if (cluster_.owner(commit.partition).epoch != commit.epoch)
-    return fail("I5: epoch " + std::to_string(commit.epoch.counter) + " wrote " + name + " and does not own it");
+  if (cluster_.owner(commit.partition).epoch != by)
+    return fail("I5: epoch " + std::to_string(by.counter) + " wrote " + name + " and does not own it");
   for (const RunWrite& write : commit.runs) written(commit, write);
   for (const Event& event : commit.events) event_written(event);
   for (const RunWrite& write : commit.runs) {
@@ -177,7 +190,20 @@ std::string Checker::unsettled(const std::set<std::string>& running, std::uint16
              : "some own " + std::to_string(most) + " partitions, some " + std::to_string(least);
 }
 
+void Checker::fell_back() {
+  for (const auto& [partition, log] : log_) {
+    const std::uint64_t stored = cluster_.owner(partition).number;
+    if (stored > log.size()) fail("I4: the store is ahead of what was committed");
+  }
+}
+
+bool Checker::is_whole() const {
+  return std::ranges::all_of(
+      log_, [&](const auto& entry) { return cluster_.owner(entry.first).number == entry.second.size(); });
+}
+
 void Checker::finished() {
+  if (!is_whole()) fail("I4: commits that the store has lost are not there again");
   std::size_t ends = 0;
   for (const auto& [state, count] : ends_) ends += count;
   if (ends + live_ != runs_.size()) fail("I10: accepted, ended and live runs do not add up");

@@ -26,15 +26,18 @@ class Checker {
   void definition(std::shared_ptr<const Plan> plan) { plans_[plan->definition()] = std::move(plan); }
 
   // What happens.
-  void committed(const PartitionCommit& commit);                  // applied by the store just now; as it was sent
+  // Applied by the store just now, as it was sent; `by`: who wrote it, a later epoch where the commit had been lost.
+  void committed(const PartitionCommit& commit, const Epoch& by);
   void published(std::span<const Event> events);                  // on the bus
   void assigned(const Assignment& assignment);                    // leaves a coordinator
   void answered(const ReportAnswer& answer);                      // leaves a coordinator
   void started(const Assignment& assignment);                     // by a worker
   void told(const std::string& key, const OperatorReply& reply);  // a client got a reply for its run of that key
   void taken(PartitionId partition);                              // by a new owner
-  void settled() { settled_ = true; }                             // nothing has a reason to change its owner any more
-  void finished();                                                // faults are over and time was given
+  void fell_back();                    // the store: what it had in the end is to come again as it was
+  bool is_whole() const;               // it has
+  void settled() { settled_ = true; }  // nothing has a reason to change its owner any more
+  void finished();                     // faults are over and time was given
   // What is missing before all partitions are owned, each by one of those that run, and evenly. From the store alone.
   std::string unsettled(const std::set<std::string>& running, std::uint16_t partitions);
 
@@ -67,6 +70,7 @@ class Checker {
 
   const MemoryCluster& cluster_;
   std::map<Hash128, std::shared_ptr<const Plan>> plans_;
+  std::map<PartitionId, std::vector<PartitionCommit>> log_;  // commits by number
   std::map<PartitionId, Epoch> epochs_;
   std::map<PartitionId, std::set<Epoch>> epochs_past_;
   std::map<RunId, Seen> runs_;

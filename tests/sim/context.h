@@ -12,11 +12,12 @@
 namespace millrace::sim {
 
 // Bugs that are planted to see that they are caught. Test-only.
-enum class Plant { kNone, kNoFencing, kOpenEarly, kForgetLost };
+enum class Plant { kNone, kNoFencing, kOpenEarly, kForgetLost, kForgetSuffix };
 
 struct Settings {
   bool net = false;    // messages are lost, repeated, delayed, overtaken; pairs are cut off from each other
   bool store = false;  // commits fail before or after they are applied, are slow; connections break
+  bool loss = false;   // the store fails over to a replica that is behind: a suffix of commits is lost
   bool crash = false;  // coordinators and workers crash, stand still and come back; two coordinators contend
   Plant plant = Plant::kNone;
   int workers = 0;  // 0: as the seed says
@@ -34,7 +35,7 @@ struct Context {
   void note(const std::string& text) { trace.line(schedule.now(), text); }
   // Faults happen until the world is healed.
   bool net_faults() const { return settings.net && !healed; }
-  bool store_faults() const { return settings.store && !healed; }
+  bool store_faults() const { return settings.store && !healed && !failing_over; }
 
   Settings settings;
   Schedule schedule;
@@ -43,6 +44,7 @@ struct Context {
   MemoryCluster cluster;
   Checker checker;
   bool healed = false;
+  bool failing_over = false;  // and nothing else happens to store and coordinators: what was lost can be repaired
 };
 
 }  // namespace millrace::sim

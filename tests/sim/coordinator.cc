@@ -21,6 +21,7 @@ TestPlant plant_of(Plant plant) {
     case Plant::kOpenEarly: return TestPlant::kOpenEarly;
     case Plant::kForgetLost: return TestPlant::kForgetLost;
     case Plant::kNone:
+    case Plant::kForgetSuffix:
     case Plant::kNoFencing: break;
   }
   return TestPlant::kNone;

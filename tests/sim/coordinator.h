@@ -10,6 +10,7 @@
 #include <set>
 
 #include "coordinator/shell/loop.h"
+#include "coordinator/shell/meter.h"
 #include "tests/sim/network.h"
 #include "tests/sim/store.h"
 
@@ -29,6 +30,10 @@ class CoordinatorProcess {
   int number() const { return number_; }
   bool running() const { return loop_ != nullptr; }
   bool serving() const { return running() && loop_->serving(); }
+  // Runs, is not told to stop, stands not still and its store is not slow; and how many partitions it serves and does
+  // not give up.
+  bool well() const { return running() && !then_ && context_.now() >= paused_until_ && store_->quick(); }
+  std::uint32_t partitions_served() const { return loop_->snapshot().partitions_serving; }
   void start();
   void crash();
   void stop(std::function<void()> then);  // in an orderly way; `then` when it has ended

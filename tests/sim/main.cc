@@ -24,12 +24,12 @@ Plays seeds: the real loops, partitions and agents under a simulated clock, netw
 invariant breaks; the seed, the faults and the end of the trace are printed then.
 
   --seeds A..B     the seeds to play (default 1..100)
-  --faults LIST    none, or any of net, store, crash, or all, separated by commas (default all)
+  --faults LIST    none, or any of net, store, crash, loss, or all (but loss), separated by commas (default all)
   --trace SEED     play this seed alone and print its whole trace
   --jobs N         threads (default 1)
   --workers N      instead of as many as the seed says
   --runs N         likewise
-  --plant BUG      no-fencing, open-early or forget-lost: plant a bug, to see it caught
+  --plant BUG      no-fencing, open-early, forget-lost or forget-suffix: plant a bug, to see it caught
   --planted-bugs-are-caught    each bug in turn; exits with 0 when some seed catches each of them
   --same-hash      every seed twice: both traces must be the same (always done for every 50th)
   --regressions FILE    instead of --seeds: lines of "SEED FAULTS", '#' begins a comment
@@ -66,21 +66,25 @@ std::uint64_t number(const std::string& text) {
 }
 
 Settings with_faults(Settings settings, const std::string& list) {
-  settings.net = settings.store = settings.crash = false;
+  settings.net = settings.store = settings.crash = settings.loss = false;
   std::istringstream in(list);
   for (std::string word; std::getline(in, word, ',');) {
     if (word == "none") continue;
-    if (word != "all" && word != "net" && word != "store" && word != "crash") usage("unknown fault '" + word + "'");
+    if (word != "all" && word != "net" && word != "store" && word != "crash" && word != "loss")
+      usage("unknown fault '" + word + "'");
     settings.net |= word == "all" || word == "net";
     settings.store |= word == "all" || word == "store";
     settings.crash |= word == "all" || word == "crash";
+    settings.loss |= word == "loss";
   }
   return settings;
 }
 
 const std::map<std::string, Plant>& plants() {
-  static const std::map<std::string, Plant> kPlants = {
-      {"no-fencing", Plant::kNoFencing}, {"open-early", Plant::kOpenEarly}, {"forget-lost", Plant::kForgetLost}};
+  static const std::map<std::string, Plant> kPlants = {{"no-fencing", Plant::kNoFencing},
+                                                       {"open-early", Plant::kOpenEarly},
+                                                       {"forget-lost", Plant::kForgetLost},
+                                                       {"forget-suffix", Plant::kForgetSuffix}};
   return kPlants;
 }
 

@@ -22,7 +22,7 @@ constexpr std::uint64_t kActionsMax = 5'000'000;
 class World {
  public:
   World(std::uint64_t seed, const Settings& settings, bool print)
-      : context_(seed, settings, print), network_(context_) {
+      : context_(seed, settings, print), network_(context_), failovers_(seed ^ 0xFA11) {
     Random& random = context_.random;
     const bool several = random.chance(settings.crash ? 500 : 250);
     const auto partitions = static_cast<std::uint16_t>(several ? random.between(1, 12) : random.between(1, 4));
@@ -71,6 +71,7 @@ class World {
     for (auto& client : clients_) client->start();
     const Settings& settings = context_.settings;
     if (settings.net || settings.store || settings.crash) next_fault();
+    if (settings.loss) next_failover();
     context_.schedule.at(faults_until_, [this] { heal(); });
     Time quiet_until = kNever;
     while (context_.checker.broken().empty() && context_.schedule.step()) {
@@ -168,10 +169,56 @@ class World {
   CoordinatorProcess& some_coordinator() { return *coordinators_[context_.random.below(coordinators_.size())]; }
   WorkerProcess& some_worker() { return *workers_[context_.random.below(workers_.size())]; }
 
+  // The store fails over to a replica that is behind by up to two seconds. While that lasts nothing else happens to it
+  // and to the coordinators, and it is put off where ownership is changing: then everything lost can be brought back.
+  void next_failover() {
+    context_.schedule.after(failovers_.between(500ms, 4s), [this] {
+      if (context_.healed) return;
+      if (!context_.failing_over && is_settled()) begin_failover();
+      next_failover();
+    });
+  }
+  bool is_settled() const {
+    std::uint32_t served = 0;
+    for (const auto& coordinator : coordinators_) {
+      if (!coordinator->well()) return false;
+      served += coordinator->partitions_served();
+    }
+    return served == partitions_ && context_.checker.is_whole();
+  }
+  std::vector<Epoch> epochs() const {
+    std::vector<Epoch> all;
+    for (std::uint16_t i = 0; i < partitions_; ++i) all.push_back(context_.cluster.owner(PartitionId{i}).epoch);
+    return all;
+  }
+  void begin_failover() {
+    context_.failing_over = true;
+    auto replica = std::make_shared<MemoryCluster>(context_.cluster);
+    context_.schedule.after(failovers_.between(1ms, 2s), [this, replica, before = epochs()] {
+      if (context_.healed || !is_settled() || epochs() != before) {
+        context_.failing_over = false;
+        return;
+      }
+      context_.note("the store fails over to a replica that is behind");
+      for (auto& coordinator : coordinators_) coordinator->store()->fail_over(failovers_.between(1ms, 500ms));
+      context_.cluster = *replica;
+      context_.checker.fell_back();
+      end_failover(context_.now() + 20s);
+    });
+  }
+  void end_failover(Time at_latest) {
+    context_.schedule.after(100ms, [this, at_latest] {
+      if (!context_.checker.is_whole() && context_.now() < at_latest) return end_failover(at_latest);
+      if (!context_.checker.is_whole()) context_.checker.fail("I4: what the store has lost does not come back");
+      context_.failing_over = false;
+    });
+  }
+
   void fault() {
     const Settings& settings = context_.settings;
     const std::uint64_t kind = context_.random.below(3);
     if (kind == 0 && settings.net) cut();
+    else if (context_.failing_over) return;
     else if (kind == 1 && settings.store) break_store();
     else if (kind == 2 && settings.crash) hit_process();
   }
@@ -263,6 +310,7 @@ class World {
   std::vector<std::unique_ptr<CoordinatorProcess>> coordinators_;
   std::vector<std::unique_ptr<WorkerProcess>> workers_;
   std::vector<std::unique_ptr<Client>> clients_;
+  Random failovers_;  // of its own: other faults stay as the seed has them
   std::uint64_t partitions_ = 0;
   std::uint64_t operations_ = 0;
   Time look_at_calm_{};

@@ -1,6 +1,10 @@
 #include "tests/sim/store.h"
 
+#include <algorithm>
+
 namespace millrace::sim {
+
+constexpr Duration kRingFor = 10s;
 
 SimStore::SimStore(Context& context, std::string name, std::function<void()> wake)
     : context_(context), name_(std::move(name)), wake_(std::move(wake)), pipe_(std::make_shared<Pipe>()) {}
@@ -18,8 +22,53 @@ Duration SimStore::latency() {
   return random.chance(30) ? random.between(5ms, 100ms) : random.between(100us, 2ms);
 }
 
-void SimStore::commit(const TurnCommit& commit) { call({commit, 0, {}, false, false, {}, {}}); }
-void SimStore::read(std::uint64_t tag, const StoreRead& read) { call({{}, tag, read, false, false, {}, {}}); }
+void SimStore::commit(const TurnCommit& commit) {
+  keep(commit);
+  call({commit, 0, {}, false, false, {}, {}, {}, {}});
+}
+void SimStore::read(std::uint64_t tag, const StoreRead& read) {
+  Call made{{}, tag, read, false, false, {}, {}, {}, {}};
+  if (const auto* wanted = std::get_if<RepairPartition>(&read)) repair(made, *wanted);
+  call(std::move(made));
+}
+
+void SimStore::keep(const TurnCommit& commit) {
+  while (!ring_.empty() && ring_.front().first + kRingFor < context_.now()) ring_.pop_front();
+  if (context_.settings.loss) ring_.emplace_back(context_.now(), commit);
+}
+
+void SimStore::repair(Call& call, const RepairPartition& repair) const {
+  std::uint64_t next = repair.after + 1;
+  for (const auto& [at, commit] : ring_) {
+    call.values.insert(call.values.end(), commit.values.begin(), commit.values.end());
+    for (const PartitionCommit& part : commit.partitions) {
+      const bool written = std::ranges::find(repair.written, part.epoch) != repair.written.end();
+      if (part.partition != repair.partition || !written || part.number != next) continue;
+      call.again.push_back(part);
+      ++next;
+    }
+  }
+  if (next <= repair.until) call.again.clear();
+}
+
+void SimStore::repair(Context& context, Call& call, const RepairPartition& repair) {
+  std::uint64_t reached = repair.after;
+  if (context.settings.plant == Plant::kForgetSuffix) reached = repair.until;  // the planted store says so, that is all
+  else {
+    TurnCommit values;
+    values.values = call.values;
+    (void)context.cluster.apply(values);
+    for (const PartitionCommit& part : call.again) {
+      const CommitResult result = context.cluster.repair(part, repair.epoch);
+      if (result != CommitResult::kApplied && result != CommitResult::kAlready) break;
+      if (result == CommitResult::kApplied) context.checker.committed(part, repair.epoch);
+      ++reached;
+    }
+  }
+  context.note("store: partition " + std::to_string(repair.partition.value) + " is repaired from " +
+               std::to_string(repair.after) + " to " + std::to_string(reached));
+  call.answer = RepairAnswer{reached};
+}
 
 void SimStore::call(Call made) {
   if (pipe_ == nullptr) {
@@ -82,6 +131,13 @@ void SimStore::break_connection(Duration gone) {
   wake_();
 }
 
+void SimStore::fail_over(Duration gone) {
+  slow_until_ = Time{};
+  if (pipe_ == nullptr) return;
+  for (const auto& call : pipe_->calls) call->lost |= !call->applied;
+  break_connection(gone);
+}
+
 void SimStore::fail(const Call& call) {
   if (!call.commit) {
     replies_.reads.push_back({call.tag, ReadFailed{Error{Code::kUnavailable, "the connection broke", {}, ""}}});
@@ -106,6 +162,7 @@ void SimStore::apply(Context& context, Call& call) {
     call.outcome = apply(context, *call.commit);
     return;
   }
+  if (const auto* wanted = std::get_if<RepairPartition>(&call.read)) return repair(context, call, *wanted);
   call.answer = context.cluster.read(call.read);
   if (auto* take = std::get_if<TakePartition>(&call.read)) {
     const auto& answer = std::get<OwnerAnswer>(call.answer);
@@ -137,7 +194,7 @@ CommitOutcome SimStore::apply(Context& context, const TurnCommit& commit) {
     context.note("store: partition " + std::to_string(part.partition.value) + " epoch " +
                  std::to_string(part.epoch.counter) + " commit " + std::to_string(part.number) + " " +
                  kWords[static_cast<std::size_t>(result)] + ", " + std::to_string(part.events.size()) + " events");
-    if (result == CommitResult::kApplied) context.checker.committed(part);
+    if (result == CommitResult::kApplied) context.checker.committed(part, part.epoch);
   }
   return outcome;
 }

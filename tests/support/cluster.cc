@@ -49,7 +49,7 @@ void Cluster::start_coordinator(std::size_t which) {
                                     "--events",
                                     events_[which],
                                     "--redis",
-                                    redis_.url(),
+                                    options_.redis.empty() ? redis_.url() : options_.redis,
                                     "--id",
                                     name_of(which)};
   words.insert(words.end(), options_.coordinator_options.begin(), options_.coordinator_options.end());

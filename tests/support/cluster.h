@@ -26,6 +26,7 @@ struct ClusterOptions {
   std::vector<std::string> worker_options = {};  // of all of them
   Variables cli_variables = {};                  // besides the cluster's address
   std::size_t coordinators = 1;
+  std::string redis = {};  // URL; empty: a server of its own
 };
 
 class Cluster {

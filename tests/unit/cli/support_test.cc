@@ -197,7 +197,8 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
   }
   if (std::holds_alternative<ListCoordinators>(request)) {
     return CoordinatorsReply{
-        {{"c1", "tcp://10.0.0.1:5711", "tcp://10.0.0.1:5712", "ready", 9, 4, view.info.accepted, "0.1.0"},
+        {{"c1", "tcp://10.0.0.1:5711", "tcp://10.0.0.1:5712", "ready", 9, 4, view.info.accepted, "0.1.0", "always",
+          "10.0.0.9:6379: appendfsync is everysec: set it to always"},
          {"c2", "tcp://10.0.0.2:5711", "tcp://10.0.0.2:5712", "draining", 0, 0, view.now, "0.1.0"}}};
   }
   if (std::holds_alternative<ListPartitions>(request)) {

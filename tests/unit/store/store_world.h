@@ -45,7 +45,7 @@ class RedisPlace : public Place {
   }
   RedisStoreOptions options() const {
     RedisStoreOptions options;
-    options.url = RedisUrl::parse(server_.url()).value();
+    options.target = RedisTarget::parse(server_.url()).value();
     options.backoff_min = 5ms;
     options.backoff_max = 50ms;
     return options;

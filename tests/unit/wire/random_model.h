@@ -333,8 +333,9 @@ class RandomModel {
                         return CoordinatorAddress{text(), text(), text()};
                       })},
             ErrorReply{error},
-            CoordinatorsReply{many<CoordinatorView>(
-                [&] { return CoordinatorView{text(), text(), text(), text(), u32(), u32(), time(), text()}; })},
+            CoordinatorsReply{many<CoordinatorView>([&] {
+              return CoordinatorView{text(), text(), text(), text(), u32(), u32(), time(), text(), text(), text()};
+            })},
             PartitionsReply{many<PartitionView>([&] {
               PartitionView row{u32(), text(), u32(), time(), {}, text()};
               if (coin()) row.runs_live = u32();
