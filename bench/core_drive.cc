@@ -26,6 +26,7 @@ std::vector<WorkerRef> fleet_of(Placement& placement, const CoreLoad& load) {
     hello.incarnation = i + 1;
     hello.name = "w" + std::to_string(i);
     hello.executors = {"noop"};
+    hello.resources = load.resources;
     std::optional<WorkerId> replaced;
     Result<WorkerRef> worker = placement.join(Time{}, hello, replaced);
     assert(worker.ok());
@@ -76,10 +77,11 @@ CoreDriven drive_core(const std::shared_ptr<const Plan>& plan, const CoreLoad& l
     slots.clear();
     grants.clear();
     partition.take_placement(offers, slots);
-    for (const SlotChange& slot : slots) placement.freed(slot.worker, slot.slot_class);
-    for (const Offer& offer : offers) placement.offer(offer);
+    for (const SlotChange& slot : slots) placement.change(slot);
+    for (Offer& offer : offers) placement.offer(std::move(offer));
     placement.place(grants);
-    for (Grant& grant : grants) partition.step(now, SlotGranted{grant.run, grant.task, grant.worker});
+    for (Grant& grant : grants)
+      partition.step(now, SlotGranted{grant.run, grant.task, grant.worker, grant.slot_class, grant.needs});
     const Effects effects = partition.take();
     for (const SendAssign& assign : effects.assigns) out.emplace_back(assign.worker, assign.assignment.attempt());
   }

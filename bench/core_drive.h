@@ -18,6 +18,7 @@ struct CoreLoad {
   std::uint32_t in_flight = 1'000'000;  // runs that are live at once, at most
   std::uint32_t workers = 1;
   std::uint32_t credit = 1'024;  // attempts out, of each worker
+  Resources resources = {};      // of each worker
 };
 struct CoreDriven {
   std::uint64_t completions = 0;

@@ -10,6 +10,8 @@ Result<std::unique_ptr<Embedded>> Embedded::start(ZmqContext& context, std::uint
   coordinator.listen = {kEndpoint};
   coordinator.events = kEvents;
   coordinator.store = "memory";
+  coordinator.unplaceable_after = Duration::zero();  // nobody else will come
+  coordinator.fixed_fleet = true;
   auto made = Coordinator::create(context, std::move(coordinator));
   if (!made.ok()) return std::move(made).error();
 
@@ -17,6 +19,7 @@ Result<std::unique_ptr<Embedded>> Embedded::start(ZmqContext& context, std::uint
   worker.name = "local";
   worker.coordinators = {kEndpoint};
   worker.slots = slots;
+  worker.queues = {"*"};
   if (!python.empty()) worker.python = python;
   auto employed = Worker::create(context, std::move(worker));
   if (!employed.ok()) return std::move(employed).error();

@@ -21,7 +21,9 @@ const std::vector<Column>& node_columns() {
       {"QUEUED", [](const Value& row) { return cell_duration_ms(row, "queued_ms"); }, false, true},
       {"RAN", [](const Value& row) { return cell_duration_ms(row, "run_ms"); }, false, true},
       {"WORKER", [](const Value& row) { return cell_text(row, "worker"); }},
+      {"WAITS FOR", [](const Value& row) { return cell_text(row, "wait_reason"); }},
       {"ERROR", node_reason},
+      {"WAITS BECAUSE", [](const Value& row) { return cell_text(row, "wait_text"); }, true},
       {"OUTPUTS", [](const Value& row) { return cell_text(row, "outputs"); }, true},
   };
   return columns;

@@ -62,6 +62,8 @@ Result<Value> node_json(const NodeView& node, const ReadPayload& read, bool with
                              {"queued_ms", to_ms(node.queued)},
                              {"run_ms", to_ms(node.ran)},
                              {"worker", text_or_null(node.worker)},
+                             {"wait_reason", text_or_null(to_string(node.wait_reason))},
+                             {"wait_text", text_or_null(node.wait_text)},
                              {"error", error_of(node)},
                              {"outputs", std::move(output)}});
 }
@@ -156,16 +158,43 @@ Value partition_json(const PartitionView& partition) {
                        {"state", partition.state}};
 }
 
+namespace {
+
+// Cores as a number, everything else as it is counted.
+Value amount_json(const Resource& resource) {
+  if (resource.name != "cpu" || resource.amount % 1000 == 0)
+    return Value(resource.name == "cpu" ? resource.amount / 1000 : resource.amount);
+  return Value(static_cast<double>(resource.amount) / 1000);
+}
+
+Value resources_json(const WorkerView& worker) {
+  Value::Object out;
+  for (const Resource& one : worker.resources) {
+    const auto taken = std::ranges::find(worker.taken, one.name, &Resource::name);
+    const std::uint64_t used = taken != worker.taken.end() ? taken->amount : 0;
+    out.emplace_back(one.name, Value::Object{{"used", amount_json({one.name, used})}, {"total", amount_json(one)}});
+  }
+  return out;
+}
+
+}  // namespace
+
 Value worker_json(const WorkerView& worker) {
   Value::Array executors(worker.executors.begin(), worker.executors.end());
+  Value::Array queues(worker.queues.begin(), worker.queues.end());
+  if (queues.empty()) queues.emplace_back(kDefaultQueue);
   return Value::Object{{"worker", worker.name},
                        {"status", worker.state},
                        {"slots", std::uint64_t{worker.slots}},
                        {"used", std::uint64_t{worker.used}},
+                       {"running", std::uint64_t{worker.running}},
+                       {"queued", std::uint64_t{worker.queued}},
                        {"host", text_or_null(worker.host)},
                        {"pid", number_or_null(worker.pid)},
                        {"version", text_or_null(worker.version)},
                        {"labels", labels_json(worker.labels)},
+                       {"resources", resources_json(worker)},
+                       {"queues", std::move(queues)},
                        {"executors", std::move(executors)},
                        {"joined", text_or_null(iso_time(worker.joined))},
                        {"heard", text_or_null(iso_time(worker.heard))}};

@@ -34,6 +34,16 @@ void core_diamonds_live(benchmark::State& state) {  // by runs in flight
 void core_fan_in_workers(benchmark::State& state) {  // by workers, each with room for 8
   drive(state, fan_in(100'000), {.workers = argument(state), .credit = 8});
 }
+// By classes of tasks, each with a share of a resource of its own size, on 100 workers.
+void core_fan_in_resources(benchmark::State& state) {
+  WorkflowSpec spec = fan_in(100'000);
+  const NodeSpec alike = spec.specs.at(0);
+  spec.specs.assign(argument(state), alike);
+  for (std::uint32_t i = 0; i < spec.specs.size(); ++i) spec.specs[i].resources = {{"cpu", i + 1}};
+  spec.spec_of.clear();
+  for (std::uint32_t i = 0; i < spec.node_count(); ++i) spec.spec_of.push_back(i % argument(state));
+  drive(state, spec, {.workers = 100, .credit = 64, .resources = {{"cpu", 1'000'000}}});
+}
 void core_plan(benchmark::State& state) {
   const WorkflowSpec spec = random_dag(argument(state), 1);
   for (auto _ : state) benchmark::DoNotOptimize(plan_of(spec));
@@ -45,6 +55,7 @@ BENCHMARK(core_chain)->Arg(1'000)->UseManualTime()->Unit(benchmark::kMillisecond
 BENCHMARK(core_random)->RangeMultiplier(10)->Range(100, 1'000'000)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(core_diamonds_live)->RangeMultiplier(10)->Range(10, 100'000)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(core_fan_in_workers)->RangeMultiplier(10)->Range(1, 1'000)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(core_fan_in_resources)->RangeMultiplier(10)->Range(1, 1'000)->UseManualTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(core_plan)->Arg(1'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
 
 }  // namespace

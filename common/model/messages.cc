@@ -19,8 +19,8 @@ bool operator==(const Assignment& a, const Assignment& b) {
 
 bool NodeView::operator==(const NodeView& o) const {
   return id == o.id && state == o.state && reason == o.reason && wait_reason == o.wait_reason &&
-         attempts == o.attempts && queued == o.queued && ran == o.ran && worker == o.worker && same(error, o.error) &&
-         output == o.output;
+         wait_text == o.wait_text && attempts == o.attempts && queued == o.queued && ran == o.ran &&
+         worker == o.worker && same(error, o.error) && output == o.output;
 }
 
 }  // namespace millrace

@@ -11,6 +11,7 @@
 #include "common/base/ids.h"
 #include "common/base/time.h"
 #include "common/model/records.h"
+#include "common/model/requirements.h"
 #include "common/model/task_state.h"
 
 namespace millrace {
@@ -25,7 +26,8 @@ struct NodeView {
   Duration ran{};              // of the last attempt
   std::string worker;
   std::shared_ptr<const ErrorInfo> error;
-  Payload output;  // may be a reference: fetched by the client with GetValue
+  Payload output;              // may be a reference: fetched by the client with GetValue
+  std::string wait_text = {};  // what it requires and what the nearest workers lack, where none could run it
   bool operator==(const NodeView&) const;
 };
 
@@ -65,6 +67,11 @@ struct WorkerView {  // a row of `workers`
   std::vector<std::string> executors;
   Time joined{};
   Time heard{};
+  std::uint32_t running = 0;  // attempts that have started and not ended, as it last said
+  std::uint32_t queued = 0;   // attempts that it has and that have not started
+  std::vector<std::string> queues = {};
+  Resources resources = {};  // all it has
+  Resources taken = {};      // of these, in step, by attempts that are out
   bool operator==(const WorkerView&) const = default;
 };
 

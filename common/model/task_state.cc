@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, 10> kTaskWords = {"pending", "ready",    
                                                          "running", "succeeded", "failed",  "skipped",  "cancelled"};
 constexpr std::array<std::string_view, 9> kRunWords = {"accepted",  "running",  "paused", "failing",  "cancelling",
                                                        "succeeded", "degraded", "failed", "cancelled"};
-constexpr std::array<std::string_view, 15> kReasonWords = {"",
+constexpr std::array<std::string_view, 17> kReasonWords = {"",
                                                            "error",
                                                            "timeout",
                                                            "lost",
@@ -24,14 +24,17 @@ constexpr std::array<std::string_view, 15> kReasonWords = {"",
                                                            "oom",
                                                            "crashed",
                                                            "refused",
-                                                           "missing_value"};
-constexpr std::array<std::string_view, 12> kWaitWords = {"",      "slot",     "label", "limit",  "paused",   "breaker",
-                                                         "value", "adoption", "timer", "signal", "approval", "backoff"};
+                                                           "missing_value",
+                                                           "no_worker",
+                                                           "label"};
+constexpr std::array<std::string_view, 14> kWaitWords = {"",         "slot",    "label",     "limit",   "paused",
+                                                         "breaker",  "value",   "adoption",  "timer",   "signal",
+                                                         "approval", "backoff", "no_worker", "resource"};
 
 static_assert(kTaskWords.size() == static_cast<std::size_t>(TaskState::kCancelled) + 1);
 static_assert(kRunWords.size() == static_cast<std::size_t>(RunState::kCancelled) + 1);
-static_assert(kReasonWords.size() == static_cast<std::size_t>(Reason::kMissingValue) + 1);
-static_assert(kWaitWords.size() == static_cast<std::size_t>(WaitReason::kBackoff) + 1);
+static_assert(kReasonWords.size() == static_cast<std::size_t>(kReasonLast) + 1);
+static_assert(kWaitWords.size() == static_cast<std::size_t>(kWaitReasonLast) + 1);
 
 template <class E, std::size_t N>
 std::optional<E> parse(const std::array<std::string_view, N>& words, std::string_view word) {

@@ -49,7 +49,10 @@ enum class Reason : std::uint8_t {
   kCrashed,       // its process died of a signal
   kRefused,       // no such executor, or isolation that cannot be had
   kMissingValue,  // a value held by reference is gone
+  kNoWorker,      // waits for a worker that could run it: none has its executor, queue or resources
+  kLabel,         // likewise: none has the labels that it requires
 };
+constexpr Reason kReasonLast = Reason::kLabel;
 
 // What a ready or waiting task waits for; `explain` prints it. Append only.
 enum class WaitReason : std::uint8_t {
@@ -64,8 +67,11 @@ enum class WaitReason : std::uint8_t {
   kTimer,
   kSignal,
   kApproval,
-  kBackoff
+  kBackoff,
+  kNoWorker,  // no worker could run it
+  kResource,  // every worker that could run it has too little left
 };
+constexpr WaitReason kWaitReasonLast = WaitReason::kResource;
 
 constexpr bool is_terminal(TaskState s) {
   return s == TaskState::kSucceeded || s == TaskState::kFailed || s == TaskState::kSkipped ||

@@ -65,13 +65,16 @@ struct WorkerHello {
   std::vector<HeldAttempt> held;  // everything it still has, whoever sent it, for adoption
   bool draining = false;
   std::vector<PartitionEpoch> epochs = {};  // the highest that it has heard of
+  std::vector<std::string> queues = {};     // that it serves; none: the default one
+  Resources resources = {};                 // that it has, for all its tasks together
   bool operator==(const WorkerHello&) const = default;
 };
 
 // Sent from a thread of its own on a connection of its own, so that it never queues behind bulk data.
 struct WorkerBeat {
   std::uint64_t incarnation = 0;
-  std::uint32_t running = 0;
+  std::uint32_t running = 0;  // for all coordinators
+  std::uint32_t queued = 0;   // likewise, not started
   bool operator==(const WorkerBeat&) const = default;
 };
 
@@ -92,7 +95,7 @@ struct AttemptReports {
   bool operator==(const AttemptReports&) const = default;
 };
 
-struct AttemptsReclaimed {  // given back, not started
+struct AttemptsReclaimed {  // given back, not started; will not start
   std::vector<AttemptId> attempts;
   bool operator==(const AttemptsReclaimed&) const = default;
 };
@@ -218,7 +221,7 @@ struct AnswerBatch {
   bool operator==(const AnswerBatch&) const = default;
 };
 
-struct Reclaim {  // give back what has not started
+struct Reclaim {  // give back what has not started: answered by AttemptsReclaimed, or AttemptsStarted where it has
   std::vector<AttemptId> attempts;
   bool operator==(const Reclaim&) const = default;
 };

@@ -13,6 +13,7 @@
 #include "common/base/adjacency.h"
 #include "common/base/time.h"
 #include "common/base/value.h"
+#include "common/model/requirements.h"
 
 namespace millrace {
 
@@ -57,6 +58,10 @@ struct NodeSpec {
   Duration timeout = Duration::zero();  // of one attempt; zero: none
   std::int32_t priority = 0;            // higher first
   std::string queue;                    // empty: default
+  std::vector<LabelRule> labels = {};   // `requires`
+  Resources resources = {};
+  std::vector<PlaceHint> sticky = {};  // at most one
+  std::vector<PlaceHint> apart = {};   // `anti_affinity`
   bool operator==(const NodeSpec&) const = default;
 };
 

@@ -12,11 +12,14 @@ inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "
 inline constexpr std::array<std::string_view, 8> kInputTypes = {"any",     "string", "integer", "number",
                                                                 "boolean", "object", "array",   "file"};
 // Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
-inline constexpr std::array<std::string_view, 8> kNode = {"executor", "depends_on", "description", "retry",
-                                                          "on_loss",  "timeout",    "priority",    "queue"};
+inline constexpr std::array<std::string_view, 12> kNode = {"executor", "depends_on", "description", "retry",
+                                                           "on_loss",  "timeout",    "priority",    "queue",
+                                                           "requires", "resources",  "affinity",    "anti_affinity"};
 inline constexpr std::array<std::string_view, 3> kValueNode = {"value", "depends_on", "description"};
 inline constexpr std::array<std::string_view, 4> kRetry = {"max_attempts", "max_losses", "backoff", "on_loss"};
 inline constexpr std::array<std::string_view, 3> kBackoff = {"initial", "factor", "max"};
+inline constexpr std::array<std::string_view, 1> kAffinity = {"sticky"};
+inline constexpr std::array<std::string_view, 1> kLabelRule = {"not"};
 inline constexpr std::array<std::string_view, 2> kOnLoss = {"retry", "fail"};
 
 // Names that an expression may start with.

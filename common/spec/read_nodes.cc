@@ -142,7 +142,7 @@ bool read_common_key(Reader& reader, const Entry& entry, const std::string& wher
       reader.problem(entry.value, what + " is " + kind_of(reader.at(entry.value)), "a name like a node id");
     spec.queue = queue.value_or("");
   } else {
-    return false;
+    return read_placing_key(reader, entry, where, node);
   }
   return true;
 }

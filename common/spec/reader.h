@@ -80,6 +80,9 @@ void read_inputs(Reader& reader, std::uint32_t index);
 void read_nodes(Reader& reader, std::uint32_t index);
 void read_outputs(Reader& reader, std::uint32_t index);
 
+// `requires`, `resources`, `affinity` and `anti_affinity`. False: not one of them.
+bool read_placing_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node);
+
 struct TaskBody {
   std::uint32_t node = 0;
   std::uint32_t executor_at = 0;  // where the executor is named

@@ -101,6 +101,32 @@ Adjacency read_upstream(Reader& in, const pb::Definition& definition) {
   return std::move(*rows);
 }
 
+void write_hints(const std::vector<PlaceHint>& hints, google::protobuf::RepeatedPtrField<pb::PlaceHint>* out) {
+  for (const PlaceHint& hint : hints) {
+    pb::PlaceHint* one = out->Add();
+    one->set_node(hint.node);
+    one->set_text(hint.text);
+  }
+}
+
+std::vector<PlaceHint> read_hints(Reader& in, const google::protobuf::RepeatedPtrField<pb::PlaceHint>& hints) {
+  std::vector<PlaceHint> out;
+  in.require(static_cast<std::size_t>(hints.size()) <= kHintsMax, "too many hints");
+  if (!in.ok()) return out;
+  for (const pb::PlaceHint& hint : hints) out.push_back({hint.node(), hint.text()});
+  return out;
+}
+
+std::vector<LabelRule> read_rules(Reader& in, const google::protobuf::RepeatedPtrField<pb::LabelRule>& rules) {
+  std::vector<LabelRule> out;
+  in.require(static_cast<std::size_t>(rules.size()) <= kLabelRulesMax, "too many label rules");
+  for (const pb::LabelRule& rule : rules) {
+    if (!in.require(static_cast<std::size_t>(rule.values_size()) <= kLabelValuesMax, "too many label values")) break;
+    out.push_back({rule.label(), rule.negated(), {rule.values().begin(), rule.values().end()}});
+  }
+  return out;
+}
+
 }  // namespace
 
 void write(const NodeSpec& spec, pb::NodeSpec* out) {
@@ -116,6 +142,15 @@ void write(const NodeSpec& spec, pb::NodeSpec* out) {
   out->set_timeout_us(spec.timeout.count());
   out->set_priority(spec.priority);
   out->set_queue(spec.queue);
+  for (const LabelRule& rule : spec.labels) {
+    pb::LabelRule* one = out->add_labels();
+    one->set_label(rule.label);
+    one->set_negated(rule.negated);
+    for (const std::string& value : rule.values) *one->add_values() = value;
+  }
+  write_resources(spec.resources, out->mutable_resources());
+  write_hints(spec.sticky, out->mutable_sticky());
+  write_hints(spec.apart, out->mutable_apart());
 }
 
 NodeSpec read_node_spec(Reader& in, const pb::NodeSpec& spec) {
@@ -132,6 +167,10 @@ NodeSpec read_node_spec(Reader& in, const pb::NodeSpec& spec) {
   out.timeout = Duration{spec.timeout_us()};
   out.priority = spec.priority();
   out.queue = spec.queue();
+  out.labels = read_rules(in, spec.labels());
+  out.resources = read_resources(in, spec.resources());
+  out.sticky = read_hints(in, spec.sticky());
+  out.apart = read_hints(in, spec.apart());
   in.require(std::isfinite(out.retry.backoff.factor), "a backoff factor is not a number");
   in.require(spec.backoff_initial_us() >= 0 && spec.backoff_max_us() >= 0 && spec.timeout_us() >= 0,
              "a duration is negative");

@@ -46,6 +46,27 @@ Labels read_labels(const google::protobuf::RepeatedPtrField<pb::Label>& in) {
   return labels;
 }
 
+void write_resources(const Resources& resources, google::protobuf::RepeatedPtrField<pb::Resource>* out) {
+  for (const Resource& one : resources) {
+    pb::Resource* resource = out->Add();
+    resource->set_name(one.name);
+    resource->set_amount(one.amount);
+  }
+}
+
+Resources read_resources(Reader& in, const google::protobuf::RepeatedPtrField<pb::Resource>& resources) {
+  Resources out;
+  in.require(static_cast<std::size_t>(resources.size()) <= kResourcesMax, "too many resources");
+  for (const pb::Resource& one : resources) {
+    if (!in.require(out.empty() || out.back().name < one.name(), "resources are not in order") ||
+        !in.require(one.amount() <= kAmountMax, "a resource is too large")) {
+      break;
+    }
+    out.push_back({one.name(), one.amount()});
+  }
+  return out;
+}
+
 void write(const Error& error, pb::Error* out) {
   out->set_code(static_cast<std::uint32_t>(error.code));
   out->set_what(error.what);

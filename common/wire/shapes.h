@@ -27,8 +27,6 @@ namespace millrace {
 namespace pb = millrace::wire;
 
 // The last of each enumeration that travels by number: a new value moves its line.
-constexpr Reason kReasonLast = Reason::kMissingValue;
-constexpr WaitReason kWaitReasonLast = WaitReason::kBackoff;
 constexpr TaskState kTaskStateLast = TaskState::kCancelled;
 constexpr RunState kRunStateLast = RunState::kCancelled;
 constexpr EventType kEventTypeLast = EventType::kOwnerChanged;
@@ -48,6 +46,9 @@ Payload read_payload(Reader& in, pb::Payload* payload);  // takes the JSON out o
 
 void write_labels(const Labels& labels, google::protobuf::RepeatedPtrField<pb::Label>* out);
 Labels read_labels(const google::protobuf::RepeatedPtrField<pb::Label>& in);
+
+void write_resources(const Resources& resources, google::protobuf::RepeatedPtrField<pb::Resource>* out);
+Resources read_resources(Reader& in, const google::protobuf::RepeatedPtrField<pb::Resource>& resources);
 
 void write(const Error& error, pb::Error* out);
 Error read_error(Reader& in, const pb::Error& error);

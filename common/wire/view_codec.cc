@@ -94,6 +94,7 @@ void write(const NodeView& node, pb::NodeView* out) {
     out->mutable_error()->set_traceback(node.error->traceback);
   }
   if (!node.output.is_null()) millrace::write(node.output, out->mutable_output());
+  if (!node.wait_text.empty()) out->set_wait_text(node.wait_text);
 }
 
 NodeView read(Reader& in, pb::NodeView* node) {
@@ -111,6 +112,7 @@ NodeView read(Reader& in, pb::NodeView* node) {
                                                             std::move(*node->mutable_error()->mutable_traceback())});
   }
   if (node->has_output()) out.output = read_payload(in, node->mutable_output());
+  out.wait_text = std::move(*node->mutable_wait_text());
   return out;
 }
 
@@ -185,6 +187,11 @@ void write(const WorkerView& worker, pb::WorkerView* out) {
   for (const std::string& executor : worker.executors) *out->add_executors() = executor;
   out->set_joined_us(to_us(worker.joined));
   out->set_heard_us(to_us(worker.heard));
+  out->set_running(worker.running);
+  out->set_queued(worker.queued);
+  for (const std::string& queue : worker.queues) *out->add_queues() = queue;
+  write_resources(worker.resources, out->mutable_resources());
+  write_resources(worker.taken, out->mutable_taken());
 }
 
 WorkerView read_worker(const pb::WorkerView& worker) {
@@ -200,6 +207,11 @@ WorkerView read_worker(const pb::WorkerView& worker) {
   out.executors.assign(worker.executors().begin(), worker.executors().end());
   out.joined = from_us(worker.joined_us());
   out.heard = from_us(worker.heard_us());
+  out.running = worker.running();
+  out.queued = worker.queued();
+  out.queues.assign(worker.queues().begin(), worker.queues().end());
+  for (const pb::Resource& one : worker.resources()) out.resources.push_back({one.name(), one.amount()});
+  for (const pb::Resource& one : worker.taken()) out.taken.push_back({one.name(), one.amount()});
   return out;
 }
 

@@ -69,6 +69,8 @@ void write(const WorkerHello& hello, pb::WorkerHello* out) {
     e->set_partition(epoch.partition.value);
     e->set_epoch(epoch.epoch);
   }
+  for (const std::string& queue : hello.queues) *out->add_queues() = queue;
+  write_resources(hello.resources, out->mutable_resources());
 }
 
 WorkerHello read(Reader& in, const pb::WorkerHello& hello) {
@@ -88,6 +90,8 @@ WorkerHello read(Reader& in, const pb::WorkerHello& hello) {
     if (in.ok()) read_held(in, group, out.held);
   }
   out.draining = hello.draining();
+  out.queues.assign(hello.queues().begin(), hello.queues().end());
+  out.resources = read_resources(in, hello.resources());
   in.require(hello.epochs_size() <= kPartitionsMax, "too many partitions");
   if (!in.ok()) return out;
   for (const pb::PartitionEpoch& epoch : hello.epochs()) {
@@ -209,6 +213,7 @@ struct WriteWorkerMessage {
   void operator()(const WorkerBeat& m) {
     out.mutable_beat()->set_incarnation(m.incarnation);
     out.mutable_beat()->set_running(m.running);
+    out.mutable_beat()->set_queued(m.queued);
   }
   void operator()(const CreditUpdate& m) {
     out.mutable_credit()->set_cpu(m.cpu);
@@ -226,7 +231,7 @@ struct WriteWorkerMessage {
 WorkerMessage read(Reader& in, pb::WorkerMessage* m) {
   switch (m->kind_case()) {
     case pb::WorkerMessage::kHello: return read(in, m->hello());
-    case pb::WorkerMessage::kBeat: return WorkerBeat{m->beat().incarnation(), m->beat().running()};
+    case pb::WorkerMessage::kBeat: return WorkerBeat{m->beat().incarnation(), m->beat().running(), m->beat().queued()};
     case pb::WorkerMessage::kCredit: return CreditUpdate{m->credit().cpu(), m->credit().io()};
     case pb::WorkerMessage::kStarted: return AttemptsStarted{read_attempt_list(in, m->started())};
     case pb::WorkerMessage::kReports: return read(in, m->mutable_reports());

@@ -24,7 +24,9 @@ bool worth_retrying(Reason reason) {
     case Reason::kInvalidInput:
     case Reason::kExpression:
     case Reason::kRefused:
-    case Reason::kMissingValue: return false;
+    case Reason::kMissingValue:
+    case Reason::kNoWorker:
+    case Reason::kLabel: return false;
   }
   return false;
 }
@@ -58,11 +60,10 @@ std::string inputs_too_large(const Run& run, TaskIndex task) {
 
 void Partition::offer(Time, Run& run, TaskIndex task) {
   if (options_.adopting && run.restored) return;  // AdoptionClosed offers whatever is ready then
-  std::uint32_t spec_index = run.plan->workflow().spec_index(task.value);
-  const std::shared_ptr<const NodeSpec>& spec = run.plan->shared_spec(spec_index);
-  effects_.offers.push_back({run.id(), task, run.info->priority + spec->priority, run.info->accepted,
-                             run.ranks ? (*run.ranks)[task.value] : run.plan->rank(task), run.plan->slot_class(task),
-                             spec});
+  const std::shared_ptr<const Requirements>& needs = run.plan->needs(task);
+  effects_.offers.push_back({run.id(), task, run.info->priority + run.plan->spec(task).priority, run.info->accepted,
+                             run.ranks ? (*run.ranks)[task.value] : run.plan->rank(task), needs,
+                             needs->hinted ? hints(run, task) : nullptr});
 }
 
 std::uint32_t Partition::next_number(const Run& run, TaskIndex task) const {
@@ -73,14 +74,14 @@ std::uint32_t Partition::next_number(const Run& run, TaskIndex task) const {
 
 void Partition::on(Time now, SlotGranted& in) {
   Run* run = live(in.run);
+  if (run != nullptr && !run->stopping()) place_found(*run, in.task);
   if (run == nullptr || run->stopping() || (options_.adopting && run->restored) ||
       run->states[in.task.value] != TaskState::kReady) {
-    SlotClass slot_class = run == nullptr ? SlotClass::kCpu : run->plan->slot_class(in.task);
-    effects_.slots.push_back({in.worker.id, slot_class});
+    effects_.slots.push_back({in.worker.id, in.slot_class, false, in.needs});
     return;
   }
   if (std::string too_much = inputs_too_large(*run, in.task); !too_much.empty()) {
-    effects_.slots.push_back({in.worker.id, run->plan->slot_class(in.task)});
+    slot_freed(*run, in.task, in.worker.id);
     run->tasks[in.task.value].error = std::make_shared<const ErrorInfo>(ErrorInfo{std::move(too_much), ""});
     end_task(now, *run, in.task, TaskState::kFailed, Reason::kInvalidInput, EventType::kTaskFailed);
     return;
@@ -199,8 +200,13 @@ void Partition::close_attempt(Run& run, TaskIndex task) {
   auto it = run.attempts.find(task);
   WorkerId worker = it->second.worker.id;
   out_.erase({worker, run.id(), task});
-  effects_.slots.push_back({worker, run.plan->slot_class(task)});
+  slot_freed(run, task, worker);
   run.attempts.erase(it);
+}
+
+void Partition::slot_freed(const Run& run, TaskIndex task, WorkerId worker) {
+  const std::shared_ptr<const Requirements>& needs = run.plan->needs(task);
+  effects_.slots.push_back({worker, needs->slot_class, false, needs->resources.empty() ? nullptr : needs.get()});
 }
 
 // What the attempt leaves in the record, whatever its outcome.
@@ -304,6 +310,7 @@ void Partition::on(Time now, AttemptReclaimed& in) {
     return;
   }
   move(*run, task, TaskState::kReady);
+  if (options_.plant == TestPlant::kForgetReclaimed) return;
   offer(now, *run, task);
 }
 
@@ -366,8 +373,9 @@ bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& 
                       const std::vector<UpstreamVersion>& rests_on, bool started) {
   if (run.ended() || run.stopping() || id.number < next_number(run, id.task) || id.epoch > options_.epoch.counter)
     return false;
+  const bool waits = waits_for_place(run, id.task);
   TaskState state = run.states[id.task.value];
-  if (state != TaskState::kReady && state != TaskState::kRetrying) return false;
+  if (state != TaskState::kReady && state != TaskState::kRetrying && !waits) return false;
   if (id.epoch != options_.epoch.counter) {
     std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(id.task.value);
     if (rests_on.size() != upstream.size()) return false;
@@ -379,6 +387,7 @@ bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& 
   TaskRecord& record = run.tasks[id.task.value];
   Attempt attempt{id, worker, record.ready == Time{} ? now : record.ready, now, true, false};
   if (state == TaskState::kRetrying) move(run, id.task, TaskState::kReady);
+  place_found(run, id.task);
   move(run, id.task, TaskState::kDispatched);
   if (started) move(run, id.task, TaskState::kRunning);
   if (run.record.state == RunState::kAccepted) {
@@ -386,7 +395,8 @@ bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& 
     run.record.started = now;
   }
   out_.emplace(worker.id, run.id(), id.task);
-  effects_.slots.push_back({worker.id, run.plan->slot_class(id.task), true});
+  const std::shared_ptr<const Requirements>& needs = run.plan->needs(id.task);
+  effects_.slots.push_back({worker.id, needs->slot_class, true, needs->resources.empty() ? nullptr : needs.get()});
   run.attempts.emplace(id.task, std::move(attempt));
   return true;
 }

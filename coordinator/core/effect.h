@@ -39,6 +39,10 @@ struct SendCancel {
   WorkerId worker;
   AttemptCancel cancel;
 };
+struct SendReclaim {
+  WorkerId worker;
+  AttemptId attempt;
+};
 struct SendAnswer {
   WorkerId worker;
   ReportAnswer answer;
@@ -48,15 +52,22 @@ struct SendReply {
   OperatorReply reply;
 };
 
+// A task's wishes about its place. Keys name nodes of a run, or what tasks of any run share.
+struct PlacingHints {
+  std::vector<std::uint64_t> noted;  // it counts under these
+  std::vector<std::uint64_t> apart;  // rather not where those of these keys went
+  std::uint64_t sticky = 0;          // rather where the latest of this key went; zero: none
+};
+
 // A ready task looks for a slot. It stays offered until granted; an offer that no longer holds is refused when granted.
 struct Offer {
   RunId run;
   TaskIndex task;
-  std::int32_t priority = 0;  // higher first
-  Time age{};                 // older runs first
-  std::uint32_t rank = 0;     // longer remaining path first
-  SlotClass slot_class = SlotClass::kCpu;
-  std::shared_ptr<const NodeSpec> spec;  // what it needs of a worker
+  std::int32_t priority = 0;                  // higher first
+  Time age{};                                 // older runs first
+  std::uint32_t rank = 0;                     // longer remaining path first
+  std::shared_ptr<const Requirements> needs;  // of a worker
+  std::unique_ptr<const PlacingHints> hints = nullptr;
 };
 
 // An attempt is out at this worker that Placement did not grant (adopted), or one is no longer out.
@@ -64,12 +75,14 @@ struct SlotChange {
   WorkerId worker;
   SlotClass slot_class = SlotClass::kCpu;
   bool taken = false;
+  const Requirements* needs = nullptr;  // where it has resources; a loan of this turn
 };
 
 struct Effects {
   std::vector<RunWrite> writes;  // one entry a run and turn
   std::vector<ValueWrite> values;
   std::vector<SendCancel> cancels;
+  std::vector<SendReclaim> reclaims;
   std::vector<SendAnswer> answers;
   std::vector<SendAssign> assigns;
   std::vector<SendReply> replies;
@@ -78,8 +91,8 @@ struct Effects {
   std::vector<SlotChange> slots;  // to Placement
   std::vector<Hash128> fetches;   // values to load from the store
   bool empty() const {
-    return writes.empty() && values.empty() && cancels.empty() && answers.empty() && assigns.empty() &&
-           replies.empty() && events.empty() && offers.empty() && slots.empty() && fetches.empty();
+    return writes.empty() && values.empty() && cancels.empty() && reclaims.empty() && answers.empty() &&
+           assigns.empty() && replies.empty() && events.empty() && offers.empty() && slots.empty() && fetches.empty();
   }
 };
 

@@ -40,6 +40,8 @@ struct SlotGranted {  // by Placement, for a task that was offered
   RunId run;
   TaskIndex task;
   WorkerRef worker;
+  SlotClass slot_class = SlotClass::kCpu;
+  const Requirements* needs = nullptr;  // where it has resources; a loan of this turn
 };
 struct AttemptStarted {
   WorkerRef worker;
@@ -52,6 +54,18 @@ struct AttemptEnded {
 struct AttemptReclaimed {  // given back unstarted
   WorkerRef worker;
   AttemptId attempt;
+};
+struct ReclaimWanted {  // an attempt that waits at its worker: to be given back if it has not started
+  WorkerId worker;
+  RunId run;
+  TaskIndex task;
+};
+struct TaskUnplaceable {  // by Placement: no worker, live or remembered, could run it
+  RunId run;
+  TaskIndex task;
+  Reason reason = Reason::kNoWorker;
+  bool overdue = false;  // it has waited for long enough: it fails
+  std::string why;       // then
 };
 struct WorkerReported {  // a Hello: what it holds of this partition; what it should hold and does not is lost
   WorkerRef worker;
@@ -69,6 +83,7 @@ struct AdoptionClosed {};  // every worker of the stored fleet has reported, or 
 struct TimePassed {};
 
 using Input = std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
-                           AttemptReclaimed, WorkerReported, WorkerLost, ValueFetched, AdoptionClosed, TimePassed>;
+                           AttemptReclaimed, ReclaimWanted, TaskUnplaceable, WorkerReported, WorkerLost, ValueFetched,
+                           AdoptionClosed, TimePassed>;
 
 }  // namespace millrace

@@ -42,8 +42,13 @@ void Partition::take_placement(std::vector<Offer>& offers, std::vector<SlotChang
 }
 
 void Partition::offer_again(RunId id, TaskIndex task) {
-  Run* run = live(id);
-  if (run != nullptr && !run->stopping() && run->states[task.value] == TaskState::kReady) offer(Time{}, *run, task);
+  if (wants_place(id, task)) offer(Time{}, *live(id), task);
+}
+
+bool Partition::wants_place(RunId id, TaskIndex task) const {
+  auto it = runs_.find(id);
+  if (it == runs_.end() || it->second->ended() || it->second->stopping()) return false;
+  return it->second->states[task.value] == TaskState::kReady || waits_for_place(*it->second, task);
 }
 
 Time Partition::next_deadline() const {
@@ -75,7 +80,8 @@ std::vector<WorkerId> Partition::unconfirmed(Time now) const {
   for (const auto& [worker, run, task] : out_) {
     if (!workers.empty() && workers.back() == worker) continue;
     const Attempt& attempt = find(run)->attempts.at(task);
-    if (!attempt.confirmed && now - attempt.dispatched >= kConfirmWithin) workers.push_back(worker);
+    const Time asked = std::max(attempt.dispatched, attempt.reclaimed);
+    if (!attempt.confirmed && now - asked >= kConfirmWithin) workers.push_back(worker);
   }
   return workers;
 }

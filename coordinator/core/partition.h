@@ -28,13 +28,16 @@ namespace millrace {
 
 constexpr std::uint32_t kRecordsPerStep = 1'000;
 constexpr Duration kConfirmWithin = 2s;  // an attempt of which its worker has not spoken for so long is asked for
+constexpr Duration kReclaimAgain = 2s;   // an attempt that was asked back is not asked for again before
 constexpr std::uint32_t kKeptTasksMax = 10'000;  // tasks of ended runs that stay in memory, per partition
 
 // Bugs that the simulator plants to see that it catches them. Test-only.
 enum class TestPlant : std::uint8_t {
   kNone,
-  kOpenEarly,   // a task is opened by the first upstream task that ends
-  kForgetLost,  // a lost attempt is not tried again
+  kOpenEarly,        // a task is opened by the first upstream task that ends
+  kForgetLost,       // a lost attempt is not tried again
+  kForgetReclaimed,  // one that was given back is not dispatched again
+  kNoPatience,       // one that is asked back is dispatched again at once
 };
 
 struct PartitionOptions {
@@ -50,6 +53,17 @@ struct DurationHistory {
   std::vector<std::uint32_t> ran_us;  // by spec, moving average; 0: never seen
   std::uint64_t runs = 0;             // ended runs that it knows of
   std::shared_ptr<const std::vector<std::uint32_t>> ranks;
+};
+
+// An attempt that is out and of which its worker has not said that it started.
+struct Unstarted {
+  RunId run;
+  TaskIndex task;
+  std::int32_t priority = 0;
+  Time age{};
+  Time dispatched{};
+  Time reclaimed{};  // when it was last asked back
+  const Requirements* needs = nullptr;
 };
 
 class Partition {
@@ -75,6 +89,9 @@ class Partition {
   std::uint64_t tasks_live() const { return tasks_live_; }
   const Tally& tally() const { return tally_; }
   const std::map<RunId, std::unique_ptr<Run>>& runs() const { return runs_; }
+  bool wants_place(RunId run, TaskIndex task) const;  // it is offered, or should be
+  // Of what is out at this worker, dispatched before then; but not what is being cancelled.
+  std::vector<Unstarted> unstarted(WorkerId worker, Time before) const;
   // Workers that have not spoken of an attempt for kConfirmWithin: they should say Hello.
   std::vector<WorkerId> unconfirmed(Time now) const;
 
@@ -93,6 +110,7 @@ class Partition {
   void on(Time now, AttemptStarted& in);
   void on(Time now, AttemptEnded& in);
   void on(Time now, AttemptReclaimed& in);
+  void on(Time now, ReclaimWanted& in);
   void on(Time now, WorkerReported& in);
   void on(Time now, WorkerLost& in);
   void on(Time now, AdoptionClosed& in);
@@ -106,7 +124,15 @@ class Partition {
   void bundle(Run& run, std::span<const std::uint32_t> upstream, Assignment& a);
   std::uint32_t next_number(const Run& run, TaskIndex task) const;
   void answer(const WorkerRef& worker, const AttemptId& attempt, Answer answer, std::string why = "");
+  void slot_freed(const Run& run, TaskIndex task, WorkerId worker);
   void offer(Time now, Run& run, TaskIndex task);
+
+  // placing.cc
+  void on(Time now, TaskUnplaceable& in);
+  bool waits_for_place(const Run& run, TaskIndex task) const;  // ready but for a worker that could run it
+  void place_found(Run& run, TaskIndex task);                  // if it waited for one, it is ready again
+  std::unique_ptr<const PlacingHints> hints(const Run& run, TaskIndex task);
+  std::uint64_t hint_key(const Run& run, const Wish& wish);
 
   // progress.cc
   void move(Run& run, TaskIndex task, TaskState to);  // the one door

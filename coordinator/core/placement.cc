@@ -1,28 +1,34 @@
+// Placement: the fleet: who is there, what they may take, which needs they are able to serve.
 #include "coordinator/core/placement.h"
 
 #include <algorithm>
+#include <cassert>
 
 namespace millrace {
 namespace {
 
+constexpr std::size_t kNeedsMax = 1'024;  // then those without a task are dropped
+constexpr std::size_t kSeenMax = 4'096;
+constexpr std::uint32_t kNoResource = 0xFFFFFFFF;  // no worker has had it
+
 std::uint32_t& of_class(CreditUpdate& credit, SlotClass slot_class) {
   return slot_class == SlotClass::kCpu ? credit.cpu : credit.io;
 }
-}  // namespace
 
-bool WaitingTask::operator<(const WaitingTask& other) const {
-  if (priority != other.priority) return priority < other.priority;
-  if (age != other.age) return age > other.age;
-  if (rank != other.rank) return rank < other.rank;
-  if (run != other.run) return run > other.run;
-  return task > other.task;
+std::vector<std::uint32_t> serials_of(const std::vector<Need*>& needs) {
+  std::vector<std::uint32_t> serials;
+  serials.reserve(needs.size());
+  for (const Need* need : needs) serials.push_back(need->serial);
+  return serials;
 }
+
+}  // namespace
 
 Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optional<WorkerId>& replaced) {
   if (auto known = incarnations_.find(hello.incarnation); known != incarnations_.end()) {
     FleetWorker& worker = fleet_.at(known->second);
-    worker.heard = now;
     worker.draining = worker.draining || hello.draining;
+    heard(now, worker.ref.id);
     moved(worker);
     return worker.ref;
   }
@@ -46,14 +52,35 @@ Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optio
   worker.draining = hello.draining;
   names_[hello.name] = worker.ref.id;
   incarnations_[hello.incarnation] = worker.ref.id;
+  remembered_.erase(hello.name);
+  number_resources(worker);
   WorkerRef ref = worker.ref;
-  fleet_.emplace(ref.id, std::move(worker));
-  refresh_able();
+  FleetWorker& kept = fleet_.emplace(ref.id, std::move(worker)).first->second;
+  watch_at_ = std::min(watch_at_, now + kDoubtAfter);
+  judge_again_ = true;
+  regroup(kept);
   return ref;
 }
 
 void Placement::heard(Time now, WorkerId id) {
-  if (auto it = fleet_.find(id); it != fleet_.end()) it->second.heard = now;
+  auto it = fleet_.find(id);
+  if (it == fleet_.end()) return;
+  it->second.heard = now;
+  if (!std::exchange(it->second.doubted, false)) return;
+  watch_at_ = std::min(watch_at_, now + kDoubtAfter);
+  moved(it->second);
+}
+
+void Placement::beat(Time now, WorkerId id, const WorkerBeat& beat, bool alone) {
+  heard(now, id);
+  auto it = fleet_.find(id);
+  if (it == fleet_.end()) return;
+  FleetWorker& worker = it->second;
+  worker.running = beat.running;
+  worker.queued = beat.queued;
+  const std::uint32_t ours = worker.used.cpu + worker.used.io;
+  const std::uint32_t others = !alone && beat.running + beat.queued > ours ? beat.running + beat.queued - ours : 0;
+  if (std::exchange(worker.others, others) != others) moved(worker, SlotClass::kCpu);
 }
 
 void Placement::credit(WorkerId id, const CreditUpdate& credit) {
@@ -70,151 +97,238 @@ void Placement::drain(WorkerId id) {
   }
 }
 
-void Placement::leave(WorkerId id) {
+void Placement::leave(WorkerId id, Time now) {
   auto it = fleet_.find(id);
   if (it == fleet_.end()) return;
-  if (auto name = names_.find(it->second.hello.name); name != names_.end() && name->second == id) names_.erase(name);
-  incarnations_.erase(it->second.hello.incarnation);
+  FleetWorker& worker = it->second;
+  remember(worker.hello.name, {worker.hello, std::max(now, worker.heard) + kRememberFor});
+  for (auto& [what, need] : needs_) {
+    if (need.kept == id) keep_no_more(need);
+  }
+  ungroup(worker);
+  if (auto name = names_.find(worker.hello.name); name != names_.end() && name->second == id) names_.erase(name);
+  incarnations_.erase(worker.hello.incarnation);
   fleet_.erase(it);
-  refresh_able();
+  judge_again_ = true;
 }
 
-std::vector<WorkerId> Placement::silent(Time now) const {
+void Placement::expect(const std::string& name, Time now) {
+  if (!names_.contains(name) && !remembered_.contains(name)) remember(name, {{}, now + kExpectFor});
+}
+
+std::vector<WorkerId> Placement::watch(Time now) {
   std::vector<WorkerId> lost;
-  for (const auto& [id, worker] : fleet_) {
+  if (now < watch_at_) return lost;
+  watch_at_ = kNever;
+  for (auto& [id, worker] : fleet_) {
     if (now - worker.heard >= kWorkerLostAfter) lost.push_back(id);
+    if (!worker.doubted && now - worker.heard >= kDoubtAfter) {
+      worker.doubted = true;
+      moved(worker);
+    }
+    watch_at_ = std::min(watch_at_, worker.heard + (worker.doubted ? kWorkerLostAfter : kDoubtAfter));
   }
   return lost;
 }
 
-Time Placement::next_deadline() const {
-  Time first = kNever;
-  for (const auto& [id, worker] : fleet_) first = std::min(first, worker.heard + kWorkerLostAfter);
-  return first;
-}
-
-void Placement::offer(const Offer& offer) {
-  need_of(offer).waiting.push({offer.run, offer.age, offer.task, offer.priority, offer.rank});
-}
-
-Need& Placement::need_of(const Offer& offer) {
-  if (need_latest_ != nullptr && spec_latest_ == offer.spec && need_latest_->slot_class == offer.slot_class)
-    return *need_latest_;
-  auto [it, fresh] = needs_.try_emplace({offer.spec->executor, offer.slot_class});
-  if (fresh) {
-    it->second.slot_class = offer.slot_class;
-    refresh_able();
+void Placement::offer(Offer offer) {
+  Need& need = need_of(offer.needs);
+  if (offer.hints != nullptr) need.hints[{offer.run, offer.task}] = std::move(offer.hints);
+  if (need.unplaceable) need.untold.push_back({offer.run, offer.task});
+  if (!need.listed) {
+    need.listed = true;
+    if (need.awake) --awake_idle_;
+    listed_.push_back(&need);
   }
-  spec_latest_ = offer.spec;
-  need_latest_ = &it->second;
-  return it->second;
+  need.waiting.push_back({offer.run, offer.age, offer.task, offer.priority, offer.rank});
+  std::push_heap(need.waiting.begin(), need.waiting.end());
 }
 
-void Placement::taken(WorkerId id, SlotClass slot_class) {
+void Placement::taken(WorkerId id, SlotClass slot_class, const Requirements* needs) {
   auto it = fleet_.find(id);
   if (it == fleet_.end()) return;
   ++of_class(it->second.used, slot_class);
-  moved(it->second);
+  moved(it->second, slot_class);
+  if (needs != nullptr) take(it->second, need_of(*needs));
 }
 
-void Placement::freed(WorkerId id, SlotClass slot_class) {
+void Placement::freed(WorkerId id, SlotClass slot_class, const Requirements* needs) {
   auto it = fleet_.find(id);
   if (it == fleet_.end()) return;
   std::uint32_t& used = of_class(it->second.used, slot_class);
   if (used > 0) --used;
-  moved(it->second);
+  moved(it->second, slot_class);
+  if (needs != nullptr) give(it->second, need_of(*needs));
 }
 
-bool Placement::can(const FleetWorker& worker, const NeedKey& need) const {
-  return std::ranges::find(worker.hello.executors, need.first) != worker.hello.executors.end();
+void Placement::change(const SlotChange& slot) {
+  if (slot.taken) taken(slot.worker, slot.slot_class, slot.needs);
+  else freed(slot.worker, slot.slot_class, slot.needs);
 }
 
-// ---------------------------------------------------------------- who stands where
+bool Placement::has_room(const FleetWorker& worker, SlotClass slot_class) const {
+  if (worker.draining || worker.doubted) return false;
+  return slot_class == SlotClass::kCpu ? worker.used.cpu < worker.credit.cpu : worker.used.io < worker.credit.io;
+}
 
-void Placement::refresh_able() {
-  for (auto& [id, worker] : fleet_) {
-    worker.needs.clear();
-    moved(worker);
+// ---------------------------------------------------------------- who is able
+
+// Resources have numbers once a worker has them.
+void Placement::number_resources(FleetWorker& worker) {
+  bool news = false;
+  for (const Resource& one : worker.hello.resources) {
+    const auto [it, fresh] = resources_.try_emplace(one.name, static_cast<std::uint32_t>(resources_.size()));
+    news |= fresh;
+    if (worker.has.size() <= it->second) worker.has.resize(it->second + 1);
+    worker.has[it->second] = one.amount;
   }
-  for (auto& [key, need] : needs_) {
-    need.standings.clear();
-    need.able = 0;
-    for (auto& [id, worker] : fleet_) {
-      if (!can(worker, key)) continue;
-      ++need.able;
-      worker.needs.push_back(&need);
+  worker.taken.resize(worker.has.size());
+  if (!news) return;
+  for (auto& [what, need] : needs_) number_amounts(need);
+}
+
+void Placement::number_amounts(Need& need) {
+  need.amounts.clear();
+  for (const Resource& one : need.what->resources) {
+    auto it = resources_.find(one.name);
+    need.amounts.emplace_back(it != resources_.end() ? it->second : kNoResource, one.amount);
+  }
+}
+
+void Placement::take(FleetWorker& worker, const Need& need) {
+  for (const auto& [number, amount] : need.amounts) {
+    if (number < worker.taken.size()) worker.taken[number] += amount;
+  }
+  worker.fits_moved = true;
+  moved(worker, need.what->slot_class);
+}
+
+void Placement::give(FleetWorker& worker, const Need& need) {
+  for (const auto& [number, amount] : need.amounts) {
+    if (number < worker.taken.size()) worker.taken[number] -= std::min(worker.taken[number], amount);
+  }
+  worker.fits_moved = true;
+  moved(worker, need.what->slot_class);
+}
+
+Need& Placement::need_of(const std::shared_ptr<const Requirements>& needs) {
+  if (latest_ == needs) return *need_latest_;
+  latest_ = needs;
+  if (auto it = seen_.find(needs.get()); it != seen_.end()) {
+    need_latest_ = it->second.second;
+    return *need_latest_;
+  }
+  auto it = needs_.find(*needs);
+  need_latest_ = it != needs_.end() ? &it->second : &make_need(needs);
+  if (seen_.size() >= kSeenMax) seen_.clear();
+  seen_.emplace(needs.get(), std::pair(needs, need_latest_));
+  return *need_latest_;
+}
+
+Need& Placement::need_of(const Requirements& needs) {
+  if (auto it = seen_.find(&needs); it != seen_.end()) return *it->second.second;
+  auto it = needs_.find(needs);
+  return it != needs_.end() ? it->second : make_need(std::make_shared<const Requirements>(needs));
+}
+
+Need& Placement::make_need(const std::shared_ptr<const Requirements>& needs) {
+  if (needs_.size() >= kNeedsMax) drop_idle_needs();
+  Need& need = needs_[*needs];
+  need.serial = ++needs_made_;
+  need.what = needs;
+  number_amounts(need);
+  std::map<WorkerGroup*, std::vector<FleetWorker*>> more;  // its order reaches nothing
+  for (auto& [id, worker] : fleet_) {
+    if (able(*needs, worker.hello)) more[worker.group].push_back(&worker);
+  }
+  for (const auto& [group, workers] : more) {
+    if (workers.size() == group->workers) {
+      extend(*group, need);
+      continue;
+    }
+    std::vector<Need*> serves = group->needs;
+    serves.push_back(&need);
+    for (FleetWorker* worker : workers) regroup(*worker, serves);
+  }
+  judge_again_ = true;
+  return need;
+}
+
+void Placement::drop_idle_needs() {
+  seen_.clear();
+  std::erase_if(listed_, [](Need* need) {
+    if (!need->waiting.empty()) return false;
+    need->listed = false;
+    return true;
+  });
+  for (auto& [what, need] : needs_) keep_no_more(need);
+  for (auto& [id, worker] : fleet_) ungroup(worker);
+  std::erase_if(needs_, [](const auto& entry) { return !entry.second.listed; });
+  awake_idle_ = 0;
+  for (auto& [what, need] : needs_) {
+    need.awake = false;
+    need.fitting.clear();
+  }
+  for (auto& [id, worker] : fleet_) regroup(worker);
+}
+
+void Placement::ungroup(FleetWorker& worker) {
+  WorkerGroup* group = std::exchange(worker.group, nullptr);
+  if (group == nullptr) return;
+  for (Need* need : group->needs) --need->able;
+  if (--group->workers > 0) return;
+  for (Need* need : group->needs) std::erase(need->groups, group);
+  groups_.erase(serials_of(group->needs));
+}
+
+// All its workers are able to serve one more.
+void Placement::extend(WorkerGroup& group, Need& need) {
+  auto entry = groups_.extract(serials_of(group.needs));
+  entry.key().push_back(need.serial);
+  groups_.insert(std::move(entry));
+  group.needs.push_back(&need);
+  if (!need.amounts.empty()) group.metered.push_back(&need);
+  need.groups.push_back(&group);
+  need.able += group.workers;
+}
+
+void Placement::regroup(FleetWorker& worker) {
+  std::vector<Need*> needs;
+  for (auto& [what, need] : needs_) {
+    if (able(what, worker.hello)) needs.push_back(&need);
+  }
+  std::ranges::sort(needs, {}, &Need::serial);
+  regroup(worker, needs);
+}
+
+void Placement::regroup(FleetWorker& worker, const std::vector<Need*>& needs) {
+  const std::vector<std::uint32_t> serials = serials_of(needs);
+  ungroup(worker);
+  WorkerGroup& group = groups_[serials];
+  if (group.workers++ == 0) {
+    group.needs = needs;
+    for (Need* need : needs) {
+      need->groups.push_back(&group);
+      if (!need->amounts.empty()) group.metered.push_back(need);
     }
   }
+  for (Need* need : needs) ++need->able;
+  worker.group = &group;
+  worker.fits_moved = true;
+  moved(worker);
+}
+
+void Placement::moved(FleetWorker& worker, SlotClass slot_class) {
+  if (!worker.moved[0] && !worker.moved[1]) moved_.push_back(worker.ref.id);
+  worker.moved[static_cast<std::size_t>(slot_class)] = true;
 }
 
 void Placement::moved(FleetWorker& worker) {
-  if (worker.moved) return;
-  worker.moved = true;
-  moved_.push_back(worker.ref.id);
+  moved(worker, SlotClass::kCpu);
+  moved(worker, SlotClass::kIo);
 }
 
-void Placement::settle() {
-  for (WorkerId id : moved_) {
-    auto it = fleet_.find(id);
-    if (it != fleet_.end()) stand(it->second);
-  }
-  moved_.clear();
-}
-
-void Placement::stand(FleetWorker& worker) {
-  worker.moved = false;
-  ++worker.stamp;
-  for (Need* need : worker.needs) rank(worker, *need);
-}
-
-void Placement::rank(FleetWorker& worker, Need& need) {
-  const std::uint32_t credit = of_class(worker.credit, need.slot_class);
-  const std::uint32_t used = of_class(worker.used, need.slot_class);
-  if (worker.draining || used >= credit) return;
-  if (need.standings.size() > 64 + 4 * need.able) {  // mostly entries that no longer count
-    std::erase_if(need.standings, [&](const Standing& s) {
-      auto it = fleet_.find(s.worker);
-      return it == fleet_.end() || it->second.stamp != s.stamp;
-    });
-    std::make_heap(need.standings.begin(), need.standings.end());
-  }
-  need.standings.push_back({static_cast<double>(credit - used) / credit, worker.ref.id, worker.stamp});
-  std::push_heap(need.standings.begin(), need.standings.end());
-}
-
-// The worker with the largest free share of its credit.
-FleetWorker* Placement::choose(Need& need) {
-  while (!need.standings.empty()) {
-    const Standing& best = need.standings.front();
-    auto it = fleet_.find(best.worker);
-    if (it != fleet_.end() && it->second.stamp == best.stamp) return &it->second;
-    std::pop_heap(need.standings.begin(), need.standings.end());
-    need.standings.pop_back();
-  }
-  return nullptr;
-}
-
-void Placement::place(std::vector<Grant>& grants) {
-  settle();
-  while (true) {
-    Need* first = nullptr;
-    FleetWorker* worker = nullptr;
-    for (auto& [key, need] : needs_) {
-      if (need.waiting.empty()) continue;
-      if (first != nullptr && !(first->waiting.top() < need.waiting.top())) continue;
-      if (FleetWorker* able = choose(need)) {
-        first = &need;
-        worker = able;
-      }
-    }
-    if (first == nullptr) return;
-    const WaitingTask task = first->waiting.top();
-    first->waiting.pop();
-    ++of_class(worker->used, first->slot_class);
-    stand(*worker);
-    grants.push_back({worker->ref, task.run, task.task, first->slot_class});
-  }
-}
+// ---------------------------------------------------------------- looking
 
 const FleetWorker* Placement::find(WorkerId id) const {
   auto it = fleet_.find(id);
@@ -233,20 +347,9 @@ std::optional<WorkerId> Placement::find_incarnation(std::uint64_t incarnation) c
   return it->second;
 }
 
-std::vector<WorkerView> Placement::view(Time now) const {
-  std::vector<WorkerView> rows;
-  for (const auto& [id, worker] : fleet_) {
-    const WorkerHello& hello = worker.hello;
-    const char* state = now - worker.heard >= 3 * kBeatEvery ? "silent" : worker.draining ? "draining" : "ready";
-    rows.push_back({hello.name, hello.host, hello.pid, hello.version, state, hello.slots,
-                    worker.used.cpu + worker.used.io, hello.labels, hello.executors, worker.joined, worker.heard});
-  }
-  return rows;
-}
-
 std::size_t Placement::offers() const {
   std::size_t sum = 0;
-  for (const auto& [key, need] : needs_) sum += need.waiting.size();
+  for (const auto& [what, need] : needs_) sum += need.waiting.size();
   return sum;
 }
 
@@ -254,14 +357,6 @@ std::size_t Placement::demand() const {
   std::size_t sum = offers();
   for (const auto& [id, worker] : fleet_) sum += worker.used.cpu + worker.used.io;
   return sum;
-}
-
-std::vector<std::string> Placement::without_worker() const {
-  std::vector<std::string> executors;
-  for (const auto& [key, need] : needs_) {
-    if (!need.waiting.empty() && need.able == 0) executors.push_back(key.first);
-  }
-  return executors;
 }
 
 }  // namespace millrace

@@ -1,5 +1,7 @@
 #include "coordinator/core/plan.h"
 
+#include <map>
+
 namespace millrace {
 namespace {
 
@@ -56,7 +58,62 @@ Result<std::shared_ptr<const Plan>> Plan::build(WorkflowSpec spec, const Hash128
   plan->sinks_ = plan->dag_.sinks();
   plan->by_id_.reserve(workflow.ids.size());
   for (std::uint32_t i = 0; i < workflow.ids.size(); ++i) plan->by_id_.emplace(workflow.ids[i], i);
+  if (Status read = plan->read_wishes(); !read.ok()) return read.error();
+  plan->share_needs();
   return std::shared_ptr<const Plan>(std::move(plan));
+}
+
+Status Plan::read_wishes() {
+  for (std::uint32_t i = 0; i < workflow_.specs.size(); ++i) {
+    const NodeSpec& node = workflow_.specs[i];
+    if (node.sticky.empty() && node.apart.empty()) continue;
+    Wishes& wishes = wishes_[i];
+    for (const PlaceHint& hint : node.sticky) {
+      if (Status read = read_wish(i, hint, wishes.sticky); !read.ok()) return read;
+    }
+    for (const PlaceHint& hint : node.apart) {
+      if (Status read = read_wish(i, hint, wishes.apart); !read.ok()) return read;
+    }
+  }
+  return Done{};
+}
+
+Status Plan::read_wish(std::uint32_t spec, const PlaceHint& hint, std::vector<Wish>& wishes) {
+  if (hint.node) {
+    const std::optional<TaskIndex> node = find(hint.text);
+    if (!node) return invalid(in_spec(workflow_, spec, "no node '" + hint.text + "' to be placed by"));
+    noted_.insert(*node);
+    wishes.push_back({node, std::nullopt});
+    return Done{};
+  }
+  Result<expr::Template> key = expr::Template::compile(Value(hint.text));
+  if (!key.ok()) return invalid(in_spec(workflow_, spec, key.error().what));
+  wishes.push_back({std::nullopt, std::move(key).value()});
+  return Done{};
+}
+
+void Plan::share_needs() {
+  std::vector<bool> hinted(workflow_.specs.size());
+  for (const auto& [spec, wishes] : wishes_) hinted[spec] = true;
+  for (TaskIndex task : noted_) hinted[workflow_.spec_index(task.value)] = true;
+  std::map<Requirements, std::shared_ptr<const Requirements>> seen;
+  for (std::uint32_t i = 0; i < workflow_.specs.size(); ++i) {
+    const NodeSpec& node = workflow_.specs[i];
+    if (node.value) {
+      needs_.push_back(nullptr);
+      continue;
+    }
+    Requirements needs{node.executor, node.queue, slot_classes_[i], node.labels, node.resources, hinted[i]};
+    std::shared_ptr<const Requirements>& shared = seen[needs];
+    if (shared == nullptr) shared = std::make_shared<const Requirements>(std::move(needs));
+    needs_.push_back(shared);
+  }
+}
+
+const Wishes* Plan::wishes(TaskIndex task) const {
+  if (wishes_.empty()) return nullptr;
+  auto it = wishes_.find(workflow_.spec_index(task.value));
+  return it == wishes_.end() ? nullptr : &it->second;
 }
 
 std::optional<TaskIndex> Plan::find(std::string_view id) const {

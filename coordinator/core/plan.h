@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,6 +26,16 @@ namespace millrace {
 // Joins over more upstream tasks than this get their outputs as one value by reference, not one by one.
 constexpr std::uint32_t kVisibleMax = 1'000;
 
+// Where the tasks of a node would rather run: by other nodes of the run, and by keys that are evaluated for each task.
+struct Wish {
+  std::optional<TaskIndex> node;
+  std::optional<expr::Template> key;
+};
+struct Wishes {
+  std::vector<Wish> sticky;  // at most one
+  std::vector<Wish> apart;
+};
+
 class Plan {
  public:
   // Checks what cannot be trusted to a client. Errors: kInvalid, with what and where.
@@ -40,6 +51,12 @@ class Plan {
   std::string id(TaskIndex task) const { return workflow_.id(task.value); }
   std::optional<TaskIndex> find(std::string_view id) const;
   bool is_value_node(TaskIndex task) const { return spec(task).value.has_value(); }
+  // What a task asks of a worker; tasks that ask for the same share one.
+  const std::shared_ptr<const Requirements>& needs(TaskIndex task) const {
+    return needs_[workflow_.spec_index(task.value)];
+  }
+  const Wishes* wishes(TaskIndex task) const;                         // about its place; null: none
+  bool noted(TaskIndex task) const { return noted_.contains(task); }  // another node has wishes about it
   SlotClass slot_class(TaskIndex task) const { return slot_classes_[workflow_.spec_index(task.value)]; }
   bool reads_upstream(TaskIndex task) const { return reads_upstream_[workflow_.spec_index(task.value)]; }
   std::uint32_t rank(TaskIndex task) const { return ranks_[task.value]; }  // longest path to a sink, itself included
@@ -51,13 +68,19 @@ class Plan {
 
  private:
   Plan(WorkflowSpec workflow, const Hash128& definition, Dag dag);
+  Status read_wishes();
+  Status read_wish(std::uint32_t spec, const PlaceHint& hint, std::vector<Wish>& wishes);
+  void share_needs();
 
   WorkflowSpec workflow_;
   Hash128 definition_;
   Dag dag_;
   std::vector<std::shared_ptr<const NodeSpec>> shared_specs_;
-  std::vector<SlotClass> slot_classes_;  // by spec
-  std::vector<bool> reads_upstream_;     // by spec: its code or one of its fields sees upstream outputs
+  std::vector<SlotClass> slot_classes_;                     // by spec
+  std::vector<std::shared_ptr<const Requirements>> needs_;  // by spec; null: a value node
+  std::unordered_map<std::uint32_t, Wishes> wishes_;        // by spec; lookups only
+  std::set<TaskIndex> noted_;
+  std::vector<bool> reads_upstream_;  // by spec: its code or one of its fields sees upstream outputs
   std::vector<std::uint32_t> ranks_;
   std::vector<std::uint32_t> sinks_;
   std::unordered_map<std::string_view, std::uint32_t> by_id_;  // lookups only: order never reaches an effect

@@ -28,6 +28,7 @@ struct Attempt {
   Time dispatched{};
   bool confirmed = false;   // the worker has spoken of it
   bool cancelling = false;  // told to stop
+  Time reclaimed{};         // when it was asked back; zero: never
 };
 
 // Of a task's record, kept apart: what lies upstream of a task lies anywhere, and a record fills two cache lines.

@@ -25,7 +25,9 @@ NodeView node_view(const Plan& plan, TaskIndex task, TaskState state, const Task
     node.wait_reason = WaitReason::kSlot;
     node.queued += now - record.ready;
   } else if (state == TaskState::kWaiting) {
-    node.wait_reason = WaitReason::kValue;
+    node.wait_reason = record.reason == Reason::kNoWorker ? WaitReason::kNoWorker
+                       : record.reason == Reason::kLabel  ? WaitReason::kLabel
+                                                          : WaitReason::kValue;
   } else if (state == TaskState::kRetrying) {
     node.wait_reason = WaitReason::kBackoff;
   }

@@ -258,6 +258,8 @@ Status Process::open() {
   if (options_.store == "memory") loop.epoch_above = static_cast<std::uint32_t>(random_nonce() >> 44);
   loop.runs_max = options_.runs_max;
   loop.tasks_max = options_.tasks_max;
+  loop.unplaceable_after = options_.unplaceable_after;
+  loop.fixed_fleet = options_.fixed_fleet;
   loop.note = note;
   loop.on_event = RunLog();
   loop_ = std::make_unique<Loop>(loop, clock_, *store_, *gateway_, *bus_);

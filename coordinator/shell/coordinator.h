@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ struct CoordinatorOptions {
   std::uint32_t runs_max = 1'000'000;    // live runs: above it a submission is refused (queue_full)
   std::uint64_t tasks_max = 50'000'000;  // tasks of live runs
   Duration spin{};  // how long an idle loop looks for what comes next before it sleeps; zero: sleeps at once
+  std::optional<Duration> unplaceable_after = {};  // a task that no worker could run fails after so long; never
+  bool fixed_fleet = false;                        // no worker joins but the first (embedded)
 };
 
 class Coordinator {

@@ -24,6 +24,11 @@ void merge(WorkersReply& all, const WorkersReply& part) {
       continue;
     }
     ours->used += theirs.used;
+    for (const Resource& taken : theirs.taken) {
+      auto same = std::ranges::find(ours->taken, taken.name, &Resource::name);
+      if (same != ours->taken.end()) same->amount += taken.amount;
+    }
+    if (theirs.heard > ours->heard) ours->running = theirs.running, ours->queued = theirs.queued;
     ours->joined = std::min(ours->joined, theirs.joined);
     ours->heard = std::max(ours->heard, theirs.heard);
     if (theirs.state == "draining" || (theirs.state == "ready" && ours->state == "silent")) ours->state = theirs.state;

@@ -22,6 +22,8 @@ Loop::State::State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b)
       forwards_made((options.nonce & 0x7FFFFF) << 24U),
       began(c.now()) {
   assert(options.partitions > 0 && options.partitions <= kPartitionsMax);
+  placement.judge(
+      {options.fixed_fleet ? began : began + kFleetJoinsWithin, options.unplaceable_after, options.fixed_fleet});
   shares.resize(options.partitions);
   for (std::uint16_t i = 0; i < options.partitions; ++i) {
     shares[i].id = PartitionId{i};

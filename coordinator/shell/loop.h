@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/base/time.h"
@@ -31,6 +32,8 @@ struct LoopOptions {
   std::uint32_t runs_max = 1'000'000;
   std::uint64_t tasks_max = 50'000'000;
   std::uint32_t inputs_per_turn = 4'096;
+  std::optional<Duration> unplaceable_after = {};  // a task that no worker could run fails after so long; never
+  bool fixed_fleet = false;                        // the first worker is the only one
   // Told of each durable event of a run or a failed task when it leaves; the run may be gone from memory.
   std::function<void(const Event&, const Run*)> on_event;
   std::function<void(LoopNote, const std::string&)> note = [](LoopNote, const std::string&) {};  // for the log
@@ -41,6 +44,7 @@ constexpr Duration kBeatOwnership = 500ms;
 constexpr Duration kTakeOverAfter = 2s;         // of seeing the same beat
 constexpr Duration kServeWithoutBeat = 1500ms;  // reads and empty turns leave only while the last renewal is younger
 constexpr Duration kAdoptionWait = 2s;
+constexpr Duration kFleetJoinsWithin = 2s;  // of our start: before, nobody says that no worker could run a task
 constexpr std::size_t kTurnsInFlightMax = 8;
 
 class Loop {

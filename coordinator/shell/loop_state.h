@@ -14,6 +14,7 @@
 #include "coordinator/core/balance.h"
 #include "coordinator/core/partition.h"
 #include "coordinator/core/placement.h"
+#include "coordinator/core/stealing.h"
 #include "coordinator/shell/forward.h"
 #include "coordinator/shell/key_filter.h"
 #include "coordinator/shell/loop.h"
@@ -93,6 +94,7 @@ struct Outgoing {
 struct ToWorker {
   AnswerBatch answers;
   CancelBatch cancels;
+  Reclaim reclaims;
   AssignBatch assigns;
   std::size_t assign_bytes = 0;
 };
@@ -191,6 +193,10 @@ struct Loop::State {
   void gather(Time now, RequestId request, const OperatorRequest& body, OperatorReply ours);
   void close_gathers(Time now);
 
+  // waits.cc
+  void look_at_placement(Time now);
+  void explain_waits(RunView& view, const Run& run, const Share& share) const;
+
   // cluster_requests.cc
   bool answer_about_cluster(Time now, Routed& one);
   PartitionsReply partitions_view() const;
@@ -241,6 +247,7 @@ struct Loop::State {
 
   std::vector<Share> shares;
   Placement placement;
+  Stealing stealing;
   PlanCache plans;
   Meter meter;
   std::deque<PendingTurn> turns;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "common/base/units.h"
 #include "common/base/version.h"
 #include "common/io/config.h"
 #include "common/io/fault.h"
@@ -86,6 +87,9 @@ ConfigProgram program() {
   add("spin", OptionType::kDuration, "400us",
       "how long an idle loop looks for what comes next before it sleeps, while at most one task runs; 0s: not at all",
       "DURATION");
+  add("unplaceable-after", OptionType::kString, "never",
+      "how long a task waits that no worker could run (labels, resources, executor) before it fails; 0s: not at all",
+      "DURATION|never");
   add("log-level", OptionType::kString, "info", "least severe level that is logged", "LEVEL");
   program.options.back().choices = {"error", "warn", "info", "debug"};
   add("log-format", OptionType::kString, "auto", "auto is text on a terminal, JSON elsewhere", "FORMAT");
@@ -136,6 +140,14 @@ int main(int argc, char** argv) {
 
   options.spin =
       std::thread::hardware_concurrency() > 1 ? std::min(config.duration("spin"), kSpinMax) : Duration::zero();
+  if (const std::string after = config.text("unplaceable-after"); after != "never") {
+    Result<Duration> wait = parse_duration(after);
+    if (!wait.ok()) {
+      log_error("cannot start: --unplaceable-after: " + wait.error().what + ", or never");
+      return 2;
+    }
+    options.unplaceable_after = *wait;
+  }
 
   ZmqContext context;
   Result<std::unique_ptr<Coordinator>> coordinator = Coordinator::create(context, options);

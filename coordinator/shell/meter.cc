@@ -82,6 +82,7 @@ LoopSnapshot Loop::State::snapshot() const {
     }
   });
   out.offers = placement.offers();
+  out.unplaceable = placement.unplaceable();
   out.turns_in_flight = turns.size();
   out.requests_held = held.size();
   out.store_reads_open = asked.size();

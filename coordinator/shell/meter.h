@@ -55,6 +55,7 @@ struct MeterCounts {
   std::uint64_t losses = 0;            // that could not be repaired
   std::uint64_t commits_lost = 0;
   std::uint64_t runs_touched = 0;      // by losses
+  std::uint64_t asked_back = 0;        // attempts that waited at a worker
   Tally gone;                          // of partitions that are not held any more
   std::uint64_t runs_handed_over = 0;  // live ones among them
 };
@@ -87,6 +88,7 @@ class Meter {
   void repaired(std::uint64_t commits) { ++counts_.repairs, counts_.commits_repaired += commits; }
   void lost_commits(std::uint64_t commits) { ++counts_.losses, counts_.commits_lost += commits; }
   void lost_runs(std::uint64_t runs) { counts_.runs_touched += runs; }
+  void asked_back() { ++counts_.asked_back; }
 
   void submitted(RequestId request, Time now) {
     if (submits_ == nullptr) submits_ = std::make_unique<Submits>();
@@ -177,7 +179,8 @@ struct LoopSnapshot {
   std::uint64_t slots = 0;  // of workers that are ready
   std::uint64_t credit = 0;
   std::uint64_t attempts_out = 0;
-  std::uint64_t offers = 0;  // ready tasks that wait for a slot
+  std::uint64_t unplaceable = 0;  // offers that no worker could take
+  std::uint64_t offers = 0;       // ready tasks that wait for a slot
   std::uint64_t turns_in_flight = 0;
   std::uint64_t requests_held = 0;  // until a partition is served
   std::uint64_t store_reads_open = 0;

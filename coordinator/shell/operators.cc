@@ -161,6 +161,11 @@ void CoordinatorState::fleet_metrics(MetricsPage& page) const {
   page.gauge("millrace_slots", "Slots of the workers that are ready.", real(loop_.slots));
   page.gauge("millrace_credit", "Attempts that the workers that are ready take from here.", real(loop_.credit));
   page.gauge("millrace_attempts_out", "Attempts that are out.", real(loop_.attempts_out));
+  page.counter("millrace_attempts_asked_back_total",
+               "Attempts that waited at a busy or slow worker and were asked back for an idle one.",
+               real(loop_.counts.asked_back));
+  page.gauge("millrace_tasks_without_worker", "Ready tasks that no worker which is here could run.",
+             real(loop_.unplaceable));
   page.gauge("millrace_suggested_workers",
              "Workers that would have a slot for all demand, by the slots of those of now.",
              real(workers_suggested(loop_.demand(), loop_.slots, loop_.workers_ready)));

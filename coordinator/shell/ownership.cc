@@ -240,7 +240,9 @@ void Loop::State::close_adoption(Time now, Share& share) {
   share.adopt_until = kNever;
   for (const std::string& name :
        std::exchange(share.awaited, {})) {  // not here any more: no need to wait for it next time
-    if (!placement.find_name(name)) fleet_dirty |= fleet_stored.erase(name) > 0;
+    if (placement.find_name(name)) continue;
+    fleet_dirty |= fleet_stored.erase(name) > 0;
+    placement.expect(name, now);
   }
   share.core->step(now, AdoptionClosed{});
 }
@@ -279,17 +281,15 @@ void Loop::State::settle_slots(Share& share) {
   std::vector<Offer> offers;
   std::vector<SlotChange> slots;
   share.core->take_placement(offers, slots);
-  for (const SlotChange& slot : slots) {
-    if (slot.taken) placement.taken(slot.worker, slot.slot_class);
-    else placement.freed(slot.worker, slot.slot_class);
-  }
+  for (const SlotChange& slot : slots) placement.change(slot);
 }
 
 // Its runs leave our memory.
 void Loop::State::forget_core(Time now, Share& share) {
   settle_slots(share);
   for (const auto& [id, run] : share.core->runs()) {
-    for (const auto& [task, attempt] : run->attempts) placement.freed(attempt.worker.id, run->plan->slot_class(task));
+    for (const auto& [task, attempt] : run->attempts)
+      placement.freed(attempt.worker.id, run->plan->slot_class(task), run->plan->needs(task).get());
   }
   meter.gave_up(share.core->tally());
   share.core.reset();

@@ -100,7 +100,7 @@ Result<std::vector<Event>> decode_events(const StreamPlace& place, std::string_v
     event.seq = seqs[run] = in.difference(seqs[run] + 1);
     event.time = time = in.time(time);
     if (head & kHasReason) event.reason = static_cast<Reason>(in.byte());
-    if (event.reason > Reason::kMissingValue) in.fail();
+    if (event.reason > kReasonLast) in.fail();
     if (head & kHasTask) {
       task = in.difference(task + 1);
       if (task > UINT32_MAX) in.fail();

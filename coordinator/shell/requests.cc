@@ -277,8 +277,13 @@ void Loop::State::view(Time now, RequestId request, RunId run, std::uint32_t nod
   Share* share = share_of(run);
   const Run* live = share != nullptr && share->open() ? share->core->find(run) : nullptr;
   if (live != nullptr) {
-    if (wait_for_end) share->core->step(now, WaitRequested{request, run, nodes_max});
-    else reply(request, RunReply{view_of(*live, now, nodes_max)}, share->id);
+    if (wait_for_end) {
+      share->core->step(now, WaitRequested{request, run, nodes_max});
+      return;
+    }
+    RunReply answer{view_of(*live, now, nodes_max)};
+    explain_waits(answer.view, *live, *share);
+    reply(request, std::move(answer), share->id);
     return;
   }
   with_stored(run, request, [this, request, run, nodes_max, wait_for_end](Time at, RestoredRun& stored) {

@@ -162,7 +162,7 @@ Result<StoredRecord> decode_record(RunId run, std::string_view bytes) {
   record.records_live = in.fixed32();
   record.state = static_cast<RunState>(in.byte());
   record.reason = static_cast<Reason>(in.byte());
-  if (record.state > RunState::kCancelled || record.reason > Reason::kMissingValue) in.fail();
+  if (record.state > RunState::kCancelled || record.reason > kReasonLast) in.fail();
   record.version = in.number32();
   record.seq = in.number();
   record.records_sum = in.fixed64();

@@ -138,7 +138,7 @@ TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>&
   Time near = base.time;
   auto time = [&](Field field) { return (fields & field) == 0 ? Time{} : (near = in.time(near)); };
   if (fields & kReason) r.reason = static_cast<Reason>(in.byte());
-  if (r.reason > Reason::kMissingValue) in.fail();
+  if (r.reason > kReasonLast) in.fail();
   if (fields & kWorker) {
     std::uint64_t name = in.number();
     if (name < names.size()) r.worker = names[name];

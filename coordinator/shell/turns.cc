@@ -48,6 +48,7 @@ bool Loop::State::turn() {
     laps.mark(Stage::kTakeIn);
     housekeeping(now);
     place(now);
+    look_at_placement(now);
     laps.mark(Stage::kPlace);
     busy |= close_turn(now);
     laps.mark(Stage::kClose);
@@ -167,7 +168,7 @@ void Loop::State::take_in(Time now) {
 }
 
 void Loop::State::housekeeping(Time now) {
-  for (WorkerId worker : placement.silent(now)) {
+  for (WorkerId worker : placement.watch(now)) {
     options.note(LoopNote::kWarn, "worker " + *placement.find(worker)->ref.name + " is lost: silent for 5 s");
     meter.lost_worker();
     worker_gone(now, worker);
@@ -202,19 +203,17 @@ void Loop::State::place(Time now) {
     for (Share& share : shares) {
       if (share.ours()) share.core->take_placement(offers, slots);
     }
-    for (const SlotChange& slot : slots) {
-      if (slot.taken) placement.taken(slot.worker, slot.slot_class);
-      else placement.freed(slot.worker, slot.slot_class);
-    }
-    for (const Offer& offer : offers) placement.offer(offer);
+    for (const SlotChange& slot : slots) placement.change(slot);
+    for (Offer& offer : offers) placement.offer(std::move(offer));
     placement.place(grants);
-    if (grants.empty()) return;
+    if (grants.empty()) break;
     for (Grant& grant : grants) {
       Share* share = share_of(grant.run);
       if (share != nullptr && share->open()) {
-        share->core->step(now, SlotGranted{grant.run, grant.task, std::move(grant.worker)});
+        share->core->step(now,
+                          SlotGranted{grant.run, grant.task, std::move(grant.worker), grant.slot_class, grant.needs});
       } else {
-        placement.freed(grant.worker.id, grant.slot_class);
+        placement.freed(grant.worker.id, grant.slot_class, grant.needs);
         if (share != nullptr && share->ours()) share->postponed.emplace_back(grant.run, grant.task);
       }
     }
@@ -426,6 +425,7 @@ void Loop::State::perform(std::vector<Outgoing>& outgoing) {
   for (Outgoing& out : outgoing) {
     for (SendAnswer& send : out.effects.answers) workers[send.worker].answers.answers.push_back(std::move(send.answer));
     for (SendCancel& send : out.effects.cancels) workers[send.worker].cancels.cancels.push_back(send.cancel);
+    for (SendReclaim& send : out.effects.reclaims) workers[send.worker].reclaims.attempts.push_back(send.attempt);
     for (SendAssign& send : out.effects.assigns) {
       ToWorker& to = workers[send.worker];
       to.assign_bytes += wire_size(send.assignment);
@@ -438,6 +438,7 @@ void Loop::State::perform(std::vector<Outgoing>& outgoing) {
     if (!to.answers.answers.empty()) tell(worker, std::move(to.answers));  // lost ones are resent by their worker
     if (!to.cancels.cancels.empty()) tell(worker, std::move(to.cancels));
     if (!to.assigns.assignments.empty()) send_assigns(worker, to);
+    if (!to.reclaims.attempts.empty()) tell(worker, std::move(to.reclaims));  // unanswered, it is asked what it has
   }
   for (Outgoing& out : outgoing) {
     for (const SendReply& send : out.effects.replies) gateway.reply(send.request, send.reply);
@@ -492,7 +493,8 @@ Time Loop::State::next_wake() const {
     wake = std::min({wake, share.beat_due, share.adopt_until});
     if (share.open()) wake = std::min(wake, share.core->next_deadline());
   }
-  if (placement.workers() > 0) wake = std::min({wake, placement.next_deadline(), unconfirmed_at});
+  wake = std::min({wake, placement.next_deadline(), stealing.next_deadline()});
+  if (placement.workers() > 0) wake = std::min(wake, unconfirmed_at);
   if (!stopping) {
     if (!meeting) wake = std::min(wake, std::max(meet_at, store_there));
     wake = std::min(wake, std::max(plan_at, store_there));

@@ -19,7 +19,8 @@ bool Loop::State::tell(WorkerId worker, const CoordinatorMessage& message) {
 void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
   if (auto* hello = std::get_if<WorkerHello>(&message)) return on_hello(now, peer, *hello);
   if (auto* beat = std::get_if<WorkerBeat>(&message)) {  // comes over a connection of its own
-    if (auto worker = placement.find_incarnation(beat->incarnation)) placement.heard(now, *worker);
+    if (auto worker = placement.find_incarnation(beat->incarnation))
+      placement.beat(now, *worker, *beat, news_told.members.size() <= 1);
     else hello_wanted.insert(peer);
     return;
   }
@@ -141,7 +142,7 @@ void Loop::State::worker_gone(Time now, WorkerId worker) {
     asked_hello.erase(peer->second);
     peers_by_worker.erase(peer);
   }
-  placement.leave(worker);
+  placement.leave(worker, now);
 }
 
 void Loop::State::on_log(Time now, TaskLog& log) {

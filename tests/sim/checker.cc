@@ -129,7 +129,15 @@ void Checker::upstream_committed(const char* what, const Assignment& assignment)
 }
 
 void Checker::assigned(const Assignment& assignment) { upstream_committed("sent", assignment); }
-void Checker::started(const Assignment& assignment) { upstream_committed("started", assignment); }
+void Checker::started(const Assignment& assignment) {
+  upstream_committed("started", assignment);
+  if (!nothing_is_lost_) return;
+  const AttemptId id = assignment.attempt();
+  const auto [other, fresh] = running_.emplace(std::pair(id.run, id.task), id);
+  if (!fresh) fail("once: " + text(id) + " starts while " + text(other->second) + " runs, and nothing was lost");
+}
+
+void Checker::ended(const AttemptId& attempt) { running_.erase({attempt.run, attempt.task}); }
 
 void Checker::answered(const ReportAnswer& answer) {
   if (answer.answer != Answer::kRecorded) return;

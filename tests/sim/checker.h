@@ -32,6 +32,7 @@ class Checker {
   void assigned(const Assignment& assignment);                    // leaves a coordinator
   void answered(const ReportAnswer& answer);                      // leaves a coordinator
   void started(const Assignment& assignment);                     // by a worker
+  void ended(const AttemptId& attempt);                           // there
   void told(const std::string& key, const OperatorReply& reply);  // a client got a reply for its run of that key
   void taken(PartitionId partition);                              // by a new owner
   void fell_back();                    // the store: what it had in the end is to come again as it was
@@ -77,6 +78,7 @@ class Checker {
   std::map<std::string, RunId> keys_;
   std::map<std::string, RunId> told_runs_;
   std::map<RunState, std::size_t> ends_;
+  std::map<std::pair<RunId, TaskIndex>, AttemptId> running_;  // kept where nothing is lost
   std::size_t live_ = 0;
   bool nothing_is_lost_ = false;
   bool settled_ = false;

@@ -12,7 +12,7 @@
 namespace millrace::sim {
 
 // Bugs that are planted to see that they are caught. Test-only.
-enum class Plant { kNone, kNoFencing, kOpenEarly, kForgetLost, kForgetSuffix };
+enum class Plant { kNone, kNoFencing, kOpenEarly, kForgetLost, kForgetSuffix, kForgetReclaimed, kNoPatience };
 
 struct Settings {
   bool net = false;    // messages are lost, repeated, delayed, overtaken; pairs are cut off from each other

@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::size_t kWaitingMax = 20'000;
 constexpr int kTurnsAtOnce = 10'000;
+constexpr Duration kUnplaceableAfter = 3s;
 
 // A request that another coordinator forwarded has the number that this one gave it, and says who asks.
 constexpr std::uint64_t kFromPeer = 1ULL << 63;
@@ -20,6 +21,8 @@ TestPlant plant_of(Plant plant) {
   switch (plant) {
     case Plant::kOpenEarly: return TestPlant::kOpenEarly;
     case Plant::kForgetLost: return TestPlant::kForgetLost;
+    case Plant::kForgetReclaimed: return TestPlant::kForgetReclaimed;
+    case Plant::kNoPatience: return TestPlant::kNoPatience;
     case Plant::kNone:
     case Plant::kForgetSuffix:
     case Plant::kNoFencing: break;
@@ -52,6 +55,7 @@ void CoordinatorProcess::start() {
   options.endpoint = name_;
   options.nonce = context_.random.next();
   options.plant = plant_of(context_.settings.plant);
+  options.unplaceable_after = kUnplaceableAfter;
   options.note = [this](LoopNote, const std::string& text) { context_.note(name_ + ": " + text); };
   door_ = std::make_unique<Door>(*this);
   store_ = std::make_unique<SimStore>(context_, name_, [this] { wake(); });
@@ -98,6 +102,18 @@ void CoordinatorProcess::receive(Incoming incoming) {
   if (door_->waiting.size() >= kWaitingMax) context_.checker.fail("I8: " + name_ + ": its queue of messages grows");
   door_->waiting.push_back(std::move(incoming));
   wake();
+}
+
+// At any time, and for no reason: what has not started comes back, what has goes on.
+void CoordinatorProcess::ask_some_back(PeerId peer, const AssignBatch& batch) {
+  if (!context_.random.chance(60)) return;
+  Reclaim reclaim;
+  for (const Assignment& assignment : batch.assignments) {
+    if (context_.random.chance(500)) reclaim.attempts.push_back(assignment.attempt());
+  }
+  context_.schedule.after(context_.random.between(0us, 80ms), [this, life = life_, peer, reclaim = std::move(reclaim)] {
+    if (life == life_) (void)outside_.to_worker(number_, peer, reclaim);
+  });
 }
 
 void CoordinatorProcess::wake() { wake_at(context_.now()); }
@@ -156,6 +172,7 @@ bool CoordinatorProcess::Door::send(PeerId peer, const CoordinatorMessage& messa
   Checker& checker = process_.context_.checker;
   if (auto* batch = std::get_if<AssignBatch>(&message)) {
     for (const Assignment& assignment : batch->assignments) checker.assigned(assignment);
+    process_.ask_some_back(peer, *batch);
   } else if (auto* answers = std::get_if<AnswerBatch>(&message)) {
     for (const ReportAnswer& answer : answers->answers) checker.answered(answer);
   }

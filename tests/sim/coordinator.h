@@ -71,6 +71,7 @@ class CoordinatorProcess {
 
   void wake();  // a turn as soon as it may run
   void wake_at(Time when);
+  void ask_some_back(PeerId peer, const AssignBatch& batch);
   void run();
   void audit();
 

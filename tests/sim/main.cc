@@ -29,7 +29,8 @@ invariant breaks; the seed, the faults and the end of the trace are printed then
   --jobs N         threads (default 1)
   --workers N      instead of as many as the seed says
   --runs N         likewise
-  --plant BUG      no-fencing, open-early, forget-lost or forget-suffix: plant a bug, to see it caught
+  --plant BUG      no-fencing, open-early, forget-lost, forget-suffix, forget-reclaimed or no-patience: plant a bug, to
+                   see it caught
   --planted-bugs-are-caught    each bug in turn; exits with 0 when some seed catches each of them
   --same-hash      every seed twice: both traces must be the same (always done for every 50th)
   --regressions FILE    instead of --seeds: lines of "SEED FAULTS", '#' begins a comment
@@ -80,11 +81,18 @@ Settings with_faults(Settings settings, const std::string& list) {
   return settings;
 }
 
-const std::map<std::string, Plant>& plants() {
-  static const std::map<std::string, Plant> kPlants = {{"no-fencing", Plant::kNoFencing},
-                                                       {"open-early", Plant::kOpenEarly},
-                                                       {"forget-lost", Plant::kForgetLost},
-                                                       {"forget-suffix", Plant::kForgetSuffix}};
+struct Planted {
+  Plant plant = Plant::kNone;
+  std::string faults;  // under which it is looked for
+};
+
+const std::map<std::string, Planted>& plants() {
+  static const std::map<std::string, Planted> kPlants = {{"no-fencing", {Plant::kNoFencing, "all"}},
+                                                         {"open-early", {Plant::kOpenEarly, "all"}},
+                                                         {"forget-lost", {Plant::kForgetLost, "all"}},
+                                                         {"forget-suffix", {Plant::kForgetSuffix, "all"}},
+                                                         {"forget-reclaimed", {Plant::kForgetReclaimed, "none"}},
+                                                         {"no-patience", {Plant::kNoPatience, "none"}}};
   return kPlants;
 }
 
@@ -118,7 +126,7 @@ Options parse(int argc, char** argv) {
       const std::string name = value();
       auto it = plants().find(name);
       if (it == plants().end()) usage("unknown bug '" + name + "'");
-      options.settings.plant = it->second;
+      options.settings.plant = it->second.plant;
     } else if (flag == "--help" || flag == "-h") {
       std::cout << kHelp;
       std::exit(0);
@@ -212,9 +220,10 @@ std::vector<Game> games_of(const Options& options) {
 
 int catch_plants(Options options) {
   bool all = true;
-  for (const auto& [name, plant] : plants()) {
+  for (const auto& [name, planted] : plants()) {
     std::cout << name << ":" << std::endl;
-    options.settings.plant = plant;
+    options.settings.plant = planted.plant;
+    options.faults = planted.faults;
     const Total total = play_all(games_of(options), options, 1, false);
     std::cout << "  " << (total.broken > 0 ? "caught" : "NOT caught") << " within " << total.seeds << " seeds"
               << std::endl;

@@ -4,6 +4,7 @@ namespace millrace::sim {
 namespace {
 
 constexpr std::size_t kWaitingMax = 50'000;
+constexpr std::uint64_t kLicenses = 2;  // of each worker
 
 std::int64_t field(const NodeSpec& spec, std::string_view name) {
   const Value* value = spec.fields.find(name);
@@ -41,6 +42,8 @@ void WorkerProcess::start() {
   options.hello.name = name_;
   options.hello.slots = slots_;
   options.hello.executors = {"noop", "python", "shell"};
+  options.hello.labels = {{"zone", number_ % 2 == 0 ? "a" : "b"}};
+  options.hello.resources = {{"license", kLicenses}};
   options.prefetch_max = 16;
   agent_ = std::make_unique<Agent>(std::move(options));
   paused_until_ = Time{};
@@ -179,6 +182,11 @@ void WorkerProcess::begin(const StartTask& start) {
   context_.note(name_ + " starts " + text(attempt));
   context_.checker.started(assignment);
   tasks_[attempt] = Task{assignment, false};
+  std::uint64_t licenses = 0;
+  for (const auto& [id, task] : tasks_) {
+    for (const Resource& one : task.assignment.node_spec->resources) licenses += one.amount;
+  }
+  if (licenses > kLicenses) context_.checker.fail("resources: " + name_ + " runs more than its licenses are for");
   if (tasks_.size() > slots_) context_.checker.fail("slots: " + name_ + " runs more attempts than it has slots");
   if (attempt.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "hang"))) return;
   const Duration takes =
@@ -193,6 +201,7 @@ void WorkerProcess::end(const AttemptId& attempt, Outcome outcome) {
   context_.note(name_ + " ends " + text(attempt) +
                 (outcome.success ? "" : " " + std::string(to_string(outcome.reason))));
   tasks_.erase(attempt);
+  context_.checker.ended(attempt);
   take(TaskEnded{attempt, std::move(outcome)});
 }
 
@@ -219,7 +228,7 @@ Outcome WorkerProcess::result(const Assignment& assignment) const {
 // Beats go over a connection of their own.
 void WorkerProcess::beat() {
   if (context_.now() >= paused_until_) {
-    WorkerBeat beat{incarnation_, static_cast<std::uint32_t>(tasks_.size())};
+    WorkerBeat beat{incarnation_, agent_->running(), agent_->queued()};
     for (const auto& [link, coordinator] : links_) send_(coordinator, PeerId{incarnation_ ^ 1}, beat);
     change_links(directory_->pass(context_.now()));
   }

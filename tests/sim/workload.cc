@@ -64,6 +64,13 @@ NodeSpec make_node(Random& random, bool large) {
   if (random.chance(large ? 1 : 40)) spec.fields.set("pad", std::int64_t{70'000});
   spec.retry.losses_max = static_cast<std::uint32_t>(random.between(3, 30));
   if (random.chance(20)) spec.on_loss = OnLoss::kFail;
+  if (!random.chance(large ? 20 : 150)) return spec;
+  // Where there is one worker nobody is in zone b; nobody ever is in zone c.
+  if (random.chance(400)) spec.labels.push_back({"zone", random.chance(200), {random.chance(500) ? "a" : "b"}});
+  if (random.chance(20)) spec.labels = {{"zone", false, {"c"}}};
+  if (random.chance(400)) spec.resources.push_back({"license", 1 + random.below(2)});
+  if (random.chance(300)) spec.sticky.push_back({false, "key-" + std::to_string(random.below(3))});
+  if (random.chance(300)) spec.apart.push_back({false, "{{ run.id }}"});
   return spec;
 }
 

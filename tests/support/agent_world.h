@@ -20,8 +20,9 @@ using Lines = std::vector<std::string>;
 
 class AgentWorld {
  public:
-  explicit AgentWorld(std::uint32_t slots = 1, std::uint32_t io_slots = 0, std::uint32_t prefetch_max = 1024)
-      : agent_(options(slots, io_slots, prefetch_max)) {}
+  explicit AgentWorld(std::uint32_t slots = 1, std::uint32_t io_slots = 0, std::uint32_t prefetch_max = 1024,
+                      Resources resources = {})
+      : agent_(options(slots, io_slots, prefetch_max, std::move(resources))) {}
 
   // A link that is up, known and has been told its credit.
   AgentWorld& connected(std::uint32_t link = 0) {
@@ -40,6 +41,7 @@ class AgentWorld {
     Duration timeout{};
     std::string executor = "noop";
     std::vector<UpstreamVersion> upstream = {};
+    Resources resources = {};
   };
   Assignment assignment(const Task& task) const {
     const AttemptId id = attempt(task.name);
@@ -49,6 +51,7 @@ class AgentWorld {
     auto spec = std::make_shared<NodeSpec>();
     spec->executor = task.executor;
     spec->timeout = task.timeout;
+    spec->resources = task.resources;
     Assignment a;
     a.context = context;
     a.task = id.task;
@@ -127,11 +130,13 @@ class AgentWorld {
   }
 
  private:
-  static AgentOptions options(std::uint32_t slots, std::uint32_t io_slots, std::uint32_t prefetch_max) {
+  static AgentOptions options(std::uint32_t slots, std::uint32_t io_slots, std::uint32_t prefetch_max,
+                              Resources resources) {
     AgentOptions options;
     options.hello.name = "w";
     options.hello.slots = slots;
     options.hello.io_slots = io_slots;
+    options.hello.resources = std::move(resources);
     options.prefetch_max = prefetch_max;
     return options;
   }

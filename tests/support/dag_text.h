@@ -2,7 +2,8 @@
 //
 // Chains are separated by commas; several names before or after an arrow stand side by side. A node's settings stand in
 // brackets behind its first mention: executor, retry, losses, backoff (100ms or 100ms*2..10s), timeout, priority,
-// on_loss, value (JSON or text with expressions). Settings of the workflow stand in front, in parentheses: fail_fast,
+// on_loss, queue, requires (gpu=a100|h100 zone!=b ssd=*), resources (cpu:2 memory:4GiB), sticky and apart (a node or a
+// key), value (JSON or text with expressions). Settings of the workflow stand in front, in parentheses: fail_fast,
 // timeout, priority, output.NAME. Nodes are numbered in the order of their first mention. What cannot be read fails the
 // test that wrote it.
 #pragma once
@@ -11,6 +12,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -126,9 +128,43 @@ class DagText {
     else if (key == "timeout") spec.timeout = parse_duration(value).value();
     else if (key == "priority") spec.priority = std::stoi(value);
     else if (key == "on_loss") spec.on_loss = value == "fail" ? OnLoss::kFail : OnLoss::kRetry;
+    else if (key == "queue") spec.queue = value;
+    else if (key == "requires")
+      for_each_word(value, [&](const std::string& word) { spec.labels.push_back(rule(word)); });
+    else if (key == "resources") spec.resources = resources_of(value);
+    else if (key == "sticky") spec.sticky.push_back({index_.contains(value), value});
+    else if (key == "apart")
+      for_each_word(value, [&](const std::string& word) { spec.apart.push_back({index_.contains(word), word}); });
     else if (key == "value") spec.executor.clear(), spec.value = json_or_text(value);
     else fail("unknown setting '" + key + "' of a node");
   }
+  template <class Take>
+  static void for_each_word(const std::string& text, Take take) {
+    std::istringstream in(text);
+    for (std::string word; in >> word;) take(word);
+  }
+  static LabelRule rule(const std::string& word) {
+    const std::size_t equals = word.find('=');
+    LabelRule rule{word.substr(0, equals), word[equals - 1] == '!', {}};
+    if (rule.negated) rule.label.pop_back();
+    std::string values = word.substr(equals + 1);
+    std::ranges::replace(values, '|', ' ');
+    if (values != "*") for_each_word(values, [&](const std::string& value) { rule.values.push_back(value); });
+    return rule;
+  }
+
+ public:
+  static Resources resources_of(const std::string& text) {
+    Resources out;
+    for_each_word(text, [&](const std::string& word) {
+      const std::string name = word.substr(0, word.find(':'));
+      out.push_back({name, parse_amount(name, word.substr(name.size() + 1)).value()});
+    });
+    std::ranges::sort(out);
+    return out;
+  }
+
+ private:
   static void set_backoff(BackoffPolicy& backoff, const std::string& text) {
     const std::size_t star = text.find('*');
     backoff.initial = parse_duration(text.substr(0, star)).value();

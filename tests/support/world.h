@@ -6,8 +6,8 @@
 // the live runs from the store under the next epoch.
 //
 // Lines: "write a succeeded v1", "write run succeeded 2/2", "value 9f86.. 70000 bytes", "cancel w1 a#1 fail_fast",
-// "answer w1 a#1 recorded", "assign w1 a#1 (b@1={...})", "reply 1 submitted k1", "event 3 task_succeeded a#1",
-// "fetch 9f86..". Ephemeral events have "-" for their number.
+// "reclaim w1 a#1", "answer w1 a#1 recorded", "assign w1 a#1 (b@1={...})", "reply 1 submitted k1", "event 3
+// task_succeeded a#1", "fetch 9f86..". Ephemeral events have "-" for their number.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,6 +23,7 @@
 
 #include "coordinator/core/partition.h"
 #include "coordinator/core/placement.h"
+#include "coordinator/core/stealing.h"
 #include "tests/support/dag_text.h"
 
 namespace millrace::test {
@@ -38,8 +39,18 @@ class World {
 
   // ------------------------------------------------------------ inputs
 
-  World& worker(int number, std::uint32_t slots = 1) {
+  // `has`: labels "gpu=a100", resources "cpu:4", and "credit:10" where it is not the slots.
+  World& worker(int number, std::uint32_t slots = 1, const Lines& has = {}) {
     WorkerHello hello;
+    CreditUpdate credit{slots, 0};
+    for (const std::string& word : has) {
+      const std::size_t at = word.find_first_of("=:");
+      if (word.starts_with("credit:")) credit.cpu = static_cast<std::uint32_t>(std::stoul(word.substr(at + 1)));
+      else if (word[at] == '=') hello.labels[word.substr(0, at)] = word.substr(at + 1);
+      else
+        for (Resource& one : DagText::resources_of(word)) hello.resources.push_back(std::move(one));
+    }
+    std::ranges::sort(hello.resources);
     hello.incarnation = static_cast<std::uint64_t>(number);
     hello.name = "w" + std::to_string(number);
     hello.slots = slots;
@@ -48,7 +59,30 @@ class World {
     Result<WorkerRef> ref = placement_.join(now_, hello, replaced);
     EXPECT_TRUE(ref.ok());
     workers_[hello.name] = *ref;
-    placement_.credit(ref->id, {slots, 0});
+    placement_.credit(ref->id, credit);
+    has_[hello.name] = has;
+    return turn();
+  }
+  // What waits at one worker while another is idle is asked back.
+  World& steal() {
+    const Partition* only = partition_.get();
+    stealing_.at = now_;
+    for (const ReclaimWanted& wanted : stealing_.choose(now_, placement_, {&only, 1})) step(wanted);
+    return turn();
+  }
+  World& beats(int number, std::uint32_t running, std::uint32_t queued) {
+    placement_.beat(now_, ref("w" + std::to_string(number)).id, {0, running, queued}, false);
+    return turn();
+  }
+  // Tasks that no worker could run are told of it; they fail `after`, if that is given.
+  World& judge(std::optional<Duration> after = {}) {
+    placement_.judge({Time{}, after, false});
+    return report();
+  }
+  World& report() {
+    std::vector<TaskUnplaceable> reports;
+    placement_.report(now_, 1'000, reports);
+    for (TaskUnplaceable& one : reports) step(std::move(one));
     return turn();
   }
   World& credit(int number, std::uint32_t cpu) {
@@ -123,7 +157,7 @@ class World {
   World& lose(int worker) {
     const WorkerRef gone = ref("w" + std::to_string(worker));
     step(WorkerLost{gone.id});
-    placement_.leave(gone.id);
+    placement_.leave(gone.id, now_);
     return turn();
   }
   World& drain(int worker) {
@@ -161,7 +195,7 @@ class World {
     partition_ = std::make_unique<Partition>(options_);
     placement_ = Placement();
     auto workers = std::exchange(workers_, {});
-    for (const auto& [name, ref] : workers) worker(std::stoi(name.substr(1)), slots_of_[name]);
+    for (const auto& [name, ref] : workers) worker(std::stoi(name.substr(1)), slots_of_[name], Lines(has_[name]));
     for (const auto& [run, stored] : store_) {
       if (is_terminal(stored.record.state)) continue;
       RestoredRun restored{stored.info, plans_.at(stored.info->definition), stored.record, {}};
@@ -248,14 +282,11 @@ class World {
       std::vector<SlotChange> slots;
       std::vector<Grant> grants;
       partition_->take_placement(offers, slots);
-      for (const SlotChange& slot : slots) {
-        if (slot.taken) placement_.taken(slot.worker, slot.slot_class);
-        else placement_.freed(slot.worker, slot.slot_class);
-      }
-      for (const Offer& offer : offers) placement_.offer(offer);
+      for (const SlotChange& slot : slots) placement_.change(slot);
+      for (Offer& offer : offers) placement_.offer(std::move(offer));
       placement_.place(grants);
       if (grants.empty()) break;
-      for (Grant& grant : grants) step(SlotGranted{grant.run, grant.task, grant.worker});
+      for (Grant& grant : grants) step(SlotGranted{grant.run, grant.task, grant.worker, grant.slot_class, grant.needs});
     }
     for (const auto& [name, ref] : workers_) {
       const FleetWorker* w = placement_.find(ref.id);
@@ -298,6 +329,9 @@ class World {
     for (std::uint32_t target : w.upstream.targets) text += " " + std::to_string(target);
     for (const NodeSpec& spec : w.specs) {
       text += ";" + spec.executor + std::to_string(spec.retry.attempts_max) + (spec.value ? spec.value->dump() : "");
+      text += describe(Requirements{spec.executor, spec.queue, {}, spec.labels, spec.resources, false});
+      for (const PlaceHint& hint : spec.sticky) text += "+" + hint.text;
+      for (const PlaceHint& hint : spec.apart) text += "-" + hint.text;
     }
     for (const auto& [name, value] : w.outputs) text += "|" + name + value.dump();
     return text;
@@ -334,6 +368,8 @@ class World {
       lines_.push_back("cancel " + worker_name(send.worker) + " " + attempt_name(send.cancel.attempt) + " " +
                        std::string(to_string(send.cancel.reason)));
     }
+    for (const SendReclaim& send : effects.reclaims)
+      lines_.push_back("reclaim " + worker_name(send.worker) + " " + attempt_name(send.attempt));
     for (const SendAnswer& send : effects.answers) {
       static constexpr const char* kWords[] = {"recorded", "duplicate", "refused"};
       lines_.push_back("answer " + worker_name(send.worker) + " " + attempt_name(send.answer.attempt) + " " +
@@ -429,6 +465,7 @@ class World {
   PartitionOptions options_;
   std::unique_ptr<Partition> partition_;
   Placement placement_;
+  Stealing stealing_;
   Time now_ = from_us(1'000'000'000);
   std::uint64_t requests_ = 0;
   RunId focus_;
@@ -436,6 +473,7 @@ class World {
   std::vector<std::string> keys_;
   std::map<std::string, WorkerRef> workers_;
   std::map<std::string, std::uint32_t> slots_of_;
+  std::map<std::string, Lines> has_;
   std::map<Hash128, std::shared_ptr<const Plan>> plans_;
   std::map<RunId, Stored> store_;
   std::map<Hash128, std::shared_ptr<const std::string>> values_;

@@ -8,6 +8,7 @@ namespace millrace {
 namespace {
 
 constexpr std::uint32_t kLinksMax = 4096;
+constexpr std::size_t kPassedMax = 64;  // attempts that wait for resources and are looked past
 
 template <class... Ts>
 struct overloaded : Ts... {
@@ -205,7 +206,7 @@ void Agent::State::assigned(Time now, LinkId from, Assignment&& assignment) {
     if (it->second.phase == Phase::kEnded) link(it->second.link).to_report.push_back(id);
     return;
   }
-  if (draining || held.size() >= kHeldMax) return give_back(from, id);
+  if (draining || held.size() >= kHeldMax || !has(*assignment.node_spec)) return give_back(from, id);
   Held& h = held[id];
   h.id = id;
   h.link = from;
@@ -262,7 +263,9 @@ void Agent::State::answered(Time now, LinkId from, const ReportAnswer& answer, A
 }
 
 void Agent::State::reclaim(LinkId from, const AttemptId& attempt) {
+  if (!speaks_for(from, attempt)) return;  // who owns it no more has nothing to do with it
   if (auto it = held.find(attempt); it != held.end()) {
+    if (it->second.phase == Phase::kRunning) link(from).to_start_telling.push_back(attempt);
     if (it->second.phase != Phase::kQueued) return;
     forget(it->second, Fate::kGivenBack);
   } else if (recent.find(attempt) == Fate::kAnswered) {
@@ -278,6 +281,7 @@ void Agent::State::ended(const AttemptId& attempt, Outcome&& outcome, Time now) 
   if (it == held.end() || it->second.phase != Phase::kRunning) return;
   Held& h = it->second;
   --running[index(h.slot_class)];
+  if (h.metered != nullptr) give(*h.metered);
   if (h.times_out != kNever) timeouts.erase({h.times_out, h.id});
   if (!h.killed) prefetch.ran(outcome.ran > Duration::zero() ? outcome.ran : now - h.started);
   if (h.unwanted) return forget(h, Fate::kAnswered);
@@ -329,12 +333,50 @@ std::uint32_t Agent::State::room(SlotClass slot_class) const {
 void Agent::State::start(Time now, AgentEffects& out) {
   for (const SlotClass slot_class : {SlotClass::kCpu, SlotClass::kIo}) {
     std::set<Waiting>& queue = waiting[index(slot_class)];
-    for (std::uint32_t room_left = room(slot_class); room_left > 0 && !queue.empty(); --room_left) {
-      Held& h = *queue.begin()->held;
-      queue.erase(queue.begin());
+    std::size_t passed = 0;
+    wanted.clear();
+    auto next = queue.begin();
+    for (std::uint32_t room_left = room(slot_class); room_left > 0 && next != queue.end();) {
+      Held& h = *next->held;
+      if (!h.assignment.node_spec->resources.empty() && !fits(*h.assignment.node_spec)) {
+        if (++passed > kPassedMax) break;
+        ++next;
+        continue;
+      }
+      next = queue.erase(next);
       start_one(now, h, out);
+      --room_left;
     }
   }
+}
+
+// Whether it could ever run here.
+bool Agent::State::has(const NodeSpec& spec) const {
+  const Resources& all = options.hello.resources;
+  return std::ranges::all_of(spec.resources, [&](const Resource& one) {
+    const auto it = std::ranges::find(all, one.name, &Resource::name);
+    return it != all.end() && one.amount <= it->amount;
+  });
+}
+
+// Whether it could start now; if not, what it lacks is kept for it.
+bool Agent::State::fits(const NodeSpec& spec) {
+  std::vector<const std::string*> lacks;
+  bool waits = false;
+  for (const Resource& one : spec.resources) {
+    if (one.amount > free[one.name]) lacks.push_back(&one.name);
+    waits |= wanted.contains(one.name);
+  }
+  for (const std::string* name : lacks) wanted.insert(*name);
+  return lacks.empty() && !waits;
+}
+
+void Agent::State::take(const NodeSpec& spec) {
+  for (const Resource& one : spec.resources) free[one.name] -= one.amount;
+}
+
+void Agent::State::give(const NodeSpec& spec) {
+  for (const Resource& one : spec.resources) free[one.name] += one.amount;
 }
 
 void Agent::State::start_one(Time now, Held& h, AgentEffects& out) {
@@ -346,6 +388,10 @@ void Agent::State::start_one(Time now, Held& h, AgentEffects& out) {
     timeouts.insert({h.times_out, h.id});
   }
   to_be_long.push_back({now + kStartedAfter, h.id});
+  if (!h.assignment.node_spec->resources.empty()) {
+    h.metered = h.assignment.node_spec;
+    take(*h.metered);
+  }
   out.starts.push_back({std::move(h.assignment), h.link});
 }
 
@@ -382,7 +428,7 @@ bool Agent::State::runs(const std::pair<Time, AttemptId>& mark) const {
 
 bool Agent::State::unanswered(const std::pair<Time, AttemptId>& mark) const {
   auto it = held.find(mark.second);
-  return it != held.end() && it->second.phase == Phase::kEnded && it->second.report_again == mark.first;
+  return it != held.end() && it->second.phase == Phase::kEnded && it->second.repeat_look == mark.first;
 }
 
 void Agent::State::pass(Time now, AgentEffects& out) {
@@ -394,8 +440,13 @@ void Agent::State::pass(Time now, AgentEffects& out) {
   }
   for (; !to_repeat.empty() && to_repeat.front().first <= now; to_repeat.pop_front()) {
     if (!unanswered(to_repeat.front())) continue;
-    const Held& h = held.find(to_repeat.front().second)->second;
-    link(h.link).to_report.push_back(h.id);
+    Held& h = held.find(to_repeat.front().second)->second;
+    if (now >= h.report_again) {
+      link(h.link).to_report.push_back(h.id);
+    } else {
+      h.repeat_look = now + kReportAgain;
+      to_repeat.push_back({h.repeat_look, h.id});
+    }
   }
   while (!timeouts.empty() && timeouts.begin()->first <= now) {
     Held& h = held.find(timeouts.begin()->second)->second;

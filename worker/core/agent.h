@@ -1,19 +1,21 @@
 // Agent: the worker's decisions, pure. It is told what coordinators say and what its tasks do; it asks for tasks to be
 // started and killed and for messages to be sent.
 //
-// Promises: never runs more than `slots` cpu attempts (io_slots io attempts) at once, started by (priority, age) over
-// all coordinators; an attempt is started at most once; every ended attempt is reported to its coordinator again and
-// again (every kReportAgain) until answered `recorded`, `duplicate` or `refused`; `refused` kills an attempt that still
-// runs; a repeated assignment of an attempt that it has or had is ignored (or answered by its report); timeouts kill
-// (Reason::kTimeout). Draining: takes nothing new, gives back what has not started, leaves when everything is answered.
-// Every Hello names all attempts held, whoever sent them, and is followed by the link's unanswered reports; it is said
-// when a link comes up, when asked for, and when a coordinator is silent. Coordinators say which partitions they own:
-// what is held of a partition belongs to the link of its highest epoch, and is reported there. A name in use is tried
-// again for kNameFreeAfter by a worker that was never welcome there. Assignments of an epoch lower than one heard of
-// their partition are ignored, as are cancels and refusals of who owns it no more. A cancelled attempt that is unknown
-// is reported as ended, a reclaimed one as given back: a lost assignment holds nobody up, and one that comes late does
-// not start. Bounded: at most kHeldMax attempts at once (more are given back) and kRecentMax remembered after their
-// end. Threads: none of its own. Times are handed in. Fails: never; what cannot be is ignored.
+// Promises: never runs more than `slots` cpu attempts (io_slots io attempts) at once, nor more than its resources are
+// enough for, whoever sent them, started by (priority, age) over all coordinators: one that waits for a resource lets
+// none pass that wants the same; an attempt is started at most once; every ended attempt is reported to its coordinator
+// again and again (every kReportAgain, large ones more rarely) until answered `recorded`, `duplicate` or `refused`;
+// `refused` kills an attempt that still runs; a repeated assignment of an attempt that it has or had is ignored (or
+// answered by its report); timeouts kill (Reason::kTimeout). Draining: takes nothing new, gives back what has not
+// started, leaves when everything is answered. Every Hello names all attempts held, whoever sent them, and is followed
+// by the link's unanswered reports; it is said when a link comes up, when asked for, and when a coordinator is silent.
+// Coordinators say which partitions they own: what is held of a partition belongs to the link of its highest epoch, and
+// is reported there. A name in use is tried again for kNameFreeAfter by a worker that was never welcome there.
+// Assignments of an epoch lower than one heard of their partition are ignored, as are cancels and refusals of who owns
+// it no more. A cancelled attempt that is unknown is reported as ended, a reclaimed one as given back: a lost
+// assignment holds nobody up, and one that comes late does not start. Bounded: at most kHeldMax attempts at once (more
+// are given back) and kRecentMax remembered after their end. Threads: none of its own. Times are handed in. Fails:
+// never; what cannot be is ignored.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +30,10 @@
 namespace millrace {
 
 constexpr Duration kReportAgain = 1s;
+// A large report is repeated after 4 s, 8 s, 16 s ...: on a slow link it may not have got through yet, and repeating it
+// every second would leave no room for anything else.
+constexpr std::size_t kReportLarge = 4 * 1024;
+constexpr std::uint32_t kReportDoublingsMax = 5;
 // While there is more to start, reports are gathered (Prefetch::hold()), or until there are so many: a message for each
 // tiny task would cost the coordinator more than the task.
 constexpr std::size_t kReportsHeld = 128;
@@ -40,7 +46,7 @@ constexpr Duration kReconcileAfter = 10s;  // so is one that owes none: an assig
 constexpr Duration kLeaveAfterKill = 10s;  // after KillRequested the worker leaves, answered or not
 constexpr std::size_t kHeldMax = 65'536;
 constexpr std::size_t kRecentMax = 16'384;
-constexpr std::size_t kReportBytes = 1024 * 1024;  // where a message of reports is closed; a larger one travels alone
+constexpr std::size_t kReportBytes = 64 * 1024;  // where a message of reports is closed; a larger one travels alone
 
 // A coordinator that this worker is connected to; the shell numbers them 0, 1, 2 ...
 using LinkId = Id<struct LinkTag, std::uint32_t>;
@@ -114,7 +120,7 @@ class Agent {
   // After the inputs of one round: starts what fits, adds the batched messages.
   void flush(Time now, AgentEffects& out);
   Time next_deadline() const;     // when to send AgentTick: timeouts, resends; kNever without one
-  std::uint32_t running() const;  // of both classes
+  std::uint32_t running() const;  // of both classes, as is queued()
   std::uint32_t queued() const;
 
  private:

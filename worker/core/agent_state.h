@@ -5,6 +5,8 @@
 #include <compare>
 #include <cstdint>
 #include <deque>
+#include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -38,10 +40,12 @@ struct Held {
   Time started{};
   Time reported{};
   Time report_again = kNever;
+  Time repeat_look = kNever;  // its latest entry in to_repeat
   Time times_out = kNever;
   std::vector<UpstreamVersion> rests_on;
-  Assignment assignment;  // until it starts
-  Outcome outcome;        // once it has ended
+  std::shared_ptr<const NodeSpec> metered;  // its spec, where it takes resources
+  Assignment assignment;                    // until it starts
+  Outcome outcome;                          // once it has ended
 };
 
 // Order of starting: priority, then age, then arrival.
@@ -93,7 +97,9 @@ struct Agent::State {
       : options(std::move(o)),
         prefetch(options.hello.slots, options.prefetch_max),
         recent(kRecentMax),
-        routes(kPartitionsMax) {}
+        routes(kPartitionsMax) {
+    for (const Resource& one : options.hello.resources) free[one.name] = one.amount;
+  }
 
   // agent.cc
   Link& link(LinkId id);
@@ -116,6 +122,10 @@ struct Agent::State {
   void give_back(LinkId to, const AttemptId& attempt);
   void start(Time now, AgentEffects& out);
   void start_one(Time now, Held& held, AgentEffects& out);
+  bool has(const NodeSpec& spec) const;
+  bool fits(const NodeSpec& spec);
+  void take(const NodeSpec& spec);
+  void give(const NodeSpec& spec);
   void pass(Time now, AgentEffects& out);
   bool runs(const std::pair<Time, AttemptId>& mark) const;
   bool unanswered(const std::pair<Time, AttemptId>& mark) const;
@@ -139,9 +149,11 @@ struct Agent::State {
   std::unordered_map<AttemptId, Held, AttemptHash> held;
   std::array<std::set<Waiting>, 2> waiting;  // by SlotClass
   std::array<std::uint32_t, 2> running{};
+  std::map<std::string, std::uint64_t> free;  // resources
+  std::set<std::string> wanted;               // of one pass of start(): those that an earlier attempt waits for
   std::uint64_t serials = 0;
   std::deque<std::pair<Time, AttemptId>> to_be_long;  // due times ascend; entries of attempts that ended are skipped
-  std::deque<std::pair<Time, AttemptId>> to_repeat;   // likewise, of attempts that were answered
+  std::deque<std::pair<Time, AttemptId>> to_repeat;   // likewise, of attempts that were answered; looked at then
   std::set<std::pair<Time, AttemptId>> timeouts;
   bool draining = false;
   bool left = false;

@@ -96,10 +96,12 @@ void Agent::State::say_hello(Time now, LinkId id, Link& l, AgentEffects& out) {
 
 AttemptReport Agent::State::report(Time now, Held& h) {
   if (h.reports++ == 0) h.reported = now;
-  h.report_again = now + kReportAgain;
-  to_repeat.push_back({h.report_again, h.id});
   AttemptReport report{h.id, h.outcome, {}};
   if (h.hellos != link(h.link).hellos) report.rests_on = h.rests_on;
+  const bool large = size_of(report) > kReportLarge;
+  h.report_again = now + kReportAgain * (large ? 1U << std::min(h.reports + 1, kReportDoublingsMax) : 1U);
+  h.repeat_look = now + kReportAgain;
+  to_repeat.push_back({h.repeat_look, h.id});
   return report;
 }
 
@@ -129,7 +131,7 @@ void Agent::State::say_reports(Time now, LinkId id, Link& l, AgentEffects& out) 
   for (const AttemptId& attempt : l.to_report) {
     auto it = held.find(attempt);
     if (it == held.end() || it->second.phase != Phase::kEnded) continue;  // answered meanwhile
-    if (it->second.report_again == now + kReportAgain) continue;          // already in this round
+    if (it->second.repeat_look == now + kReportAgain) continue;           // already in this round
     AttemptReport one = report(now, it->second);
     const std::size_t size = size_of(one);
     if (!batch.reports.empty() && (bytes + size > kReportBytes || batch.reports.size() == kReportsMax)) close();

@@ -119,7 +119,8 @@ void Beats::change_lines() {
 }
 
 void Beats::beat() {
-  const WorkerBeat beat{incarnation_, running_.load(std::memory_order_relaxed)};
+  const WorkerBeat beat{incarnation_, running_.load(std::memory_order_relaxed),
+                        queued_.load(std::memory_order_relaxed)};
   for (auto& [link, line] : lines_) line.socket.send(envelope(FrameKind::kWorker), encode(WorkerMessage(beat)));
 }
 

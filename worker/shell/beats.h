@@ -31,7 +31,10 @@ class Beats {
   void open(std::uint32_t link, const std::string& endpoint);  // the coordinator of that link is told from now on
   void close(std::uint32_t link);
   void reopen(std::uint32_t link);  // a fresh connection
-  void tell_running(std::uint32_t running) { running_.store(running, std::memory_order_relaxed); }
+  void tell_load(std::uint32_t running, std::uint32_t queued) {
+    running_.store(running, std::memory_order_relaxed);
+    queued_.store(queued, std::memory_order_relaxed);
+  }
   bool take_hello(std::uint32_t link);
 
  private:
@@ -64,6 +67,7 @@ class Beats {
   std::map<std::uint32_t, Line> lines_;  // of the thread
   Poller poller_;                        // likewise
   std::atomic<std::uint32_t> running_ = 0;
+  std::atomic<std::uint32_t> queued_ = 0;
   std::thread thread_;
 };
 

@@ -11,6 +11,7 @@
 #include "common/io/log.h"
 #include "common/io/operator_http.h"
 #include "common/io/zmq_socket.h"
+#include "common/model/workflow.h"
 #include "worker/shell/worker.h"
 
 namespace millrace {
@@ -47,6 +48,18 @@ ConfigProgram program() {
                        .metavar = "NAME"});
   p.options.push_back(
       {.name = "label", .type = kKeyValue, .default_value = "", .help = "label of this worker", .repeated = true});
+  p.options.push_back({.name = "resource",
+                       .type = kKeyValue,
+                       .default_value = "",
+                       .help = "what its tasks may take together: cpu=8, memory=32GiB, or tokens of any name; cpu and "
+                               "memory are those of the machine unless given",
+                       .metavar = "NAME=AMOUNT",
+                       .repeated = true});
+  p.options.push_back({.name = "queue",
+                       .default_value = std::string(kDefaultQueue),
+                       .help = "queues that it serves; *: all",
+                       .metavar = "NAME[,...]",
+                       .repeated = true});
   p.options.push_back(
       {.name = "python", .default_value = "python3", .help = "interpreter of python tasks", .metavar = "PATH"});
   p.options.push_back({.name = "prefetch",
@@ -134,6 +147,18 @@ int work(const Config& config) {
   options.coordinators = split(config.list("coordinator"));
   options.slots = static_cast<std::uint32_t>(slots);
   options.labels = config.key_values("label");
+  options.queues = split(config.list("queue"));
+  for (const std::string& queue : options.queues) {
+    if (queue != kAnyQueue && !is_node_id(queue)) return usage("--queue " + queue + ": expected a name like a node id");
+  }
+  for (const auto& [name, text] : config.key_values("resource")) {
+    const Result<std::uint64_t> amount = parse_amount(name, text);
+    if (!is_resource_name(name) || !amount.ok()) {
+      return usage("--resource " + name + "=" + text + ": expected NAME=AMOUNT with " +
+                   std::string(amount_expected(name)));
+    }
+    options.resources.push_back({name, *amount});
+  }
   options.python = config.text("python");
   options.warm = true;
   options.prefetch_max = static_cast<std::uint32_t>(prefetch);

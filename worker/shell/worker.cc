@@ -21,6 +21,7 @@
 #include "worker/shell/clock.h"
 #include "worker/shell/host.h"
 #include "worker/shell/link.h"
+#include "worker/shell/machine.h"
 #include "worker/shell/worker_meter.h"
 
 namespace millrace {
@@ -138,6 +139,8 @@ AgentOptions WorkerProcess::agent_options(const WorkerOptions& options, std::uin
   out.hello.slots = options.slots;
   out.hello.io_slots = kIoSlots;
   out.hello.labels = options.labels;
+  out.hello.queues = options.queues;
+  out.hello.resources = options.resources;
   out.hello.executors = std::move(executors);
   out.prefetch_max = options.prefetch_max;
   return out;
@@ -222,7 +225,7 @@ Status WorkerProcess::run() {
     agent_.flush(now_, effects_);
     say();
     if (effects_.refused_for_good || effects_.leave || !watch_keys()) break;
-    beats_.tell_running(agent_.running());
+    beats_.tell_load(agent_.running(), agent_.queued());
     if (http_ != nullptr) http_->pass([this] { return state(); });
     sleep();
   }
@@ -374,6 +377,7 @@ void WorkerProcess::end_tasks() {
 Result<std::unique_ptr<Worker>> Worker::create(ZmqContext& context, WorkerOptions options) {
   if (options.coordinators.empty()) return Error{Code::kInvalid, "worker: no coordinator to connect to", {}, {}};
   if (options.slots == 0) options.slots = std::max(1U, std::thread::hardware_concurrency());
+  add_machine_resources(options.resources);
   if (options.name.empty()) options.name = host_name() + "-" + std::to_string(getpid());
   std::random_device random;
   const std::uint64_t incarnation = (std::uint64_t{random()} << 32 | random()) | 1U;

@@ -13,6 +13,7 @@
 #include "common/base/result.h"
 #include "common/io/zmq_socket.h"
 #include "common/model/records.h"
+#include "common/model/requirements.h"
 
 namespace millrace {
 
@@ -25,6 +26,8 @@ struct WorkerOptions {
   std::optional<CurveClient> curve;       // our keys, and that of the coordinators
   std::uint32_t slots = 0;                // 0: the number of cores
   Labels labels;
+  std::vector<std::string> queues;  // that it serves; none: the default one; "*": all
+  Resources resources;              // cpu and memory, where not given, are those of the machine
   std::string python = "python3";
   bool warm = false;  // start interpreters at once, not with the first python task
   std::uint32_t prefetch_max = 1024;

@@ -18,11 +18,11 @@ namespace millrace {
 struct WorkerCounts {
   std::uint64_t started = 0;
   std::uint64_t succeeded = 0;
-  std::array<std::uint64_t, static_cast<std::size_t>(Reason::kMissingValue) + 1> failed{};  // by reason
-  std::uint64_t reopened = 0;                                                               // lines to coordinators
-  LatencyHistogram waited;                                                                  // assigned until started
-  LatencyHistogram ran;                                                                     // started until ended
-  std::vector<bool> welcomed;  // by coordinator, in the order given
+  std::array<std::uint64_t, static_cast<std::size_t>(kReasonLast) + 1> failed{};  // by reason
+  std::uint64_t reopened = 0;                                                     // lines to coordinators
+  LatencyHistogram waited;                                                        // assigned until started
+  LatencyHistogram ran;                                                           // started until ended
+  std::vector<bool> welcomed;                                                     // by coordinator, in the order given
 
   void ended(const Outcome& outcome) {
     if (outcome.success) ++succeeded;

@@ -193,6 +193,11 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
     WorkerView one{
         "w1",    "host-a", 4711, "0.1.0", "ready", 4, 2, {{"gpu", "no"}}, {"noop", "python"}, view.info.accepted,
         view.now};
+    one.running = 1;
+    one.queued = 1;
+    one.queues = {"default", "gpu"};
+    one.resources = {{"cpu", 8000}, {"license", 3}, {"memory", std::uint64_t{32} << 30}};
+    one.taken = {{"cpu", 1500}, {"license", 1}, {"memory", std::uint64_t{4} << 30}};
     return WorkersReply{{one}};
   }
   if (std::holds_alternative<ListCoordinators>(request)) {

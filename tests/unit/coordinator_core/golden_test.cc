@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 fs::path scripts() { return fs::path(MILLRACE_SOURCE_DIR) / "tests" / "golden"; }
 
 std::optional<Reason> reason_of(const std::string& word) {
-  for (int i = 0; i <= static_cast<int>(Reason::kMissingValue); ++i) {
+  for (int i = 0; i <= static_cast<int>(kReasonLast); ++i) {
     if (to_string(static_cast<Reason>(i)) == word) return static_cast<Reason>(i);
   }
   return std::nullopt;
@@ -48,10 +48,24 @@ bool play(World& w, const std::string& line) {
   std::string command;
   std::string word;
   in >> command;
-  if (command == "worker") {  // worker w1 2
+  if (command == "worker") {  // worker w1 2 | worker w1 2 gpu=a100 cpu:4 memory:8GiB credit:10
     std::uint32_t slots = 1;
     in >> word >> slots;
-    w.worker(number_of(word), slots);
+    Lines has;
+    for (std::string one; in >> one;) has.push_back(one);
+    w.worker(number_of(word), slots, has);
+  } else if (command == "steal") {
+    w.steal();
+  } else if (command == "judge") {  // judge | judge 5s
+    std::string after = rest_of(in);
+    w.judge(after.empty() ? std::nullopt : std::optional(parse_duration(after).value()));
+  } else if (command == "report") {
+    w.report();
+  } else if (command == "beats") {  // beats w1 2 5: it runs 2, 5 wait
+    std::uint32_t running = 0;
+    std::uint32_t queued = 0;
+    in >> word >> running >> queued;
+    w.beats(number_of(word), running, queued);
   } else if (command == "submit") {  // submit k1 a -> b
     in >> word;
     w.submit(DagText::parse(rest_of(in)), word);

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 namespace millrace {
 namespace {
 
@@ -17,16 +20,30 @@ class Fleet {
     replaced.reset();
     return placement.join(now, hello, replaced);
   }
-  WorkerId worker(const std::string& name, std::uint32_t credit) {
-    const WorkerId id = join(name, ++incarnations_).value().id;
+  WorkerId worker(const std::string& name, std::uint32_t credit, const Resources& resources = {},
+                  const Labels& labels = {}, std::uint32_t slots = 1) {
+    WorkerHello hello;
+    hello.incarnation = ++incarnations_;
+    hello.name = name;
+    hello.executors = {"noop"};
+    hello.resources = resources;
+    hello.labels = labels;
+    hello.slots = slots;
+    const WorkerId id = placement.join(kNow, hello, replaced).value().id;
     placement.credit(id, {credit, 0});
     return id;
   }
   void offer(std::uint32_t task, std::int32_t priority = 0, std::uint32_t rank = 1, Time age = kNow,
              const std::string& executor = "noop") {
-    auto spec = std::make_shared<NodeSpec>();
-    spec->executor = executor;
-    placement.offer({RunId{1}, TaskIndex{task}, priority, age, rank, SlotClass::kCpu, spec});
+    Requirements needs;
+    needs.executor = executor;
+    offer(task, needs, priority, rank, age);
+  }
+  void offer(std::uint32_t task, Requirements needs, std::int32_t priority = 0, std::uint32_t rank = 1, Time age = kNow,
+             std::shared_ptr<const PlacingHints> hints = nullptr) {
+    if (needs.executor.empty()) needs.executor = "noop";
+    placement.offer({RunId{1}, TaskIndex{task}, priority, age, rank, std::make_shared<const Requirements>(needs),
+                     hints == nullptr ? nullptr : std::make_unique<const PlacingHints>(*hints)});
   }
   std::vector<Grant> place() {
     std::vector<Grant> grants;
@@ -114,7 +131,7 @@ TEST(Placement, WhatNoWorkerCanRunHoldsNothingElseUp) {
   fleet.offer(0, /*priority=*/9, 1, kNow, "shell");
   fleet.offer(1);
   EXPECT_EQ(fleet.places(), Tasks{1});
-  EXPECT_EQ(fleet.placement.without_worker(), std::vector<std::string>{"shell"});
+  EXPECT_EQ(fleet.placement.unplaceable(), 1U);
 }
 
 TEST(Placement, RefusesASecondLiveHolderOfAName) {
@@ -145,11 +162,243 @@ TEST(Placement, TheSameIncarnationKeepsItsId) {
 TEST(Placement, AWorkerThatIsNotHeardIsSilentFromTheLimitOn) {
   Fleet fleet;
   const WorkerId w = fleet.worker("w", 1);
-  EXPECT_EQ(fleet.placement.next_deadline(), kNow + kWorkerLostAfter);
-  EXPECT_TRUE(fleet.placement.silent(kNow + kWorkerLostAfter - 1us).empty());
-  EXPECT_EQ(fleet.placement.silent(kNow + kWorkerLostAfter), std::vector<WorkerId>{w});
+  EXPECT_LE(fleet.placement.next_deadline(), kNow + kWorkerLostAfter);
+  EXPECT_TRUE(fleet.placement.watch(kNow + kWorkerLostAfter - 1us).empty());
+  EXPECT_LE(fleet.placement.next_deadline(), kNow + kWorkerLostAfter);
+  EXPECT_EQ(fleet.placement.watch(kNow + kWorkerLostAfter), std::vector<WorkerId>{w});
   fleet.placement.heard(kNow + 1s, w);
-  EXPECT_TRUE(fleet.placement.silent(kNow + kWorkerLostAfter).empty());
+  EXPECT_TRUE(fleet.placement.watch(kNow + kWorkerLostAfter).empty());
+}
+
+TEST(Placement, AWorkerThatHasMissedTwoBeatsGetsNothingNewUntilItSpeaks) {
+  Fleet fleet;
+  const WorkerId slow = fleet.worker("slow", 4, {}, {}, 4);
+  const WorkerId other = fleet.worker("other", 4);
+  fleet.placement.heard(kNow + kDoubtAfter, other);
+  EXPECT_TRUE(fleet.placement.watch(kNow + kDoubtAfter).empty());
+  for (std::uint32_t task = 0; task < 3; ++task) fleet.offer(task);
+  for (const Grant& grant : fleet.place()) EXPECT_EQ(grant.worker.id, other);
+  fleet.placement.heard(kNow + kDoubtAfter + 1ms, slow);
+  fleet.offer(3);
+  EXPECT_EQ(fleet.place().at(0).worker.id, slow);
+}
+
+// ---------------------------------------------------------------- what tasks ask for
+
+TEST(Placement, PutsATaskIntoAnIdleSlotBeforeItQueuesAnywhere) {
+  Fleet fleet;
+  const WorkerId deep = fleet.worker("deep", 100, {}, {}, /*slots=*/2);
+  const WorkerId shallow = fleet.worker("shallow", 2, {}, {}, /*slots=*/2);
+  std::map<WorkerId, int> got;
+  for (std::uint32_t task = 0; task < 4; ++task) fleet.offer(task);
+  for (const Grant& grant : fleet.place()) ++got[grant.worker.id];
+  EXPECT_EQ(got[deep], 2);
+  EXPECT_EQ(got[shallow], 2);
+}
+
+TEST(Placement, NeverTakesMoreOfAResourceThanAWorkerHas) {
+  Fleet fleet;
+  const WorkerId w = fleet.worker("w", 100, {{"cpu", 4000}, {"license", 1}}, {}, 100);
+  const Requirements big{"", "", {}, {}, {{"cpu", 3000}}, false};
+  const Requirements small{"", "", {}, {}, {{"cpu", 1000}}, false};
+  const Requirements licensed{"", "", {}, {}, {{"license", 1}}, false};
+  fleet.offer(0, big);
+  fleet.offer(1, big);
+  fleet.offer(2, small);
+  fleet.offer(3, licensed);
+  fleet.offer(4, licensed);
+  fleet.offer(5);
+  EXPECT_EQ(fleet.places(), (Tasks{0, 2, 3, 5}));
+  EXPECT_EQ(fleet.placement.waits_for({"noop", "", {}, {}, {{"cpu", 3000}}, false}), WaitReason::kResource);
+  const Requirements ended{"noop", "", {}, {}, {{"cpu", 3000}}, false};
+  fleet.placement.freed(w, SlotClass::kCpu, &ended);
+  EXPECT_EQ(fleet.places(), Tasks{1});
+  EXPECT_EQ(fleet.placement.find(w)->taken.at(0), 4000U);
+}
+
+TEST(Placement, ChargesAdoptedAttemptsForTheirResources) {
+  Fleet fleet;
+  const WorkerId w = fleet.worker("w", 9, {{"license", 1}}, {}, 9);
+  const Requirements licensed{"noop", "", {}, {}, {{"license", 1}}, false};
+  fleet.placement.change({w, SlotClass::kCpu, true, &licensed});
+  fleet.offer(0, licensed);
+  EXPECT_EQ(fleet.places(), Tasks{});
+  fleet.placement.change({w, SlotClass::kCpu, false, &licensed});
+  EXPECT_EQ(fleet.places(), Tasks{0});
+}
+
+TEST(Placement, ALargeTaskIsNotStarvedBySmallOnes) {
+  Fleet fleet;
+  const WorkerId w = fleet.worker("w", 100, {{"cpu", 4000}}, {}, 100);
+  const auto small = std::make_shared<const Requirements>(Requirements{"noop", "", {}, {}, {{"cpu", 1000}}, false});
+  const Requirements large{"noop", "", {}, {}, {{"cpu", 4000}}, false};
+  for (std::uint32_t task = 0; task < 4; ++task) fleet.offer(task, *small, 0, 1, kNow - 1s);
+  fleet.place();
+  fleet.offer(999, large);
+  std::uint32_t passed_by = 0;
+  bool ran = false;
+  for (std::uint32_t task = 10; task < 2'000 && !ran; ++task) {
+    fleet.offer(task, *small, 0, 1, kNow + 1s);  // younger
+    fleet.placement.freed(w, SlotClass::kCpu, small.get());
+    for (const Grant& grant : fleet.place()) {
+      ran |= grant.task == TaskIndex{999};
+      passed_by += grant.task == TaskIndex{999} ? 0 : 1;
+    }
+  }
+  EXPECT_TRUE(ran);
+  EXPECT_LT(passed_by, 200U);
+}
+
+TEST(Placement, RefusesNothingThatOneOfManyClassesCouldRun) {
+  Fleet fleet;
+  for (int i = 0; i < 20; ++i) {
+    fleet.worker("w" + std::to_string(i), 8, {{"memory", std::uint64_t(i + 1) << 30}},
+                 {{"rack", std::to_string(i % 5)}}, 8);
+  }
+  std::size_t granted = 0;
+  for (std::uint32_t task = 0; task < 1'500; ++task) {  // more classes than are kept
+    Requirements needs{"noop", "", {}, {{"rack", false, {std::to_string(task % 5)}}}, {{"memory", 1'000 + task}},
+                       false};
+    fleet.offer(task, needs);
+    for (const Grant& grant : fleet.place()) {
+      ++granted;
+      EXPECT_EQ(fleet.placement.find(grant.worker.id)->hello.labels.at("rack"), std::to_string(task % 5));
+      fleet.placement.freed(grant.worker.id, grant.slot_class, grant.needs);
+    }
+  }
+  EXPECT_EQ(granted, 1'500U);
+  for (const auto& [id, worker] : fleet.placement.fleet()) EXPECT_EQ(worker.taken.at(0), 0U) << *worker.ref.name;
+}
+
+// ---------------------------------------------------------------- wishes
+
+std::shared_ptr<const PlacingHints> sticky(std::uint64_t key) {
+  return std::make_shared<const PlacingHints>(PlacingHints{{key}, {}, key});
+}
+std::shared_ptr<const PlacingHints> apart(std::uint64_t key) {
+  return std::make_shared<const PlacingHints>(PlacingHints{{key}, {key}, 0});
+}
+const Requirements kHinted{"noop", "", {}, {}, {}, true};
+
+TEST(Placement, AStickyTaskGoesWhereTheLatestOfItsKeyWentWhileASlotIsIdleThere) {
+  Fleet fleet;
+  const WorkerId a = fleet.worker("a", 8, {}, {}, /*slots=*/3);
+  const WorkerId b = fleet.worker("b", 8, {}, {}, 8);
+  fleet.offer(0, kHinted, 0, 1, kNow, sticky(7));
+  ASSERT_EQ(fleet.place().at(0).worker.id, a);
+  for (std::uint32_t task = 1; task < 3; ++task) {
+    fleet.offer(task, kHinted, 0, 1, kNow, sticky(7));
+    EXPECT_EQ(fleet.place().at(0).worker.id, a) << task;
+  }
+  fleet.offer(3, kHinted, 0, 1, kNow, sticky(7));  // no idle slot is left there
+  EXPECT_EQ(fleet.place().at(0).worker.id, b);
+}
+
+TEST(Placement, TasksThatWantToBeApartAreAndThoseBeyondTheWorkersDoNotWait) {
+  Fleet fleet;
+  for (const char* name : {"a", "b", "c"}) fleet.worker(name, 8, {}, {}, 8);
+  std::map<WorkerId, int> got;
+  for (std::uint32_t task = 0; task < 6; ++task) fleet.offer(task, kHinted, 0, 1, kNow, apart(9));
+  std::set<WorkerId> first;
+  const std::vector<Grant> grants = fleet.place();
+  ASSERT_EQ(grants.size(), 6U);
+  for (std::size_t i = 0; i < 3; ++i) first.insert(grants[i].worker.id);
+  EXPECT_EQ(first.size(), 3U);
+}
+
+TEST(Placement, AWishForAWorkerThatIsGoneIsForgotten) {
+  Fleet fleet;
+  const WorkerId a = fleet.worker("a", 8);
+  const WorkerId b = fleet.worker("b", 8);
+  fleet.offer(0, kHinted, 0, 1, kNow, sticky(7));
+  ASSERT_EQ(fleet.place().at(0).worker.id, a);
+  fleet.placement.leave(a, kNow);
+  fleet.offer(1, kHinted, 0, 1, kNow, sticky(7));
+  EXPECT_EQ(fleet.place().at(0).worker.id, b);
+}
+
+// ---------------------------------------------------------------- tasks that no worker could run
+
+std::vector<TaskUnplaceable> reports(Fleet& fleet, Time now = kNow) {
+  std::vector<TaskUnplaceable> out;
+  fleet.placement.report(now, 100, out);
+  return out;
+}
+const Requirements kOnGpu{"noop", "", {}, {{"gpu", false, {"a100"}}}, {}, false};
+
+TEST(Placement, ReportsATaskThatNoWorkerCouldRunOnceAndWhatTheNearestLack) {
+  Fleet fleet;
+  fleet.worker("w", 1, {}, {{"gpu", "v100"}});
+  fleet.offer(0, kOnGpu);
+  fleet.place();
+  const std::vector<TaskUnplaceable> found = reports(fleet);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].reason, Reason::kLabel);
+  EXPECT_FALSE(found[0].overdue);
+  EXPECT_TRUE(reports(fleet).empty());
+  EXPECT_EQ(fleet.placement.explain(kOnGpu),
+            "no worker can run it: it requires executor noop, gpu=a100; worker w lacks label gpu=a100 (has gpu=v100)");
+  fleet.offer(1, kOnGpu);
+  EXPECT_EQ(reports(fleet).size(), 1U);
+}
+
+TEST(Placement, RemembersAWorkerThatLeftForAWhile) {
+  Fleet fleet;
+  const WorkerId gpu = fleet.worker("gpu", 1, {}, {{"gpu", "a100"}});
+  fleet.worker("w", 1);
+  fleet.placement.leave(gpu, kNow);
+  fleet.offer(0, kOnGpu);
+  EXPECT_TRUE(reports(fleet).empty());
+  EXPECT_NE(fleet.placement.explain(kOnGpu).find("worker gpu, which left, could"), std::string::npos);
+  EXPECT_EQ(fleet.placement.next_deadline(), kNow + kDoubtAfter);
+  EXPECT_EQ(reports(fleet, kNow + kRememberFor).size(), 1U);
+}
+
+TEST(Placement, SaysNothingBeforeWorkersHaveHadTheTimeToJoin) {
+  Fleet fleet;
+  fleet.placement.judge({kNow + 2s, {}, false});
+  fleet.offer(0);
+  EXPECT_FALSE(fleet.placement.has_reports(kNow));
+  EXPECT_EQ(fleet.placement.next_deadline(), kNow + 2s);
+  ASSERT_TRUE(fleet.placement.has_reports(kNow + 2s));
+  EXPECT_EQ(reports(fleet, kNow + 2s).at(0).reason, Reason::kNoWorker);
+}
+
+TEST(Placement, AnOverdueTaskIsReportedAgainUnlessAWorkerCame) {
+  Fleet fleet;
+  fleet.placement.judge({Time{}, 5s, false});
+  fleet.offer(0, kOnGpu);
+  fleet.offer(1);
+  EXPECT_EQ(reports(fleet).size(), 2U);
+  fleet.worker("w", 1);
+  EXPECT_EQ(fleet.places(), Tasks{1});
+  EXPECT_TRUE(reports(fleet, kNow + 4s).empty());
+  const std::vector<TaskUnplaceable> overdue = reports(fleet, kNow + 5s);
+  ASSERT_EQ(overdue.size(), 1U);
+  EXPECT_TRUE(overdue[0].overdue);
+  EXPECT_EQ(overdue[0].task, TaskIndex{0});
+}
+
+TEST(Placement, InAFixedFleetATaskIsOverdueAtOnceWhenTheWorkerIsThere) {
+  Fleet fleet;
+  fleet.placement.judge({Time{}, Duration::zero(), true});
+  fleet.offer(0, kOnGpu);
+  EXPECT_FALSE(fleet.placement.has_reports(kNow));
+  fleet.worker("local", 1);
+  ASSERT_TRUE(fleet.placement.has_reports(kNow));
+  EXPECT_TRUE(reports(fleet).at(0).overdue);
+}
+
+TEST(Placement, OffersThatAreWantedNoMoreDoNotPileUp) {
+  Fleet fleet;
+  fleet.worker("w", 1);
+  for (std::uint32_t task = 0; task < 5'000; ++task) {
+    fleet.offer(task, kOnGpu);
+    fleet.place();
+    reports(fleet);
+    fleet.placement.purge([&](RunId, TaskIndex one) { return one.value + 10 > task; });
+  }
+  EXPECT_LE(fleet.placement.offers(), 1'024U);
 }
 
 }  // namespace

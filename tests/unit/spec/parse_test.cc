@@ -121,6 +121,37 @@ nodes:
                                 R"("stdin":{"any":[1,null]}})");
 }
 
+TEST(Parse, ReadsWhatANodeAsksOfItsWorker) {
+  const WorkflowSpec spec = parsed(R"(
+inputs: {customer: string}
+nodes:
+  load: {executor: noop}
+  a:
+    executor: noop
+    depends_on: load
+    requires: {zone: [us, eu, eu], gpu: a100, ssd: "*", arch: {not: arm64}, spot: {not: "*"}, gpus: 8}
+    resources: {memory: 4GiB, cpu: 0.5, license: 3}
+    affinity: {sticky: load}
+    anti_affinity: [load, "ring-{{ inputs.customer }}"]
+)");
+  const NodeSpec& node = spec.spec(1);
+  EXPECT_EQ(node.labels, (std::vector<LabelRule>{{"arch", true, {"arm64"}},
+                                                 {"gpu", false, {"a100"}},
+                                                 {"gpus", false, {"8"}},
+                                                 {"spot", true, {}},
+                                                 {"ssd", false, {}},
+                                                 {"zone", false, {"eu", "us"}}}));
+  EXPECT_EQ(node.resources, (Resources{{"cpu", 500}, {"license", 3}, {"memory", std::uint64_t{4} << 30}}));
+  EXPECT_EQ(node.sticky, (std::vector<PlaceHint>{{true, "load"}}));
+  EXPECT_EQ(node.apart, (std::vector<PlaceHint>{{true, "load"}, {false, "ring-{{ inputs.customer }}"}}));
+}
+
+TEST(Parse, AWishThatReadsANodeDependsOnIt) {
+  const WorkflowSpec spec =
+      parsed("nodes: {a: {executor: noop}, b: {executor: noop, affinity: {sticky: \"{{ nodes.a.key }}\"}}}");
+  EXPECT_EQ(spec.upstream.of(1).size(), 1U);
+}
+
 TEST(Parse, OnLossMayStandOnTheNodeItself) {
   EXPECT_EQ(parsed("nodes: {a: {executor: noop, on_loss: fail}}").spec(0).on_loss, OnLoss::kFail);
   EXPECT_EQ(parsed("nodes: {a: {executor: noop, on_loss: retry}}").spec(0).on_loss, OnLoss::kRetry);

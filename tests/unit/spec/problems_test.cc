@@ -27,6 +27,30 @@ std::string problem_of(std::string_view yaml) {
 
 std::string in_node(const std::string& body) { return problem_of("nodes:\n  a: {executor: noop, " + body + "}\n"); }
 
+TEST(Problems, OfWhatANodeAsksOfItsWorkerHaveTheirPlaces) {
+  EXPECT_EQ(in_node("resources: {memory: 4}"),
+            "f:2:43: 'memory' in 'resources' of node 'a' is the number 4; expected a size with its unit: 512MiB, 4GiB, "
+            "more than 0; did you mean '4GiB'?");
+  EXPECT_EQ(
+      in_node("resources: {cpu: -1}"),
+      "f:2:40: 'cpu' in 'resources' of node 'a' is the number -1; expected a number of cores: 2, 0.5, more than 0");
+  EXPECT_EQ(in_node("resources: {license: some}"),
+            "f:2:44: 'license' in 'resources' of node 'a' is the text 'some'; expected a whole number, more than 0");
+  EXPECT_EQ(in_node("requires: {gpu: {nut: a}}"),
+            "f:2:40: unknown key 'nut' in label 'gpu' in 'requires' of node 'a'; expected one of not; did you mean "
+            "'not'?");
+  EXPECT_EQ(in_node("requires: {gpu: }"),
+            "f:2:34: label 'gpu' in 'requires' of node 'a' is empty; expected a value, a list of values, \"*\", or "
+            "{not: ...}");
+  EXPECT_EQ(in_node("affinity: {sticky: a}"),
+            "f:2:42: 'sticky' of node 'a' names the node itself; expected the id of another node, or a key that tasks "
+            "share");
+  EXPECT_EQ(
+      in_node("anti_affinity: [\"{{ inputs.nope }}\"]"),
+      "f:2:43: there is no input 'nope' (in an entry of 'anti_affinity' of node 'a'); expected an input declared in "
+      "'inputs'; none is");
+}
+
 TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
   const std::vector<std::string> expected = {
       "f:3:16: 'type' of input 'text' is the text 'strng'; expected one of any, string, integer, number, boolean, "
@@ -34,7 +58,8 @@ TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
       "f:6:15: 'executor' of node 'clean_data' is the text 'pyton'; expected one of noop, python, shell; did you mean "
       "'python'?",
       "f:10:5: unknown key 'depend_on' in node 'statistics'; expected one of executor, depends_on, description, retry, "
-      "on_loss, timeout, priority, queue, script, isolation, env, cwd; did you mean 'depends_on'?",
+      "on_loss, timeout, priority, queue, requires, resources, affinity, anti_affinity, script, isolation, env, cwd; "
+      "did you mean 'depends_on'?",
       "f:13:14: 'timeout' of node 'statistics' is the number 30; expected a duration with its unit, longer than 0s: "
       "100ms, 30s, 5m, 1h, 2d; did you mean '30s'?",
       "f:14:3: node id 'item' is reserved; expected 1 to 64 letters, digits, '_', '.', '-', the first a letter, a "

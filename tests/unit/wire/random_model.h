@@ -99,7 +99,7 @@ class RandomModel {
   Outcome outcome() {
     Outcome o;
     o.success = coin();
-    o.reason = o.success ? Reason::kNone : any(Reason::kMissingValue);
+    o.reason = o.success ? Reason::kNone : any(kReasonLast);
     if (!o.success && coin()) o.error = error_info();
     o.output = payload();
     o.waited = duration();
@@ -117,7 +117,23 @@ class RandomModel {
     s.timeout = duration();
     s.priority = i32();
     s.queue = text();
+    if (coin()) return s;
+    s.labels = many<LabelRule>([&] { return LabelRule{text(), coin(), many<std::string>([&] { return text(); })}; });
+    s.resources = resources();
+    s.sticky = hints();
+    s.apart = hints();
     return s;
+  }
+
+  Resources resources() {
+    std::map<std::string, std::uint64_t> amounts;
+    for (std::uint64_t n = below(4); n > 0; --n) amounts[text()] = below(kAmountMax);
+    Resources out;
+    for (const auto& [name, amount] : amounts) out.push_back({name, amount});
+    return out;
+  }
+  std::vector<PlaceHint> hints() {
+    return many<PlaceHint>([&] { return PlaceHint{coin(), text()}; });
   }
 
   // Half of them packed.
@@ -187,7 +203,7 @@ class RandomModel {
       e.run = run;
       e.seq = engine_();
       e.type = any(EventType::kOwnerChanged);
-      e.reason = any(Reason::kMissingValue);
+      e.reason = any(kReasonLast);
       e.task = TaskIndex{u32()};
       e.attempt = u32();
       e.time = time();
@@ -208,12 +224,14 @@ class RandomModel {
 
   std::vector<WorkerMessage> worker_messages() {
     WorkerHello hello{engine_(), text(), text(), text(), u32(), u32(), u32(), labels(), {}, {}, coin(), {}};
+    hello.queues = many<std::string>([&] { return text(); });
+    hello.resources = resources();
     hello.epochs = partition_epochs();
     hello.executors = many<std::string>([&] { return text(); });
     hello.held = many<HeldAttempt>([&] { return HeldAttempt{attempt(), coin(), rests_on()}; });
     AttemptReports reports{many<AttemptReport>([&] { return AttemptReport{attempt(), outcome(), rests_on()}; })};
     return {hello,
-            WorkerBeat{engine_(), u32()},
+            WorkerBeat{engine_(), u32(), u32()},
             CreditUpdate{u32(), u32()},
             AttemptsStarted{attempts()},
             reports,
@@ -229,7 +247,7 @@ class RandomModel {
             WorkerRefused{text(), text()},
             AssignBatch{assignments()},
             CancelBatch{many<AttemptCancel>([&] {
-              return AttemptCancel{attempt(), any(Reason::kMissingValue)};
+              return AttemptCancel{attempt(), any(kReasonLast)};
             })},
             AnswerBatch{many<ReportAnswer>([&] {
               return ReportAnswer{attempt(), any(Answer::kRefused), coin() ? "" : text()};
@@ -270,7 +288,7 @@ class RandomModel {
     v.info = {RunId{engine_()}, text(), text(), hash(),       labels(),  text(), hash(),
               text(),           text(), i32(),  RunId{u64()}, payload(), time()};
     v.record = {any(RunState::kCancelled),
-                any(Reason::kMissingValue),
+                any(kReasonLast),
                 u32(),
                 u64(),
                 engine_(),
@@ -283,8 +301,8 @@ class RandomModel {
     v.nodes = many<NodeView>([&] {
       NodeView n{text(),
                  any(TaskState::kCancelled),
-                 any(Reason::kMissingValue),
-                 any(WaitReason::kBackoff),
+                 any(kReasonLast),
+                 any(kWaitReasonLast),
                  u32(),
                  duration(),
                  duration(),
@@ -292,6 +310,7 @@ class RandomModel {
                  nullptr,
                  payload()};
       if (coin()) n.error = std::make_shared<const ErrorInfo>(error_info());
+      if (coin()) n.wait_text = text();
       return n;
     });
     v.nodes_total = u32();
@@ -308,7 +327,8 @@ class RandomModel {
     });
     list.next_page = text();
     WorkersReply workers{many<WorkerView>([&] {
-      return WorkerView{text(), text(), u32(), text(), text(), u32(), u32(), labels(), {text()}, time(), time()};
+      return WorkerView{text(),   text(), u32(),  text(), text(), u32(),    u32(),       labels(),
+                        {text()}, time(), time(), u32(),  u32(),  {text()}, resources(), resources()};
     })};
     Error error{any(Code::kInternal), text(), {}, text()};
     error.details = many<Problem>([&] {

@@ -13,6 +13,44 @@ namespace {
 using test::AgentWorld;
 using test::Lines;
 
+// ---------------------------------------------------------------- resources
+
+TEST(Agent, NeverStartsMoreThanItsResourcesAreEnoughForWhoeverSentIt) {
+  AgentWorld w(/*slots=*/8, 0, 1024, {{"license", 2}});
+  w.connected(0).connected(1);
+  w.assign_task({.name = "a#1", .resources = {{"license", 1}}}, 0);
+  w.assign_task({.name = "b#1", .resources = {{"license", 1}}}, 1);
+  w.assign_task({.name = "c#1", .resources = {{"license", 1}}}, 1);
+  EXPECT_EQ(w.took(), (Lines{"start a#1", "start b#1"}));
+  w.ends("a#1", 1s);
+  EXPECT_EQ(w.took(), (Lines{"start c#1", "1: report a#1 ok"}));  // the partition is that of the second by now
+  w.ends("b#1", 1s);
+  w.ends("c#1", 1s);
+  w.assign_task({.name = "d#1", .resources = {{"license", 2}}}, 0);
+  EXPECT_EQ(w.took().front(), "start d#1");
+}
+
+TEST(Agent, WhatWaitsForAResourceLetsNothingPassThatWantsItToo) {
+  AgentWorld w(/*slots=*/8, 0, 1024, {{"cpu", 4000}, {"license", 1}});
+  w.connected();
+  w.assign_task({.name = "a#1", .resources = {{"cpu", 2000}}});
+  w.assign_task({.name = "b#1", .resources = {{"cpu", 3000}}});
+  w.assign_task({.name = "c#1", .resources = {{"cpu", 1000}}});
+  w.assign_task({.name = "d#1", .resources = {{"license", 1}}});
+  w.assign_task({.name = "e#1"});
+  EXPECT_EQ(w.took(), (Lines{"start a#1", "start d#1", "start e#1"}));
+  w.ends("a#1", 1s);
+  EXPECT_EQ(w.took(), (Lines{"start b#1", "start c#1", "0: report a#1 ok"}));
+}
+
+TEST(Agent, GivesBackWhatItCouldNeverRun) {
+  AgentWorld w(/*slots=*/2, 0, 1024, {{"license", 1}});
+  w.connected();
+  w.assign_task({.name = "a#1", .resources = {{"license", 2}}});
+  w.assign_task({.name = "b#1", .resources = {{"gpu", 1}}});
+  EXPECT_EQ(w.took(), (Lines{"0: reclaimed a#1 b#1"}));
+}
+
 // ---------------------------------------------------------------- starting
 
 TEST(Agent, NeverRunsMoreThanItsSlots) {
@@ -143,6 +181,30 @@ TEST(Agent, RepeatsAReportEverySecondUntilItIsAnswered) {
   EXPECT_EQ(w.took(), Lines{});
 }
 
+TEST(Agent, RepeatsALargeReportMoreAndMoreRarely) {
+  AgentWorld w;
+  w.connected();
+  w.assign("a#1");
+  w.took();
+  Outcome outcome;
+  outcome.success = true;
+  outcome.ran = 1s;
+  outcome.output = Payload::inline_json('"' + std::string(kReportLarge, 'x') + '"');
+  w.step(TaskEnded{w.attempt("a#1"), outcome});
+  EXPECT_EQ(w.took(), (Lines{"0: report a#1 ok"}));
+  w.says(ClusterNews{});  // its coordinator speaks: no reason for a Hello
+  for (const Duration wait : {4s, 8s, 16s}) {
+    for (Duration passed{}; passed < wait - 1s; passed += 1s) {
+      w.pass(1s);
+      w.says(ClusterNews{});
+    }
+    EXPECT_EQ(w.took(), Lines{});
+    w.pass(1s);
+    w.says(ClusterNews{});
+    EXPECT_EQ(w.took(), (Lines{"0: report a#1 ok"}));
+  }
+}
+
 TEST(Agent, EveryKindOfAnswerEndsTheRepeating) {
   for (const Answer kind : {Answer::kRecorded, Answer::kDuplicate, Answer::kRefused}) {
     AgentWorld w;
@@ -186,7 +248,7 @@ TEST(Agent, SplitsReportsWhoseOutputsAreLarge) {
   w.connected();
   w.assign("a#1 b#1 c#1 d#1");
   w.took();
-  const Payload big = Payload::inline_json("\"" + std::string(600 * 1024, 'x') + "\"");
+  const Payload big = Payload::inline_json("\"" + std::string(kReportBytes - 1024, 'x') + "\"");
   for (const char* name : {"a#1", "b#1"}) {
     Outcome outcome;
     outcome.success = true;
@@ -297,14 +359,14 @@ TEST(Agent, ReportsACancelledAttemptThatNeverCameAndDoesNotStartItWhenItComesLat
   EXPECT_EQ(w.took(), Lines{});
 }
 
-TEST(Agent, GivesBackOnlyWhatHasNotStarted) {
+TEST(Agent, GivesBackOnlyWhatHasNotStartedAndSaysWhatHas) {
   AgentWorld w;
   w.connected();
   w.assign("a#1 b#1");
   w.took();
   w.reclaim("a#1");
   w.reclaim("b#1");
-  EXPECT_EQ(w.took(), (Lines{"0: reclaimed b#1"}));
+  EXPECT_EQ(w.took(), (Lines{"0: reclaimed b#1", "0: started a#1"}));
   w.ends("a#1", 1s);
   EXPECT_EQ(w.took(), (Lines{"0: report a#1 ok"}));
   w.answer("a#1");
