@@ -27,6 +27,9 @@ Value error_of(const RunError& error) {
 // What happened to a node that has no error of its own.
 std::string explanation(TaskState state, Reason reason) {
   if (reason == Reason::kUpstreamFailed) return "a node before it failed";
+  if (reason == Reason::kCondition) return "its condition does not hold";
+  if (reason == Reason::kNotChosen) return "no branch chose it";
+  if (reason == Reason::kUpstreamSkipped) return "nothing that it waits for ran";
   if (reason == Reason::kFailFast) return "the run had failed by then, and nothing more was started";
   if (reason == Reason::kCancelRequested) return "the run was cancelled";
   return std::string(to_string(state));

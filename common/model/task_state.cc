@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, 10> kTaskWords = {"pending", "ready",    
                                                          "running", "succeeded", "failed",  "skipped",  "cancelled"};
 constexpr std::array<std::string_view, 9> kRunWords = {"accepted",  "running",  "paused", "failing",  "cancelling",
                                                        "succeeded", "degraded", "failed", "cancelled"};
-constexpr std::array<std::string_view, 17> kReasonWords = {"",
+constexpr std::array<std::string_view, 21> kReasonWords = {"",
                                                            "error",
                                                            "timeout",
                                                            "lost",
@@ -26,7 +26,11 @@ constexpr std::array<std::string_view, 17> kReasonWords = {"",
                                                            "refused",
                                                            "missing_value",
                                                            "no_worker",
-                                                           "label"};
+                                                           "label",
+                                                           "condition",
+                                                           "not_chosen",
+                                                           "upstream_skipped",
+                                                           "fallback"};
 constexpr std::array<std::string_view, 14> kWaitWords = {"",         "slot",    "label",     "limit",   "paused",
                                                          "breaker",  "value",   "adoption",  "timer",   "signal",
                                                          "approval", "backoff", "no_worker", "resource"};

@@ -46,13 +46,17 @@ enum class Reason : std::uint8_t {
   kInvalidInput,     // a field could not be rendered
   kExpression,       // an expression of the core failed
   kOutOfMemory,
-  kCrashed,       // its process died of a signal
-  kRefused,       // no such executor, or isolation that cannot be had
-  kMissingValue,  // a value held by reference is gone
-  kNoWorker,      // waits for a worker that could run it: none has its executor, queue or resources
-  kLabel,         // likewise: none has the labels that it requires
+  kCrashed,          // its process died of a signal
+  kRefused,          // no such executor, or isolation that cannot be had
+  kMissingValue,     // a value held by reference is gone
+  kNoWorker,         // waits for a worker that could run it: none has its executor, queue or resources
+  kLabel,            // likewise: none has the labels that it requires
+  kCondition,        // skipped: its `when` does not hold
+  kNotChosen,        // skipped: no branch chose it
+  kUpstreamSkipped,  // skipped: nothing that it waits for ran
+  kFallback,         // succeeded: it failed, and its fallback took the place of its output
 };
-constexpr Reason kReasonLast = Reason::kLabel;
+constexpr Reason kReasonLast = Reason::kFallback;
 
 // What a ready or waiting task waits for; `explain` prints it. Append only.
 enum class WaitReason : std::uint8_t {

@@ -13,6 +13,7 @@
 #include "common/base/adjacency.h"
 #include "common/base/time.h"
 #include "common/base/value.h"
+#include "common/model/flow.h"
 #include "common/model/requirements.h"
 
 namespace millrace {
@@ -50,7 +51,7 @@ struct RetryPolicy {
 enum class OnLoss : std::uint8_t { kRetry, kFail };
 
 struct NodeSpec {
-  std::string executor;        // empty: a value node
+  std::string executor;        // empty: a value or a branch node
   std::optional<Value> value;  // value node: JSON with expressions, evaluated in the core
   Value fields;                // object: the executor's own fields as written (see executor_fields.h)
   RetryPolicy retry;
@@ -62,6 +63,8 @@ struct NodeSpec {
   Resources resources = {};
   std::vector<PlaceHint> sticky = {};  // at most one
   std::vector<PlaceHint> apart = {};   // `anti_affinity`
+  FlowSpec flow = {};
+  bool is_control() const { return value.has_value() || flow.branch.has_value(); }  // decided in the core
   bool operator==(const NodeSpec&) const = default;
 };
 

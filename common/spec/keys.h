@@ -11,11 +11,23 @@ inline constexpr std::array<std::string_view, 8> kWorkflow = {"name",    "descri
 inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "default", "description"};
 inline constexpr std::array<std::string_view, 8> kInputTypes = {"any",     "string", "integer", "number",
                                                                 "boolean", "object", "array",   "file"};
+// What a node is: one of these keys.
+inline constexpr std::array<std::string_view, 3> kKinds = {"executor", "value", "branch"};
 // Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
-inline constexpr std::array<std::string_view, 12> kNode = {"executor", "depends_on", "description", "retry",
-                                                           "on_loss",  "timeout",    "priority",    "queue",
-                                                           "requires", "resources",  "affinity",    "anti_affinity"};
-inline constexpr std::array<std::string_view, 3> kValueNode = {"value", "depends_on", "description"};
+inline constexpr std::array<std::string_view, 16> kNode = {
+    "executor", "depends_on",    "description", "retry",    "on_loss",
+    "timeout",  "priority",      "queue",       "requires", "resources",
+    "affinity", "anti_affinity", "when",        "join",     "on_upstream_failure",
+    "fallback"};
+inline constexpr std::array<std::string_view, 6> kValueNode = {"value", "depends_on", "description",
+                                                               "when",  "join",       "on_upstream_failure"};
+inline constexpr std::array<std::string_view, 6> kBranchNode = {"branch", "depends_on", "description",
+                                                                "when",   "join",       "on_upstream_failure"};
+inline constexpr std::array<std::string_view, 3> kBranch = {"cases", "default", "choose"};
+inline constexpr std::array<std::string_view, 2> kBranchCase = {"when", "to"};
+inline constexpr std::array<std::string_view, 2> kChoose = {"all", "first"};
+inline constexpr std::array<std::string_view, 2> kOnUpstreamFailure = {"skip", "run"};
+inline constexpr std::array<std::string_view, 1> kFallback = {"value"};
 inline constexpr std::array<std::string_view, 4> kRetry = {"max_attempts", "max_losses", "backoff", "on_loss"};
 inline constexpr std::array<std::string_view, 3> kBackoff = {"initial", "factor", "max"};
 inline constexpr std::array<std::string_view, 1> kAffinity = {"sticky"};

@@ -13,6 +13,8 @@ namespace {
 constexpr std::int64_t kTriesMax = 100'000;
 constexpr double kFactorMax = 1000;
 
+std::string with_article(const std::string& key) { return (key == "executor" ? "an '" : "a '") + key + "'"; }
+
 std::vector<std::string_view> executor_names() {
   std::vector<std::string_view> names;
   for (const ExecutorFields& row : executor_table()) names.push_back(row.executor);
@@ -127,7 +129,7 @@ void read_depends_on(Reader& reader, std::uint32_t index, const std::string& whe
 // The keys that every node with an executor may have. False: not one of them.
 bool read_common_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node, NodeSpec& spec) {
   const std::string what = "'" + entry.name + "' of " + where;
-  if (entry.name == "executor" || entry.name == "value") return true;
+  if (std::ranges::find(keys::kKinds, entry.name) != keys::kKinds.end()) return true;
   if (entry.name == "depends_on") read_depends_on(reader, entry.value, where, node);
   else if (entry.name == "description") static_cast<void>(reader.read_string(entry.value, what));
   else if (entry.name == "retry") read_retry(reader, entry.value, where, spec);
@@ -148,34 +150,41 @@ bool read_common_key(Reader& reader, const Entry& entry, const std::string& wher
 }
 
 struct NodeKeys {
-  const Entry* executor = nullptr;
-  const Entry* value = nullptr;
+  std::vector<const Entry*> kinds;  // of `executor`, `value` and `branch`, those that are there
   bool depends_on = false;
 };
 
 NodeKeys find_keys(const std::vector<Entry>& entries) {
   NodeKeys found;
   for (const Entry& entry : entries) {
-    if (entry.name == "executor") found.executor = &entry;
-    if (entry.name == "value") found.value = &entry;
+    if (std::ranges::find(keys::kKinds, entry.name) != keys::kKinds.end()) found.kinds.push_back(&entry);
     if (entry.name == "depends_on") found.depends_on = true;
   }
   return found;
 }
 
-void read_value_node(Reader& reader, const std::vector<Entry>& entries, const NodeKeys& found, const std::string& where,
-                     std::uint32_t node) {
+// A node that the core decides: it has a value, or branches.
+void read_control_node(Reader& reader, const std::vector<Entry>& entries, const NodeKeys& found,
+                       const std::string& where, std::uint32_t node) {
+  const Entry& kind = *found.kinds.front();
+  const bool value = kind.name == "value";
+  const std::span<const std::string_view> known = value ? std::span<const std::string_view>(keys::kValueNode)
+                                                        : std::span<const std::string_view>(keys::kBranchNode);
   NodeSpec& spec = reader.spec.specs[node];
   for (const Entry& entry : entries) {
-    if (std::ranges::find(keys::kValueNode, entry.name) != keys::kValueNode.end()) {
+    if (std::ranges::find(known, entry.name) == known.end()) {
+      reader.problem(entry.key, "unknown key '" + entry.name + "' in " + where + ", which has a '" + kind.name + "'",
+                     "one of " + list_words(known), reader.suggestion(entry.name, known));
+    } else if (!read_flow_key(reader, entry, where, node, found.depends_on)) {
       read_common_key(reader, entry, where, node, spec);
-    } else {
-      reader.problem(entry.key, "unknown key '" + entry.name + "' in " + where + ", which has a 'value'",
-                     "one of " + list_words(keys::kValueNode), reader.suggestion(entry.name, keys::kValueNode));
     }
   }
-  spec.value = reader.value(found.value->value);
-  check_expressions(reader, found.value->value, {"'value' of " + where, node, /*core=*/true, found.depends_on});
+  if (value) {
+    spec.value = reader.value(kind.value);
+    check_expressions(reader, kind.value, {"'value' of " + where, node, /*core=*/true, found.depends_on});
+  } else {
+    read_branch(reader, kind.value, where, node, found.depends_on);
+  }
 }
 
 void read_task_node(Reader& reader, const std::vector<Entry>& entries, const NodeKeys& found, const std::string& where,
@@ -184,12 +193,14 @@ void read_task_node(Reader& reader, const std::vector<Entry>& entries, const Nod
   TaskBody body;
   body.node = node;
   body.depends_on = found.depends_on;
-  if (found.executor != nullptr) {
-    body.executor_at = found.executor->value;
-    const auto name = reader.read_word(found.executor->value, "'executor' of " + where, executor_names());
+  const auto named = [](const Entry* kind) { return kind->name == "executor"; };
+  if (const auto executor = std::ranges::find_if(found.kinds, named); executor != found.kinds.end()) {
+    body.executor_at = (*executor)->value;
+    const auto name = reader.read_word(body.executor_at, "'executor' of " + where, executor_names());
     spec.executor = name.value_or("");
   }
   for (const Entry& entry : entries) {
+    if (read_flow_key(reader, entry, where, node, found.depends_on)) continue;
     if (!read_common_key(reader, entry, where, node, spec)) body.own.push_back(entry);
   }
   spec.fields = read_fields(reader, body);
@@ -200,14 +211,19 @@ void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
   if (!reader.expect_mapping(entry.value, where)) return;
   const std::vector<Entry> entries = reader.entries(entry.value);
   const NodeKeys found = find_keys(entries);
-  if (found.executor != nullptr && found.value != nullptr) {
-    reader.problem(found.value->key, where + " has both an 'executor' and a 'value'", "one of them");
-  } else if (found.executor == nullptr && found.value == nullptr) {
-    reader.problem(entry.key, where + " has neither an 'executor' nor a 'value'",
-                   "'executor' with one of " + list_words(executor_names()) + ", or 'value'");
+  if (found.kinds.empty()) {
+    reader.problem(entry.key, where + " has neither an 'executor' nor a 'value' nor a 'branch'",
+                   "'executor' with one of " + list_words(executor_names()) + ", 'value', or 'branch'");
   }
-  if (found.value != nullptr && found.executor == nullptr) read_value_node(reader, entries, found, where, node);
-  else read_task_node(reader, entries, found, where, node);
+  for (std::size_t i = 1; i < found.kinds.size(); ++i) {
+    reader.problem(
+        found.kinds[i]->key,
+        where + " has both " + with_article(found.kinds[0]->name) + " and " + with_article(found.kinds[i]->name),
+        "one of them");
+  }
+  if (found.kinds.empty() || found.kinds.front()->name == "executor" || found.kinds.size() > 1)
+    read_task_node(reader, entries, found, where, node);
+  else read_control_node(reader, entries, found, where, node);
 }
 
 }  // namespace

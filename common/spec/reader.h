@@ -100,6 +100,10 @@ struct ExpressionPlace {
 };
 void check_expressions(Reader& reader, std::uint32_t index, const ExpressionPlace& place);
 
+// The keys of a node about whether it runs (read_flow.cc). False: not one of them.
+bool read_flow_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node, bool depends_on);
+void read_branch(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on);
+
 // The graph from the edges found; reports cycles.
 void link_nodes(Reader& reader);
 

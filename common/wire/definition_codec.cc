@@ -127,6 +127,40 @@ std::vector<LabelRule> read_rules(Reader& in, const google::protobuf::RepeatedPt
   return out;
 }
 
+void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
+  if (flow.when) out->set_when_json(flow.when->dump());
+  if (flow.fallback) out->set_fallback_json(flow.fallback->dump());
+  out->set_join(flow.join);
+  out->set_on_upstream_failure(static_cast<std::uint32_t>(flow.on_upstream_failure));
+  if (!flow.branch) return;
+  pb::Branch* branch = out->mutable_branch();
+  for (const BranchCase& one : flow.branch->cases) {
+    pb::BranchCase* to = branch->add_cases();
+    to->set_when_json(one.when.dump());
+    for (const std::string& id : one.to) *to->add_to() = id;
+  }
+  for (const std::string& id : flow.branch->otherwise) *branch->add_otherwise() = id;
+  branch->set_first(flow.branch->first);
+}
+
+FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
+  FlowSpec flow;
+  flow.when = read_optional_json(in, spec.when_json());
+  flow.fallback = read_optional_json(in, spec.fallback_json());
+  flow.join = spec.join();
+  flow.on_upstream_failure =
+      in.to_enum(spec.on_upstream_failure(), kOnUpstreamFailureLast, "unknown on_upstream_failure");
+  if (!spec.has_branch()) return flow;
+  const pb::Branch& branch = spec.branch();
+  if (!in.require(branch.cases_size() <= static_cast<int>(kBranchCasesMax), "too many cases of a branch")) return flow;
+  flow.branch.emplace();
+  for (const pb::BranchCase& one : branch.cases())
+    flow.branch->cases.push_back({read_json(in, one.when_json()), {one.to().begin(), one.to().end()}});
+  flow.branch->otherwise.assign(branch.otherwise().begin(), branch.otherwise().end());
+  flow.branch->first = branch.first();
+  return flow;
+}
+
 }  // namespace
 
 void write(const NodeSpec& spec, pb::NodeSpec* out) {
@@ -142,6 +176,7 @@ void write(const NodeSpec& spec, pb::NodeSpec* out) {
   out->set_timeout_us(spec.timeout.count());
   out->set_priority(spec.priority);
   out->set_queue(spec.queue);
+  write_flow(spec.flow, out);
   for (const LabelRule& rule : spec.labels) {
     pb::LabelRule* one = out->add_labels();
     one->set_label(rule.label);
@@ -167,6 +202,7 @@ NodeSpec read_node_spec(Reader& in, const pb::NodeSpec& spec) {
   out.timeout = Duration{spec.timeout_us()};
   out.priority = spec.priority();
   out.queue = spec.queue();
+  out.flow = read_flow(in, spec);
   out.labels = read_rules(in, spec.labels());
   out.resources = read_resources(in, spec.resources());
   out.sticky = read_hints(in, spec.sticky());

@@ -34,6 +34,7 @@ constexpr Answer kAnswerLast = Answer::kRefused;
 constexpr Code kCodeLast = Code::kInternal;
 constexpr InputType kInputTypeLast = InputType::kFile;
 constexpr OnLoss kOnLossLast = OnLoss::kFail;
+constexpr OnUpstreamFailure kOnUpstreamFailureLast = OnUpstreamFailure::kRun;
 
 constexpr std::size_t kCursorMax = 64;
 constexpr std::size_t kWhyMax = kErrorMessageMax;

@@ -26,7 +26,11 @@ bool worth_retrying(Reason reason) {
     case Reason::kRefused:
     case Reason::kMissingValue:
     case Reason::kNoWorker:
-    case Reason::kLabel: return false;
+    case Reason::kLabel:
+    case Reason::kCondition:
+    case Reason::kNotChosen:
+    case Reason::kUpstreamSkipped:
+    case Reason::kFallback: return false;
   }
   return false;
 }

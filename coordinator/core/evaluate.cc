@@ -96,35 +96,54 @@ Result<Value> Partition::evaluate(const Run& run, const expr::Template& what, st
   return value;
 }
 
-void Partition::evaluate_value_node(Time now, Run& run, TaskIndex task) {
-  std::vector<Hash128> missing;
-  Result<Value> value = evaluate(run, *run.plan->value_template(task), missing);
-  TaskRecord& record = run.tasks[task.value];
-  if (!missing.empty()) {
-    if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
-    std::vector<Hash128>& waits = run.value_waits[task];  // those of earlier tries stay: it needs all of them at once
-    waits.insert(waits.end(), missing.begin(), missing.end());
-    for (const Hash128& hash : missing) {
-      fetches_[hash].insert(run.id());
-      fetch(hash);
-    }
-    return;
-  }
-  run.value_waits.erase(task);
+// The core's own try, which takes no time.
+static void note_try(TaskRecord& record, const Epoch& epoch, Time now) {
   record.tries = 1;
-  record.epoch = options_.epoch.counter;
+  record.epoch = epoch.counter;
   record.dispatched = now;
-  std::string json = value.ok() ? value->dump() : std::string();
-  if (json.size() > kValueMax)
-    value = Error{Code::kRefused, "its value is larger than " + std::to_string(kValueMax) + " bytes", {}, ""};
-  if (value.ok()) {
-    record.output = make_payload(std::move(json));
-    end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
-  } else {
+}
+
+std::optional<Value> Partition::evaluate_for(Time now, Run& run, TaskIndex task, const expr::Template& what) {
+  std::vector<Hash128> missing;
+  Result<Value> value = evaluate(run, what, missing);
+  if (missing.empty() && value.ok()) return std::move(value).value();
+  if (missing.empty()) {
+    run.value_waits.erase(task);
+    TaskRecord& record = run.tasks[task.value];
+    if (run.plan->is_control_node(task)) note_try(record, options_.epoch, now);
     record.error = std::make_shared<const ErrorInfo>(ErrorInfo{clip(value.error().what, kErrorMessageMax), ""});
     ++record.failures;
     end_task(now, run, task, TaskState::kFailed, Reason::kExpression, EventType::kTaskFailed);
+    return std::nullopt;
   }
+  if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
+  std::vector<Hash128>& waits = run.value_waits[task];  // those of earlier tries stay: it needs all of them at once
+  waits.insert(waits.end(), missing.begin(), missing.end());
+  for (const Hash128& hash : missing) {
+    fetches_[hash].insert(run.id());
+    fetch(hash);
+  }
+  return std::nullopt;
+}
+
+void Partition::evaluate_control_node(Time now, Run& run, TaskIndex task) {
+  const expr::Template* what = run.plan->value_template(task);
+  std::optional<Value> value =
+      what != nullptr ? evaluate_for(now, run, task, *what) : choose(now, run, task, *run.plan->flow(task));
+  if (!value) return;
+  run.value_waits.erase(task);
+  TaskRecord& record = run.tasks[task.value];
+  note_try(record, options_.epoch, now);
+  std::string json = value->dump();
+  if (json.size() > kValueMax) {
+    record.error = std::make_shared<const ErrorInfo>(
+        ErrorInfo{"its value is larger than " + std::to_string(kValueMax) + " bytes", ""});
+    ++record.failures;
+    end_task(now, run, task, TaskState::kFailed, Reason::kExpression, EventType::kTaskFailed);
+    return;
+  }
+  record.output = make_payload(std::move(json));
+  end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
 }
 
 // The run's outputs, when every task has ended well.
@@ -207,7 +226,7 @@ void Partition::on(Time now, ValueFetched& in) {
     for (TaskIndex task : due) {
       if (run->stopping() || run->states[task.value] != TaskState::kWaiting) continue;
       if (!gone) {
-        evaluate_value_node(now, *run, task);
+        decide(now, *run, task);
         continue;
       }
       run->value_waits.erase(task);

@@ -142,7 +142,6 @@ class Partition {
             Reason reason = Reason::kNone);
   void complete(Time now, Run& run, TaskIndex task);  // terminal: opens what it opens
   void work(Time now);                                // the worklist and the sweeps, within the step's budget
-  void open(Time now, Run& run, TaskIndex task);
   void sweep(Time now, Run& run);
   void end_task(Time now, Run& run, TaskIndex task, TaskState state, Reason reason, EventType event);
   void fail_run(Time now, Run& run, Reason reason, RunError error);
@@ -152,9 +151,26 @@ class Partition {
   void keep_ended(RunId run);
   void learn(Run& run);
 
+  // flow.cc
+  struct Upstream {  // of a task, by what became of it
+    std::uint32_t well = 0;
+    std::uint32_t skipped = 0;
+    std::uint32_t failed = 0;
+  };
+  Upstream upstream_of(const Run& run, TaskIndex task) const;
+  Reason hindrance(const Run& run, TaskIndex task) const;
+  void open(Time now, Run& run, TaskIndex task);
+  void open_early(Run& run, TaskIndex ended);
+  void decide(Time now, Run& run, TaskIndex task);
+  std::optional<Value> choose(Time now, Run& run, TaskIndex task, const Flow& flow);
+  bool fall_back(Run& run, TaskIndex task);
+  bool failure_is_taken(const Run& run, TaskIndex task) const;
+
   // evaluate.cc
   void on(Time now, ValueFetched& in);
-  void evaluate_value_node(Time now, Run& run, TaskIndex task);
+  void evaluate_control_node(Time now, Run& run, TaskIndex task);
+  // Nothing: the task waits for values, or has failed by it.
+  std::optional<Value> evaluate_for(Time now, Run& run, TaskIndex task, const expr::Template& what);
   bool assemble_outputs(Time now, Run& run);  // false: waits for values, or the run has failed by it
   Payload make_payload(std::string json);     // by reference when larger than the inline limit
   Result<Value> evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing);

@@ -1,5 +1,6 @@
 #include "coordinator/core/plan.h"
 
+#include <algorithm>
 #include <map>
 
 namespace millrace {
@@ -36,10 +37,12 @@ Result<std::shared_ptr<const Plan>> Plan::build(WorkflowSpec spec, const Hash128
   for (std::uint32_t i = 0; i < workflow.specs.size(); ++i) {
     const NodeSpec& node = workflow.specs[i];
     plan->shared_specs_.push_back(std::make_shared<const NodeSpec>(node));
-    if (node.value) {
-      Result<expr::Template> value = expr::Template::compile(*node.value);
-      if (!value.ok()) return invalid(in_spec(workflow, i, value.error().what));
-      plan->values_.emplace(i, std::move(value).value());
+    if (node.is_control()) {
+      if (node.value) {
+        Result<expr::Template> value = expr::Template::compile(*node.value);
+        if (!value.ok()) return invalid(in_spec(workflow, i, value.error().what));
+        plan->values_.emplace(i, std::move(value).value());
+      }
       plan->slot_classes_.push_back(SlotClass::kCpu);
       plan->reads_upstream_.push_back(true);
       continue;
@@ -60,6 +63,7 @@ Result<std::shared_ptr<const Plan>> Plan::build(WorkflowSpec spec, const Hash128
   for (std::uint32_t i = 0; i < workflow.ids.size(); ++i) plan->by_id_.emplace(workflow.ids[i], i);
   if (Status read = plan->read_wishes(); !read.ok()) return read.error();
   plan->share_needs();
+  if (Status read = plan->read_flows(); !read.ok()) return read.error();
   return std::shared_ptr<const Plan>(std::move(plan));
 }
 
@@ -99,7 +103,7 @@ void Plan::share_needs() {
   std::map<Requirements, std::shared_ptr<const Requirements>> seen;
   for (std::uint32_t i = 0; i < workflow_.specs.size(); ++i) {
     const NodeSpec& node = workflow_.specs[i];
-    if (node.value) {
+    if (node.is_control()) {
       needs_.push_back(nullptr);
       continue;
     }
@@ -108,6 +112,75 @@ void Plan::share_needs() {
     if (shared == nullptr) shared = std::make_shared<const Requirements>(std::move(needs));
     needs_.push_back(shared);
   }
+}
+
+Status Plan::read_flows() {
+  const auto compile = [](const std::optional<Value>& value, std::optional<expr::Template>& out) -> Status {
+    if (!value) return Done{};
+    Result<expr::Template> compiled = expr::Template::compile(*value);
+    if (!compiled.ok()) return compiled.error();
+    out = std::move(compiled).value();
+    return Done{};
+  };
+  static const FlowSpec kPlain;
+  for (std::uint32_t i = 0; i < workflow_.specs.size(); ++i) {
+    const FlowSpec& spec = workflow_.specs[i].flow;
+    if (spec == kPlain) continue;
+    Flow& flow = flows_[i];
+    flow.join = spec.join;
+    flow.on_upstream_failure = spec.on_upstream_failure;
+    if (Status when = compile(spec.when, flow.when); !when.ok())
+      return invalid(in_spec(workflow_, i, when.error().what));
+    if (Status fallback = compile(spec.fallback, flow.fallback); !fallback.ok())
+      return invalid(in_spec(workflow_, i, fallback.error().what));
+    if (Status branch = read_branch(i, flow); !branch.ok()) return branch;
+  }
+  if (flows_.empty()) return Done{};
+  for (std::uint32_t task = 0; task < node_count(); ++task) {
+    const Flow* flow = this->flow(TaskIndex{task});
+    if (flow != nullptr && flow->join > 0) early_joins_.push_back(task);
+  }
+  return Done{};
+}
+
+Status Plan::read_branch(std::uint32_t spec, Flow& flow) {
+  const std::optional<BranchSpec>& branch = workflow_.specs[spec].flow.branch;
+  if (!branch) return Done{};
+  if (!workflow_.spec_of.empty()) return invalid(in_spec(workflow_, spec, "a branch in the packed form"));
+  const auto target = [&](const std::string& id) -> Status {
+    const std::optional<TaskIndex> task = find(id);
+    if (!task || !std::ranges::binary_search(dag_.downstream().of(spec), task->value))
+      return invalid(in_spec(workflow_, spec, "'" + id + "' is not a node that waits for this branch"));
+    std::vector<std::uint32_t>& by = chosen_by_[task->value];
+    if (by.empty() || by.back() != spec) by.push_back(spec);
+    return Done{};
+  };
+  for (const BranchCase& one : branch->cases) {
+    Result<expr::Template> when = expr::Template::compile(one.when);
+    if (!when.ok()) return invalid(in_spec(workflow_, spec, when.error().what));
+    for (const std::string& id : one.to) {
+      if (Status known = target(id); !known.ok()) return known;
+    }
+    flow.cases.push_back({std::move(when).value(), one.to});
+  }
+  for (const std::string& id : branch->otherwise) {
+    if (Status known = target(id); !known.ok()) return known;
+  }
+  flow.otherwise = branch->otherwise;
+  flow.first = branch->first;
+  return Done{};
+}
+
+const Flow* Plan::flow(TaskIndex task) const {
+  if (flows_.empty()) return nullptr;
+  auto it = flows_.find(workflow_.spec_index(task.value));
+  return it == flows_.end() ? nullptr : &it->second;
+}
+
+std::span<const std::uint32_t> Plan::chosen_by(TaskIndex task) const {
+  if (chosen_by_.empty()) return {};
+  auto it = chosen_by_.find(task.value);
+  return it == chosen_by_.end() ? std::span<const std::uint32_t>() : std::span<const std::uint32_t>(it->second);
 }
 
 const Wishes* Plan::wishes(TaskIndex task) const {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -36,6 +37,21 @@ struct Wishes {
   std::vector<Wish> apart;
 };
 
+// What decides whether a node runs: the compiled FlowSpec.
+struct Flow {
+  struct Case {
+    expr::Template when;
+    std::vector<std::string> to;
+  };
+  std::optional<expr::Template> when;
+  std::vector<Case> cases;  // of a branch node
+  std::vector<std::string> otherwise;
+  bool first = false;
+  std::uint32_t join = 0;
+  OnUpstreamFailure on_upstream_failure = OnUpstreamFailure::kSkip;
+  std::optional<expr::Template> fallback;
+};
+
 class Plan {
  public:
   // Checks what cannot be trusted to a client. Errors: kInvalid, with what and where.
@@ -50,7 +66,12 @@ class Plan {
   std::shared_ptr<const NodeSpec> shared_spec(std::uint32_t spec_index) const { return shared_specs_[spec_index]; }
   std::string id(TaskIndex task) const { return workflow_.id(task.value); }
   std::optional<TaskIndex> find(std::string_view id) const;
-  bool is_value_node(TaskIndex task) const { return spec(task).value.has_value(); }
+  bool is_control_node(TaskIndex task) const { return spec(task).is_control(); }
+  const Flow* flow(TaskIndex task) const;  // null: it runs when all upstream has succeeded
+  bool has_flow() const { return !flows_.empty(); }
+  std::span<const std::uint32_t> early_joins() const { return early_joins_; }  // tasks with `join: any` or a number
+  // Branch nodes that may choose this one; empty: it needs no choice.
+  std::span<const std::uint32_t> chosen_by(TaskIndex task) const;
   // What a task asks of a worker; tasks that ask for the same share one.
   const std::shared_ptr<const Requirements>& needs(TaskIndex task) const {
     return needs_[workflow_.spec_index(task.value)];
@@ -71,6 +92,8 @@ class Plan {
   Status read_wishes();
   Status read_wish(std::uint32_t spec, const PlaceHint& hint, std::vector<Wish>& wishes);
   void share_needs();
+  Status read_flows();
+  Status read_branch(std::uint32_t spec, Flow& flow);
 
   WorkflowSpec workflow_;
   Hash128 definition_;
@@ -80,6 +103,9 @@ class Plan {
   std::vector<std::shared_ptr<const Requirements>> needs_;  // by spec; null: a value node
   std::unordered_map<std::uint32_t, Wishes> wishes_;        // by spec; lookups only
   std::set<TaskIndex> noted_;
+  std::unordered_map<std::uint32_t, Flow> flows_;  // by spec; lookups only
+  std::vector<std::uint32_t> early_joins_;
+  std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> chosen_by_;  // by task; lookups only
   std::vector<bool> reads_upstream_;  // by spec: its code or one of its fields sees upstream outputs
   std::vector<std::uint32_t> ranks_;
   std::vector<std::uint32_t> sinks_;

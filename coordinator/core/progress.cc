@@ -83,6 +83,11 @@ void Partition::emit(Time now, Run& run, EventType type, TaskIndex task, std::ui
 
 // A task ends: state, record, event, and what it opens.
 void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Reason reason, EventType event) {
+  if (state == TaskState::kFailed && !run.stopping() && fall_back(run, task)) {
+    state = TaskState::kSucceeded;
+    reason = Reason::kFallback;
+    event = EventType::kTaskSucceeded;
+  }
   TaskRecord& record = run.tasks[task.value];
   record.reason = reason;
   record.ended = now;
@@ -98,7 +103,7 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
       error.message = record.error->message;
       error.traceback = record.error->traceback;
     }
-    if (run.plan->workflow().fail_fast) fail_run(now, run, reason, std::move(error));
+    if (run.plan->workflow().fail_fast && !failure_is_taken(run, task)) fail_run(now, run, reason, std::move(error));
     else if (run.record.error == nullptr) run.record.error = std::make_shared<const RunError>(std::move(error));
   }
   complete(now, run, task);
@@ -113,6 +118,7 @@ void Partition::complete(Time now, Run& run, TaskIndex task) {
   }
   if (!run.stopping()) {
     for (std::uint32_t next : scratch_) opened_.emplace_back(run.id(), TaskIndex{next});
+    if (!run.plan->early_joins().empty()) open_early(run, task);
   }
   finish_if_done(now, run);
 }
@@ -126,24 +132,6 @@ void Partition::work(Time now) {
     if (run != nullptr && !run->stopping() && run->states[task.value] == TaskState::kPending) open(now, *run, task);
   }
   while (!sweeps_.empty() && records_step_ < kRecordsPerStep) sweep(now, *runs_.at(*sweeps_.begin()));
-}
-
-// Everything upstream has ended: the task becomes ready, is evaluated on the spot, or is skipped.
-void Partition::open(Time now, Run& run, TaskIndex task) {
-  if (run.count(TaskState::kFailed) + run.count(TaskState::kSkipped) + run.count(TaskState::kCancelled) > 0) {
-    auto bad = [&](std::uint32_t up) { return run.states[up] != TaskState::kSucceeded; };
-    if (std::ranges::any_of(run.plan->dag().upstream().of(task.value), bad)) {
-      end_task(now, run, task, TaskState::kSkipped, Reason::kUpstreamFailed, EventType::kTaskSkipped);
-      return;
-    }
-  }
-  run.tasks[task.value].ready = now;
-  if (run.plan->is_value_node(task)) {
-    evaluate_value_node(now, run, task);
-    return;
-  }
-  move(run, task, TaskState::kReady);
-  offer(now, run, task);
 }
 
 void Partition::fail_run(Time now, Run& run, Reason reason, RunError error) {
@@ -202,7 +190,7 @@ void Partition::finish_if_done(Time now, Run& run) {
   }
   if (run.done() < run.states.size()) return;
   if (run.count(TaskState::kFailed) > 0) finish(now, run, RunState::kFailed);
-  else if (assemble_outputs(now, run)) finish(now, run, RunState::kSucceeded);
+  else if (assemble_outputs(now, run)) finish(now, run, run.fallbacks > 0 ? RunState::kDegraded : RunState::kSucceeded);
 }
 
 void Partition::finish(Time now, Run& run, RunState state) {

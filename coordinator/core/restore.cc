@@ -20,6 +20,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     TaskState& state = run.states[task.value];  // not a move: this is what it was when it was written
     --run.by_state[static_cast<std::size_t>(state)];
     // A task that had lost an attempt was ready; it is pending here and opened below.
+    if (record.state == TaskState::kSucceeded && record.reason == Reason::kFallback) ++run.fallbacks;
     state =
         record.state == TaskState::kReady || record.state == TaskState::kWaiting ? TaskState::kPending : record.state;
     ++run.by_state[static_cast<std::size_t>(state)];
@@ -35,6 +36,9 @@ void Partition::restore(Time now, const RestoredRun& restored) {
   run.frontier.open_sources(opened);
   for (std::uint32_t task = 0; task < run.states.size(); ++task) {
     if (is_terminal(run.states[task])) run.frontier.complete(task, opened);
+  }
+  for (std::uint32_t task : run.plan->early_joins()) {
+    if (upstream_of(run, TaskIndex{task}).well >= run.plan->flow(TaskIndex{task})->join) opened.push_back(task);
   }
   std::ranges::sort(opened);
   if (run.stopping()) {

@@ -54,6 +54,7 @@ struct Run {
   std::map<TaskIndex, std::vector<Hash128>> value_waits;     // value nodes that wait for values held by reference
   std::vector<Hash128> output_waits;                         // the same for the run's outputs
   std::vector<std::pair<RequestId, std::uint32_t>> waiters;  // who is told when it ends, and nodes_max of each
+  std::uint32_t fallbacks = 0;                               // tasks whose fallback was used
   std::uint32_t sweep_at = 0;                                // next task to look at while failing or cancelling
   bool sweeping = false;
   bool restored = false;         // accepted by an earlier epoch: its tasks may be running somewhere

@@ -194,7 +194,7 @@ struct Loop::State {
   void close_gathers(Time now);
 
   // waits.cc
-  void look_at_placement(Time now);
+  bool look_at_placement(Time now);
   void explain_waits(RunView& view, const Run& run, const Share& share) const;
 
   // cluster_requests.cc

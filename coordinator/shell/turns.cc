@@ -48,7 +48,7 @@ bool Loop::State::turn() {
     laps.mark(Stage::kTakeIn);
     housekeeping(now);
     place(now);
-    look_at_placement(now);
+    if (look_at_placement(now)) place(now);  // a task that cannot be placed may let others run
     laps.mark(Stage::kPlace);
     busy |= close_turn(now);
     laps.mark(Stage::kClose);

@@ -11,22 +11,27 @@ constexpr std::size_t kUnplaceableAtOnce = 256;
 
 }  // namespace
 
-void Loop::State::look_at_placement(Time now) {
+bool Loop::State::look_at_placement(Time now) {
+  bool stepped = false;
   if (placement.has_reports(now) && room_in_turn()) {
     std::vector<TaskUnplaceable> reports;
     placement.report(now, kUnplaceableAtOnce, reports);
     for (TaskUnplaceable& report : reports) {
       Share* share = share_of(report.run);
       if (share == nullptr || !share->ours()) continue;
-      if (share->open()) share->core->step(now, std::move(report));
-      else share->postponed.emplace_back(report.run, report.task);  // if it is kept, it is offered and told again
+      if (!share->open()) {
+        share->postponed.emplace_back(report.run, report.task);  // if it is kept, it is offered and told again
+        continue;
+      }
+      share->core->step(now, std::move(report));
+      stepped = true;
     }
     placement.purge([this](RunId run, TaskIndex task) {
       const Share* share = share_of(run);
       return share != nullptr && share->ours() && share->core->wants_place(run, task);
     });
   }
-  if (now < stealing.at || stopping) return;
+  if (now < stealing.at || stopping) return stepped;
   std::vector<const Partition*> cores;
   for (const Share& share : shares) {
     if (share.serving()) cores.push_back(share.core.get());
@@ -34,7 +39,9 @@ void Loop::State::look_at_placement(Time now) {
   for (const ReclaimWanted& wanted : stealing.choose(now, placement, cores)) {
     meter.asked_back();
     share_of(wanted.run)->core->step(now, wanted);
+    stepped = true;
   }
+  return stepped;
 }
 
 // A ready task is ready for everybody who looks at its run; what it waits for only the placement knows.

@@ -14,6 +14,7 @@ struct Example {
   std::vector<std::string> arguments;
   int exit_code;
   void (*check)(const Value& run);
+  std::string status = exit_code == 0 ? "succeeded" : "failed";
 };
 
 // Paragraphs are parted by empty lines; counted here in another way than the example does.
@@ -64,12 +65,23 @@ void check_retries(const Value& run) {
   EXPECT_EQ(text_at(run, {"nodes", "independent", "status"}), "succeeded");
 }
 
+void check_router(const Value& run) {
+  EXPECT_EQ(at(run, {"outputs", "chosen"}).dump(), R"(["notifyPriority","complianceCheck"])");
+  EXPECT_EQ(at(run, {"outputs", "reply"}).dump(),
+            R"({"priority":true,"audit":"audited: GDPR","attachment":null,"rating":"unknown"})");
+  for (const char* node : {"processAttachment", "standard"}) {
+    EXPECT_EQ(text_at(run, {"nodes", node, "status"}), "skipped");
+    EXPECT_EQ(text_at(run, {"nodes", node, "error", "code"}), "not_chosen");
+  }
+}
+
 std::vector<Example> examples() {
   return {{"insight", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_insight},
           {"hello", {"-i", "name=Ada"}, 0, check_hello},
           {"dag200", {}, 0, check_dag200},
           {"build", {}, 0, check_build},
-          {"retries", {}, 1, check_retries}};
+          {"retries", {}, 1, check_retries},
+          {"router", {"-i", "userType=premium", "-i", "region=EU"}, 0, check_router, "degraded"}};
 }
 
 class Examples : public ::testing::TestWithParam<Example> {
@@ -85,7 +97,7 @@ class Examples : public ::testing::TestWithParam<Example> {
     EXPECT_EQ(finished.exit_code, GetParam().exit_code) << finished.out << finished.err;
     Result<Value> run = Value::parse(finished.out);
     ASSERT_TRUE(run.ok()) << "not one JSON value:\n" << finished.out;
-    EXPECT_EQ(text_at(*run, {"status"}), GetParam().exit_code == 0 ? "succeeded" : "failed");
+    EXPECT_EQ(text_at(*run, {"status"}), GetParam().status);
     GetParam().check(*run);
   }
 };

@@ -84,10 +84,24 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
   if (nothing_is_lost_ && record.losses > 0) fail("loss: " + where + " counts a loss, and nothing was lost");
   kept = record;
   if (record.state != TaskState::kSucceeded) return;
+  if (std::string early = too_early(run, task); !early.empty()) fail("I3: " + where + " succeeded before " + early);
+}
+
+std::string Checker::too_early(const Seen& run, TaskIndex task) {
+  const FlowSpec& flow = run.plan->spec(task).flow;
+  const bool takes_failures = flow.on_upstream_failure == OnUpstreamFailure::kRun;
+  std::uint32_t well = 0;
+  std::string open;
   for (std::uint32_t up : run.plan->dag().upstream().of(task.value)) {
-    if (run.tasks[up].state != TaskState::kSucceeded)
-      fail("I3: " + where + " succeeded before " + run.plan->id(TaskIndex{up}));
+    const TaskRecord& record = run.tasks[up];
+    const bool passed = record.state == TaskState::kSkipped && record.reason != Reason::kUpstreamFailed;
+    if (record.state == TaskState::kSucceeded || (is_terminal(record.state) && takes_failures && !passed)) ++well;
+    else if (!passed && open.empty()) open = run.plan->id(TaskIndex{up});
   }
+  if (flow.join > 0) return well >= flow.join ? "" : "enough of what it joins";
+  if (open.empty() && well == 0 && !run.plan->dag().upstream().of(task.value).empty())
+    return "anything it waits for ran";
+  return open;
 }
 
 void Checker::event_written(const Event& event) {
@@ -117,10 +131,9 @@ void Checker::upstream_committed(const char* what, const Assignment& assignment)
   auto found = runs_.find(id.run);
   if (found == runs_.end()) return fail(std::string("I3: ") + text(id) + " is " + what + ", its run is not durable");
   const Seen& run = found->second;
-  for (std::uint32_t up : run.plan->dag().upstream().of(id.task.value)) {
-    if (run.tasks[up].state != TaskState::kSucceeded)
-      fail(std::string("I3: ") + text(id) + " is " + what + " before task " + std::to_string(up) + " is committed");
-  }
+  if (std::string early = too_early(run, id.task); !early.empty())
+    fail(std::string("I3: ") + text(id) + " is " + what + " before " + early + " is committed");
+  if (run.plan->spec(id.task).flow.join > 0) return;  // what it did not wait for may have ended meanwhile
   for (const Binding& binding : assignment.bindings) {
     const TaskRecord& record = run.tasks[binding.task.value];
     if (record.version != binding.version || record.output.size() != binding.value.size())
@@ -241,26 +254,60 @@ void Checker::check_end(RunId id, const Seen& run) {
   }
   if (sum != stored->record.records_sum || live != stored->record.records_live)
     return fail("I2: " + name + ": the checksum of its records is wrong");
-  std::map<TaskIndex, std::uint64_t> known;
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
-    const TaskIndex task{i};
     if (!is_terminal(run.tasks[i].state))
-      return fail("I1: " + name + " has ended and task " + run.plan->id(task) + " has not");
-    if (run.tasks[i].state != TaskState::kSucceeded) continue;
-    const auto got = sum_in(run.tasks[i].output, cluster_);
-    if (!got || static_cast<std::uint64_t>(*got) != expected_sum(*run.plan, task, known))
-      return fail("I2: " + name + ": task " + run.plan->id(task) + " has a wrong result");
+      return fail("I1: " + name + " has ended and task " + run.plan->id(TaskIndex{i}) + " has not");
+  }
+  check_results(name, run);
+  if (run.plan->has_flow()) check_skips(name, run);
+}
+
+// What the pretend executors and the value nodes give for a task: {"sum": 1 + the sums of all upstream}.
+void Checker::check_results(const std::string& name, const Seen& run) {
+  std::vector<std::uint64_t> sums(run.tasks.size());
+  for (std::uint32_t i : run.plan->dag().order()) {
+    const TaskRecord& record = run.tasks[i];
+    const FlowSpec& flow = run.plan->spec(TaskIndex{i}).flow;
+    if (record.state != TaskState::kSucceeded || flow.branch) continue;
+    std::uint64_t expected = 1;
+    for (std::uint32_t up : run.plan->dag().upstream().of(i)) expected += sums[up];
+    expected %= 1'000'003;
+    if (record.reason == Reason::kFallback) expected = kFallbackSum;
+    const auto got = sum_in(record.output, cluster_);
+    if (!got) return fail("I2: " + name + ": task " + run.plan->id(TaskIndex{i}) + " has no result");
+    sums[i] = static_cast<std::uint64_t>(*got);
+    const bool depends_on_time = flow.join > 0 && record.reason != Reason::kFallback;
+    if (sums[i] != expected && !depends_on_time)
+      return fail("I2: " + name + ": task " + run.plan->id(TaskIndex{i}) + " has a wrong result");
   }
 }
 
-std::uint64_t expected_sum(const Plan& plan, TaskIndex task, std::map<TaskIndex, std::uint64_t>& known) {
-  if (auto it = known.find(task); it != known.end()) return it->second;
-  for (std::uint32_t index : plan.dag().order()) {
-    std::uint64_t sum = 1;
-    for (std::uint32_t up : plan.dag().upstream().of(index)) sum += known.at(TaskIndex{up});
-    known[TaskIndex{index}] = sum % 1'000'003;
+// Each skipped task has the reason that the ends before it give; each that ran has none.
+void Checker::check_skips(const std::string& name, const Seen& run) {
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const TaskRecord& record = run.tasks[i];
+    const std::string where = name + ": task " + run.plan->id(TaskIndex{i});
+    const FlowSpec& flow = run.plan->spec(TaskIndex{i}).flow;
+    std::uint32_t bad = 0;
+    std::uint32_t passed = 0;
+    for (std::uint32_t up : run.plan->dag().upstream().of(i)) {
+      const bool skipped = run.tasks[up].state == TaskState::kSkipped;
+      const bool by_failure = skipped && run.tasks[up].reason == Reason::kUpstreamFailed;
+      if (skipped && !by_failure) ++passed;
+      else if (run.tasks[up].state != TaskState::kSucceeded) ++bad;
+    }
+    if (record.state == TaskState::kSucceeded && flow.when && flow.when->is_bool() && !flow.when->as_bool())
+      return fail("flow: " + where + " ran though its condition does not hold");
+    if (record.state != TaskState::kSkipped) continue;
+    if (record.reason == Reason::kUpstreamFailed && (bad == 0 || flow.on_upstream_failure == OnUpstreamFailure::kRun))
+      return fail("flow: " + where + " is skipped for a failure that is none");
+    if (record.reason == Reason::kUpstreamSkipped && passed == 0)
+      return fail("flow: " + where + " is skipped though nothing before it is");
+    if (record.reason == Reason::kCondition && !flow.when)
+      return fail("flow: " + where + " has no condition that does not hold");
+    if (record.reason == Reason::kNotChosen && run.plan->chosen_by(TaskIndex{i}).empty())
+      return fail("flow: " + where + " needs no choice");
   }
-  return known.at(task);
 }
 
 std::optional<std::int64_t> sum_in(const Payload& output, const MemoryCluster& cluster) {

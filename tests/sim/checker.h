@@ -68,6 +68,10 @@ class Checker {
   void event_written(const Event& event);
   void upstream_committed(const char* what, const Assignment& assignment);
   void check_end(RunId id, const Seen& run);
+  void check_results(const std::string& name, const Seen& run);
+  void check_skips(const std::string& name, const Seen& run);
+  // What keeps a task that started from having been allowed to; empty: nothing.
+  static std::string too_early(const Seen& run, TaskIndex task);
 
   const MemoryCluster& cluster_;
   std::map<Hash128, std::shared_ptr<const Plan>> plans_;
@@ -85,8 +89,7 @@ class Checker {
   std::string broken_;
 };
 
-// What the pretend executors and the value nodes give for a task: {"sum": 1 + the sums of all upstream}.
-std::uint64_t expected_sum(const Plan& plan, TaskIndex task, std::map<TaskIndex, std::uint64_t>& known);
+constexpr std::int64_t kFallbackSum = 7;  // {"sum": 7} is the fallback of every node that has one
 // The sum in an output, or nothing.
 std::optional<std::int64_t> sum_in(const Payload& output, const MemoryCluster& cluster);
 

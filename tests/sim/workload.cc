@@ -1,6 +1,8 @@
 #include "tests/sim/workload.h"
 
+#include "common/graph/dag.h"
 #include "common/wire/codec.h"
+#include "tests/sim/checker.h"
 
 namespace millrace::sim {
 namespace {
@@ -40,7 +42,7 @@ Edges make_edges(Random& random, std::uint32_t nodes) {
 
 std::string sum_of(std::span<const std::uint32_t> upstream) {
   std::string text = "{{ (1";
-  for (std::uint32_t up : upstream) text += " + nodes.t" + std::to_string(up) + ".sum";
+  for (std::uint32_t up : upstream) text += " + (nodes.t" + std::to_string(up) + ".sum | default(0))";
   return text + ") % 1000003 }}";
 }
 
@@ -74,6 +76,38 @@ NodeSpec make_node(Random& random, bool large) {
   return spec;
 }
 
+Value make_condition(Random& random, std::span<const std::uint32_t> upstream) {
+  if (upstream.empty() || random.chance(500)) return random.chance(600);
+  return "{{ (nodes.t" + std::to_string(upstream[random.below(upstream.size())]) + ".sum | default(0)) % 2 == 0 }}";
+}
+
+// Conditions, branches, joins, failures that are taken, fallbacks.
+void make_flow(Random& random, WorkflowSpec& workflow) {
+  const Adjacency downstream = reversed(workflow.upstream);
+  for (std::uint32_t node = 0; node < workflow.specs.size(); ++node) {
+    NodeSpec& spec = workflow.specs[node];
+    const std::span<const std::uint32_t> before = workflow.upstream.of(node);
+    const std::span<const std::uint32_t> after = downstream.of(node);
+    if (random.chance(150)) spec.flow.when = make_condition(random, before);
+    if (before.size() > 1 && random.chance(200))
+      spec.flow.join = 1 + static_cast<std::uint32_t>(random.below(before.size()));
+    if (random.chance(100)) spec.flow.on_upstream_failure = OnUpstreamFailure::kRun;
+    if (!spec.value && random.chance(100))
+      spec.flow.fallback = Value(Value::Object{{"sum", std::int64_t{kFallbackSum}}});
+    if (after.empty() || !random.chance(150)) continue;
+    NodeSpec branching;
+    branching.fields = Value::Object{};
+    branching.flow = std::move(spec.flow);
+    spec = std::move(branching);
+    spec.flow.fallback.reset();
+    BranchSpec& branch = spec.flow.branch.emplace();
+    branch.first = random.chance(300);
+    for (int i = random.between(1, 3); i > 0; --i)
+      branch.cases.push_back({make_condition(random, before), {workflow.ids[after[random.below(after.size())]]}});
+    if (random.chance(400)) branch.otherwise.push_back(workflow.ids[after[random.below(after.size())]]);
+  }
+}
+
 WorkflowSpec make_workflow(Random& random, bool large) {
   WorkflowSpec workflow;
   workflow.name = "sim";
@@ -92,6 +126,7 @@ WorkflowSpec make_workflow(Random& random, bool large) {
     }
     workflow.specs.push_back(std::move(spec));
   }
+  if (!large && random.chance(250)) make_flow(random, workflow);
   if (random.chance(300)) {
     workflow.outputs_declared = true;
     const std::uint64_t shown = random.below(nodes);

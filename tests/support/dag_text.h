@@ -3,7 +3,8 @@
 // Chains are separated by commas; several names before or after an arrow stand side by side. A node's settings stand in
 // brackets behind its first mention: executor, retry, losses, backoff (100ms or 100ms*2..10s), timeout, priority,
 // on_loss, queue, requires (gpu=a100|h100 zone!=b ssd=*), resources (cpu:2 memory:4GiB), sticky and apart (a node or a
-// key), value (JSON or text with expressions). Settings of the workflow stand in front, in parentheses: fail_fast,
+// key), value (JSON or text with expressions), when, join (any or a number), failures=run, fallback, branch and first
+// (CONDITION ? x y | CONDITION ? z | w). Settings of the workflow stand in front, in parentheses: fail_fast,
 // timeout, priority, output.NAME. Nodes are numbered in the order of their first mention. What cannot be read fails the
 // test that wrote it.
 #pragma once
@@ -115,6 +116,28 @@ class DagText {
     }
   }
 
+  // "CONDITION ? x y | CONDITION ? z | w": the last without a condition is the default. The edges are written as any.
+  static void set_branch(NodeSpec& spec, const std::string& text, bool first) {
+    spec.executor.clear();
+    BranchSpec& branch = spec.flow.branch.emplace();
+    branch.first = first;
+    std::istringstream parts(text);
+    for (std::string part; std::getline(parts, part, '|');) {
+      const std::size_t mark = part.find('?');
+      std::vector<std::string> ids;
+      for_each_word(mark == std::string::npos ? part : part.substr(mark + 1),
+                    [&](const std::string& id) { ids.push_back(id); });
+      if (mark == std::string::npos) {
+        branch.otherwise = std::move(ids);
+        continue;
+      }
+      std::string when = part.substr(0, mark);
+      while (when.ends_with(' ')) when.pop_back();
+      while (when.starts_with(' ')) when.erase(0, 1);
+      branch.cases.push_back({json_or_text(when), std::move(ids)});
+    }
+  }
+
   static Value json_or_text(const std::string& text) {
     Result<Value> value = Value::parse(text);
     return value.ok() ? std::move(value).value() : Value(text);
@@ -136,6 +159,11 @@ class DagText {
     else if (key == "apart")
       for_each_word(value, [&](const std::string& word) { spec.apart.push_back({index_.contains(word), word}); });
     else if (key == "value") spec.executor.clear(), spec.value = json_or_text(value);
+    else if (key == "when") spec.flow.when = json_or_text(value);
+    else if (key == "join") spec.flow.join = value == "any" ? 1 : static_cast<std::uint32_t>(std::stoul(value));
+    else if (key == "failures") spec.flow.on_upstream_failure = OnUpstreamFailure::kRun;
+    else if (key == "fallback") spec.flow.fallback = json_or_text(value);
+    else if (key == "branch" || key == "first") set_branch(spec, value, key == "first");
     else fail("unknown setting '" + key + "' of a node");
   }
   template <class Take>

@@ -26,8 +26,8 @@ TEST(Plan, KnowsRanksSinksAndIds) {
 
 TEST(Plan, CompilesValueNodesAndOutputs) {
   const auto plan = plan_of("(output.x={{ nodes.v }}) a -> v[value={{ nodes.a }}]");
-  EXPECT_FALSE(plan->is_value_node(TaskIndex{0}));
-  EXPECT_TRUE(plan->is_value_node(TaskIndex{1}));
+  EXPECT_FALSE(plan->is_control_node(TaskIndex{0}));
+  EXPECT_TRUE(plan->is_control_node(TaskIndex{1}));
   EXPECT_EQ(plan->value_template(TaskIndex{0}), nullptr);
   EXPECT_NE(plan->value_template(TaskIndex{1}), nullptr);
   EXPECT_EQ(plan->outputs().size(), 1U);

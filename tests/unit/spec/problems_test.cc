@@ -58,7 +58,7 @@ TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
       "f:6:15: 'executor' of node 'clean_data' is the text 'pyton'; expected one of noop, python, shell; did you mean "
       "'python'?",
       "f:10:5: unknown key 'depend_on' in node 'statistics'; expected one of executor, depends_on, description, retry, "
-      "on_loss, timeout, priority, queue, requires, resources, affinity, anti_affinity, script, isolation, env, cwd; "
+      "on_loss, timeout, priority, queue, requires, resources, affinity, anti_affinity, when, join, on_upstream_failure, fallback, script, isolation, env, cwd; "
       "did you mean 'depends_on'?",
       "f:13:14: 'timeout' of node 'statistics' is the number 30; expected a duration with its unit, longer than 0s: "
       "100ms, 30s, 5m, 1h, 2d; did you mean '30s'?",
@@ -76,7 +76,7 @@ TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
       "f:29:22: 'secrets' cannot be read here (in 'value' of node 'v'); expected a path that starts with nodes, "
       "inputs, run",
       "f:29:40: '.nan' has no JSON; expected a finite number; quote it if it is meant as text",
-      "f:30:5: unknown key 'retry' in node 'v', which has a 'value'; expected one of value, depends_on, description",
+      "f:30:5: unknown key 'retry' in node 'v', which has a 'value'; expected one of value, depends_on, description, when, join, on_upstream_failure",
       "f:32:16: there is no node 'aggregate_result' (in output 'summary'); expected the id of a node",
   };
   EXPECT_EQ(problems_of(R"(name: insight
@@ -172,8 +172,8 @@ TEST(Problems, OfNodeIdsSayWhichRuleIsBroken) {
 TEST(Problems, OfWhatANodeIs) {
   EXPECT_EQ(problem_of("nodes:\n  a:\n"), "f:2:3: node 'a' is empty; expected a mapping of names to values");
   EXPECT_EQ(problem_of("nodes:\n  a: {depends_on: []}\n"),
-            "f:2:3: node 'a' has neither an 'executor' nor a 'value'; expected 'executor' with one of noop, python, "
-            "shell, or 'value'");
+            "f:2:3: node 'a' has neither an 'executor' nor a 'value' nor a 'branch'; expected 'executor' with one of "
+            "noop, python, shell, 'value', or 'branch'");
   EXPECT_EQ(in_node("value: 1"), "f:2:23: node 'a' has both an 'executor' and a 'value'; expected one of them");
   EXPECT_EQ(problem_of("nodes:\n  a: {executor: python}\n"),
             "f:2:17: node 'a' has executor 'python' but no 'script'; expected the key 'script'");
@@ -184,6 +184,39 @@ TEST(Problems, OfWhatANodeIs) {
             "f:2:17: 'executor' of node 'a' is the number 5; expected one of noop, python, shell");
   EXPECT_NE(in_node("command: [x]").find("'command' is a field of the executor 'shell'"), std::string::npos);
   EXPECT_NE(in_node("<<: {timeout: 1s}").find("merge keys are not part of YAML 1.2"), std::string::npos);
+}
+
+TEST(Problems, OfWhatDecidesWhetherANodeRuns) {
+  EXPECT_EQ(in_node("when: inputs.x == 1"),
+            "f:2:29: 'when' of node 'a' is the text 'inputs.x == 1'; expected one expression like \"{{ inputs.mode == "
+            "'fast' }}\", or true or false; did you mean \"{{ inputs.x == 1 }}\"?");
+  EXPECT_NE(in_node("when: 'x{{ true }}'").find("expected one expression"), std::string::npos);
+  EXPECT_NE(in_node("when: 5").find("is the number 5; expected one expression"), std::string::npos);
+  EXPECT_NE(in_node("when: '{{ nodes.z }}'").find("there is no node 'z'"), std::string::npos);
+  EXPECT_EQ(in_node("join: some"),
+            "f:2:29: 'join' of node 'a' is the text 'some'; expected all, any, or how many must succeed");
+  EXPECT_NE(in_node("join: 0").find("'join' of node 'a'"), std::string::npos);
+  EXPECT_NE(in_node("on_upstream_failure: go").find("expected one of skip, run"), std::string::npos);
+  EXPECT_NE(in_node("fallback: 5").find("'fallback' of node 'a'"), std::string::npos);
+  EXPECT_NE(in_node("fallback: {}").find("has no 'value'"), std::string::npos);
+  const auto branch = [](const std::string& text) {
+    return problem_of("nodes:\n  r: {branch: " + text + "}\n  x: {executor: noop}\n");
+  };
+  EXPECT_NE(branch("5").find("'branch' of node 'r'"), std::string::npos);
+  EXPECT_NE(branch("[]").find("'cases' of node 'r' has 0 entries"), std::string::npos);
+  EXPECT_NE(branch("{default: x}").find("has no 'cases'"), std::string::npos);
+  EXPECT_NE(branch("[{to: x}]").find("case 1 of node 'r' has no 'when'"), std::string::npos);
+  EXPECT_NE(branch("[{when: true}]").find("case 1 of node 'r' has no 'to'"), std::string::npos);
+  EXPECT_NE(branch("[{when: true, to: y}]").find("names 'y', which is not a node"), std::string::npos);
+  EXPECT_NE(branch("[{when: true, to: r}]").find("names the branch itself"), std::string::npos);
+  EXPECT_NE(branch("{cases: [{when: true, to: x}], choose: one}").find("expected one of all, first"),
+            std::string::npos);
+  EXPECT_NE(problem_of("nodes:\n  r: {branch: [{when: true, to: x}], retry: {}}\n  x: {executor: noop}\n")
+                .find("unknown key 'retry' in node 'r', which has a 'branch'"),
+            std::string::npos);
+  EXPECT_NE(
+      problem_of("nodes:\n  x: {executor: noop}\n  r: {depends_on: x, branch: [{when: true, to: x}]}\n").find("cycle"),
+      std::string::npos);
 }
 
 TEST(Problems, AnUnknownExecutorHidesNoOtherProblemAndInventsNone) {

@@ -256,6 +256,21 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: noop, retry: {backoff: {initial: soon}}}}",
       "nodes: {a: {executor: noop, on_loss: maybe}}",
       "nodes: {a: {executor: noop, queue: ''}}",
+      "nodes: {a: {executor: noop, when: inputs.x}}",
+      "nodes: {a: {executor: noop, when: 'x {{ true }}'}}",
+      "nodes: {a: {executor: noop, when: 5}}",
+      "nodes: {a: {executor: noop, join: some}}",
+      "nodes: {a: {executor: noop, join: 0}}",
+      "nodes: {a: {executor: noop, on_upstream_failure: go}}",
+      "nodes: {a: {executor: noop, fallback: 5}}",
+      "nodes: {a: {executor: noop, fallback: {}}}",
+      "nodes: {a: {value: 1, fallback: {value: 2}}}",
+      "nodes: {a: {branch: 5}}",
+      "nodes: {a: {branch: {}}}",
+      "nodes: {a: {branch: [{to: b}]}, b: {executor: noop}}",
+      "nodes: {a: {branch: [{when: true}]}, b: {executor: noop}}",
+      "nodes: {a: {branch: [{when: true, to: b}], retry: {}}, b: {executor: noop}}",
+      "nodes: {a: {branch: {cases: [{when: true, to: b}], choose: one}}, b: {executor: noop}}",
       "nodes: {a: {executor: noop, requires: gpu}}",
       "nodes: {a: {executor: noop, requires: {gpu: null}}}",
       "nodes: {a: {executor: noop, requires: {gpu: {is: a100}}}}",
@@ -286,6 +301,8 @@ TEST(Schema, HasTheParsersKeys) {
   const Value& defs = *schema().find("$defs");
   EXPECT_EQ(keys_of(schema()), set_of(keys::kWorkflow));
   EXPECT_EQ(keys_of(*defs.find("valueNode")), set_of(keys::kValueNode));
+  EXPECT_EQ(keys_of(*defs.find("branchNode")), set_of(keys::kBranchNode));
+  EXPECT_EQ(keys_of(*defs.find("fallback")), set_of(keys::kFallback));
   EXPECT_EQ(keys_of(*defs.find("retry")), set_of(keys::kRetry));
   EXPECT_EQ(keys_of(*defs.find("retry")->find("properties")->find("backoff")), set_of(keys::kBackoff));
   EXPECT_EQ(keys_of(defs.find("input")->find("anyOf")->as_array().at(2)), set_of(keys::kInput));
@@ -296,7 +313,7 @@ TEST(Schema, HasTheParsersKeys) {
 
 TEST(Schema, HasEveryExecutorWithItsFields) {
   const Value& defs = *schema().find("$defs");
-  std::set<std::string> nodes = {"#/$defs/valueNode"};
+  std::set<std::string> nodes = {"#/$defs/branchNode", "#/$defs/valueNode"};
   for (const ExecutorFields& executor : executor_table()) {
     const std::string name = std::string(executor.executor) + "Node";
     nodes.insert("#/$defs/" + name);

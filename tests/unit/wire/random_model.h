@@ -122,7 +122,19 @@ class RandomModel {
     s.resources = resources();
     s.sticky = hints();
     s.apart = hints();
+    s.flow = flow();
     return s;
+  }
+
+  FlowSpec flow() {
+    const auto ids = [&] { return many<std::string>([&] { return text(); }); };
+    FlowSpec f;
+    if (coin()) f.when = value();
+    if (coin()) f.fallback = value();
+    f.join = u32();
+    f.on_upstream_failure = any(OnUpstreamFailure::kRun);
+    if (coin()) f.branch = BranchSpec{many<BranchCase>([&] { return BranchCase{value(), ids()}; }), ids(), coin()};
+    return f;
   }
 
   Resources resources() {
