@@ -60,15 +60,15 @@ Result<Value> node_json(const NodeView& node, const ReadPayload& read, bool with
       return Error{value.error().code, "output of node '" + node.id + "': " + value.error().what, {}, ""};
     output = std::move(*value);
   }
-  return Value(Value::Object{{"status", to_string(node.state)},
-                             {"attempts", std::uint64_t{node.attempts}},
-                             {"queued_ms", to_ms(node.queued)},
-                             {"run_ms", to_ms(node.ran)},
-                             {"worker", text_or_null(node.worker)},
-                             {"wait_reason", text_or_null(to_string(node.wait_reason))},
-                             {"wait_text", text_or_null(node.wait_text)},
-                             {"error", error_of(node)},
-                             {"outputs", std::move(output)}});
+  Value::Object object{{"status", to_string(node.state)},     {"attempts", std::uint64_t{node.attempts}},
+                       {"queued_ms", to_ms(node.queued)},     {"run_ms", to_ms(node.ran)},
+                       {"worker", text_or_null(node.worker)}, {"error", error_of(node)},
+                       {"outputs", std::move(output)}};
+  if (node.wait_reason != WaitReason::kNone) {  // only while it waits: what has ended has the keys that it always had
+    object.emplace_back("wait_reason", to_string(node.wait_reason));
+    object.emplace_back("wait_text", text_or_null(node.wait_text));
+  }
+  return Value(std::move(object));
 }
 
 }  // namespace
