@@ -49,7 +49,8 @@ void end(pid_t& pid, int signal) {
 
 }  // namespace
 
-pid_t Cluster::spawn(const std::vector<std::string>& argv, const std::string& log) const {
+pid_t Cluster::spawn(const std::vector<std::string>& argv, const std::string& log,
+                     const std::vector<std::pair<std::string, std::string>>& settings) const {
   std::vector<char*> raw;
   for (const std::string& argument : argv) raw.push_back(const_cast<char*>(argument.c_str()));
   raw.push_back(nullptr);
@@ -65,6 +66,7 @@ pid_t Cluster::spawn(const std::vector<std::string>& argv, const std::string& lo
   int out = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   dup2(out, 1);
   dup2(out, 2);
+  for (const auto& [name, value] : settings) setenv(name.c_str(), value.c_str(), 1);
   execvp(raw[0], raw.data());
   _exit(127);
 }
@@ -132,7 +134,7 @@ Status Cluster::start() {
     argv.insert(argv.end(),
                 {"--curve-key", directory_ + "/coordinator.key", "--curve-authorized", directory_ + "/authorized"});
   }
-  coordinator_ = spawn(argv, "coordinator.log");
+  coordinator_ = spawn(argv, "coordinator.log", options_.settings);
   for (int i = 0; i < 1'000 && endpoint_.empty(); ++i) {
     std::this_thread::sleep_for(10ms);
     std::string log = tail(directory_ + "/coordinator.log");
@@ -208,6 +210,7 @@ Usage Cluster::usage(const std::vector<pid_t>& pids) {
     sum.cpu_s += (child_user + child_system) / kTicks;
     std::ifstream status("/proc/" + std::to_string(pid) + "/status");
     for (std::string line; std::getline(status, line);) {
+      if (line.rfind("VmRSS:", 0) == 0) sum.rss_now_mb += std::strtod(line.c_str() + 6, nullptr) / 1024;
       if (line.rfind("VmHWM:", 0) == 0) sum.rss_mb += std::strtod(line.c_str() + 6, nullptr) / 1024;
     }
     // Interpreters that are still warm.
@@ -217,6 +220,7 @@ Usage Cluster::usage(const std::vector<pid_t>& pids) {
     Usage inside = usage(below);
     sum.cpu_s += inside.cpu_s;
     sum.rss_mb += inside.rss_mb;
+    sum.rss_now_mb += inside.rss_now_mb;
   }
   return sum;
 }

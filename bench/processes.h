@@ -25,11 +25,13 @@ struct ClusterOptions {
   int slots = 0;               // of each worker; 0: its default
   std::uint32_t runs_max = 0;  // live runs that the coordinator admits; 0: its default
   bool curve = false;          // keys of their own for all, and everything encrypted
+  std::vector<std::pair<std::string, std::string>> settings = {};  // of the coordinator, as environment variables
 };
 
 struct Usage {  // of one kind of process, summed
   double cpu_s = 0;
-  double rss_mb = 0;
+  double rss_mb = 0;      // at most
+  double rss_now_mb = 0;  // right now
 };
 
 class Cluster {
@@ -53,7 +55,8 @@ class Cluster {
   Status start_redis();
   Status make_keys();
   void start_workers();
-  pid_t spawn(const std::vector<std::string>& argv, const std::string& log) const;
+  pid_t spawn(const std::vector<std::string>& argv, const std::string& log,
+              const std::vector<std::pair<std::string, std::string>>& settings = {}) const;
   static Usage usage(const std::vector<pid_t>& pids);
 
   ClusterOptions options_;

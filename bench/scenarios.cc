@@ -110,12 +110,21 @@ std::unique_ptr<Scenario> make_python(const Options& o) {
 void set_default(double& value, double wanted) {
   if (value == 0) value = wanted;
 }
+// All runs are looked at afterwards. As a variable: an earlier version does not know the option.
+void keep_all(Options& o) {
+  o.cluster.settings = {{"MILLRACE_RETENTION_COUNT", "0"}, {"MILLRACE_RETENTION_AGE", "0s"}};
+}
 void adjust_submit(Options& o) {
+  keep_all(o);
   set_default(o.rate, 25'000);
   set_default(o.seconds, 10);
 }
-void adjust_load(Options& o) { set_default(o.seconds, 5); }
+void adjust_load(Options& o) {
+  keep_all(o);
+  set_default(o.seconds, 5);
+}
 void adjust_burst(Options& o) {
+  keep_all(o);
   set_default(o.seconds, 2);
   if (o.cluster.runs_max == 0) o.cluster.runs_max = 10'000;  // so that there is something to refuse
 }
@@ -169,6 +178,7 @@ void settle(const Cluster& cluster) {
 Status measure_on(const Cluster& cluster, Scenario& scenario, std::uint32_t workers, Measured& out) {
   RawClient client(cluster.endpoint(), cluster.client_keys());
   if (Status ready = client.wait_ready(workers, kReady); !ready.ok()) return ready;
+  scenario.watch(cluster);
   if (Status warmed = scenario.prepare(client); !warmed.ok()) return warmed;
   settle(cluster);
   Meter meter(cluster);
@@ -244,6 +254,8 @@ const std::vector<ScenarioKind>& scenario_kinds() {
        adjust_load},
       {"burst", "ten times the measured capacity for a second, --seconds of half of it before and after", 0,
        kDueToResult, make_burst, adjust_burst},
+      {"soak", "diamonds, --in-flight at once, a thousand finished runs kept: memory after each tenth stays flat",
+       1'000'000, kToResult, make_soak, adjust_soak},
   };
   return kinds;
 }
@@ -259,6 +271,7 @@ Result<Measured> measure(Options options) {
   assert(kind != nullptr);
   if (options.tasks == 0) options.tasks = kind->tasks;
   if (kind->adjust != nullptr) kind->adjust(options);
+  else keep_all(options);
   std::unique_ptr<Scenario> scenario = kind->make(options);
   Cluster cluster(options.cluster);
   if (Status started = cluster.start(); !started.ok()) return started.error();

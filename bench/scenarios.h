@@ -45,6 +45,7 @@ struct Measured {  // of one repeat
 class Scenario {
  public:
   virtual ~Scenario() = default;
+  virtual void watch(const Cluster&) {}                        // what it runs on; before anything else
   virtual Status prepare(RawClient& client) = 0;               // warms up; not measured
   virtual Status run(RawClient& client, Measured& out) = 0;    // measured: fills in tasks, runs, total_s, latencies
   virtual Status check(RawClient& client, Measured& out) = 0;  // what is looked at afterwards; not measured
@@ -78,5 +79,7 @@ constexpr const char* kNotSustained = "not_sustained";  // name of the error of 
 std::unique_ptr<Scenario> make_submit(const Options& options);
 std::unique_ptr<Scenario> make_load(const Options& options);
 std::unique_ptr<Scenario> make_burst(const Options& options);
+std::unique_ptr<Scenario> make_soak(const Options& options);  // soak.cc
+void adjust_soak(Options& options);
 
 }  // namespace millrace::bench

@@ -17,6 +17,7 @@ Verb events_verb();
 Verb logs_verb();
 Verb workers_verb();
 Verb drain_verb();
+Verb doctor_verb();
 Verb keys_verb();
 Verb coordinators_verb();
 Verb partitions_verb();

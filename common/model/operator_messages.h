@@ -14,6 +14,7 @@
 #include "common/base/result.h"
 #include "common/base/time.h"
 #include "common/model/event.h"
+#include "common/model/health.h"
 #include "common/model/run_view.h"
 #include "common/model/workflow.h"
 
@@ -96,9 +97,11 @@ struct DrainCoordinator {  // gives up all its partitions, takes none, goes on f
   std::string name;
 };
 
+struct ExamineCluster {};  // the whole audit now, and how each coordinator is
+
 using OperatorRequest = std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue,
                                      ListWorkers, DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators,
-                                     ListPartitions, MovePartition, DrainCoordinator>;
+                                     ListPartitions, MovePartition, DrainCoordinator, ExamineCluster>;
 
 // ---------------------------------------------------------------- replies
 
@@ -183,12 +186,16 @@ struct DrainCoordinatorReply {
   std::string name;
   std::uint32_t partitions = 0;  // that it has to give up
 };
+struct HealthReply {
+  std::vector<CoordinatorHealth> coordinators;  // that answered
+};
 struct ErrorReply {
   Error error;
 };
 
-using OperatorReply = std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply,
-                                   LogsReply, ValueFound, WorkersReply, DrainReply, DefinitionReply, PingReply,
-                                   ErrorReply, CoordinatorsReply, PartitionsReply, MoveReply, DrainCoordinatorReply>;
+using OperatorReply =
+    std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
+                 WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply, CoordinatorsReply, PartitionsReply,
+                 MoveReply, DrainCoordinatorReply, HealthReply>;
 
 }  // namespace millrace

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/wire/codec.h"
+#include "common/wire/health_codec.h"
 #include "common/wire/scratch.h"
 #include "common/wire/view_codec.h"
 
@@ -179,6 +180,7 @@ struct WriteReply {
     out.mutable_coordinator_drains()->set_name(m.name);
     out.mutable_coordinator_drains()->set_partitions(m.partitions);
   }
+  void operator()(const HealthReply& m) { millrace::write(m, out.mutable_health()); }
   void operator()(const ErrorReply& m) { millrace::write(m.error, out.mutable_error()); }
 };
 
@@ -205,6 +207,7 @@ OperatorReply read(Reader& in, pb::Reply* m) {
     case pb::Reply::kMoved: return MoveReply{m->moved().partition(), m->moved().from(), m->moved().to()};
     case pb::Reply::kCoordinatorDrains:
       return DrainCoordinatorReply{m->coordinator_drains().name(), m->coordinator_drains().partitions()};
+    case pb::Reply::kHealth: return read_health(m->health());
     case pb::Reply::kError: return ErrorReply{read_error(in, m->error())};
     case pb::Reply::KIND_NOT_SET: break;
   }

@@ -111,6 +111,7 @@ struct WriteRequest {
     out.mutable_move_partition()->set_to(m.to);
   }
   void operator()(const DrainCoordinator& m) { out.set_drain_coordinator(m.name); }
+  void operator()(const ExamineCluster&) { out.set_examine(true); }
 
  private:
   template <class M>
@@ -139,6 +140,7 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kListPartitions: return ListPartitions{};
     case pb::Request::kMovePartition: return MovePartition{m->move_partition().partition(), m->move_partition().to()};
     case pb::Request::kDrainCoordinator: return DrainCoordinator{m->drain_coordinator()};
+    case pb::Request::kExamine: return ExamineCluster{};
     case pb::Request::KIND_NOT_SET: break;
   }
   in.require(false, "unknown request");

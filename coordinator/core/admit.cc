@@ -38,7 +38,7 @@ void Partition::on(Time now, RunSubmitted& in) {
       in.submit.trace_id.empty() ? trace_of(info->run, options_.epoch.nonce) : std::move(in.submit.trace_id);
   info->caller = std::move(in.submit.caller);
   info->priority = in.submit.priority + in.plan->workflow().priority;
-  info->inputs = make_payload(std::string(in.submit.inputs.json()));
+  info->inputs = make_payload(info->run, std::string(in.submit.inputs.json()));
   info->accepted = now;
   Run& run = add(std::move(info), std::move(in.plan));
   ++tally_.accepted;
@@ -67,6 +67,10 @@ Run& Partition::add(std::shared_ptr<const RunInfo> info, std::shared_ptr<const P
   if (!run.info->key.empty()) keys_[key_name(*run.info)] = run.id();
   ++runs_live_;
   tasks_live_ += run.plan->node_count();
+  count_bytes(run, run.info->inputs);
+  Load& load = tenants_[run.info->tenant];
+  ++load.runs;
+  load.tasks += run.plan->node_count();
   tally_.of(TaskState::kPending) += run.plan->node_count();
   runs_.emplace(run.id(), std::move(owned));
   return run;

@@ -132,7 +132,7 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
         !value.is_null()) {  // too much together: the rest goes by reference
       bytes -= value.size();
       Hash128 hash = hash128(value.json());
-      effects_.values.push_back({hash, std::make_shared<const std::string>(value.json())});
+      effects_.values.push_back({hash, std::make_shared<const std::string>(value.json()), run.id()});
       value = Payload::reference(hash, value.size());
     }
     a.bindings.push_back({TaskIndex{up}, seen.version, std::move(value)});
@@ -160,7 +160,7 @@ void Partition::bundle(Run& run, std::span<const std::uint32_t> upstream, Assign
   Hash128 hash = hash128(json);
   std::uint64_t size = json.size();
   bytes_pending_ += size;
-  effects_.values.push_back({hash, std::make_shared<const std::string>(std::move(json))});
+  effects_.values.push_back({hash, std::make_shared<const std::string>(std::move(json)), run.id()});
   a.bundle = Payload::reference(hash, size);
 }
 
@@ -229,7 +229,7 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
   TaskRecord& record = run.tasks[task.value];
   note(record, attempt, outcome);
   if (outcome.output.is_inline() && outcome.output.size() > options_.inline_max) {
-    outcome.output = make_payload(std::string(outcome.output.json()));
+    outcome.output = make_payload(run.id(), std::string(outcome.output.json()));
   }
   record.output = std::move(outcome.output);
   if (outcome.success) {
@@ -264,7 +264,7 @@ void Partition::failed(Time now, Run& run, TaskIndex task, Outcome& outcome) {
     move(run, task, TaskState::kRetrying);
     write(run, task);
     emit(now, run, EventType::kTaskRetrying, task, record.tries, outcome.reason);
-    set_timer(record.due, run.id(), task);
+    if (options_.plant != TestPlant::kForgetTimer) set_timer(record.due, run.id(), task);
     return;
   }
   end_task(now, run, task, TaskState::kFailed, outcome.reason, EventType::kTaskFailed);
@@ -299,6 +299,13 @@ void Partition::lost(Time now, Run& run, TaskIndex task, std::string_view why) {
   offer(now, run, task);
 }
 
+void Partition::lose_attempt(Time now, Run& run, TaskIndex task, std::string_view why) {
+  const Attempt attempt = run.attempts.at(task);
+  close_attempt(run, task);
+  note(run.tasks[task.value], attempt, Outcome{});
+  lost(now, run, task, why);
+}
+
 void Partition::on(Time now, AttemptReclaimed& in) {
   Run* run = live(in.attempt.run);
   if (run == nullptr) return;
@@ -326,11 +333,8 @@ void Partition::on(Time now, WorkerLost& in) {
   }
   for (const auto& [id, task] : gone) {
     Run& run = *runs_.at(id);
-    Attempt attempt = run.attempts.at(task);
-    close_attempt(run, task);
-    note(run.tasks[task.value], attempt, Outcome{});
-    lost(now, run, task,
-         "worker '" + (attempt.worker.name ? *attempt.worker.name : std::string("?")) + "' went silent");
+    const SharedName name = run.attempts.at(task).worker.name;
+    lose_attempt(now, run, task, "worker '" + (name ? *name : std::string("?")) + "' went silent");
   }
 }
 
@@ -362,13 +366,7 @@ void Partition::on(Time now, WorkerReported& in) {
     if (!spoken_of.contains(place) && runs_.at(place.first)->attempts.at(place.second).dispatched < in.exempt_after)
       missing.push_back(place);
   }
-  for (const auto& [id, task] : missing) {
-    Run& run = *runs_.at(id);
-    Attempt attempt = run.attempts.at(task);
-    close_attempt(run, task);
-    note(run.tasks[task.value], attempt, Outcome{});
-    lost(now, run, task, "its worker does not have it");
-  }
+  for (const auto& [id, task] : missing) { lose_attempt(now, *runs_.at(id), task, "its worker does not have it"); }
 }
 
 // An attempt that another epoch dispatched (or this one, before the worker was given up and nothing was recorded of

@@ -29,6 +29,7 @@ struct RunWrite {
 struct ValueWrite {  // content-addressed, idempotent, durable before the turn's commit
   Hash128 hash;
   std::shared_ptr<const std::string> json;
+  RunId run = {};  // that needs it, whether a record names it or only an assignment; zero: its records tell
 };
 
 struct SendAssign {
@@ -86,10 +87,11 @@ struct Effects {
   std::vector<SendAnswer> answers;
   std::vector<SendAssign> assigns;
   std::vector<SendReply> replies;
-  std::vector<Event> events;      // durable and ephemeral, in order
-  std::vector<Offer> offers;      // to Placement
-  std::vector<SlotChange> slots;  // to Placement
-  std::vector<Hash128> fetches;   // values to load from the store
+  std::vector<Event> events;                          // durable and ephemeral, in order
+  std::vector<Offer> offers;                          // to Placement
+  std::vector<SlotChange> slots;                      // to Placement
+  std::vector<Hash128> fetches;                       // values to load from the store
+  std::vector<std::shared_ptr<const RunInfo>> ended;  // runs that ended in this turn, for those who count
   bool empty() const {
     return writes.empty() && values.empty() && cancels.empty() && reclaims.empty() && answers.empty() &&
            assigns.empty() && replies.empty() && events.empty() && offers.empty() && slots.empty() && fetches.empty();

@@ -79,12 +79,12 @@ class RunScope : public expr::Scope {
 
 }  // namespace
 
-Payload Partition::make_payload(std::string json) {
+Payload Partition::make_payload(RunId run, std::string json) {
   if (json.size() <= options_.inline_max) return Payload::inline_json(std::move(json));
   Hash128 hash = hash128(json);
   std::uint64_t size = json.size();
   bytes_pending_ += size;
-  effects_.values.push_back({hash, std::make_shared<const std::string>(std::move(json))});
+  effects_.values.push_back({hash, std::make_shared<const std::string>(std::move(json)), run});
   return Payload::reference(hash, size);
 }
 
@@ -142,7 +142,7 @@ void Partition::evaluate_control_node(Time now, Run& run, TaskIndex task) {
     end_task(now, run, task, TaskState::kFailed, Reason::kExpression, EventType::kTaskFailed);
     return;
   }
-  record.output = make_payload(std::move(json));
+  record.output = make_payload(run.id(), std::move(json));
   end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
 }
 
@@ -198,7 +198,7 @@ bool Partition::assemble_outputs(Time now, Run& run) {
     finish(now, run, RunState::kFailed);
     return false;
   }
-  run.record.outputs = make_payload(std::move(json));
+  run.record.outputs = make_payload(run.id(), std::move(json));
   return true;
 }
 

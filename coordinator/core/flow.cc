@@ -126,7 +126,7 @@ bool Partition::fall_back(Run& run, TaskIndex task) {
   if (!value.ok() || !missing.empty()) return false;
   std::string json = value->dump();
   if (json.size() > kValueMax) return false;
-  run.tasks[task.value].output = make_payload(std::move(json));
+  run.tasks[task.value].output = make_payload(run.id(), std::move(json));
   ++run.fallbacks;
   return true;
 }

@@ -50,6 +50,8 @@ std::string check_invariants(const Partition& partition) {
   std::uint32_t live = 0;
   std::uint64_t tasks = 0;
   std::size_t attempts = 0;
+  std::uint64_t bytes = 0;
+  std::map<std::string, Load, std::less<>> tenants;
   std::array<std::uint64_t, 10> by_state{};
   for (const auto& [id, run] : partition.runs_) {
     if (std::string broken = check_run(*run); !broken.empty()) return broken;
@@ -58,9 +60,15 @@ std::string check_invariants(const Partition& partition) {
     if (run->ended()) continue;
     ++live;
     tasks += run->states.size();
+    bytes += run->bytes;
+    Load& load = tenants[run->info->tenant];
+    ++load.runs;
+    load.tasks += run->states.size();
   }
   if (live != partition.runs_live_ || tasks != partition.tasks_live_)
     return "the counts of live runs and tasks are wrong";
+  if (bytes != partition.bytes_live_ || tenants != partition.tenants_)
+    return "the counts of bytes and of tenants' runs are wrong";
   if (by_state != partition.tally_.tasks) return "the tally of tasks is wrong";
   if (partition.tally_.live() != partition.runs_live_) return "accepted and restored runs are not ended and live ones";
   if (attempts != partition.out_.size()) return "the index of attempts by worker is wrong";

@@ -20,17 +20,33 @@ Effects Partition::take() {
     write.tasks_done = run->done();
   }
   while (!ended_kept_.empty() && ended_tasks_ > kKeptTasksMax) {
-    auto it = runs_.find(ended_kept_.front());
-    ended_tasks_ -= it->second->plan->node_count();
-    for (std::size_t i = 0; i < tally_.tasks.size(); ++i) tally_.tasks[i] -= it->second->by_state[i];
-    keys_.erase(key_name(*it->second->info));
-    runs_.erase(it);
+    if (auto it = runs_.find(ended_kept_.front()); it != runs_.end()) forget_ended(it);
     ended_kept_.pop_front();
   }
   ++turn_;
   records_pending_ = 0;
   bytes_pending_ = 0;
   return std::exchange(effects_, Effects{});
+}
+
+void Partition::forget_ended(std::map<RunId, std::unique_ptr<Run>>::iterator run) {
+  ended_tasks_ -= run->second->plan->node_count();
+  for (std::size_t i = 0; i < tally_.tasks.size(); ++i) tally_.tasks[i] -= run->second->by_state[i];
+  keys_.erase(key_name(*run->second->info));
+  runs_.erase(run);
+}
+
+// Not within a turn that has written it: its header is looked up when the turn is taken.
+void Partition::forget(RunId run) {
+  auto it = runs_.find(run);
+  if (it != runs_.end() && it->second->ended() && it->second->write_turn != turn_) forget_ended(it);
+  if (ended_kept_.size() > 2 * (runs_.size() - runs_live_) + 64)  // mostly of runs that are gone
+    std::erase_if(ended_kept_, [&](RunId kept) { return !runs_.contains(kept); });
+}
+
+Load Partition::load_of(std::string_view tenant) const {
+  auto it = tenants_.find(tenant);
+  return it == tenants_.end() ? Load{} : it->second;
 }
 
 void Partition::take_placement(std::vector<Offer>& offers, std::vector<SlotChange>& slots) {

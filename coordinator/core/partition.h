@@ -9,6 +9,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -38,6 +39,9 @@ enum class TestPlant : std::uint8_t {
   kForgetLost,       // a lost attempt is not tried again
   kForgetReclaimed,  // one that was given back is not dispatched again
   kNoPatience,       // one that is asked back is dispatched again at once
+  kForgetTimer,      // what is to be tried again later has no timer
+  kForgetOpened,     // what a completion opens is not looked at
+  kMiscount,         // a run that ends is not counted off
 };
 
 struct PartitionOptions {
@@ -66,6 +70,13 @@ struct Unstarted {
   const Requirements* needs = nullptr;
 };
 
+// What the live runs of one tenant hold.
+struct Load {
+  std::uint32_t runs = 0;
+  std::uint64_t tasks = 0;
+  bool operator==(const Load&) const = default;
+};
+
 class Partition {
  public:
   explicit Partition(PartitionOptions options);
@@ -87,6 +98,9 @@ class Partition {
   std::optional<RunId> find_key(std::string_view tenant, std::string_view key) const;
   std::uint32_t runs_live() const { return runs_live_; }
   std::uint64_t tasks_live() const { return tasks_live_; }
+  std::uint64_t bytes_live() const { return bytes_live_; }  // inputs and recorded outputs of live runs
+  Load load_of(std::string_view tenant) const;
+  void forget(RunId run);  // an ended one leaves the memory, if it is there; its store keeps it no longer
   const Tally& tally() const { return tally_; }
   const std::map<RunId, std::unique_ptr<Run>>& runs() const { return runs_; }
   bool wants_place(RunId run, TaskIndex task) const;  // it is offered, or should be
@@ -97,6 +111,7 @@ class Partition {
 
  private:
   friend std::string check_invariants(const Partition& partition);
+  friend class Audit;
 
   // admit.cc
   void on(Time now, RunSubmitted& in);
@@ -120,6 +135,7 @@ class Partition {
   void failed(Time now, Run& run, TaskIndex task, Outcome& outcome);
   void lost(Time now, Run& run, TaskIndex task, std::string_view why);
   void close_attempt(Run& run, TaskIndex task);
+  void lose_attempt(Time now, Run& run, TaskIndex task, std::string_view why);
   Assignment assignment(Run& run, TaskIndex task, std::uint32_t number);
   void bundle(Run& run, std::span<const std::uint32_t> upstream, Assignment& a);
   std::uint32_t next_number(const Run& run, TaskIndex task) const;
@@ -149,6 +165,8 @@ class Partition {
   void finish_if_done(Time now, Run& run);
   void finish(Time now, Run& run, RunState state);
   void keep_ended(RunId run);
+  void count_bytes(Run& run, const Payload& payload);
+  void forget_ended(std::map<RunId, std::unique_ptr<Run>>::iterator run);
   void learn(Run& run);
 
   // flow.cc
@@ -171,8 +189,8 @@ class Partition {
   void evaluate_control_node(Time now, Run& run, TaskIndex task);
   // Nothing: the task waits for values, or has failed by it.
   std::optional<Value> evaluate_for(Time now, Run& run, TaskIndex task, const expr::Template& what);
-  bool assemble_outputs(Time now, Run& run);  // false: waits for values, or the run has failed by it
-  Payload make_payload(std::string json);     // by reference when larger than the inline limit
+  bool assemble_outputs(Time now, Run& run);          // false: waits for values, or the run has failed by it
+  Payload make_payload(RunId run, std::string json);  // by reference when larger than the inline limit
   Result<Value> evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing);
   void fetch(const Hash128& hash);
 
@@ -199,6 +217,8 @@ class Partition {
   std::map<Hash128, DurationHistory> history_;
   std::uint32_t runs_live_ = 0;
   std::uint64_t tasks_live_ = 0;
+  std::uint64_t bytes_live_ = 0;
+  std::map<std::string, Load, std::less<>> tenants_;  // that have live runs
   Tally tally_;
 
   std::vector<std::uint32_t> scratch_;  // of complete()

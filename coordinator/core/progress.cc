@@ -91,6 +91,7 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
   TaskRecord& record = run.tasks[task.value];
   record.reason = reason;
   record.ended = now;
+  count_bytes(run, record.output);
   move(run, task, state);
   write(run, task);
   emit(now, run, event, task, record.tries, reason);
@@ -116,7 +117,7 @@ void Partition::complete(Time now, Run& run, TaskIndex task) {
     std::span<const std::uint32_t> downstream = run.plan->dag().downstream().of(task.value);
     scratch_.assign(downstream.begin(), downstream.end());
   }
-  if (!run.stopping()) {
+  if (!run.stopping() && options_.plant != TestPlant::kForgetOpened) {
     for (std::uint32_t next : scratch_) opened_.emplace_back(run.id(), TaskIndex{next});
     if (!run.plan->early_joins().empty()) open_early(run, task);
   }
@@ -207,9 +208,14 @@ void Partition::finish(Time now, Run& run, RunState state) {
   }
   run.value_waits.clear();
   learn(run);
-  --runs_live_;
+  effects_.ended.push_back(run.info);
+  if (options_.plant != TestPlant::kMiscount) --runs_live_;
   ++tally_.of(state);
   tasks_live_ -= run.states.size();
+  bytes_live_ -= run.bytes;
+  auto load = tenants_.find(run.info->tenant);
+  load->second.tasks -= run.states.size();
+  if (--load->second.runs == 0) tenants_.erase(load);
   keep_ended(run.id());
 }
 
@@ -218,6 +224,12 @@ void Partition::keep_ended(RunId id) {
   const Run& run = *runs_.at(id);
   ended_kept_.push_back(id);
   ended_tasks_ += run.plan->node_count();
+}
+
+void Partition::count_bytes(Run& run, const Payload& payload) {
+  if (payload.is_null()) return;
+  run.bytes += payload.size();
+  bytes_live_ += payload.size();
 }
 
 // What the run teaches about durations: the next runs of this definition take their longest remaining path by it.

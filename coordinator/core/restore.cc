@@ -26,6 +26,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     ++run.by_state[static_cast<std::size_t>(state)];
     --tally_.of(TaskState::kPending);
     ++tally_.of(state);
+    if (is_terminal(state)) count_bytes(run, record.output);
     if (state != TaskState::kRetrying) continue;
     // Whoever wrote it may have a clock far ahead of ours: from now on it waits no longer than it had to.
     Time& due = run.tasks[task.value].due;

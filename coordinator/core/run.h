@@ -55,7 +55,8 @@ struct Run {
   std::vector<Hash128> output_waits;                         // the same for the run's outputs
   std::vector<std::pair<RequestId, std::uint32_t>> waiters;  // who is told when it ends, and nodes_max of each
   std::uint32_t fallbacks = 0;                               // tasks whose fallback was used
-  std::uint32_t sweep_at = 0;                                // next task to look at while failing or cancelling
+  std::uint64_t bytes = 0;     // of its inputs and of the outputs recorded so far, wherever they are
+  std::uint32_t sweep_at = 0;  // next task to look at while failing or cancelling
   bool sweeping = false;
   bool restored = false;         // accepted by an earlier epoch: its tasks may be running somewhere
   std::uint64_t write_turn = 0;  // the turn for which `write_index` is valid

@@ -28,6 +28,8 @@ bool Loop::State::answer_about_cluster(Time now, Routed& one) {
     reply(one.request, coordinators_view());
   } else if (const auto* move = std::get_if<MovePartition>(&one.body)) {
     on_move(now, one, *move);
+  } else if (std::holds_alternative<ExamineCluster>(one.body)) {
+    on_examine(now, one);
   } else if (std::holds_alternative<DrainCoordinator>(one.body)) {
     on_drain(now, one);
   } else {

@@ -9,7 +9,7 @@
 -- again, which is harmless: its fields, members and stream entry have the same names.
 -- Each batch of a call is checked, applied and answered on its own: applied, already, gap, fenced, refused <why>.
 
-local VERSION = 5  -- grows with every change here; kFunctionVersion in redis_commit.h follows
+local VERSION = 6  -- grows with every change here; kFunctionVersion in redis_commit.h follows
 local FIELDS_MAX = 2000  -- arguments of one command (even: pairs stay together); unpack fails near 8,000
 local KEY_LIFE = 24 * 3600  -- seconds that an idempotency key lives at least
 local RUN_ID = 13  -- characters of a printed run id
@@ -44,13 +44,19 @@ local KEYS = {{':active', 'zset'}, {':runs', 'zset'}, {':keys', 'hash'}, {':even
 -- A partition that has no owner record and yet a history (somebody deleted the record) goes on behind that history: its
 -- numbers name fields and entries, and must never come twice. Returns epoch and number to be above.
 local function numbers_used(base)
-  local last = call('XREVRANGE', base .. ':events', '+', '-', 'COUNT', 1)[1]
-  if not last then return 0, 0 end
-  local epoch, number = string.match(last[1], '^(%d+)-(%d+)$')
+  if call('EXISTS', base .. ':events') == 0 then return 0, 0 end
+  local last = '0-0'  -- also where all entries have been deleted since
+  local told = call('XINFO', 'STREAM', base .. ':events')
+  for i = 1, #told, 2 do
+    if told[i] == 'last-generated-id' then last = told[i + 1] end
+  end
+  if last == '0-0' then return 0, 0 end
+  local epoch, number = string.match(last, '^(%d+)-(%d+)$')
   return tonumber(epoch), tonumber(number) + UNSEEN
 end
 
--- keys: partition; args: the five fields seen, then owner, epoch, nonce and since to be set.
+-- keys: partition; args: the five fields seen, then owner, epoch, nonce and since to be set, and '1' from who writes
+-- down which run needs which value: `values_since` is the first epoch of an unbroken row of those.
 local function take(keys, args)
   call = redis.call
   for _, key in ipairs(KEYS) do
@@ -67,8 +73,14 @@ local function take(keys, args)
     record[2], record[5] = string.format('%.0f', epoch), string.format('%.0f', number)
   end
   if tonumber(args[7]) <= tonumber(record[2]) then return answer_owner(false, keys[1], record) end
+  local since = '0'
+  if args[10] == '1' then
+    since = call('HGET', keys[1] .. ':owner', 'values_since') or '0'
+    if since == '0' then since = args[7] end
+  end
+  call('UNLINK', keys[1] .. ':finished')  -- the next owner counts anew
   call('HSET', keys[1] .. ':owner', 'owner', args[6], 'epoch', args[7], 'nonce', args[8], 'beat', '0',
-       'n', record[5], 'heir', '', 'since', args[9] or '0')
+       'n', record[5], 'heir', '', 'since', args[9] or '0', 'values_since', since)
   return answer_owner(true, keys[1], read_owner(keys[1]))
 end
 
@@ -90,6 +102,10 @@ end
 -- A batch: epoch, nonce, number, beat, now (s), events, definitions, runs; definitions: hash, bytes;
 -- A beat (number 0) has the number that the store should at least be at in place of its events.
 -- runs: id, flags (1: accepted, 2: ended), [if accepted: score, key field, key value], fields, field and value ...
+-- In the place of a run also, with flags of their own and fields that may say nothing:
+--   id, 4: a finished run that is not kept any longer: its records and logs go (its key: millrace_drop_keys)
+--   hash, 5: a definition that no run has any more
+--   '', 6: how many ended runs are kept: fields are workflows and counts
 -- It is read in place: a table per run would cost more than the commands it leads to.
 
 -- Where the batch that begins at `at` ends, or nil where it does not parse.
@@ -102,7 +118,7 @@ local function skim(args, at, count)
     if flags == '1' or flags == '3' then
       if not tonumber(args[at + 2]) then return nil end
       at = at + 5
-    elseif flags == '0' or flags == '2' then
+    elseif flags == '0' or flags == '2' or flags == '4' or flags == '5' or flags == '6' then
       at = at + 2
     else
       return nil
@@ -158,8 +174,27 @@ local function call_with(command, key, list)
   end
 end
 
+-- A run that lives is never deleted, whoever says so.
+local function delete_run(base, id, gone, keys)
+  if call('ZSCORE', base .. ':active', id) then return end
+  gone[#gone + 1] = id
+  keys[#keys + 1], keys[#keys + 2] = base .. ':r:' .. id, base .. ':log:' .. id
+end
+
+local function unlink(keys)
+  for first = 1, #keys, FIELDS_MAX do
+    call('UNLINK', unpack(keys, first, math.min(first + FIELDS_MAX - 1, #keys)))
+  end
+end
+
+local function count_finished(key, args, first, last)
+  for i = first, last, 2 do
+    if args[i + 1] == '0' then call('HDEL', key, args[i]) else call('HSET', key, args[i], args[i + 1]) end
+  end
+end
+
 local function write_runs(base, args, at, runs)
-  local listed, live, over, keys = {}, {}, {}, {}
+  local listed, live, over, keys, gone, dead = {}, {}, {}, {}, {}, {}
   local prefix = base .. ':r:'
   for _ = 1, runs do
     local id, flags = args[at], args[at + 1]
@@ -174,13 +209,48 @@ local function write_runs(base, args, at, runs)
       at = at + 2
     end
     local fields = tonumber(args[at])
-    call('HSET', prefix .. id, unpack(args, at + 1, at + fields))
+    if flags == '4' then delete_run(base, id, gone, dead)
+    elseif flags == '5' then dead[#dead + 1] = base .. ':def:' .. id
+    elseif flags == '6' then count_finished(base .. ':finished', args, at + 1, at + fields)
+    else call('HSET', prefix .. id, unpack(args, at + 1, at + fields)) end
     at = at + fields + 1
   end
   call_with('ZADD', base .. ':runs', listed)
   call_with('HSET', base .. ':keys', keys)
   call_with('ZADD', base .. ':active', live)
   call_with('ZREM', base .. ':active', over)
+  call_with('ZREM', base .. ':runs', gone)
+  unlink(dead)
+end
+
+-- keys: partition; args: second; then fields of keys. Drops those that were accepted before it and whose run is gone;
+-- looks at each anew, since who asks may have seen an earlier one.
+local function drop_keys(keys, args)
+  call = redis.call
+  local key, before, dropped = keys[1] .. ':keys', tonumber(args[1]), 0
+  for i = 2, #args do
+    local value = call('HGET', key, args[i])
+    if value then
+      local a, b, c, d = string.byte(value, #value - 3, #value)
+      local since = ((a * 256 + b) * 256 + c) * 256 + d
+      if since < before and call('EXISTS', keys[1] .. ':r:' .. string.sub(value, 1, RUN_ID)) == 0 then
+        dropped = dropped + call('HDEL', key, args[i])
+      end
+    end
+  end
+  return dropped
+end
+
+-- keys: a value; args: seconds. Drops it if nobody has read or written it for so long. Answers what it held, or -1
+-- where it is not idle for long enough, or nobody can tell.
+local function drop_value(keys, args)
+  call = redis.call
+  local idle = redis.pcall('OBJECT', 'IDLETIME', keys[1])
+  if not idle then return 0 end
+  if type(idle) == 'table' or idle < tonumber(args[1]) then return -1 end
+  local size = call('STRLEN', keys[1])
+  call('UNLINK', keys[1])
+  return size
 end
 
 -- The events of a commit. Where a call was cut short behind this (by a key of another type), the resend finds its entry
@@ -310,6 +380,8 @@ redis.register_function{
 redis.register_function{
   function_name = 'millrace_beat_many', callback = beat_many, flags = {'allow-oom', 'allow-cross-slot-keys'}}
 redis.register_function{function_name = 'millrace_repair', callback = repair}
+redis.register_function{function_name = 'millrace_drop_keys', callback = drop_keys, flags = {'allow-oom'}}
+redis.register_function{function_name = 'millrace_drop_value', callback = drop_value, flags = {'allow-oom'}}
 redis.register_function{function_name = 'millrace_take', callback = take, flags = {'allow-oom'}}
 redis.register_function{function_name = 'millrace_release', callback = release, flags = {'allow-oom'}}
 redis.register_function{function_name = 'millrace_version', callback = function() return VERSION end, flags = {'no-writes'}}

@@ -260,6 +260,12 @@ Status Process::open() {
   loop.tasks_max = options_.tasks_max;
   loop.unplaceable_after = options_.unplaceable_after;
   loop.fixed_fleet = options_.fixed_fleet;
+  loop.bytes_max = options_.bytes_max;
+  loop.tenant_runs_max = options_.tenant_runs_max;
+  loop.tenant_tasks_max = options_.tenant_tasks_max;
+  loop.retention = options_.retention;
+  loop.key_life = options_.key_life;
+  loop.value_grace = options_.value_grace;
   loop.note = note;
   loop.on_event = RunLog();
   loop_ = std::make_unique<Loop>(loop, clock_, *store_, *gateway_, *bus_);

@@ -12,6 +12,7 @@
 
 #include "common/base/result.h"
 #include "common/base/time.h"
+#include "coordinator/core/retention.h"
 #include "coordinator/shell/durability.h"
 
 namespace millrace {
@@ -27,17 +28,23 @@ struct CoordinatorOptions {
   std::string store = "redis";   // redis | memory
   std::string redis = "redis://127.0.0.1:6379/0";
   Durability durability;
-  std::uint16_t partitions = 16;         // fixed at cluster creation
-  std::string curve_key;                 // file of our secret key; empty: peers are not authenticated
-  std::string curve_authorized;          // file of the allow-list; goes with curve_key
-  std::string http;                      // HOST:PORT for operators; empty: none
-  std::string http_token;                // what all its pages but the probes need; empty: nothing
-  bool insecure_listen = false;          // listen where other machines can reach us though nobody is authenticated
-  std::uint32_t runs_max = 1'000'000;    // live runs: above it a submission is refused (queue_full)
-  std::uint64_t tasks_max = 50'000'000;  // tasks of live runs
   Duration spin{};  // how long an idle loop looks for what comes next before it sleeps; zero: sleeps at once
   std::optional<Duration> unplaceable_after = {};  // a task that no worker could run fails after so long; never
   bool fixed_fleet = false;                        // no worker joins but the first (embedded)
+  std::uint16_t partitions = 16;                   // fixed at cluster creation
+  std::string curve_key;                           // file of our secret key; empty: peers are not authenticated
+  std::string curve_authorized;                    // file of the allow-list; goes with curve_key
+  std::string http;                                // HOST:PORT for operators; empty: none
+  std::string http_token;                          // what all its pages but the probes need; empty: nothing
+  bool insecure_listen = false;           // listen where other machines can reach us though nobody is authenticated
+  std::uint32_t runs_max = 1'000'000;     // live runs: above it a submission is refused (queue_full)
+  std::uint64_t tasks_max = 50'000'000;   // tasks of live runs
+  std::uint64_t bytes_max = 8ULL << 30U;  // inputs and outputs of live runs
+  std::uint32_t tenant_runs_max = 0;      // of one tenant; zero: no limit of its own
+  std::uint64_t tenant_tasks_max = 0;
+  RetentionPolicy retention = {};
+  Duration key_life = 24h;       // an idempotency key is remembered as long as its run, and at least this
+  Duration value_grace = 10min;  // a value that no run needs and nobody uses stays this long
 };
 
 class Coordinator {

@@ -8,7 +8,8 @@ namespace millrace {
 namespace {
 
 bool is_for_all(const OperatorRequest& body) {
-  return std::holds_alternative<ListWorkers>(body) || std::holds_alternative<ListPartitions>(body);
+  return std::holds_alternative<ListWorkers>(body) || std::holds_alternative<ListPartitions>(body) ||
+         std::holds_alternative<ExamineCluster>(body);
 }
 
 bool says_not_serving(const OperatorReply& reply) {
@@ -61,6 +62,9 @@ void merge_into(OperatorReply& answer, const OperatorReply& part) {
     if (const auto* theirs = std::get_if<WorkersReply>(&part)) merge(*workers, *theirs);
   } else if (auto* partitions = std::get_if<PartitionsReply>(&answer)) {
     if (const auto* theirs = std::get_if<PartitionsReply>(&part)) merge(*partitions, *theirs);
+  } else if (auto* health = std::get_if<HealthReply>(&answer)) {
+    if (const auto* theirs = std::get_if<HealthReply>(&part))
+      health->coordinators.insert(health->coordinators.end(), theirs->coordinators.begin(), theirs->coordinators.end());
   }
 }
 

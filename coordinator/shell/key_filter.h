@@ -18,9 +18,15 @@ namespace millrace {
 class KeyFilter {
  public:
   static constexpr std::size_t kKeysMax = 4'000'000;
+  static constexpr std::size_t kWornMin = 50'000;
 
   // Every key of the store has been added.
-  void complete() { complete_ = true; }
+  void complete() {
+    complete_ = true;
+    stored_ = keys_;
+  }
+  // Whether most of what was added is likely to be gone from the store by now: time to read it anew.
+  bool worn() const { return complete_ && !given_up_ && keys_ > kWornMin && keys_ > 4 * stored_; }
   void add(std::uint64_t fingerprint) {
     if (given_up_) return;
     if (layers_.empty() || layers_.back().room == 0) {
@@ -73,6 +79,7 @@ class KeyFilter {
   bool complete_ = false;
   bool given_up_ = false;
   std::size_t keys_ = 0;
+  std::size_t stored_ = 0;  // when it was complete
   std::vector<Layer> layers_;
 };
 

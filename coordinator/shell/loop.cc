@@ -20,7 +20,8 @@ Loop::State::State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b)
       membership(
           {options.name, options.nonce, 0, options.endpoint, options.events_endpoint, options.version, c.now(), false}),
       forwards_made((options.nonce & 0x7FFFFF) << 24U),
-      began(c.now()) {
+      began(c.now()),
+      house(options.retention, options.partitions) {
   assert(options.partitions > 0 && options.partitions <= kPartitionsMax);
   placement.judge(
       {options.fixed_fleet ? began : began + kFleetJoinsWithin, options.unplaceable_after, options.fixed_fleet});

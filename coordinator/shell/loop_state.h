@@ -16,6 +16,7 @@
 #include "coordinator/core/placement.h"
 #include "coordinator/core/stealing.h"
 #include "coordinator/shell/forward.h"
+#include "coordinator/shell/housekeeping.h"
 #include "coordinator/shell/key_filter.h"
 #include "coordinator/shell/loop.h"
 #include "coordinator/shell/membership.h"
@@ -55,7 +56,8 @@ struct Share {
   Time beat_due{};
   Time renewed{};  // when the last applied commit was handed over
   std::unique_ptr<Partition> core;
-  KeyFilter keys;  // of this epoch
+  KeyFilter keys;                        // of this epoch
+  std::unique_ptr<KeyFilter> keys_anew;  // that takes its place when it is complete
   std::string load_cursor;
   bool load_done = false;
   std::vector<StoredRun> restoring;      // wait for their definitions
@@ -76,6 +78,7 @@ struct Share {
   std::optional<std::map<RunId, std::uint32_t>> lost;  // after a loss: runs that have not come from the store
   std::vector<RunId> touched;
   std::uint64_t lost_since = 0;
+  ShareHouse house;
   std::set<std::string> awaited;  // workers of the stored fleet that have not spoken to this epoch
   bool ours() const { return phase == Phase::kLoading || phase == Phase::kServing; }
   bool serving() const { return phase == Phase::kServing && !giving; }
@@ -144,6 +147,28 @@ struct Loop::State {
   void tell_of(const std::vector<Event>& events);
   Time next_wake() const;
 
+  // housekeeping.cc
+  void keep_house(Time now);
+  bool count_kept(Time now);
+  void sweep_runs(Time now);
+  void ask_runs(PartitionId partition, const std::string& cursor);
+  void ask_others();
+  void choose_runs(Time now);
+  std::map<std::string, std::uint64_t> kept_everywhere() const;
+  bool clear_away(Time now);
+  Time next_clearing(const Share& share, std::size_t kind) const;
+  bool has_others() const;
+  bool house_writes(const Share& share, Time now) const;
+  void add_house(Time now, Share& share, PartitionCommit& part);
+
+  // self_audit.cc
+  bool audit(Time now);  // whether something was put right
+  void audit_offers(Time now, std::vector<AuditFinding>& findings);
+  void audit_partitions(Time now, std::vector<AuditFinding>& findings);
+  void tell_findings(const std::vector<AuditFinding>& findings);
+  CoordinatorHealth health(const ServerFacts* store, Duration answered, std::vector<AuditFinding> found) const;
+  void on_examine(Time now, Routed& one);
+
   // members.cc
   void meet(Time now);
   BalanceView balance_view() const;
@@ -208,6 +233,7 @@ struct Loop::State {
   void answer(Time now, Routed& one);
   PingReply pong() const;
   void on_submit(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops);
+  std::optional<Error> full(const SubmitRun& submit, const Plan& plan) const;
   void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan);
   void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
   void with_stored(RunId run, RequestId request, std::function<void(Time, RestoredRun&)> then);
@@ -275,6 +301,7 @@ struct Loop::State {
   std::map<std::uint64_t, Gather> gathers;
   std::uint64_t gathers_made = 0;
   Time began{};
+  House house;
 
   std::map<std::uint64_t, Continuation> asked;
   std::uint64_t tags = 0;
@@ -295,7 +322,8 @@ struct Loop::State {
   bool fleet_asked = false;
   bool fleet_read = false;
   bool fleet_dirty = false;
-  Time unconfirmed_at{};  // when to look for attempts that nobody spoke of
+  std::set<std::string> fleet_gone;  // names that the store need not keep
+  Time unconfirmed_at{};             // when to look for attempts that nobody spoke of
 
   bool stopping = false;
   bool released = false;

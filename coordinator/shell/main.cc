@@ -90,6 +90,18 @@ ConfigProgram program() {
   add("unplaceable-after", OptionType::kString, "never",
       "how long a task waits that no worker could run (labels, resources, executor) before it fails; 0s: not at all",
       "DURATION|never");
+  add("bytes-max", OptionType::kSize, "8GiB",
+      "inputs and recorded outputs of live runs; beyond it submissions are refused (queue_full)", "SIZE");
+  add("tenant-runs-max", OptionType::kInteger, "0", "live runs of one tenant; 0: no limit of its own", "N");
+  add("tenant-tasks-max", OptionType::kInteger, "0", "tasks of live runs of one tenant; 0: no limit of its own", "N");
+  add("retention-age", OptionType::kDuration, "7d", "finished runs are deleted this long after their end; 0s: never",
+      "DURATION");
+  add("retention-count", OptionType::kInteger, std::to_string(defaults.retention.count),
+      "finished runs kept of each workflow, the newest; 0: any number", "N");
+  add("key-life", OptionType::kDuration, "24h",
+      "an idempotency key is remembered at least this long, and as long as its run", "DURATION");
+  add("value-grace", OptionType::kDuration, "10m", "a large value that no run needs and nobody uses stays this long",
+      "DURATION");
   add("log-level", OptionType::kString, "info", "least severe level that is logged", "LEVEL");
   program.options.back().choices = {"error", "warn", "info", "debug"};
   add("log-format", OptionType::kString, "auto", "auto is text on a terminal, JSON elsewhere", "FORMAT");
@@ -137,6 +149,14 @@ int main(int argc, char** argv) {
       std::min<std::int64_t>(std::max<std::int64_t>(config.integer("partitions"), 0), 0xFFFF));
   options.runs_max = static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("runs-max"), 0, 0xFFFF'FFFF));
   options.tasks_max = static_cast<std::uint64_t>(std::max<std::int64_t>(config.integer("tasks-max"), 0));
+  options.bytes_max = config.size("bytes-max");
+  options.tenant_runs_max =
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("tenant-runs-max"), 0, 0xFFFF'FFFF));
+  options.tenant_tasks_max = static_cast<std::uint64_t>(std::max<std::int64_t>(config.integer("tenant-tasks-max"), 0));
+  options.retention.age = config.duration("retention-age");
+  options.retention.count = static_cast<std::uint64_t>(std::max<std::int64_t>(config.integer("retention-count"), 0));
+  options.key_life = config.duration("key-life");
+  options.value_grace = config.duration("value-grace");
 
   options.spin =
       std::thread::hardware_concurrency() > 1 ? std::min(config.duration("spin"), kSpinMax) : Duration::zero();

@@ -9,9 +9,15 @@ namespace millrace {
 
 CommitOutcome MemoryCluster::apply(const TurnCommit& commit) {
   CommitOutcome outcome{.turn = commit.turn, .partitions = {}, .error = {}};
-  for (const ValueWrite& value : commit.values) values_.insert_or_assign(value.hash, value.json);
+  for (const ValueWrite& value : commit.values) {
+    StoredValue& stored = values_[value.hash];
+    stored.json = value.json;
+    stored.used = commit.now;
+  }
+  for (const ValueNeed& need : value_needs(commit)) this->need(need, commit.now);
   for (const LogAppend& log : commit.logs) append(log);
   fleet_.insert(commit.fleet.begin(), commit.fleet.end());
+  for (const std::string& name : commit.fleet_gone) fleet_.erase(name);
   for (const PartitionCommit& part : commit.partitions)
     outcome.partitions.push_back({part.partition, apply(part, part.epoch)});
   return outcome;
@@ -32,20 +38,44 @@ CommitResult MemoryCluster::apply(const PartitionCommit& commit, const Epoch& by
   owner.number = commit.number;
   owner.beat = commit.beat;
   for (const auto& [hash, bytes] : commit.definitions) partition.definitions.insert_or_assign(hash, bytes);
-  for (const RunWrite& run : commit.runs) write(partition, run);
+  for (const RunWrite& run : commit.runs) write(partition, run, commit.epoch.counter);
   for (const Event& event : commit.events) append(commit, event);
+  for (RunId run : commit.deletes) erase(partition, run);
+  for (const Hash128& definition : commit.definitions_gone) partition.definitions.erase(definition);
+  for (const auto& [workflow, count] : commit.finished) {
+    if (count == 0) partition.finished.erase(workflow);
+    else partition.finished[workflow] = count;
+  }
   return CommitResult::kApplied;
 }
 
-void MemoryCluster::write(Partition& partition, const RunWrite& write) {
+void MemoryCluster::need(const ValueNeed& need, Time now) {
+  auto value = values_.find(need.hash);
+  if (value == values_.end()) return;
+  value->second.runs.insert(need.run);
+  value->second.used = now;
+}
+
+// One that lives stays, whoever says so.
+void MemoryCluster::erase(Partition& partition, RunId id) {
+  auto run = runs_.find(id);
+  if (run == runs_.end() || !is_terminal(run->second.record.state)) return;
+  if (run->second.info != nullptr) listed_.erase(position_of(id, run->second.info->accepted));
+  runs_.erase(run);
+  (void)partition;
+}
+
+void MemoryCluster::write(Partition& partition, const RunWrite& write, std::uint32_t epoch) {
   Run& run = runs_[write.run];
+  run.epoch = epoch;
   if (write.info != nullptr) {
     const RunInfo& info = *write.info;
     run.info = write.info;
     RunPosition position = position_of(write.run, info.accepted);
     listed_.emplace(position, write.run);
     partition.active.emplace(std::move(position), write.run);
-    partition.keys.insert_or_assign({info.tenant, info.key}, Key{.run = write.run, .request = info.request});
+    partition.keys.insert_or_assign({info.tenant, info.key},
+                                    Key{.run = write.run, .request = info.request, .accepted = info.accepted});
   }
   run.record = write.record;
   run.tasks_total = write.tasks_total;
@@ -102,6 +132,7 @@ StoreAnswer MemoryCluster::answer(const TakePartition& read) {
   owner.beat = 0;
   owner.heir.clear();
   owner.since = read.now;
+  partitions_[read.partition].finished.clear();  // the next owner counts anew
   return OwnerAnswer{owner, true};
 }
 
@@ -144,7 +175,7 @@ StoreAnswer MemoryCluster::answer(const LoadDefinition& read) {
 StoreAnswer MemoryCluster::answer(const LoadValue& read) {
   auto found = values_.find(read.hash);
   if (found == values_.end()) return ValueAnswer{read.hash, std::nullopt};
-  return ValueAnswer{read.hash, *found->second};
+  return ValueAnswer{read.hash, *found->second.json};
 }
 
 StoreAnswer MemoryCluster::answer(const ScanKeys& read) {
@@ -229,6 +260,63 @@ StoreAnswer MemoryCluster::answer(const ForgetMember& read) {
 
 // It has lost nothing, and nothing is kept beside it.
 StoreAnswer MemoryCluster::answer(const RepairPartition& read) { return RepairAnswer{owner(read.partition).number}; }
+
+StoreAnswer MemoryCluster::answer(const ScanRuns& read) {
+  ScanAnswer answer;
+  auto next = listed_.begin();
+  if (!read.cursor.empty()) {
+    auto position = parse_token(read.cursor);
+    if (!position.has_value()) return ReadFailed{Error{Code::kInvalid, "scan runs: bad cursor", {}, {}}};
+    next = listed_.upper_bound(*position);
+  }
+  for (; next != listed_.end(); ++next) {
+    if (partition_of(next->second) != read.partition) continue;
+    if (answer.runs.size() >= read.limit) {
+      answer.next = to_token(position_of(answer.runs.back().run, answer.runs.back().accepted));
+      break;
+    }
+    const Run& run = runs_.at(next->second);
+    answer.runs.push_back({next->second, run.info->tenant, run.info->workflow, run.info->definition, run.info->accepted,
+                           is_terminal(run.record.state) ? run.record.ended : Time{}, run.epoch});
+  }
+  return answer;
+}
+
+StoreAnswer MemoryCluster::answer(const ReadFinished& read) {
+  const auto& counts = partitions_[read.partition].finished;
+  return FinishedAnswer{{counts.begin(), counts.end()}};
+}
+
+// Events and logs are kept with their run here, and go with it.
+StoreAnswer MemoryCluster::answer(const Sweep& read) {
+  SweptAnswer answer;
+  if (read.kind == Sweep::Kind::kKeys) {
+    answer.dropped = std::erase_if(partitions_[read.partition].keys, [&](const auto& entry) {
+      ++answer.looked;
+      return entry.second.accepted < read.before && !runs_.contains(entry.second.run);
+    });
+  } else if (read.kind == Sweep::Kind::kValues && read.partition == PartitionId{0}) {
+    for (auto value = values_.begin(); value != values_.end();) {
+      StoredValue& stored = value->second;
+      ++answer.looked;
+      std::erase_if(stored.runs, [&](RunId run) { return !runs_.contains(run) && stored.used < read.before; });
+      if (stored.runs.empty() && stored.used < read.before) {
+        ++answer.dropped;
+        answer.bytes += stored.json->size();
+        value = values_.erase(value);
+      } else {
+        ++value;
+      }
+    }
+  }
+  return answer;
+}
+
+StoreAnswer MemoryCluster::answer(const ExamineStore&) {
+  ServerFacts health;
+  health.kind = "memory";
+  return HealthAnswer{health};
+}
 
 // ---------------------------------------------------------------- for checkers
 

@@ -20,6 +20,7 @@
 
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/ports.h"
+#include "coordinator/shell/value_needs.h"
 
 namespace millrace {
 
@@ -56,20 +57,30 @@ class MemoryCluster {
     std::vector<Event> events;
     std::deque<StoredLog> logs;
     std::uint64_t logs_number = 0;  // of the latest line
+    std::uint32_t epoch = 0;        // of the commit that changed it last
+  };
+  struct StoredValue {
+    std::shared_ptr<const std::string> json;
+    std::set<RunId> runs;  // that need it
+    Time used{};
   };
   struct Key {
     RunId run;
     Hash128 request;
+    Time accepted{};
   };
   struct Partition {
     OwnerRecord owner;
     std::map<RunPosition, RunId> active;
     std::map<std::pair<std::string, std::string>, Key> keys;  // (tenant, key)
     std::unordered_map<Hash128, std::shared_ptr<const std::string>, Hash128Hash> definitions;
+    std::map<std::string, std::uint64_t> finished;
   };
 
   CommitResult apply(const PartitionCommit& commit, const Epoch& owner);
-  void write(Partition& partition, const RunWrite& write);
+  void write(Partition& partition, const RunWrite& write, std::uint32_t epoch);
+  void erase(Partition& partition, RunId run);
+  void need(const ValueNeed& need, Time now);
   void append(const PartitionCommit& commit, const Event& event);
   void append(const LogAppend& log);
   StoredRun stored(RunId id, const Run& run) const;
@@ -90,11 +101,15 @@ class MemoryCluster {
   StoreAnswer answer(const MeetMembers& read);
   StoreAnswer answer(const ForgetMember& read);
   StoreAnswer answer(const RepairPartition& read);
+  StoreAnswer answer(const ScanRuns& read);
+  StoreAnswer answer(const ReadFinished& read);
+  StoreAnswer answer(const Sweep& read);
+  StoreAnswer answer(const ExamineStore& read);
 
   std::map<PartitionId, Partition> partitions_;
   std::unordered_map<RunId, Run> runs_;
   std::map<RunPosition, RunId> listed_;  // all runs, oldest first
-  std::unordered_map<Hash128, std::shared_ptr<const std::string>, Hash128Hash> values_;
+  std::unordered_map<Hash128, StoredValue, Hash128Hash> values_;
   std::set<std::string> fleet_;
   std::map<std::string, MemberRecord> members_;
   std::size_t page_runs_ = kActivePageRuns;

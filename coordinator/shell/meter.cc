@@ -57,6 +57,8 @@ LoopSnapshot Loop::State::snapshot() const {
   out.partitions = static_cast<std::uint32_t>(shares.size());
   out.runs_max = options.runs_max;
   out.tasks_max = options.tasks_max;
+  out.bytes_max = options.bytes_max;
+  out.house = house.counts;
   out.counts = meter.counts();
   out.tally = out.counts.gone;
   for (const Share& share : shares) {
@@ -70,6 +72,7 @@ LoopSnapshot Loop::State::snapshot() const {
     out.tally.add(share.core->tally());
     out.runs_live += share.core->runs_live();
     out.tasks_live += share.core->tasks_live();
+    out.bytes_live += share.core->bytes_live();
   }
   placement.measure(out.now, [&](const FleetWorker& worker, bool silent) {
     out.attempts_out += std::uint64_t{worker.used.cpu} + worker.used.io;

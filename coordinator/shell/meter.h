@@ -19,6 +19,7 @@
 #include "common/model/event.h"
 #include "coordinator/core/effect.h"
 #include "coordinator/core/tally.h"
+#include "coordinator/shell/housekeeping.h"
 #include "coordinator/shell/ports.h"
 
 namespace millrace {
@@ -173,6 +174,9 @@ struct LoopSnapshot {
   std::uint64_t tasks_live = 0;
   std::uint64_t runs_max = 0;
   std::uint64_t tasks_max = 0;
+  std::uint64_t bytes_live = 0;
+  std::uint64_t bytes_max = 0;
+  HouseCounts house;
   std::uint32_t workers_ready = 0;
   std::uint32_t workers_draining = 0;
   std::uint32_t workers_silent = 0;

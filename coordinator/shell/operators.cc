@@ -12,6 +12,7 @@ constexpr RunState kEnds[] = {RunState::kSucceeded, RunState::kDegraded, RunStat
 constexpr TaskState kOpenStates[] = {TaskState::kPending,  TaskState::kReady,      TaskState::kWaiting,
                                      TaskState::kRetrying, TaskState::kDispatched, TaskState::kRunning};
 constexpr std::string_view kCommitWords[] = {"applied", "already", "gap", "fenced", "unknown"};
+constexpr std::string_view kSweptWords[] = {"event_entry", "key", "value"};
 constexpr std::string_view kAnswerWords[] = {"recorded", "duplicate", "refused"};
 
 Value count(std::uint64_t number) { return Value(static_cast<std::int64_t>(number)); }
@@ -63,6 +64,7 @@ void CoordinatorState::metrics(MetricsPage& page) const {
   task_metrics(page);
   store_metrics(page);
   fleet_metrics(page);
+  house_metrics(page);
   for (std::size_t i = 0; i < kStages; ++i) {
     page.histogram("millrace_stage_seconds", "How long each stage takes; docs/operations.md tells what each is.",
                    loop_.counts.stages[i], label("stage", to_string(static_cast<Stage>(i))));
@@ -80,6 +82,8 @@ void CoordinatorState::run_metrics(MetricsPage& page) const {
   page.counter(kRuns, kHelp, real(loop_.counts.runs_handed_over), label("outcome", "handed_over"));
   page.gauge("millrace_runs_live", "Runs that have not ended, in partitions held here.", real(loop_.runs_live));
   page.gauge("millrace_runs_max", "Live runs beyond which submissions are refused.", real(loop_.runs_max));
+  page.gauge("millrace_bytes_live", "Inputs and recorded outputs of live runs, in bytes.", real(loop_.bytes_live));
+  page.gauge("millrace_bytes_max", "Bytes of live runs beyond which submissions are refused.", real(loop_.bytes_max));
   for (const auto& [reason, times] : loop_.counts.refusals) {
     page.counter("millrace_refusals_total", "Requests and workers refused, by reason.", real(times),
                  label("reason", reason));
@@ -170,6 +174,27 @@ void CoordinatorState::fleet_metrics(MetricsPage& page) const {
              "Workers that would have a slot for all demand, by the slots of those of now.",
              real(workers_suggested(loop_.demand(), loop_.slots, loop_.workers_ready)));
   page.counter("millrace_messages_total", "Messages taken in, of workers and clients.", real(loop_.counts.messages));
+}
+
+void CoordinatorState::house_metrics(MetricsPage& page) const {
+  const HouseCounts& house = loop_.house;
+  static constexpr char kDeleted[] = "millrace_deleted_total";
+  static constexpr char kDeletedHelp[] = "What was deleted because no run is kept that needs it, by kind.";
+  page.counter(kDeleted, kDeletedHelp, real(house.runs_deleted), label("kind", "run"));
+  page.counter(kDeleted, kDeletedHelp, real(house.definitions_deleted), label("kind", "definition"));
+  for (std::size_t i = 0; i < house.swept.size(); ++i)
+    page.counter(kDeleted, kDeletedHelp, real(house.swept[i].dropped), label("kind", kSweptWords[i]));
+  for (std::size_t i = 0; i < house.swept.size(); ++i)
+    page.counter("millrace_deleted_bytes_total", "Bytes that it held in the store, about.", real(house.swept[i].bytes),
+                 label("kind", kSweptWords[i]));
+  page.counter("millrace_audit_tasks_total", "Tasks that the audit looked at.", real(house.audit_looked));
+  for (std::size_t i = 0; i < kAuditKinds; ++i) {
+    const std::string_view kind = to_string(static_cast<AuditKind>(i));
+    page.counter("millrace_audit_findings_total", "What the audit found in nobody's hands, by kind.",
+                 real(house.audit_found[i]), label("kind", kind));
+    page.counter("millrace_audit_repairs_total", "What of it the audit put right, by kind.",
+                 real(house.audit_repaired[i]), label("kind", kind));
+  }
 }
 
 }  // namespace millrace

@@ -26,6 +26,7 @@ class CoordinatorState final : public OperatorState {
   void task_metrics(MetricsPage& page) const;
   void store_metrics(MetricsPage& page) const;
   void fleet_metrics(MetricsPage& page) const;
+  void house_metrics(MetricsPage& page) const;
 
   LoopSnapshot loop_;
   std::uint64_t frames_refused_;

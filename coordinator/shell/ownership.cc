@@ -123,7 +123,9 @@ void Loop::State::begin_loading(Share& share) {
   share.restoring.clear();
   share.definitions_stored.clear();
   share.keys = KeyFilter();
+  share.keys_anew.reset();
   share.adopting = false;
+  share.house = ShareHouse();
   routes_dirty = news_dirty = true;
   if (!stopping) load(share);  // else it is released with the others
 }
@@ -147,7 +149,9 @@ void Loop::State::load(Share& share) {
 void Loop::State::scan_keys(Share& share, const std::string& cursor) {
   ask(ScanKeys{share.id, cursor}, [this, id = share.id, epoch = share.epoch, cursor](Time now, StoreAnswer&& answer) {
     Share& owner = this->share(id);
-    if (owner.core == nullptr || owner.epoch != epoch || owner.keys.given_up()) return;
+    if (owner.core == nullptr || owner.epoch != epoch) return;
+    KeyFilter& filter = owner.keys_anew != nullptr ? *owner.keys_anew : owner.keys;
+    if (filter.given_up()) return owner.keys_anew.reset();
     auto* page = std::get_if<KeysAnswer>(&answer);
     if (page == nullptr) {
       return ask_again(now, [this, id, epoch, cursor] {
@@ -155,9 +159,10 @@ void Loop::State::scan_keys(Share& share, const std::string& cursor) {
         if (later.core != nullptr && later.epoch == epoch) scan_keys(later, cursor);
       });
     }
-    for (std::uint64_t fingerprint : page->fingerprints) owner.keys.add(fingerprint);
-    if (page->next.empty()) owner.keys.complete();
-    else scan_keys(owner, page->next);
+    for (std::uint64_t fingerprint : page->fingerprints) filter.add(fingerprint);
+    if (!page->next.empty()) return scan_keys(owner, page->next);
+    filter.complete();
+    if (owner.keys_anew != nullptr) owner.keys = std::move(*std::exchange(owner.keys_anew, nullptr));
   });
 }
 
@@ -241,7 +246,7 @@ void Loop::State::close_adoption(Time now, Share& share) {
   for (const std::string& name :
        std::exchange(share.awaited, {})) {  // not here any more: no need to wait for it next time
     if (placement.find_name(name)) continue;
-    fleet_dirty |= fleet_stored.erase(name) > 0;
+    if (fleet_stored.erase(name) > 0) fleet_dirty = true, fleet_gone.insert(name);
     placement.expect(name, now);
   }
   share.core->step(now, AdoptionClosed{});
@@ -303,6 +308,7 @@ void Loop::State::forget_core(Time now, Share& share) {
   share.restoring.clear();
   share.adopting = false;
   share.adopt_until = kNever;
+  share.house = ShareHouse();
   share.ask_at = now;
   plan_dirty = routes_dirty = news_dirty = true;
 }

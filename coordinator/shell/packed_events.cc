@@ -82,7 +82,14 @@ Result<std::vector<Event>> decode_events(const StreamPlace& place, std::string_v
                  "damaged"};
   };
   auto body = unseal(kPackedEventsVersion, place_number(place), bytes);
-  if (!body.has_value()) return damaged("wrong version or checksum");
+  if (!body.has_value()) {
+    const std::string newer = newer_version(kPackedEventsVersion, bytes);
+    if (newer.empty()) return damaged("wrong version or checksum");
+    return Error{Code::kRefused,
+                 "events of partition " + std::to_string(place.partition.value) + ", entry " + cursor + " " + newer,
+                 {},
+                 "newer_version"};
+  }
   Unpacker in(*body);
   Time time = in.time(Time{});
   std::vector<RunId> runs(in.count(8));

@@ -201,6 +201,15 @@ std::optional<std::string_view> unseal(std::uint8_t version, std::uint64_t place
   return body;
 }
 
+std::string newer_version(std::uint8_t version, std::string_view sealed) {
+  if (sealed.size() < kEnvelope) return "";
+  const auto written = static_cast<std::uint8_t>(sealed[0]);
+  static constexpr std::uint8_t kVersionsMax = 64;  // what is above is no number of ours
+  if (written <= version || written > kVersionsMax) return "";
+  return "was written by a newer Millrace (version " + std::to_string(written) + ", this one reads up to " +
+         std::to_string(version) + "): upgrade this coordinator";
+}
+
 std::uint64_t place_of(std::uint64_t a, std::uint64_t b) {
   std::uint64_t mixed = (a ^ (b * 0x9E3779B97F4A7C15ULL)) * 0xFF51AFD7ED558CCDULL;
   return mixed ^ (mixed >> 32) ^ b;

@@ -84,6 +84,9 @@ class Unpacker {
 // The envelope. `place` says where the blob belongs (run, commit ...), so that one copied elsewhere does not open.
 std::string seal(std::uint8_t version, std::uint64_t place, std::string_view body);
 std::optional<std::string_view> unseal(std::uint8_t version, std::uint64_t place, std::string_view sealed);
+// "" where the envelope has this version or an older one; else what to say of it: what a newer Millrace has written is
+// refused by name (`newer_version`) and never taken for damage, nor misread.
+std::string newer_version(std::uint8_t version, std::string_view sealed);
 std::uint64_t place_of(std::uint64_t a, std::uint64_t b = 0);
 
 }  // namespace millrace

@@ -17,10 +17,12 @@
 #include "common/base/result.h"
 #include "common/base/time.h"
 #include "common/model/event.h"
+#include "common/model/health.h"
 #include "common/model/operator_messages.h"
 #include "common/model/records.h"
 #include "common/model/worker_messages.h"
 #include "coordinator/core/effect.h"
+#include "coordinator/core/retention.h"
 
 namespace millrace {
 
@@ -71,6 +73,10 @@ struct PartitionCommit {
   std::vector<RunWrite> runs;
   std::vector<Event> events;                                                        // durable ones only, in order
   std::vector<std::pair<Hash128, std::shared_ptr<const std::string>>> definitions;  // first use in this partition
+  std::vector<RunId> deletes = {};             // finished runs that are not kept any longer; one that lives stays
+  std::vector<Hash128> definitions_gone = {};  // that no run of the partition has any more
+  std::vector<std::pair<std::string, std::uint64_t>> finished =
+      {};  // how many ended runs it keeps, by workflow_key(); those that have changed
 };
 
 struct LogAppend {
@@ -81,10 +87,12 @@ struct LogAppend {
 struct TurnCommit {
   std::uint64_t turn = 0;  // grows by one a commit call; names it in the outcome
   Time now{};
-  std::vector<ValueWrite> values;           // before the partitions; not fenced (content-addressed)
-  std::vector<PartitionCommit> partitions;  // each checked and answered on its own
-  std::vector<LogAppend> logs;              // best effort, bounded per run
-  std::vector<std::string> fleet;           // names of workers to remember; empty: unchanged
+  std::vector<ValueWrite> values;            // before the partitions; not fenced (content-addressed)
+  std::vector<PartitionCommit> partitions;   // each checked and answered on its own
+  std::vector<LogAppend> logs;               // best effort, bounded per run
+  std::vector<std::string> fleet;            // names of workers to remember; empty: unchanged
+  std::vector<std::string> fleet_gone = {};  // names to forget
+  Duration keys_beyond = {};                 // how much longer than kKeyLife an idempotency key lives at least
 };
 
 enum class CommitResult : std::uint8_t {
@@ -174,10 +182,34 @@ struct ReadRunLogs {
   std::uint32_t limit = 1000;
 };
 struct ReadFleet {};
+struct ScanRuns {  // all runs of a partition, live and finished, oldest first, page by page; empty cursor: from the
+                   // start
+  PartitionId partition;
+  std::string cursor;
+  std::uint32_t limit = 128;
+};
+struct ReadFinished {  // PartitionCommit::finished, as it was written last
+  PartitionId partition;
+};
+// One step of clearing away what no run needs any more; cursor by cursor; empty: from the start. Each step is bounded,
+// may be repeated, and needs no owner: what it takes away can never be needed again.
+struct Sweep {
+  enum class Kind : std::uint8_t {
+    kEvents,  // entries of the event stream whose runs are all gone
+    kKeys,    // idempotency keys accepted before `before` whose run is gone
+    kValues,  // values that were not used since `before`, all of whose runs are gone
+  };
+  Kind kind = Kind::kEvents;
+  PartitionId partition;
+  std::string cursor;
+  Time before{};
+  Time now{};
+};
+struct ExamineStore {};  // how its server is, for operators
 
-using StoreRead =
-    std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition, LoadValue, FindKey,
-                 ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet, MeetMembers, ForgetMember, RepairPartition>;
+using StoreRead = std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition,
+                               LoadValue, FindKey, ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet,
+                               MeetMembers, ForgetMember, ScanRuns, ReadFinished, Sweep, ExamineStore, RepairPartition>;
 
 struct StoredRun {  // a run as read back; checked against its checksum
   RunInfo info;
@@ -234,13 +266,30 @@ struct MembersAnswer {
 struct RepairAnswer {
   std::uint64_t number = 0;  // what the store has now
 };
+struct ScanAnswer {
+  std::vector<RunRow> runs;   // damaged ones left out
+  std::uint64_t skipped = 0;  // that many
+  std::string next;           // empty: that was the last page
+};
+struct FinishedAnswer {
+  std::vector<std::pair<std::string, std::uint64_t>> counts;
+};
+struct SweptAnswer {
+  std::uint64_t looked = 0;   // at entries, keys or values
+  std::uint64_t dropped = 0;  // of them
+  std::uint64_t bytes = 0;    // that those held, about
+  std::string next;           // empty: it is through
+};
+struct HealthAnswer {
+  ServerFacts health;
+};
 struct ReadFailed {
   Error error;
 };  // connection gone (ask again) or data that must not be served
 
-using StoreAnswer =
-    std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer, KeysAnswer, RunsAnswer,
-                 EventsAnswer, LogsAnswer, FleetAnswer, MembersAnswer, RepairAnswer, ReadFailed>;
+using StoreAnswer = std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer,
+                                 KeysAnswer, RunsAnswer, EventsAnswer, LogsAnswer, FleetAnswer, MembersAnswer,
+                                 ScanAnswer, FinishedAnswer, SweptAnswer, HealthAnswer, RepairAnswer, ReadFailed>;
 
 struct ReadOutcome {
   std::uint64_t tag = 0;

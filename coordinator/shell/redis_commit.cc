@@ -9,9 +9,12 @@
 #include "coordinator/shell/redis_keys.h"
 #include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/segments.h"
+#include "coordinator/shell/value_needs.h"
 
 namespace millrace {
 namespace {
+
+constexpr std::size_t kCountsAtOnce = 500;  // of commit.lua's FIELDS_MAX
 
 // How many fields a value takes: one, or several pieces.
 std::size_t pieces_of(std::string_view value, bool small) {
@@ -68,12 +71,39 @@ void add_run(RedisCommand& args, const PartitionCommit& commit, const RunWrite& 
   if (segment_pieces > 0) add_fields(args, segment_field(commit.number), segment, segment_pieces);
 }
 
+// What goes: in the place of runs, with fields that say nothing (commit.lua).
+void add_clearing(RedisCommand& args, const PartitionCommit& commit) {
+  auto add = [&](std::string_view id, const char* flags, std::size_t fields) {
+    args.push_back(id);
+    args.push_back(flags);
+    args.push_number(fields);
+  };
+  for (RunId run : commit.deletes) {
+    add(to_string(run), "4", 2);
+    args.push_back("");
+    args.push_back("");
+  }
+  for (const Hash128& definition : commit.definitions_gone) {
+    add(to_string(definition), "5", 2);
+    args.push_back("");
+    args.push_back("");
+  }
+  for (std::size_t first = 0; first < commit.finished.size(); first += kCountsAtOnce) {
+    const std::size_t end = std::min(first + kCountsAtOnce, commit.finished.size());
+    add("", "6", 2 * (end - first));
+    for (std::size_t i = first; i < end; ++i) {
+      args.push_back(commit.finished[i].first);
+      args.push_number(commit.finished[i].second);
+    }
+  }
+}
+
 void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now, Packer& packed) {
   args.push_number(commit.epoch.counter);
   args.push_number(commit.epoch.nonce);
   args.push_number(commit.number);
   args.push_number(commit.beat);
-  args.push_number(static_cast<std::uint64_t>(to_us(now) / 1'000'000));
+  args.push_number(static_cast<std::uint64_t>(std::max<std::int64_t>(0, to_us(now) / 1'000'000)));
   const bool empty = commit.number == 0;
   packed.clear();
   if (!empty && !commit.events.empty()) {
@@ -83,13 +113,15 @@ void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now, Pack
   if (empty) args.push_number(commit.expects);  // where a commit has its events
   else args.push_back(packed.bytes());
   args.push_number(empty ? 0 : commit.definitions.size());
-  args.push_number(empty ? 0 : commit.runs.size());
+  const std::size_t counts = (commit.finished.size() + kCountsAtOnce - 1) / kCountsAtOnce;
+  args.push_number(empty ? 0 : commit.runs.size() + commit.deletes.size() + commit.definitions_gone.size() + counts);
   if (empty) return;
   for (const auto& [hash, bytes] : commit.definitions) {
     args.push_back(to_string(hash));
     args.push_back(encode_content(hash, *bytes));
   }
   for (const RunWrite& run : commit.runs) add_run(args, commit, run, packed);
+  add_clearing(args, commit);
 }
 
 Error refused(const char* what, std::string_view why) {
@@ -129,10 +161,17 @@ std::vector<RedisCommand> value_commands(const TurnCommit& commit) {
   std::vector<RedisCommand> commands;
   for (const ValueWrite& value : commit.values)
     commands.push_back({"SET", blob_key(value.hash), encode_content(value.hash, *value.json)});
+  for (const ValueNeed& need : value_needs(commit))
+    commands.push_back({"ZADD", partition_key(partition_of(need.run), "needs"), "0", need_member(need.hash, need.run)});
   if (!commit.fleet.empty()) {
     RedisCommand add = {"SADD", kFleetKey};
     for (const std::string& name : commit.fleet) add.push_back(name);
     commands.push_back(std::move(add));
+  }
+  if (!commit.fleet_gone.empty()) {
+    RedisCommand remove = {"SREM", kFleetKey};
+    for (const std::string& name : commit.fleet_gone) remove.push_back(name);
+    commands.push_back(std::move(remove));
   }
   return commands;
 }
@@ -171,7 +210,7 @@ FormattedCommit format_commit(const TurnCommit& commit, std::span<const std::siz
     const PartitionCommit& part = part_of(i);
     const std::size_t begin = args.formatted().size();
     const std::size_t args_before = args.size();
-    add_batch(args, part, commit.now, packed);
+    add_batch(args, part, commit.now - commit.keys_beyond, packed);
     if (part.number == 0) continue;
     call.slices.push_back(
         {part.partition, part.epoch, part.number, begin, args.formatted().size() - begin, args.size() - args_before});

@@ -5,13 +5,16 @@
 //   mr:fleet                set: names of workers to wait for after a restart
 //   mr:members              hash: name of a coordinator -> how it published itself, sealed (member_codec.h)
 //   mr:blob:<hash>          string: a value over the inline limit, sealed
-//   mr:{p7}:owner           hash: owner, epoch (counter), nonce, beat, n (number of the last commit), heir, since
+//   mr:{p7}:owner           hash: owner, epoch (counter), nonce, beat, n (number of the last commit), heir, since,
+//                                 values_since (first epoch of an unbroken row that keep `needs`)
 //   mr:{p7}:r:<run>         hash: .i (info), .m (record), <commit in base 36> (segment); see redis_commit.h for pieces
 //   mr:{p7}:active          zset: live runs by position (listing.h)
 //   mr:{p7}:runs            zset: all runs by position
 //   mr:{p7}:keys            hash: 12 bytes of hash(tenant, key) -> run, request, time
 //   mr:{p7}:def:<hash>      string: a definition, sealed
 //   mr:{p7}:events          stream: <epoch>-<commit> -> e (packed events)
+//   mr:{p7}:needs           zset by name: 16 bytes of a value's hash, then the printed id of a run that needs it
+//   mr:{p7}:finished        hash: tenant, zero byte, workflow -> how many ended runs are kept, as their owner tells
 //   mr:{p7}:log:<run>       stream: l (one packed line), capped
 #pragma once
 
@@ -32,6 +35,16 @@ inline std::string definition_key(PartitionId partition, const Hash128& hash) {
   return partition_key(partition) + ":def:" + to_string(hash);
 }
 inline std::string blob_key(const Hash128& hash) { return "mr:blob:" + to_string(hash); }
+// In the index of who needs which value: by hash, then by run.
+inline std::string need_prefix(const Hash128& hash) {
+  std::string bytes;
+  for (std::uint64_t half : {hash.high, hash.low}) {
+    for (int shift = 56; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(half >> shift));
+  }
+  return bytes;
+}
+inline std::string need_member(const Hash128& hash, RunId run) { return need_prefix(hash) + to_string(run); }
+inline constexpr std::size_t kNeedHashBytes = 16;
 inline constexpr char kMetaKey[] = "mr:meta";
 inline constexpr char kFleetKey[] = "mr:fleet";
 inline constexpr char kMembersKey[] = "mr:members";

@@ -10,6 +10,7 @@
 #include "coordinator/shell/redis_find.h"
 #include "coordinator/shell/redis_keys.h"
 #include "coordinator/shell/redis_run.h"
+#include "coordinator/shell/redis_sweep.h"
 #include "coordinator/shell/run_codec.h"
 
 namespace millrace {
@@ -233,6 +234,7 @@ class EventsRead : public RedisRead {
                         .epoch = static_cast<std::uint32_t>(numbers->first),
                         .commit = numbers->second};
       auto events = decode_events(place, *packed);
+      if (!events.ok() && events.error().name == "newer_version") return ReadFailed{events.error()};
       if (!events.ok()) return damaged(events.error().what);
       for (Event& event : *events) {
         if (event.run != read_.run || event.seq <= read_.since) continue;
@@ -398,7 +400,7 @@ struct Maker {
                        std::to_string(read.seen.epoch.counter), std::to_string(read.seen.epoch.nonce),
                        std::to_string(read.seen.beat), std::to_string(read.seen.number), read.owner,
                        std::to_string(read.epoch.counter), std::to_string(read.epoch.nonce),
-                       std::to_string(to_us(read.now))});
+                       std::to_string(to_us(read.now)), "1"});
   }
   std::unique_ptr<RedisRead> operator()(const ReleasePartition& read) const {
     return owner_call({"FCALL", "millrace_release", "1", partition_key(read.partition),
@@ -495,6 +497,11 @@ struct Maker {
       return answer;
     });
   }
+
+  std::unique_ptr<RedisRead> operator()(const ScanRuns& read) const { return make_scan(read); }
+  std::unique_ptr<RedisRead> operator()(const ReadFinished& read) const { return make_finished(read); }
+  std::unique_ptr<RedisRead> operator()(const Sweep& read) const { return make_sweep(read, context.partitions); }
+  std::unique_ptr<RedisRead> operator()(const ExamineStore&) const { return make_examine(); }
 
   static std::unique_ptr<RedisRead> owner_call(RedisCommand command) {
     return single(std::move(command), [](const RedisReply& reply) -> Answer {

@@ -21,6 +21,7 @@ class RedisRead {
   virtual ~RedisRead() = default;
   // Takes the replies to the commands asked for last (none at first) and either answers or asks for more. No reply is
   // an error: those end the read before.
+  virtual bool takes_errors() const { return false; }  // replies that are errors are handed in, too
   virtual std::optional<StoreAnswer> step(std::vector<RedisReply>& replies, std::vector<RedisCommand>& commands) = 0;
 };
 

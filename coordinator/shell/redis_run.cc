@@ -15,6 +15,11 @@ Error damaged(RunId run, const std::string& why) {
   return {Code::kInternal, "run " + to_string(run) + ", key " + run_key(run) + ": " + why, {}, "damaged"};
 }
 
+// What could not be read, with its own name: what is newer than we are is not damage.
+Error unreadable(RunId run, const std::string& where, const Error& why) {
+  return {why.code, "run " + to_string(run) + ", key " + run_key(run) + ": " + where + why.what, {}, why.name};
+}
+
 // Field name without its piece number -> pieces in order -> bytes.
 using Values = std::map<std::string, std::map<unsigned, std::string_view>>;
 
@@ -38,9 +43,9 @@ std::string join(const Values& values, const std::string& name) {
 
 Result<RunHeader> open_header(RunId run, const Values& values) {
   auto info = decode_info(run, join(values, ".i"));
-  if (!info.ok()) return damaged(run, info.error().what);
+  if (!info.ok()) return unreadable(run, "", info.error());
   auto record = decode_record(run, join(values, ".m"));
-  if (!record.ok()) return damaged(run, record.error().what);
+  if (!record.ok()) return unreadable(run, "", record.error());
   return RunHeader{.info = std::move(*info), .record = std::move(*record)};
 }
 
@@ -80,7 +85,7 @@ Result<std::optional<StoredRun>> read_run(RunId run, const RedisReply& fields) {
     if (*commit > header->record.commit) return damaged(run, "segment " + name + " is newer than the record");
     auto entries = pieces.size() == 1 ? decode_segment(run, *commit, pieces.begin()->second, names)
                                       : decode_segment(run, *commit, join(values, name), names);
-    if (!entries.ok()) return damaged(run, "field " + name + ": " + entries.error().what);
+    if (!entries.ok()) return unreadable(run, "field " + name + ": ", entries.error());
     std::ranges::move(*entries, std::back_inserter(stored.tasks));
   }
   keep_latest(stored.tasks);

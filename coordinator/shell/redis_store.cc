@@ -246,6 +246,11 @@ void RedisStore::take_read(const Due& due, RedisReply& reply) {
   ReadOut& out = found->second;
   if (reply.is_error()) {
     if (on_cluster() && follow(due, reply, out)) return;
+    if (out.machine->takes_errors()) {
+      out.replies[due.index] = std::move(reply);
+      if (--out.missing == 0) advance(due.number);
+      return;
+    }
     if (ends_connection(reply.text)) refusal_ = reply.text;
     else finish(due.number, ReadFailed{Error{Code::kInternal, "store: " + reply.text, {}, {}}});
     return;

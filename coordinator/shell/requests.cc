@@ -181,32 +181,75 @@ void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit, std:
     if (submit.wait && !still.serving())
       return hold(at, {request, std::move(submit), hops, at + kHoldMax});  // it comes
     if (submit.wait) return view(at, request, *key->run, submit.with_nodes ? kYamlNodesMax : 0, true);
-    with_stored(*key->run, request, [this, request](Time, RestoredRun& stored) {
-      reply(request, SubmitReply{stored.info->run, true, stored.info->trace_id});
+    ask(LoadRun{*key->run}, [this, request, run = *key->run](Time, StoreAnswer&& answer) {
+      if (auto* failed = std::get_if<ReadFailed>(&answer)) return refuse(request, std::move(failed->error));
+      const auto* stored = std::get_if<RunAnswer>(&answer);
+      const bool kept = stored != nullptr && stored->run.has_value();  // else it has ended, and only its key is left
+      reply(request, SubmitReply{run, true, kept ? stored->run->info.trace_id : TraceId()});
     });
   });
+}
+
+// The limit that this submission would break, if any: named, with what stands against it.
+std::optional<Error> Loop::State::full(const SubmitRun& submit, const Plan& plan) const {
+  Load all;
+  Load tenant;
+  std::uint64_t bytes = 0;
+  const bool by_tenant = options.tenant_runs_max > 0 || options.tenant_tasks_max > 0;
+  for (const Share& share : shares) {
+    if (!share.open()) continue;
+    all.runs += share.core->runs_live();
+    all.tasks += share.core->tasks_live();
+    bytes += share.core->bytes_live();
+    if (!by_tenant) continue;
+    const Load load = share.core->load_of(submit.tenant);
+    tenant.runs += load.runs;
+    tenant.tasks += load.tasks;
+  }
+  const std::uint64_t adds = plan.node_count();
+  const std::uint64_t adds_bytes = submit.inputs.is_null() ? 0 : submit.inputs.size();
+  struct Limit {
+    const char* what;
+    const char* option;
+    std::uint64_t has, adds, max;
+    bool of_tenant;
+  };
+  const Limit limits[] = {
+      {"live runs", "--runs-max", all.runs, 1, options.runs_max, false},
+      {"tasks of live runs", "--tasks-max", all.tasks, adds, options.tasks_max, false},
+      {"bytes of live runs", "--bytes-max", bytes, adds_bytes, options.bytes_max, false},
+      {"live runs", "--tenant-runs-max", tenant.runs, 1, options.tenant_runs_max, true},
+      {"tasks of live runs", "--tenant-tasks-max", tenant.tasks, adds, options.tenant_tasks_max, true},
+  };
+  for (const Limit& limit : limits) {
+    if (limit.of_tenant && limit.max == 0) continue;  // no limit of its own
+    if (limit.has + limit.adds <= limit.max) continue;
+    std::string what = limit.what;
+    if (limit.of_tenant) what += " of tenant '" + submit.tenant + "'";
+    const std::string more = limit.adds == 1 ? "" : ", and this one has " + std::to_string(limit.adds);
+    Error error{Code::kRefused,
+                "queue_full: " + std::to_string(limit.has) + " of " + std::to_string(limit.max) + " " + what + more +
+                    " (" + limit.option + ")",
+                {},
+                "queue_full"};
+    Problem detail;
+    detail.message = what + ": " + std::to_string(limit.has) + more;
+    detail.expected = "at most " + std::to_string(limit.max);
+    detail.hint = std::string("wait until some have ended, or raise ") + limit.option;
+    error.details.push_back(std::move(detail));
+    return error;
+  }
+  return std::nullopt;
 }
 
 void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan) {
   Share& share = this->share(partition_for(submit.tenant, submit.key));
   if (!share.open()) return refuse(request, not_serving(share.id));
-  std::uint64_t runs = 0;
-  std::uint64_t tasks = 0;
-  for (const Share& each : shares) {
-    if (!each.open()) continue;
-    runs += each.core->runs_live();
-    tasks += each.core->tasks_live();
-  }
-  bool full = runs >= options.runs_max || tasks + plan->node_count() > options.tasks_max;
-  if (full && !share.core->find_key(submit.tenant, submit.key)) {
-    return refuse(request,
-                  {Code::kRefused,
-                   "queue_full: " + std::to_string(runs) + " of " + std::to_string(options.runs_max) + " runs and " +
-                       std::to_string(tasks) + " of " + std::to_string(options.tasks_max) + " tasks are live",
-                   {},
-                   "queue_full"});
-  }
-  share.keys.add(key_fingerprint(submit.tenant, submit.key));
+  if (std::optional<Error> why = full(submit, *plan); why && !share.core->find_key(submit.tenant, submit.key))
+    return refuse(request, std::move(*why));
+  const std::uint64_t fingerprint = key_fingerprint(submit.tenant, submit.key);
+  share.keys.add(fingerprint);
+  if (share.keys_anew != nullptr) share.keys_anew->add(fingerprint);
   Hash128 hash = request_hash(submit);
   share.core->step(now, RunSubmitted{request, std::move(submit), std::move(plan), hash});
 }

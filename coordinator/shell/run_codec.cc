@@ -20,6 +20,12 @@ Error damaged(RunId run, const char* what) {
   return {Code::kInternal, "run " + to_string(run) + ", " + what + ": wrong version or checksum", {}, "damaged"};
 }
 
+Error unreadable(RunId run, const char* what, std::string_view sealed) {
+  const std::string newer = newer_version(kRunFormatVersion, sealed);
+  if (newer.empty()) return damaged(run, what);
+  return {Code::kRefused, "run " + to_string(run) + ", " + what + " " + newer, {}, "newer_version"};
+}
+
 // The sealed bytes of a blob whose pieces were joined; what is left over behind them is ignored.
 std::string_view without_length(std::string_view joined) {
   if (joined.size() < kLengthBytes) return {};
@@ -86,7 +92,7 @@ std::string encode_info(const StoredInfo& stored) {
 
 Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, place_of(run.value, kInfoPlace), without_length(bytes));
-  if (!body.has_value()) return damaged(run, "field .i");
+  if (!body.has_value()) return unreadable(run, "field .i", without_length(bytes));
   Unpacker in(*body);
   StoredInfo stored;
   RunInfo& info = stored.info;
@@ -155,7 +161,7 @@ std::string encode_record(RunId run, const StoredRecord& stored) {
 
 Result<StoredRecord> decode_record(RunId run, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, place_of(run.value, kRecordPlace), without_length(bytes));
-  if (!body.has_value()) return damaged(run, "field .m");
+  if (!body.has_value()) return unreadable(run, "field .m", without_length(bytes));
   Unpacker in(*body);
   StoredRecord stored;
   RunRecord& record = stored.record;
@@ -241,7 +247,7 @@ std::string encode_log(RunId run, const LogLine& line) {
 
 Result<LogLine> decode_log(RunId run, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, run.value, bytes);
-  if (!body.has_value()) return damaged(run, "log line");
+  if (!body.has_value()) return unreadable(run, "log line", bytes);
   Unpacker in(*body);
   LogLine line;
   line.stderr_stream = in.byte() != 0;
@@ -261,6 +267,8 @@ std::string encode_content(const Hash128& hash, std::string_view bytes) {
 
 Result<std::string> decode_content(const Hash128& hash, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, place_of(hash.high, hash.low), bytes);
+  if (const std::string newer = newer_version(kRunFormatVersion, bytes); !body.has_value() && !newer.empty())
+    return Error{Code::kRefused, "content " + to_string(hash) + " " + newer, {}, "newer_version"};
   if (!body.has_value())
     return Error{Code::kInternal, "content " + to_string(hash) + ": wrong version or checksum", {}, "damaged"};
   return std::string(*body);

@@ -233,7 +233,14 @@ Result<std::vector<TaskEntry>> decode_segment(RunId run, std::uint64_t commit, s
                  "damaged"};
   };
   auto body = unseal(kSegmentVersion, place_of(run.value, commit), bytes);
-  if (!body.has_value()) return damaged("wrong version or checksum");
+  if (!body.has_value()) {
+    const std::string newer = newer_version(kSegmentVersion, bytes);
+    if (newer.empty()) return damaged("wrong version or checksum");
+    return Error{Code::kRefused,
+                 "segment of run " + to_string(run) + ", commit " + std::to_string(commit) + " " + newer,
+                 {},
+                 "newer_version"};
+  }
   Unpacker in(*body);
   Base base;
   base.time = in.time(Time{});

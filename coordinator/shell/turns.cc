@@ -6,6 +6,7 @@
 #include "common/io/fault.h"
 #include "common/wire/codec.h"
 #include "coordinator/shell/fault_turns.h"
+#include "coordinator/shell/listing.h"
 #include "coordinator/shell/loop_state.h"
 
 namespace millrace {
@@ -48,6 +49,7 @@ bool Loop::State::turn() {
     laps.mark(Stage::kTakeIn);
     housekeeping(now);
     place(now);
+    if (audit(now)) place(now);
     if (look_at_placement(now)) place(now);  // a task that cannot be placed may let others run
     laps.mark(Stage::kPlace);
     busy |= close_turn(now);
@@ -179,6 +181,7 @@ void Loop::State::housekeeping(Time now) {
   }
   close_gathers(now);
   tell_news(now);
+  keep_house(now);
   if (now < unconfirmed_at) return;
   unconfirmed_at = now + kUnconfirmedEvery;
   std::set<WorkerId> quiet;
@@ -239,7 +242,11 @@ bool Loop::State::close_turn(Time now) {
     Effects effects = share.core->take();
     share.giving_closed = share.giving.has_value();
     meter.closed(effects);
-    bool writes = !effects.writes.empty();
+    for (const auto& info : effects.ended) share.house.kept.ended(*info);
+    for (const RunWrite& write : effects.writes) {
+      if (write.info != nullptr) share.house.kept.accepted(*write.info);
+    }
+    bool writes = !effects.writes.empty() || house_writes(share, now);
     if (writes || now >= share.beat_due) {
       PartitionCommit part = beat_of(share);
       if (writes) part.number = ++share.number;
@@ -252,6 +259,7 @@ bool Loop::State::close_turn(Time now) {
         share.definitions_stored.insert(write.info->definition);
       }
       part.runs = std::move(effects.writes);
+      if (writes) add_house(now, share, part);
       std::string cursor = writes ? cursor_of(part) : std::string();
       for (Event& event : effects.events) {
         if (!is_durable(event.type)) continue;
@@ -263,12 +271,16 @@ bool Loop::State::close_turn(Time now) {
     std::ranges::move(effects.values, std::back_inserter(commit.values));
     effects.writes.clear();
     effects.values.clear();
+    effects.ended.clear();
     if (!effects.empty()) turn.outgoing.push_back({share.id, std::move(effects)});
   }
+  commit.keys_beyond = std::max(Duration::zero(), options.key_life - kKeyLife);
   commit.logs = std::exchange(logs_pending, {});
   if (fleet_dirty && !commit.partitions.empty()) {
     fleet_dirty = false;
     commit.fleet.assign(fleet_stored.begin(), fleet_stored.end());
+    commit.fleet_gone.assign(fleet_gone.begin(), fleet_gone.end());
+    fleet_gone.clear();
   }
   std::ranges::move(std::exchange(replies_direct, {}), std::back_inserter(turn.outgoing));
   for (PeerId peer : std::exchange(hello_wanted, {})) {
@@ -499,6 +511,7 @@ Time Loop::State::next_wake() const {
     if (!meeting) wake = std::min(wake, std::max(meet_at, store_there));
     wake = std::min(wake, std::max(plan_at, store_there));
     if (placement.workers() > 0) wake = std::min(wake, news_at);
+    if (house.at_work) wake = std::min(wake, std::max(house.next, store_there));
     for (const auto& [id, gather] : gathers) wake = std::min(wake, gather.until);
   }
   if (turns.size() >= kTurnsHeldMax) return wake;

@@ -63,7 +63,7 @@ void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
   } else if (std::holds_alternative<WorkerDraining>(message)) {
     placement.drain(ref.id);
   } else if (std::holds_alternative<WorkerBye>(message)) {
-    fleet_dirty |= fleet_stored.erase(*ref.name) > 0;
+    if (fleet_stored.erase(*ref.name) > 0) fleet_dirty = true, fleet_gone.insert(*ref.name);
     options.note(LoopNote::kInfo, "worker " + *ref.name + " has left");
     worker_gone(now, ref.id);
   }
@@ -85,6 +85,7 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
   workers_by_peer[peer] = joined->id;
   peers_by_worker[joined->id] = peer;
   fleet_dirty |= fleet_stored.insert(hello.name).second;
+  fleet_gone.erase(hello.name);
   if (!was_known)
     options.note(LoopNote::kInfo,
                  "worker " + hello.name + " has joined with " + std::to_string(hello.slots) + " slots");

@@ -85,5 +85,15 @@ TEST(Bench, WrongUsageIsExitTwo) {
   EXPECT_EQ(bench({"--scenario", "python", "--simulated-workers", "2"}).exit_code, 2);
 }
 
+// The short form of `./dev bench soak`: ten times as many runs as are kept.
+TEST(Bench, ASoakLeavesTheMemoryOfAllProcessesAndOfRedisFlat) {
+  const Value report = measured({"--scenario", "soak", "--tasks", "40000", "--store", "redis"});
+  EXPECT_EQ(number(report, "tasks"), 40'000);
+  const Value* last = report.find("after_100_percent");
+  ASSERT_NE(last, nullptr) << report.dump();
+  for (const char* figure : {"coordinator_mb", "workers_mb", "redis_mb", "redis_used_mb"})
+    EXPECT_GT(number(*last, figure), 0) << figure;
+}
+
 }  // namespace
 }  // namespace millrace::test

@@ -1,6 +1,7 @@
 #include "tests/sim/checker.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace millrace::sim {
 namespace {
@@ -37,12 +38,35 @@ void Checker::committed(const PartitionCommit& commit, const Epoch& by) {
     return fail("I5: epoch " + std::to_string(by.counter) + " wrote " + name + " and does not own it");
   for (const RunWrite& write : commit.runs) written(commit, write);
   for (const Event& event : commit.events) event_written(event);
+  cleared(commit);
   for (const RunWrite& write : commit.runs) {
     const Seen& run = runs_[write.run];
     if (is_terminal(write.record.state) != run.end_event)
       fail("I1: run " + to_string(write.run) + " has ended without its event, or the other way round");
     if (run.seq != write.record.seq) fail("I7: run " + to_string(write.run) + ": its header and its events disagree");
   }
+}
+
+// Only runs that have ended are deleted, and definitions only with the last run that has them.
+void Checker::cleared(const PartitionCommit& commit) {
+  for (RunId id : commit.deletes) {
+    auto found = runs_.find(id);
+    if (found == runs_.end() || !is_terminal(found->second.state))
+      return fail("I4: run " + to_string(id) + " is deleted and has not ended");
+    if (std::exchange(found->second.deleted, true)) return fail("I10: run " + to_string(id) + " is deleted twice");
+    ++deleted_;
+  }
+  for (const Hash128& definition : commit.definitions_gone) {
+    for (const auto& [id, run] : runs_) {
+      if (partition_of(id) == commit.partition && !run.deleted && run.plan->definition() == definition)
+        fail("I4: the definition of run " + to_string(id) + " is deleted before it");
+    }
+  }
+}
+
+bool Checker::deleted(const std::string& key) const {
+  auto run = keys_.find(key);
+  return run != keys_.end() && runs_.at(run->second).deleted;
 }
 
 void Checker::written(const PartitionCommit& commit, const RunWrite& write) {
@@ -229,7 +253,8 @@ void Checker::finished() {
   for (const auto& [state, count] : ends_) ends += count;
   if (ends + live_ != runs_.size()) fail("I10: accepted, ended and live runs do not add up");
   for (const auto& [key, run] : told_runs_) {
-    if (!cluster_.run(run)) fail("I4: run " + to_string(run) + " was acknowledged and is gone");
+    if (!cluster_.run(run) && !runs_.at(run).deleted)
+      fail("I4: run " + to_string(run) + " was acknowledged and is gone");
   }
   for (const auto& [id, run] : runs_) check_end(id, run);
 }
@@ -244,6 +269,7 @@ void Checker::check_end(RunId id, const Seen& run) {
     }
     return fail("I6: " + name + " is still " + std::string(to_string(run.state)) + ", open:" + open);
   }
+  if (run.deleted) return;
   const std::optional<StoredRun> stored = cluster_.run(id);
   if (!stored || cluster_.events(id).size() != run.seq) return fail("I7: " + name + ": its events are not all there");
   std::uint64_t sum = 0;

@@ -47,6 +47,8 @@ class Checker {
   }
   const std::string& broken() const { return broken_; }
   bool all_ended() const { return live_ == 0; }
+  bool deleted(const std::string& key) const;  // the run of that key was, after its end
+  std::size_t deleted() const { return deleted_; }
   std::size_t runs() const { return runs_.size(); }
   std::size_t ended(RunState state) const {
     auto it = ends_.find(state);
@@ -61,11 +63,13 @@ class Checker {
     bool end_event = false;
     RunState state = RunState::kAccepted;
     std::uint32_t version = 0;
+    bool deleted = false;
     std::vector<TaskRecord> tasks;
   };
   void written(const PartitionCommit& commit, const RunWrite& write);
   void task_written(Seen& run, const std::string& name, TaskIndex task, const TaskRecord& record);
   void event_written(const Event& event);
+  void cleared(const PartitionCommit& commit);
   void upstream_committed(const char* what, const Assignment& assignment);
   void check_end(RunId id, const Seen& run);
   void check_results(const std::string& name, const Seen& run);
@@ -84,6 +88,7 @@ class Checker {
   std::map<RunState, std::size_t> ends_;
   std::map<std::pair<RunId, TaskIndex>, AttemptId> running_;  // kept where nothing is lost
   std::size_t live_ = 0;
+  std::size_t deleted_ = 0;
   bool nothing_is_lost_ = false;
   bool settled_ = false;
   std::string broken_;

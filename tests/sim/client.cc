@@ -64,6 +64,11 @@ void Client::receive(RequestId request, const OperatorReply& reply) {
   context_.checker.told(order_.key, reply);
   if (ended_) return;
   if (auto* error = std::get_if<ErrorReply>(&reply)) {
+    if (error->error.code == Code::kNotFound &&
+        context_.checker.deleted(order_.key)) {  // it has ended, and was not kept
+      ended_ = true;
+      return;
+    }
     if (error->error.code != Code::kUnavailable)
       context_.checker.fail("client " + order_.key + " was refused: " + error->error.what);
     const Duration pause = context_.random.between(100ms, 400ms);

@@ -56,6 +56,9 @@ void CoordinatorProcess::start() {
   options.nonce = context_.random.next();
   options.plant = plant_of(context_.settings.plant);
   options.unplaceable_after = kUnplaceableAfter;
+  options.retention.count = context_.kept;
+  if (context_.kept > 0) options.value_grace = 1s;
+  options.audit = context_.settings.plant == Plant::kNone;  // it would put right what is planted
   options.note = [this](LoopNote, const std::string& text) { context_.note(name_ + ": " + text); };
   door_ = std::make_unique<Door>(*this);
   store_ = std::make_unique<SimStore>(context_, name_, [this] { wake(); });
@@ -157,6 +160,9 @@ void CoordinatorProcess::audit() {
   }
   const LoopSnapshot counted = loop_->snapshot();
   if (std::string broken = check_sums(counted); !broken.empty()) context_.checker.fail("I10: " + name_ + ": " + broken);
+  for (std::uint64_t found : counted.house.audit_found) {
+    if (found > 0) context_.checker.fail("core: " + name_ + ": its audit found something in nobody's hands");
+  }
   const std::uint64_t runs = counted.tally.accepted + counted.tally.restored;
   if (runs < std::exchange(runs_counted_, runs)) context_.checker.fail("I10: " + name_ + ": a count of runs fell");
 }

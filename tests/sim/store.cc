@@ -193,7 +193,8 @@ CommitOutcome SimStore::apply(Context& context, const TurnCommit& commit) {
     if (part.number == 0 && result == CommitResult::kApplied) continue;  // a beat
     context.note("store: partition " + std::to_string(part.partition.value) + " epoch " +
                  std::to_string(part.epoch.counter) + " commit " + std::to_string(part.number) + " " +
-                 kWords[static_cast<std::size_t>(result)] + ", " + std::to_string(part.events.size()) + " events");
+                 kWords[static_cast<std::size_t>(result)] + ", " + std::to_string(part.events.size()) + " events" +
+                 (part.deletes.empty() ? "" : ", " + std::to_string(part.deletes.size()) + " runs deleted"));
     if (result == CommitResult::kApplied) context.checker.committed(part, part.epoch);
   }
   return outcome;

@@ -6,6 +6,8 @@
 #include <set>
 #include <sstream>
 
+#include "tests/support/store_file.h"
+
 namespace millrace::test {
 namespace {
 
@@ -25,6 +27,7 @@ std::string joined(const std::vector<std::string>& words) {
 
 Cluster::Cluster(ClusterOptions options) : options_(std::move(options)), redis_(options_.append) {
   start_redis();
+  if (!options_.store.empty()) { EXPECT_EQ(load_store(source("tests/data/" + options_.store), redis_.path()), ""); }
   for (std::size_t i = 0; i < options_.coordinators; ++i) {
     addresses_.push_back("tcp://127.0.0.1:" + std::to_string(free_port()));
     events_.push_back("tcp://127.0.0.1:" + std::to_string(free_port()));
@@ -43,7 +46,8 @@ Variables Cluster::environment() const {
 void Cluster::start_redis() { EXPECT_TRUE(redis_.start()) << redis_.error(); }
 
 void Cluster::start_coordinator(std::size_t which) {
-  std::vector<std::string> words = {bin("millrace-coordinator"),
+  const std::string program = "millrace-coordinator";
+  std::vector<std::string> words = {options_.programs.empty() ? bin(program) : options_.programs + "/" + program,
                                     "--listen",
                                     addresses_[which],
                                     "--events",

@@ -26,7 +26,9 @@ struct ClusterOptions {
   std::vector<std::string> worker_options = {};  // of all of them
   Variables cli_variables = {};                  // besides the cluster's address
   std::size_t coordinators = 1;
-  std::string redis = {};  // URL; empty: a server of its own
+  std::string redis = {};     // URL; empty: a server of its own
+  std::string store = {};     // of tests/data: what Redis holds before a coordinator begins
+  std::string programs = {};  // directory of the first coordinators' program, where it is not this build's
 };
 
 class Cluster {
@@ -35,6 +37,7 @@ class Cluster {
 
   void start_redis();  // again, after redis().kill_now()
   void start_coordinator(std::size_t which = 0);
+  void upgrade() { options_.programs.clear(); }  // what is started from now on is of this build
   Program& start_worker(const std::string& name, const std::vector<std::string>& more = {});
   RedisServer& redis() { return redis_; }
   Program& coordinator(std::size_t which = 0) { return programs_.at(name_of(which)); }

@@ -4,6 +4,7 @@
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/packing.h"
 #include "coordinator/shell/run_codec.h"
+#include "coordinator/shell/segments.h"
 #include "tests/unit/store/store_world.h"
 
 namespace millrace::test {
@@ -144,6 +145,47 @@ TEST(Listing, PositionsOrderByAcceptanceAndTokensComeBack) {
   EXPECT_EQ(parse_token(to_token(first)), first);
   for (const char* bad : {"", "-", "12", "12-", "x-aaaaaaaaaaaaa", "12-AAAAAAAAAAAAA", "-1-aaaaaaaaaaaaa"})
     EXPECT_FALSE(parse_token(bad).has_value()) << bad;
+}
+
+// ---------------------------------------------------------------- versions
+
+// What a newer Millrace writes has a higher number in its envelope.
+std::string as_of(std::uint8_t version, std::string bytes, std::size_t at) {
+  bytes[at] = static_cast<char>(version);
+  return bytes;
+}
+
+TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {
+  TestRun run(run_id(1), 2);
+  RunWrite write = run.succeed(0, 2);
+  const std::string info = encode_info({.info = run.info(), .epoch = 1, .commit = 1});
+  const std::string record =
+      encode_record(run_id(1), {.record = run.record(), .tasks_total = 2, .tasks_done = 2, .epoch = 1, .commit = 1});
+  const std::string segment = encode_segment(run_id(1), 3, write.tasks);
+  const std::string log = encode_log(run_id(1), {"a", 1, false, at(1), "text"});
+  const std::string content = encode_content(hash128("x"), "x");
+  const Event one = run.event(EventType::kRunAccepted);
+  const StreamPlace place{kPartition, 1, 1};
+  const std::string events = encode_events(place, std::vector<Event>{one});
+  NamePool names;
+  constexpr std::size_t kBehindLength = 4;
+  ASSERT_TRUE(decode_info(run_id(1), info).ok());
+  ASSERT_TRUE(decode_record(run_id(1), record).ok());
+  const Error errors[] = {
+      decode_info(run_id(1), as_of(2, info, kBehindLength)).error(),
+      decode_record(run_id(1), as_of(2, record, kBehindLength)).error(),
+      decode_segment(run_id(1), 3, as_of(2, segment, 0), names).error(),
+      decode_log(run_id(1), as_of(2, log, 0)).error(),
+      decode_content(hash128("x"), as_of(9, content, 0)).error(),
+      decode_events(place, as_of(2, events, 0)).error(),
+  };
+  for (const Error& error : errors) {
+    EXPECT_EQ(error.name, "newer_version") << error.what;
+    EXPECT_EQ(error.code, Code::kRefused);
+    EXPECT_NE(error.what.find("was written by a newer Millrace (version "), std::string::npos) << error.what;
+  }
+  EXPECT_EQ(decode_info(run_id(1), as_of(0, info, kBehindLength)).error().name, "damaged");
+  EXPECT_EQ(decode_segment(run_id(1), 4, segment, names).error().name, "damaged") << "of another commit";
 }
 
 }  // namespace

@@ -41,5 +41,16 @@ TEST(KeyFilter, TooManyKeysGiveTheFilterUp) {
   EXPECT_FALSE(filter.surely_new(fingerprint(1)));
 }
 
+TEST(KeyFilter, IsWornWhenFarMoreWasAddedThanStoodInTheStore) {
+  KeyFilter filter;
+  for (std::uint64_t i = 0; i < 20'000; ++i) filter.add(i * 0x9E3779B97F4A7C15ULL);
+  EXPECT_FALSE(filter.worn()) << "not complete";
+  filter.complete();
+  for (std::uint64_t i = 20'000; i < 80'000; ++i) filter.add(i * 0x9E3779B97F4A7C15ULL);
+  EXPECT_FALSE(filter.worn());
+  filter.add(1);
+  EXPECT_TRUE(filter.worn());
+}
+
 }  // namespace
 }  // namespace millrace

@@ -76,6 +76,8 @@ inline bool same(const MoveReply& a, const MoveReply& b) {
 inline bool same(const DrainCoordinatorReply& a, const DrainCoordinatorReply& b) {
   return a.name == b.name && a.partitions == b.partitions;
 }
+inline bool same(const ExamineCluster&, const ExamineCluster&) { return true; }
+inline bool same(const HealthReply& a, const HealthReply& b) { return a.coordinators == b.coordinators; }
 inline bool same(const ErrorReply& a, const ErrorReply& b) { return a.error == b.error; }
 
 template <class... T>

@@ -292,7 +292,8 @@ class RandomModel {
             ListCoordinators{},
             ListPartitions{},
             MovePartition{u32(), text()},
-            DrainCoordinator{text()}};
+            DrainCoordinator{text()},
+            ExamineCluster{}};
   }
 
   RunView run_view() {
@@ -329,6 +330,34 @@ class RandomModel {
     for (std::uint64_t n = below(5); n > 0; --n) v.by_state[any(TaskState::kCancelled)] = u32();
     v.now = time();
     return v;
+  }
+
+  CoordinatorHealth health() {
+    CoordinatorHealth h;
+    h.name = text();
+    h.version = text();
+    h.endpoint = text();
+    h.protocol = u32();
+    h.function_version = u32();
+    h.format = u32();
+    h.now = time();
+    h.store_up = coin();
+    h.store = {text(), text(), text(), text(), duration(), u32(), u32(),  engine_(), engine_(),
+               text(), text(), text(), text(), text(),     u32(), text(), coin()};
+    h.partitions = u32();
+    h.owned = u32();
+    h.awaited = u32();
+    h.runs_live = engine_();
+    h.ready = engine_();
+    h.running = engine_();
+    h.slots = engine_();
+    h.workers_ready = u32();
+    h.workers_draining = u32();
+    h.workers_silent = u32();
+    h.limits = many<LimitUse>([&] { return LimitUse{text(), engine_(), engine_()}; });
+    h.audit = {engine_(), engine_(), engine_()};
+    h.findings = many<Finding>([&] { return Finding{text(), text(), text(), text(), text()}; });
+    return h;
   }
 
   std::vector<OperatorReply> replies() {
@@ -374,7 +403,8 @@ class RandomModel {
               return row;
             })},
             MoveReply{u32(), text(), text()},
-            DrainCoordinatorReply{text(), u32()}};
+            DrainCoordinatorReply{text(), u32()},
+            HealthReply{many<CoordinatorHealth>([&] { return health(); })}};
   }
 
  private:
