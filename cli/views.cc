@@ -113,15 +113,20 @@ Result<Value> run_json(const RunView& view, const ReadPayload& read, RunViewPart
 
 Value event_json(const Event& event) {
   bool owner = event.type == EventType::kOwnerChanged;
-  return Value::Object{{"seq", is_durable(event.type) ? Value(event.seq) : Value()},
-                       {"cursor", text_or_null(event.cursor)},
-                       {"time", text_or_null(iso_time(event.time))},
-                       {"run", to_string(event.run)},
-                       {"type", to_string(event.type)},
-                       {"node", text_or_null(event.node)},
-                       {"attempt", number_or_null(event.attempt)},
-                       {"status", owner ? Value() : Value(status_word(event.type))},
-                       {"reason", text_or_null(to_string(event.reason))}};
+  Value json = Value::Object{{"seq", is_durable(event.type) ? Value(event.seq) : Value()},
+                             {"cursor", text_or_null(event.cursor)},
+                             {"time", text_or_null(iso_time(event.time))},
+                             {"run", to_string(event.run)},
+                             {"type", to_string(event.type)},
+                             {"node", text_or_null(event.node)},
+                             {"attempt", number_or_null(event.attempt)},
+                             {"status", owner ? Value() : Value(status_word(event.type))},
+                             {"reason", text_or_null(to_string(event.reason))}};
+  if (!event.data.is_null()) {
+    Result<Value> data = Value::parse(event.data.json());
+    json.set("data", data.ok() ? std::move(*data) : Value());
+  }
+  return json;
 }
 
 Value summary_json(const RunSummary& run, Time now) {

@@ -6,17 +6,17 @@ namespace millrace {
 namespace {
 
 // Index = enumerator. The status is the word after the first underscore.
-constexpr std::array<std::string_view, 14> kWords = {
-    "run_accepted",   "run_succeeded",   "run_degraded",  "run_failed",   "run_cancelled",
-    "task_succeeded", "task_failed",     "task_retrying", "task_skipped", "task_cancelled",
-    "task_waiting",   "task_dispatched", "task_running",  "owner_changed"};
-static_assert(kWords.size() == static_cast<std::size_t>(EventType::kOwnerChanged) + 1);
+constexpr std::array<std::string_view, kEventTypes> kWords = {
+    "run_accepted", "run_succeeded", "run_degraded",  "run_failed",     "run_cancelled", "task_succeeded",
+    "task_failed",  "task_retrying", "task_skipped",  "task_cancelled", "task_waiting",  "task_dispatched",
+    "task_running", "owner_changed", "task_progress", "task_tokens"};
+static_assert(kWords.size() == static_cast<std::size_t>(EventType::kTaskTokens) + 1);
 
 }  // namespace
 
 std::string_view to_string(EventType type) { return kWords[static_cast<std::size_t>(type)]; }
 
-bool is_task_event(EventType type) { return type >= EventType::kTaskSucceeded && type <= EventType::kTaskRunning; }
+bool is_task_event(EventType type) { return type >= EventType::kTaskSucceeded && type != EventType::kOwnerChanged; }
 
 std::string_view status_word(EventType type) {
   std::string_view word = to_string(type);

@@ -8,6 +8,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/time.h"
+#include "common/model/payload.h"
 #include "common/model/task_state.h"
 
 namespace millrace {
@@ -29,7 +30,11 @@ enum class EventType : std::uint8_t {
   kTaskDispatched,
   kTaskRunning,
   kOwnerChanged,
+  kTaskProgress,  // what a task says of itself while it runs, in `data`: {"done", "total"} ...
+  kTaskTokens,    // a piece of a stream, in `data`: {"text": ...}
 };
+constexpr std::size_t kEventTypes = 16;
+constexpr std::size_t kEventDataMax = 64 * 1024;  // bytes of `data`
 
 constexpr bool is_durable(EventType type) { return type < EventType::kTaskDispatched; }
 constexpr bool is_run_end(EventType type) {
@@ -47,6 +52,7 @@ struct Event {
   Time time{};
   std::string node;    // id, of task events
   std::string cursor;  // stream id "<epoch>-<commit>"; filled where the commit is known
+  Payload data = {};   // JSON, of kTaskProgress and kTaskTokens; inline
   bool operator==(const Event&) const = default;
 };
 

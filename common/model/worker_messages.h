@@ -13,6 +13,7 @@
 #include "common/base/hash.h"
 #include "common/base/ids.h"
 #include "common/base/time.h"
+#include "common/model/event.h"
 #include "common/model/executor_fields.h"
 #include "common/model/outcome.h"
 #include "common/model/records.h"
@@ -107,6 +108,14 @@ struct TaskLog {
   bool operator==(const TaskLog&) const = default;
 };
 
+// What a running task says of itself: becomes an ephemeral event of type kTaskProgress or kTaskTokens.
+struct TaskNews {
+  AttemptId attempt;
+  EventType type = EventType::kTaskProgress;
+  std::string json;  // at most kEventDataMax
+  bool operator==(const TaskNews&) const = default;
+};
+
 struct ValueRequest {  // fetch a value held by reference
   Hash128 hash;
   bool operator==(const ValueRequest&) const = default;
@@ -120,7 +129,7 @@ struct WorkerBye {  // nothing left, going away
 };
 
 using WorkerMessage = std::variant<WorkerHello, WorkerBeat, CreditUpdate, AttemptsStarted, AttemptReports,
-                                   AttemptsReclaimed, TaskLog, ValueRequest, WorkerDraining, WorkerBye>;
+                                   AttemptsReclaimed, TaskLog, ValueRequest, WorkerDraining, WorkerBye, TaskNews>;
 
 // ---------------------------------------------------------------- coordinator -> worker
 

@@ -7,8 +7,8 @@ namespace millrace {
 namespace {
 
 // Index = enumerator.
-constexpr std::array<const char*, 8> kTypeWords = {"any",     "string", "integer", "number",
-                                                   "boolean", "object", "array",   "file"};
+constexpr std::array<const char*, 9> kTypeWords = {"any",    "string", "integer", "number", "boolean",
+                                                   "object", "array",  "file",    "secret"};
 constexpr std::array<std::string_view, 9> kReserved = {"inputs", "nodes", "run",    "env",   "secrets",
                                                        "item",   "index", "output", "result"};
 
@@ -27,8 +27,26 @@ bool fits(InputType type, const Value& value) {
     case InputType::kBoolean: return value.is_bool();
     case InputType::kObject: return value.is_object();
     case InputType::kArray: return value.is_array();
+    case InputType::kSecret: return value.is_string() && is_secret_name(value.as_string());
   }
   return false;
+}
+
+// Says nothing of the value: it may be a secret that was given where its name belongs.
+Problem misfit(const InputSpec& input, const Value& value) {
+  if (input.type != InputType::kSecret)
+    return {"",
+            0,
+            0,
+            "input '" + input.name + "' is of kind " + value.kind_name(),
+            std::string("a value of type ") + to_string(input.type),
+            ""};
+  return {"",
+          0,
+          0,
+          "input '" + input.name + "' is not the name of a secret",
+          "a name of letters, digits and '_', not the secret itself: {{ secrets[inputs." + input.name + "] }} reads it",
+          ""};
 }
 
 }  // namespace
@@ -47,6 +65,11 @@ bool is_node_id(std::string_view id) {
          !is_reserved(id);
 }
 
+bool is_secret_name(std::string_view name) {
+  return !name.empty() && name.size() <= kSecretNameMax && !(name[0] >= '0' && name[0] <= '9') &&
+         std::ranges::all_of(name, [](char c) { return is_id_start(c); });
+}
+
 bool is_reserved(std::string_view id) { return id == "error" || std::ranges::find(kReserved, id) != kReserved.end(); }
 
 Result<Value> bind_inputs(const std::vector<InputSpec>& declared, const Value& given) {
@@ -63,8 +86,7 @@ Result<Value> bind_inputs(const std::vector<InputSpec>& declared, const Value& g
       }
       bound.set(input.name, nullptr);
     } else if (!fits(input.type, *value)) {
-      problems.push_back({"", 0, 0, "input '" + input.name + "' is of kind " + value->kind_name(),
-                          std::string("a value of type ") + to_string(input.type), ""});
+      problems.push_back(misfit(input, *value));
     } else {
       bound.set(input.name, *value);
     }

@@ -22,8 +22,9 @@ constexpr std::uint32_t kYamlNodesMax = 10'000;
 constexpr std::size_t kYamlBytesMax = 8 * 1024 * 1024;
 constexpr std::uint32_t kTasksMax = 2'000'000;
 constexpr std::size_t kNodeIdMax = 64;
+constexpr std::size_t kSecretNameMax = 64;
 
-enum class InputType : std::uint8_t { kAny, kString, kInteger, kNumber, kBoolean, kObject, kArray, kFile };
+enum class InputType : std::uint8_t { kAny, kString, kInteger, kNumber, kBoolean, kObject, kArray, kFile, kSecret };
 
 struct InputSpec {
   std::string name;
@@ -95,6 +96,8 @@ std::optional<InputType> parse_input_type(std::string_view word);
 // Node ids: [A-Za-z0-9_][A-Za-z0-9_.-]{0,63} and none of the reserved names.
 bool is_node_id(std::string_view id);
 bool is_reserved(std::string_view id);
+// Names of secrets: [A-Za-z_][A-Za-z0-9_]{0,63}.
+bool is_secret_name(std::string_view name);
 
 // Fills in defaults and checks types against the declarations: every problem at once. `given` is an object.
 // Absent without a default is null. Errors: kInvalid with one Problem an input.

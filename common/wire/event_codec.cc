@@ -40,6 +40,9 @@ void write_group(std::span<const Event> events, pb::EventGroup* out) {
   write_text_column(
       out->mutable_cursors(), n, [&](std::size_t i) { return events[i].cursor.empty(); },
       [&](std::size_t i) -> const std::string& { return events[i].cursor; });
+  write_text_column(
+      out->mutable_data(), n, [&](std::size_t i) { return events[i].data.is_null(); },
+      [&](std::size_t i) { return events[i].data.is_null() ? std::string() : std::string(events[i].data.json()); });
 }
 
 void read_group(Reader& in, const pb::EventGroup& group, std::vector<Event>& out) {
@@ -52,6 +55,7 @@ void read_group(Reader& in, const pb::EventGroup& group, std::vector<Event>& out
   const Column<std::uint32_t> attempts(in, group.attempts(), n, 0);
   const TextColumn nodes(in, group.nodes(), n, kNodeIdMax);
   const TextColumn cursors(in, group.cursors(), n, kCursorMax);
+  const TextColumn data(in, group.data(), n, kEventDataMax);
   if (!in.ok()) return;
   std::uint64_t time = 0;
   std::uint64_t seq = 0;
@@ -72,6 +76,7 @@ void read_group(Reader& in, const pb::EventGroup& group, std::vector<Event>& out
       e.node = to_packed_id(task);
     }
     if (!cursors.all_default()) e.cursor = cursors[i];
+    if (!data.all_default() && !data[i].empty()) e.data = Payload::inline_json(data[i]);
   }
 }
 

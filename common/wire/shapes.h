@@ -29,10 +29,10 @@ namespace pb = millrace::wire;
 // The last of each enumeration that travels by number: a new value moves its line.
 constexpr TaskState kTaskStateLast = TaskState::kCancelled;
 constexpr RunState kRunStateLast = RunState::kCancelled;
-constexpr EventType kEventTypeLast = EventType::kOwnerChanged;
+constexpr EventType kEventTypeLast = EventType::kTaskTokens;
 constexpr Answer kAnswerLast = Answer::kRefused;
 constexpr Code kCodeLast = Code::kInternal;
-constexpr InputType kInputTypeLast = InputType::kFile;
+constexpr InputType kInputTypeLast = InputType::kSecret;
 constexpr OnLoss kOnLossLast = OnLoss::kFail;
 constexpr OnUpstreamFailure kOnUpstreamFailureLast = OnUpstreamFailure::kRun;
 

@@ -207,6 +207,21 @@ TaskLog read(pb::TaskLog* log) {
           std::move(*log->mutable_text())};
 }
 
+void write(const TaskNews& news, pb::TaskNews* out) {
+  out->set_run(news.attempt.run.value);
+  out->set_task(news.attempt.task.value);
+  out->set_epoch(news.attempt.epoch);
+  out->set_number(news.attempt.number);
+  out->set_type(static_cast<std::uint32_t>(news.type));
+  out->set_json(news.json);
+}
+
+TaskNews read(Reader& in, pb::TaskNews* news) {
+  in.require(news->json().size() <= kEventDataMax, "a task's news are too long");
+  return {AttemptId{RunId{news->run()}, TaskIndex{news->task()}, news->epoch(), news->number()},
+          in.to_enum(news->type(), kEventTypeLast, "unknown event type"), std::move(*news->mutable_json())};
+}
+
 struct WriteWorkerMessage {
   pb::WorkerMessage& out;
   void operator()(const WorkerHello& m) { write(m, out.mutable_hello()); }
@@ -223,6 +238,7 @@ struct WriteWorkerMessage {
   void operator()(const AttemptReports& m) { write(m, out.mutable_reports()); }
   void operator()(const AttemptsReclaimed& m) { write(m.attempts, out.mutable_reclaimed()); }
   void operator()(const TaskLog& m) { write(m, out.mutable_log()); }
+  void operator()(const TaskNews& m) { write(m, out.mutable_news()); }
   void operator()(const ValueRequest& m) { write(m.hash, out.mutable_value_request()); }
   void operator()(const WorkerDraining&) { out.set_draining(true); }
   void operator()(const WorkerBye&) { out.set_bye(true); }
@@ -240,6 +256,7 @@ WorkerMessage read(Reader& in, pb::WorkerMessage* m) {
     case pb::WorkerMessage::kValueRequest: return ValueRequest{read_hash(m->value_request())};
     case pb::WorkerMessage::kDraining: return WorkerDraining{};
     case pb::WorkerMessage::kBye: return WorkerBye{};
+    case pb::WorkerMessage::kNews: return read(in, m->mutable_news());
     case pb::WorkerMessage::KIND_NOT_SET: break;
   }
   in.require(false, "unknown message");

@@ -252,6 +252,7 @@ struct Loop::State {
   void on_hello(Time now, PeerId peer, WorkerHello& hello);
   Time first_dispatch_left_after(Time when) const;
   void on_log(Time now, TaskLog& log);
+  void on_news(Time now, TaskNews& news);
   void hear_epochs(Time now, const WorkerHello& hello);
   void worker_gone(Time now, WorkerId worker);
   bool tell(WorkerId worker, const CoordinatorMessage& message);

@@ -43,9 +43,9 @@ std::string_view to_string(Stage stage);  // "turn", "submit_to_ack" ...
 
 struct MeterCounts {
   std::array<LatencyHistogram, kStages> stages;
-  std::array<std::uint64_t, static_cast<std::size_t>(EventType::kOwnerChanged) + 1> events{};  // that left
-  std::array<std::uint64_t, static_cast<std::size_t>(CommitResult::kUnknown) + 1> commits{};   // of partitions
-  std::array<std::uint64_t, static_cast<std::size_t>(Answer::kRefused) + 1> answers{};         // to reports
+  std::array<std::uint64_t, kEventTypes> events{};                                            // that left
+  std::array<std::uint64_t, static_cast<std::size_t>(CommitResult::kUnknown) + 1> commits{};  // of partitions
+  std::array<std::uint64_t, static_cast<std::size_t>(Answer::kRefused) + 1> answers{};        // to reports
   std::map<std::string, std::uint64_t, std::less<>> refusals;  // of requests and workers, by name or code
   std::uint64_t commit_calls = 0;
   std::uint64_t records = 0;  // of tasks, in commits

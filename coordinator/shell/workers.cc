@@ -53,6 +53,8 @@ void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
     }
   } else if (auto* log = std::get_if<TaskLog>(&message)) {
     on_log(now, *log);
+  } else if (auto* news = std::get_if<TaskNews>(&message)) {
+    on_news(now, *news);
   } else if (auto* wanted = std::get_if<ValueRequest>(&message)) {
     ask(LoadValue{wanted->hash}, [this, peer, hash = wanted->hash](Time, StoreAnswer&& answer) {
       auto* value = std::get_if<ValueAnswer>(&answer);
@@ -154,6 +156,25 @@ void Loop::State::on_log(Time now, TaskLog& log) {
   logs_pending.push_back(
       {log.attempt.run,
        {run->plan->id(log.attempt.task), log.attempt.number, log.stderr_stream, now, std::move(log.text)}});
+}
+
+// Ephemeral: it rests on nothing that this turn writes, is never stored, and nobody waits for it.
+void Loop::State::on_news(Time now, TaskNews& news) {
+  if (!bus.heard() || (news.type != EventType::kTaskProgress && news.type != EventType::kTaskTokens)) return;
+  Share* share = share_of(news.attempt.run);
+  const Run* run = share != nullptr && share->open() ? share->core->find(news.attempt.run) : nullptr;
+  if (run == nullptr) return;
+  const auto attempt = run->attempts.find(news.attempt.task);
+  if (attempt == run->attempts.end() || attempt->second.id != news.attempt) return;
+  Event event;
+  event.run = news.attempt.run;
+  event.type = news.type;
+  event.task = news.attempt.task;
+  event.attempt = news.attempt.number;
+  event.time = now;
+  event.node = run->plan->id(news.attempt.task);
+  event.data = Payload::inline_json(std::move(news.json));
+  bus.publish({&event, 1});
 }
 
 }  // namespace millrace

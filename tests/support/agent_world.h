@@ -191,6 +191,7 @@ class AgentWorld {
       std::string operator()(const ValueRequest&) const { return "value"; }
       std::string operator()(const WorkerDraining&) const { return "draining"; }
       std::string operator()(const WorkerBye&) const { return "bye"; }
+      std::string operator()(const TaskNews& m) const { return "news " + name(m.attempt) + " " + m.json; }
     };
     return std::visit(Printer{}, message);
   }

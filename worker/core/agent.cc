@@ -53,6 +53,7 @@ void Agent::step(Time now, AgentInput input, AgentEffects& out) {
                  [&](CoordinatorSaid& in) { s.said(now, in.link, std::move(in.message), out); },
                  [&](TaskEnded& in) { s.ended(in.attempt, std::move(in.outcome), now); },
                  [&](TaskLogged& in) { s.logged(std::move(in), out); },
+                 [&](TaskSaid& in) { s.said_of(std::move(in), out); },
                  [&](DrainRequested&) { s.drain(); },
                  [&](KillRequested&) { s.kill_all(now, out); },
                  [&](AgentTick&) { s.pass(now, out); },
@@ -283,7 +284,8 @@ void Agent::State::ended(const AttemptId& attempt, Outcome&& outcome, Time now) 
   --running[index(h.slot_class)];
   if (h.metered != nullptr) give(*h.metered);
   if (h.times_out != kNever) timeouts.erase({h.times_out, h.id});
-  if (!h.killed) prefetch.ran(outcome.ran > Duration::zero() ? outcome.ran : now - h.started);
+  if (!h.killed && h.slot_class == SlotClass::kCpu)
+    prefetch.ran(outcome.ran > Duration::zero() ? outcome.ran : now - h.started);
   if (h.unwanted) return forget(h, Fate::kAnswered);
   outcome.waited = h.started - h.arrived;
   end(h, std::move(outcome));
@@ -293,6 +295,12 @@ void Agent::State::logged(TaskLogged&& log, AgentEffects& out) {
   auto it = held.find(log.attempt);
   if (it == held.end() || it->second.unwanted || !link(it->second.link).up) return;
   out.messages.push_back({it->second.link, TaskLog{log.attempt, log.stderr_stream, std::move(log.text)}});
+}
+
+void Agent::State::said_of(TaskSaid&& said, AgentEffects& out) {
+  auto it = held.find(said.news.attempt);
+  if (it == held.end() || it->second.unwanted || !link(it->second.link).up) return;
+  out.messages.push_back({it->second.link, std::move(said.news)});
 }
 
 void Agent::State::end(Held& h, Outcome&& outcome) {
@@ -435,7 +443,7 @@ void Agent::State::pass(Time now, AgentEffects& out) {
   for (; !to_be_long.empty() && to_be_long.front().first <= now; to_be_long.pop_front()) {
     if (!runs(to_be_long.front())) continue;
     const Held& h = held.find(to_be_long.front().second)->second;
-    prefetch.ran(now - h.started);
+    if (h.slot_class == SlotClass::kCpu) prefetch.ran(now - h.started);
     link(h.link).to_start_telling.push_back(h.id);
   }
   for (; !to_repeat.empty() && to_repeat.front().first <= now; to_repeat.pop_front()) {

@@ -76,11 +76,14 @@ struct TaskLogged {
   bool stderr_stream = false;
   std::string text;
 };
+struct TaskSaid {
+  TaskNews news;
+};
 struct DrainRequested {};  // SIGTERM
 struct KillRequested {};   // the grace of a drain is over: what runs is killed (Reason::kLost)
 struct AgentTick {};
-using AgentInput =
-    std::variant<LinkUp, LinkDown, CoordinatorSaid, TaskEnded, TaskLogged, DrainRequested, KillRequested, AgentTick>;
+using AgentInput = std::variant<LinkUp, LinkDown, CoordinatorSaid, TaskEnded, TaskLogged, TaskSaid, DrainRequested,
+                                KillRequested, AgentTick>;
 
 // Effects.
 struct StartTask {

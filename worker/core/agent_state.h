@@ -114,6 +114,7 @@ struct Agent::State {
   void give_up(LinkId from, std::string name, std::string message, AgentEffects& out);
   void ended(const AttemptId& attempt, Outcome&& outcome, Time now);
   void logged(TaskLogged&& log, AgentEffects& out);
+  void said_of(TaskSaid&& said, AgentEffects& out);
   void drain();
   void kill_all(Time now, AgentEffects& out);
   void kill(Held& held, Reason why, AgentEffects& out);

@@ -57,7 +57,7 @@ void CoordinatorLink::send(Time now, const WorkerMessage& message) {
     return;
   }
   if (outbox_.empty() && push(body)) return;
-  const bool is_log = std::holds_alternative<TaskLog>(message);
+  const bool is_log = std::holds_alternative<TaskLog>(message) || std::holds_alternative<TaskNews>(message);
   if (!outbox_.empty() && outbox_bytes_ + body.size() > (is_log ? kOutboxLogsMax : kOutboxMax)) {
     out_of_step_ = out_of_step_ || !is_log;
     return;

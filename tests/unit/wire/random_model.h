@@ -156,7 +156,7 @@ class RandomModel {
     w.name = text();
     w.description = text();
     w.inputs = many<InputSpec>([&] {
-      InputSpec input{text(), any(InputType::kFile), coin(), {}, text()};
+      InputSpec input{text(), any(InputType::kSecret), coin(), {}, text()};
       if (coin()) input.default_value = value();
       return input;
     });
@@ -214,13 +214,14 @@ class RandomModel {
       Event e;
       e.run = run;
       e.seq = engine_();
-      e.type = any(EventType::kOwnerChanged);
+      e.type = any(EventType::kTaskTokens);
       e.reason = any(kReasonLast);
       e.task = TaskIndex{u32()};
       e.attempt = u32();
       e.time = time();
       e.node = is_task_event(e.type) ? node_id(e.task) : coin() ? "" : text();
       if (coin()) e.cursor = "7-" + std::to_string(u32());
+      if (coin()) e.data = Payload::inline_json("{\"text\":" + std::to_string(u32()) + "}");
       return e;
     });
   }
@@ -251,7 +252,8 @@ class RandomModel {
             TaskLog{attempt(), coin(), text(200)},
             ValueRequest{hash()},
             WorkerDraining{},
-            WorkerBye{}};
+            WorkerBye{},
+            TaskNews{attempt(), any(EventType::kTaskTokens), text(200)}};
   }
 
   std::vector<CoordinatorMessage> coordinator_messages() {

@@ -397,6 +397,16 @@ TEST(Agent, PassesLogsOfWhatItHoldsToTheRightCoordinator) {
   EXPECT_EQ(w.took(), (Lines{"1: log a#1 hello"}));
 }
 
+TEST(Agent, PassesNewsOfWhatItHoldsToTheRightCoordinator) {
+  AgentWorld w;
+  w.connected(0).connected(1);
+  w.assign("a#1", 1);
+  w.took();
+  w.step(TaskSaid{{w.attempt("a#1"), EventType::kTaskProgress, "{\"done\":1}"}});
+  w.step(TaskSaid{{w.attempt("z#1"), EventType::kTaskProgress, "{}"}});
+  EXPECT_EQ(w.took(), (Lines{"1: news a#1 {\"done\":1}"}));
+}
+
 // ---------------------------------------------------------------- draining
 
 TEST(Agent, DrainsByGivingBackFinishingAndWaitingForAnswers) {
