@@ -116,6 +116,7 @@ class Gatherer {
   }
 
   std::optional<Value> flag_value(const std::string& name, InputType type, std::string_view text) {
+    if (type == InputType::kSecret) return utf8(name, text);  // a name; files hold secrets themselves
     bool is_text = type == InputType::kString || type == InputType::kAny;
     if (text.starts_with("@@")) return typed(name, type, text.substr(1));
     if (!text.starts_with("@")) return typed(name, type, text);

@@ -33,6 +33,7 @@ struct ConfigOption {
   bool repeated = false;                  // may be given many times; in the environment separated by commas
   bool secret = false;                    // masked when printed
   bool hidden = false;                    // not in --help
+  bool nested = false;                    // kKeyValue: in the file a value may be a mapping; it is handed on as JSON
   std::vector<std::string> choices = {};  // of a string; empty: any
   std::string environment = {};           // empty: MILLRACE_<NAME>; "-": none
 };

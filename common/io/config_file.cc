@@ -8,8 +8,12 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/base/value.h"
+
 namespace millrace {
 namespace {
+
+constexpr int kNestingMax = 8;
 
 class FileReader {
  public:
@@ -72,6 +76,8 @@ class FileReader {
       for (const auto& member : node) {
         if (member.first.IsScalar() && member.second.IsScalar()) {
           values.push_back(member.first.Scalar() + "=" + member.second.Scalar());
+        } else if (member.first.IsScalar() && option.nested) {
+          values.push_back(member.first.Scalar() + "=" + to_json(member.second, 0).dump());
         } else {
           problem(place(member.first.Mark()) + ": a single value expected");
         }
@@ -80,6 +86,27 @@ class FileReader {
       problem(where + ": \"" + option.name + "\" takes " + (option.repeated ? "one or more values" : "a single value"));
     }
     return values;
+  }
+
+  // What a nested option holds, as JSON. Scalars that are quoted are text.
+  Value to_json(const YAML::Node& node, int depth) {
+    if (depth > kNestingMax) {
+      problem(place(node.Mark()) + ": nested too deep");
+      return nullptr;
+    }
+    if (node.IsMap()) {
+      Value out = Value::Object{};
+      for (const auto& member : node) out.set(member.first.Scalar(), to_json(member.second, depth + 1));
+      return out;
+    }
+    if (node.IsSequence()) {
+      Value out = Value::Array{};
+      for (const YAML::Node& item : node) out.push_back(to_json(item, depth + 1));
+      return out;
+    }
+    if (node.IsNull()) return nullptr;
+    Result<Value> plain = node.Tag() == "!" ? Result<Value>(Error{}) : Value::parse(node.Scalar());
+    return plain.ok() && !plain->is_string() ? std::move(*plain) : Value(node.Scalar());
   }
 
   const std::string& path_;

@@ -9,8 +9,8 @@ namespace millrace::keys {
 inline constexpr std::array<std::string_view, 8> kWorkflow = {"name",    "description", "inputs",  "nodes",
                                                               "outputs", "fail_fast",   "timeout", "priority"};
 inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "default", "description"};
-inline constexpr std::array<std::string_view, 8> kInputTypes = {"any",     "string", "integer", "number",
-                                                                "boolean", "object", "array",   "file"};
+inline constexpr std::array<std::string_view, 9> kInputTypes = {"any",    "string", "integer", "number", "boolean",
+                                                                "object", "array",  "file",    "secret"};
 // What a node is: one of these keys.
 inline constexpr std::array<std::string_view, 3> kKinds = {"executor", "value", "branch"};
 // Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
@@ -36,8 +36,8 @@ inline constexpr std::array<std::string_view, 2> kOnLoss = {"retry", "fail"};
 
 // Names that an expression may start with.
 inline constexpr std::array<std::string_view, 3> kRoots = {"nodes", "inputs", "run"};
-// Reserved for what only a worker may see; nothing holds them yet.
-inline constexpr std::array<std::string_view, 2> kWorkerOnlyRoots = {"env", "secrets"};
+// `secrets` besides, in the fields of executors. Reserved: nothing holds it.
+inline constexpr std::array<std::string_view, 1> kReservedRoots = {"env"};
 // What `run` holds: on a worker all of these, in the core all but the last.
 inline constexpr std::array<std::string_view, 4> kRunMembers = {"id", "workflow", "trace_id", "attempt"};
 

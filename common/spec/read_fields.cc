@@ -3,6 +3,7 @@
 
 #include "common/base/units.h"
 #include "common/model/executor_fields.h"
+#include "common/model/field_checks.h"
 #include "common/spec/keys.h"
 #include "common/spec/reader.h"
 
@@ -136,6 +137,20 @@ void check_required(Reader& reader, const ExecutorFields& executor, const std::v
                  "the key " + wanted);
 }
 
+// What lies inside fields of any kind: the shape of `auth`, `body`, `messages` ...
+void check_more(Reader& reader, const ExecutorFields& executor, const std::vector<Entry>& own, const std::string& where,
+                const Value& fields) {
+  for (const FieldProblem& problem : check_fields(executor.executor, fields)) {
+    const auto entry = std::ranges::find_if(own, [&](const Entry& e) { return e.name == problem.field; });
+    if (entry == own.end()) continue;
+    const YamlNode& node = reader.at(entry->value);
+    const FieldSpec* field = find_field(executor, problem.field);
+    if (field->kind != FieldKind::kAny && !(field->templated && has_expression(node)) && !fits(field->kind, node))
+      continue;  // told already
+    reader.problem(entry->value, "'" + problem.field + "' of " + where + " " + problem.message, problem.expected);
+  }
+}
+
 }  // namespace
 
 Value read_fields(Reader& reader, const TaskBody& body) {
@@ -157,6 +172,7 @@ Value read_fields(Reader& reader, const TaskBody& body) {
     if (field->templated) check_expressions(reader, entry.value, {what, body.node, /*core=*/false, body.depends_on});
   }
   check_required(reader, *executor, body.own, where, body.executor_at);
+  check_more(reader, *executor, body.own, where, fields);
   return fields;
 }
 

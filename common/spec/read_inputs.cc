@@ -18,7 +18,11 @@ void read_default(Reader& reader, std::uint32_t index, const std::string& what, 
   alone.required = false;
   const Result<Value> bound = bind_inputs({alone}, Value::Object{{input.name, value}});
   if (bound.ok()) input.default_value = std::move(value);
-  else reader.problem(index, what + " is " + kind_of(reader.at(index)), bound.error().details.front().expected);
+  else {
+    // What stands where the name of a secret belongs may be the secret.
+    const std::string is = input.type == InputType::kSecret ? "not the name of a secret" : kind_of(reader.at(index));
+    reader.problem(index, what + " is " + is, bound.error().details.front().expected);
+  }
 }
 
 void read_declaration(Reader& reader, std::uint32_t index, const std::string& where, InputSpec& input) {

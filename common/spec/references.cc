@@ -49,6 +49,7 @@ class Checker {
     if (reference.root == "nodes") check_node(scalar, reference);
     else if (reference.root == "inputs") check_input(scalar, reference);
     else if (reference.root == "run") check_run(scalar, reference);
+    else if (reference.root == "secrets") check_secret(scalar, reference);
     else check_root(scalar, reference);
   }
 
@@ -89,10 +90,30 @@ class Checker {
                        "one of " + list_words(members), reader_.suggestion(reference.head, members));
   }
 
+  // Resolved on the worker at the last moment: what the core computes is stored.
+  void check_secret(std::uint32_t scalar, const expr::Reference& reference) {
+    if (place_.core) {
+      reader_.problem_in(scalar, reference.offset, in_place("'secrets' cannot be read here"),
+                         "a field of an executor: only workers know secrets, and what is computed here is stored");
+    } else if (reference.head.empty() ? !is_indexed(scalar, reference) : !is_secret_name(reference.head)) {
+      reader_.problem_in(scalar, reference.offset,
+                         in_place(reference.head.empty() ? "'secrets' is read whole"
+                                                         : "'" + reference.head + "' cannot be the name of a secret"),
+                         "'secrets.NAME', a name of letters, digits and '_'");
+    }
+  }
+
+  // `secrets[...]`, and not `secrets` read whole.
+  bool is_indexed(std::uint32_t scalar, const expr::Reference& reference) const {
+    const std::string& text = reader_.at(scalar).text;
+    const std::size_t next = text.find_first_not_of(' ', reference.offset + reference.root.size());
+    return next != std::string::npos && text[next] == '[';
+  }
+
   void check_root(std::uint32_t scalar, const expr::Reference& reference) {
     std::string hint = reader_.suggestion(reference.root, keys::kRoots);
     std::string message = "unknown name '" + reference.root + "'";
-    if (std::ranges::find(keys::kWorkerOnlyRoots, reference.root) != keys::kWorkerOnlyRoots.end()) {
+    if (std::ranges::find(keys::kReservedRoots, reference.root) != keys::kReservedRoots.end()) {
       message = "'" + reference.root + "' cannot be read here";
     } else if (reader_.node_index.contains(reference.root)) {
       hint = "did you mean 'nodes." + reference.root + "'?";

@@ -11,9 +11,14 @@
 #include <filesystem>
 #include <system_error>
 
+#include "worker/executors/http.h"
+#include "worker/executors/javascript.h"
+#include "worker/executors/llm.h"
+#include "worker/executors/net_adaptor.h"
 #include "worker/executors/noop.h"
 #include "worker/executors/python.h"
 #include "worker/executors/shell.h"
+#include "worker/executors/template.h"
 
 namespace millrace {
 namespace {
@@ -63,11 +68,35 @@ std::string make_scratch(std::string& created, int& lock) {
 
 }  // namespace
 
-ExecutorSet::ExecutorSet(const ExecutorOptions& options, Reactor& reactor, TaskObserver& observer) {
+namespace {
+
+// A provider that the operator configured may be reached, wherever it is.
+EgressRules rules_of(const ExecutorOptions& options) {
+  EgressRules rules = options.egress;
+  for (const auto& [name, provider] : options.providers) {
+    if (auto origin = origin_of(provider.base_url); origin.ok()) rules.allow_host(origin->first, origin->second);
+  }
+  return rules;
+}
+
+}  // namespace
+
+ExecutorSet::ExecutorSet(const ExecutorOptions& options, Reactor& reactor, TaskObserver& observer)
+    : secrets_(options.secrets),
+      sandbox_(options.hidden, options.isolation_min),
+      loop_(std::make_unique<ReactorLoop>(reactor)),
+      egress_(Egress::make(*loop_, rules_of(options))) {
   std::string work_dir = options.work_dir.empty() ? make_scratch(scratch_, scratch_lock_) : options.work_dir;
+  executors_.emplace_back("container", make_container_executor(work_dir, reactor, observer));
+  executors_.emplace_back("http", make_http_executor(*egress_, observer));
+  if (auto javascript = make_javascript_executor(options, work_dir, sandbox_, reactor, observer))
+    executors_.emplace_back("javascript", std::move(javascript));
+  executors_.emplace_back("llm", make_llm_executor(options.providers, secrets_, *egress_, reactor, observer));
   executors_.emplace_back("noop", make_noop_executor(reactor, observer));
-  executors_.emplace_back("python", make_python_executor(options, work_dir, reactor, observer));
-  executors_.emplace_back("shell", make_shell_executor(work_dir, reactor, observer));
+  executors_.emplace_back("python", make_python_executor(options, work_dir, sandbox_, reactor, observer));
+  Executor& python = *executors_.back().second;
+  executors_.emplace_back("shell", make_shell_executor(work_dir, sandbox_, reactor, observer));
+  executors_.emplace_back("template", make_template_executor(python, observer));
 }
 
 ExecutorSet::~ExecutorSet() {

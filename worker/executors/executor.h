@@ -15,12 +15,18 @@
 
 #include "common/base/ids.h"
 #include "common/base/value.h"
+#include "common/model/event.h"
 #include "common/model/executor_fields.h"
 #include "common/model/outcome.h"
+#include "common/net/egress.h"
+#include "worker/executors/llm_providers.h"
+#include "worker/executors/sandbox.h"
+#include "worker/executors/secrets.h"
 
 namespace millrace {
 
 class Reactor;
+class ReactorLoop;
 
 // What a task can see. Owned by the executor from start() on.
 struct TaskContext {
@@ -32,7 +38,8 @@ struct TaskContext {
   Value fields;                                    // rendered: no expression is left in it
   std::shared_ptr<const std::string> inputs_json;  // object of the run's inputs; null: {}
   std::vector<std::pair<std::string, std::shared_ptr<const std::string>>>
-      nodes;  // visible upstream outputs as JSON, by id
+      nodes;                              // visible upstream outputs as JSON, by id
+  std::vector<std::string> secrets = {};  // that stand in the fields
 };
 
 enum class LogStream : std::uint8_t { kStdout, kStderr };
@@ -42,6 +49,10 @@ class TaskObserver {
   virtual ~TaskObserver() = default;
   virtual void on_log(const AttemptId& attempt, LogStream stream, std::string_view bytes) = 0;
   virtual void on_done(const AttemptId& attempt, Outcome outcome) = 0;  // `waited` is the host's to fill
+  // What a running task says of itself: kTaskProgress or kTaskTokens. Nobody waits for it.
+  virtual void on_news(const AttemptId& /*attempt*/, EventType /*type*/, Value /*data*/) {}
+  // A secret that the task is about to use: it must not stand in anything that the task says from now on.
+  virtual void on_secret(const AttemptId& /*attempt*/, std::string_view /*secret*/) {}
 };
 
 class Executor {
@@ -59,9 +70,15 @@ constexpr std::size_t kStreamMax = 1024 * 1024;  // bytes of stdout, and of stde
 struct ExecutorOptions {
   int slots = 1;                   // how many tasks run at once: sizes the pool of warm interpreters
   std::string python = "python3";  // the interpreter
+  std::string node = "node";       // Node.js; where there is none, `javascript` is not offered
   bool warm = false;               // start python at once, not with its first task
   std::string work_dir =
       {};  // where tasks without `cwd` run; empty: a private directory under TMPDIR, removed at the end
+  EgressRules egress = {};      // what http and llm may reach; the providers' own endpoints besides
+  LlmProviders providers = {};  // by name
+  Secrets secrets = Secrets();
+  std::vector<std::string> hidden = {};        // directories that confined tasks cannot read
+  Isolation isolation_min = Isolation::kNone;  // less is refused
 };
 
 // All executors of this worker by name: the one table (a row an executor). `observer` and `reactor` outlive the set.
@@ -73,10 +90,16 @@ class ExecutorSet {
   ExecutorSet& operator=(const ExecutorSet&) = delete;
   Executor* find(std::string_view name);  // null: no such executor here
   std::vector<std::string> names() const;
+  const Secrets& secrets() const { return secrets_; }
+  const Sandbox& sandbox() const { return sandbox_; }
 
  private:
   std::string scratch_;  // made and removed by us, or by a later worker if we are killed; empty: none
   int scratch_lock_ = -1;
+  Secrets secrets_;
+  Sandbox sandbox_;
+  std::unique_ptr<ReactorLoop> loop_;
+  std::unique_ptr<Egress> egress_;
   std::vector<std::pair<std::string, std::unique_ptr<Executor>>> executors_;
 };
 

@@ -22,7 +22,7 @@ struct __attribute__((packed)) ReplyHeader {  // REPLY in python_runner.py
 
   std::size_t body() const { return std::size_t{message} + traceback + output; }
   bool sane() const {
-    return kind <= static_cast<std::uint8_t>(PythonReply::Kind::kOutOfMemory) && zero == 0 && message <= kTextMax &&
+    return kind <= static_cast<std::uint8_t>(PythonReply::Kind::kSecret) && zero == 0 && message <= kTextMax &&
            traceback <= kTextMax && output <= kValueMax;
   }
 };
@@ -31,7 +31,21 @@ void append_u64(std::string& out, std::uint64_t value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-std::string header_of(const TaskContext& task) {
+// {"memory", "cpu" (seconds), "processes", "files", "file_size"}: those that there are.
+std::string limits_of(const TaskLimits& limits) {
+  Value out = Value::Object{};
+  const auto add = [&](const char* name, std::uint64_t value) {
+    if (value > 0) out.set(name, value);
+  };
+  add("memory", limits.memory);
+  add("cpu", static_cast<std::uint64_t>((limits.cpu.count() + 999'999) / 1'000'000));
+  add("processes", limits.processes);
+  add("files", limits.files);
+  add("file_size", limits.file_size);
+  return out.dump();
+}
+
+std::string header_of(const TaskContext& task, const Confinement* confinement) {
   std::string json = "{\"node\":";
   append_json_string(json, task.node);
   json += ",\"run\":";
@@ -40,6 +54,10 @@ std::string header_of(const TaskContext& task) {
   append_json_string(json, task.workflow);
   json += ",\"attempt\":" + std::to_string(task.attempt.number) + ",\"cwd\":";
   append_json_string(json, string_field(task, "cwd"));
+  if (const std::string function = string_field(task, "function"); !function.empty()) {
+    json += ",\"function\":";
+    append_json_string(json, function);
+  }
   json += ",\"env\":{\"MILLRACE_RUN\":";
   append_json_string(json, to_string(task.attempt.run));
   json += ",\"MILLRACE_NODE\":";
@@ -54,7 +72,13 @@ std::string header_of(const TaskContext& task) {
       append_json_string(json, text_of(value));
     }
   }
-  json += "},\"ids\":[";
+  json += '}';
+  if (confinement != nullptr) {
+    const bool confined = confinement->landlock >= 0 || confinement->filter != nullptr;
+    json.append(",\"confine\":").append(confined ? "true" : "false");
+    json += ",\"limits\":" + limits_of(confinement->limits);
+  }
+  json += ",\"ids\":[";
   const char* comma = "";
   for (const auto& [id, value] : task.nodes) {
     json += comma;
@@ -66,9 +90,10 @@ std::string header_of(const TaskContext& task) {
 
 }  // namespace
 
-std::string python_request(const TaskContext& task) {
-  std::string header = header_of(task);
-  const std::string& script = task.fields.find("script")->as_string();
+std::string python_request(const TaskContext& task, const Confinement* confinement) {
+  std::string header = header_of(task, confinement);
+  const Value* written = task.fields.find("script");
+  const std::string_view script = written == nullptr ? std::string_view() : std::string_view(written->as_string());
   std::vector<std::string_view> parts = {header, script,
                                          task.inputs_json == nullptr ? std::string_view("{}") : *task.inputs_json};
   for (const auto& [id, json] : task.nodes) parts.push_back(json == nullptr ? std::string_view("null") : *json);
@@ -163,26 +188,56 @@ bool Interpreter::read_some() {
     return false;
   }
   reply_.append(buffer.data(), static_cast<std::size_t>(n));
-  ReplyHeader header;
-  if (reply_.size() < sizeof header) return true;
-  std::memcpy(&header, reply_.data(), sizeof header);
-  std::size_t size = sizeof header + header.body();
-  if (!header.sane() || reply_.size() > size) {
-    hang_up();
-    return false;
+  return take_replies();
+}
+
+// Nothing comes after an end before the next request.
+bool Interpreter::take_replies() {
+  while (true) {
+    std::optional<PythonReply> reply;
+    if (!read_reply(reply_, reply).ok() || (reply && reply->is_end() && !reply_.empty())) {
+      hang_up();
+      return false;
+    }
+    if (!reply) return true;
+    drain_output();
+    if (reply->is_end()) {
+      listener_.on_reply(id_, std::move(*reply));  // may destroy this
+      return false;
+    }
+    listener_.on_said(id_, std::move(*reply));
   }
-  reply_.reserve(size);
-  if (reply_.size() < size) return true;
-  drain_output();
-  PythonReply reply;
-  reply.kind = static_cast<PythonReply::Kind>(header.kind);
-  reply.retire = header.retire != 0;
-  reply.message = reply_.substr(sizeof header, header.message);
-  reply.traceback = reply_.substr(sizeof header + header.message, header.traceback);
-  reply.output = reply_.substr(sizeof header + header.message + header.traceback);
-  reply_ = {};
-  listener_.on_reply(id_, std::move(reply));  // may destroy this
-  return false;
+}
+
+void Interpreter::answer(std::string_view secret, bool found) {
+  const std::string_view parts[] = {found ? "1" : "0", secret};
+  std::string out;
+  append_u64(out, 8 * 2 + parts[0].size() + parts[1].size());
+  append_u64(out, 2);
+  for (std::string_view part : parts) append_u64(out, part.size());
+  for (std::string_view part : parts) out += part;
+  request_ += out;
+  write_some();
+}
+
+Status read_reply(std::string& bytes, std::optional<PythonReply>& reply) {
+  ReplyHeader header;
+  if (bytes.size() < sizeof header) return Done{};
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const std::size_t size = sizeof header + header.body();
+  if (!header.sane()) return Error{Code::kInvalid, "a reply that is none", {}, ""};
+  bytes.reserve(size);
+  if (bytes.size() < size) return Done{};
+  PythonReply out;
+  out.kind = static_cast<PythonReply::Kind>(header.kind);
+  out.retire = header.retire != 0;
+  out.message = bytes.substr(sizeof header, header.message);
+  out.traceback = bytes.substr(sizeof header + header.message, header.traceback);
+  out.output = bytes.substr(sizeof header + header.message + header.traceback, header.output);
+  bytes.erase(0, size);
+  if (bytes.empty()) bytes = {};  // of a large one
+  reply = std::move(out);
+  return Done{};
 }
 
 }  // namespace millrace

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "worker/executors/zygote.h"
@@ -14,10 +15,12 @@
 namespace millrace {
 
 struct PythonReply {
-  enum class Kind : std::uint8_t { kOk, kError, kInvalidOutput, kOutOfMemory };
+  enum class Kind : std::uint8_t { kOk, kError, kInvalidOutput, kOutOfMemory, kProgress, kSecret };
   Kind kind = Kind::kOk;
   bool retire = false;  // the interpreter serves no other task
   std::string message, traceback, output;
+  // What a task says while it runs: progress (`output` is JSON), or the secret `message` that it asks for.
+  bool is_end() const { return kind < Kind::kProgress; }
 };
 
 class Interpreter {
@@ -27,6 +30,7 @@ class Interpreter {
     virtual ~Listener() = default;
     virtual void on_log(InterpreterId id, LogStream stream, std::string_view bytes) = 0;
     virtual void on_reply(InterpreterId id, PythonReply reply) = 0;
+    virtual void on_said(InterpreterId id, PythonReply said) = 0;  // not an end; must not destroy it
     virtual void on_hangup(InterpreterId id) = 0;
   };
 
@@ -38,6 +42,7 @@ class Interpreter {
   Interpreter& operator=(const Interpreter&) = delete;
 
   void send(std::string request);
+  void answer(std::string_view secret, bool found);  // to a task that asked for one; else what is wrong
   void finish_reading();  // after its process ended: takes what is still on the way; may destroy this
   bool once() const { return once_; }
 
@@ -45,6 +50,7 @@ class Interpreter {
   Interpreter(InterpreterId id, bool once, Reactor& reactor, Listener& listener, Fd channel, Fd out, Fd err);
   void write_some();
   bool read_some();  // false: nothing there now, or this may be destroyed
+  bool take_replies();
   void drain_output();
   void hang_up();
 
@@ -61,6 +67,9 @@ class Interpreter {
 };
 
 // The bytes of a request: see the protocol. `cwd` and the environment are the task's own.
-std::string python_request(const TaskContext& task);
+// `confinement`: what an interpreter of its own is confined to before the script runs; null: nothing.
+std::string python_request(const TaskContext& task, const Confinement* confinement = nullptr);
+// Takes a reply from the front of what a channel brought; empty while a part of it is missing. Fails: it is nonsense.
+Status read_reply(std::string& bytes, std::optional<PythonReply>& reply);
 
 }  // namespace millrace

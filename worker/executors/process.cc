@@ -32,7 +32,7 @@ Result<std::unique_ptr<Process>> Process::start(Reactor& reactor, Listener& list
   if (!out) return out.error();
   Result<Channel> err = make_output_pipe();
   if (!err) return err.error();
-  spec.fds = {in->get(), out->theirs.get(), err->theirs.get()};
+  spec.fds.insert(spec.fds.begin(), {in->get(), out->theirs.get(), err->theirs.get()});
   Result<pid_t> pid = spawn(spec);
   if (!pid) return pid.error();
   Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0)));
@@ -64,6 +64,20 @@ Process::~Process() {
   waitpid(pid_, nullptr, 0);
 }
 
+void Process::drain() {
+  out_.drain();
+  err_.drain();
+}
+
+void Process::begin_task() {
+  out_.begin_task();
+  err_.begin_task();
+}
+
+void Process::kill_now() {
+  if (!reaped_) signal_group(pid_, SIGKILL);
+}
+
 void Process::terminate() {
   if (reaped_ || kill_timer_) return;
   signal_group(pid_, SIGTERM);
@@ -85,8 +99,7 @@ void Process::ended() {
   pidfd_.reset();
   if (kill_timer_) reactor_.cancel(*kill_timer_);
   kill_timer_.reset();
-  out_.drain();
-  err_.drain();
+  drain();
   listener_.on_exit(status);  // may destroy this
 }
 

@@ -23,14 +23,18 @@ class Process {
     virtual void on_exit(int wait_status) = 0;  // as of waitpid()
   };
 
-  // `spec.fds` is filled here: stdin reads `input`, stdout and stderr are captured.
+  // Descriptors 0 to 2 are made here: stdin reads `input`, stdout and stderr are captured. `spec.fds` are those from 3
+  // on.
   static Result<std::unique_ptr<Process>> start(Reactor& reactor, Listener& listener, SpawnSpec spec,
                                                 std::string_view input);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  void terminate();  // SIGTERM now, SIGKILL after kKillGrace
+  void drain();       // hands on the output that is there now
+  void begin_task();  // what is kept of the output is counted anew
+  void kill_now();    // SIGKILL
+  void terminate();   // SIGTERM now, SIGKILL after kKillGrace
   pid_t pid() const { return pid_; }
   bool truncated(LogStream stream) const;
 

@@ -2,12 +2,16 @@
 
 #include <sys/wait.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <csignal>
 #include <deque>
+#include <fstream>
 #include <map>
 #include <optional>
 
+#include "common/model/field_checks.h"
 #include "worker/executors/interpreter.h"
 #include "worker/executors/task_support.h"
 #include "worker/executors/zygote.h"
@@ -16,14 +20,18 @@ namespace millrace {
 namespace {
 
 constexpr int kStandbyMax = 4;
+constexpr std::size_t kFileMax = 8 * 1024 * 1024;
 constexpr Duration kDeathNoticeMax = 200ms;  // from the end of an interpreter's channel to the news of its death
 
 class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Listener {
  public:
-  PythonExecutor(const ExecutorOptions& options, std::string work_dir, Reactor& reactor, TaskObserver& observer)
+  PythonExecutor(const ExecutorOptions& options, std::string work_dir, Sandbox& sandbox, Reactor& reactor,
+                 TaskObserver& observer)
       : python_(options.python),
         slots_(std::max(1, options.slots)),
         work_dir_(std::move(work_dir)),
+        secrets_(options.secrets),
+        sandbox_(sandbox),
         reactor_(reactor),
         observer_(observer) {
     if (options.warm) static_cast<void>(wake());  // a failure shows with the first task
@@ -39,6 +47,7 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
     std::optional<InterpreterId> interpreter;  // empty: waits for one
     Reason why_killed = Reason::kNone;
     std::optional<TimerId> kill_timer;
+    TaskLimits limits = {};
     std::int64_t started_us = steady_us();
   };
   struct Seat {
@@ -55,6 +64,7 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
   // Of the interpreters
   void on_log(InterpreterId id, LogStream stream, std::string_view bytes) override;
   void on_reply(InterpreterId id, PythonReply reply) override;
+  void on_said(InterpreterId id, PythonReply said) override;
   void on_hangup(InterpreterId id) override;
 
   Status wake();
@@ -71,6 +81,8 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
   std::string python_;
   int slots_;
   std::string work_dir_;
+  Secrets secrets_;
+  Sandbox& sandbox_;
   Reactor& reactor_;
   TaskObserver& observer_;
   std::unique_ptr<Zygote> zygote_;
@@ -83,15 +95,17 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
 };
 
 std::string first_problem(const TaskContext& task) {
-  const Value* script = task.fields.find("script");
-  if (script == nullptr || !script->is_string()) return "`script` must be text";
-  for (std::string problem : {check_string(task, "isolation"), check_string(task, "cwd"), check_environment(task)}) {
+  for (std::string problem : {check_string(task, "script"), check_string(task, "function"),
+                              check_string(task, "isolation"), check_string(task, "cwd"), check_environment(task)}) {
     if (!problem.empty()) return problem;
   }
-  std::string isolation = string_field(task, "isolation");
-  if (!isolation.empty() && isolation != "process" && isolation != "none") {
-    return "`isolation` is \"" + isolation + "\"; expected process or none";
-  }
+  const bool has_function = !string_field(task, "function").empty();
+  if (!has_function && task.fields.find("script") == nullptr) return "`script` must be text";
+  if (has_function && string_field(task, "function").find(':') == std::string::npos)
+    return "`function` is \"" + string_field(task, "function") + "\"; expected module:function";
+  const Value* limits = task.fields.find("limits");
+  if (limits != nullptr && !limits->is_null() && string_field(task, "isolation") == "none")
+    return "`limits` need a process of the task's own";
   return {};
 }
 
@@ -107,12 +121,14 @@ Outcome outcome_of(PythonReply reply) {
     case PythonReply::Kind::kInvalidOutput: return failed(Reason::kInvalidOutput, std::move(reply.message));
     case PythonReply::Kind::kOutOfMemory:
       return failed(Reason::kOutOfMemory, std::move(reply.message), std::move(reply.traceback));
+    case PythonReply::Kind::kProgress:
+    case PythonReply::Kind::kSecret: break;  // no ends
   }
   return failed(Reason::kError, "unknown kind of reply");
 }
 
-Outcome crashed(int wait_status) {
-  if (WIFSIGNALED(wait_status)) return failed(Reason::kCrashed, describe_signal(WTERMSIG(wait_status)));
+Outcome crashed(int wait_status, const TaskLimits& limits) {
+  if (WIFSIGNALED(wait_status)) return failed(Reason::kCrashed, describe_end(WTERMSIG(wait_status), limits));
   return failed(Reason::kCrashed, "the interpreter exited with code " + std::to_string(WEXITSTATUS(wait_status)) +
                                       " before the task had ended");
 }
@@ -134,6 +150,12 @@ void PythonExecutor::start(TaskContext task) {
     return;
   }
   bool once = string_field(task, "isolation") != "none";
+  Confinement confinement;
+  if (Status confined = confine_task(task, sandbox_, work_dir_, confinement); !confined.ok()) {
+    const Reason reason = confined.error().name == "isolation" ? Reason::kRefused : Reason::kInvalidInput;
+    observer_.on_done(task.attempt, failed(reason, confined.error().what));
+    return;
+  }
   Status awake = wake();
   Result<InterpreterId> id = awake ? vacant(once) : Result<InterpreterId>(awake.error());
   if (!id && id.error().code != Code::kConflict) {
@@ -141,7 +163,8 @@ void PythonExecutor::start(TaskContext task) {
     return;
   }
   Job& job = jobs_[task.attempt];
-  job.request = python_request(task);
+  job.request = python_request(task, once ? &confinement : nullptr);
+  job.limits = confinement.limits;
   if (!id) {
     waiting_.push_back(task.attempt);
     return;
@@ -171,7 +194,7 @@ void PythonExecutor::kill(const AttemptId& attempt, Reason why) {
 
 Status PythonExecutor::wake() {
   if (zygote_) return Done{};
-  Result<std::unique_ptr<Zygote>> zygote = Zygote::start(python_, work_dir_, reactor_, *this);
+  Result<std::unique_ptr<Zygote>> zygote = Zygote::start(python_, work_dir_, sandbox_, reactor_, *this);
   if (!zygote) return zygote.error();
   zygote_ = std::move(*zygote);
   return Done{};
@@ -272,6 +295,19 @@ void PythonExecutor::on_reply(InterpreterId id, PythonReply reply) {
   if (attempt) finish(*attempt, outcome_of(std::move(reply)));
 }
 
+// By the module `millrace`.
+void PythonExecutor::on_said(InterpreterId id, PythonReply said) {
+  const Seat& seat = seats_.find(id)->second;
+  if (said.kind == PythonReply::Kind::kSecret) {
+    Result<std::string> secret = seat.attempt ? secrets_.find(said.message) : Error{};
+    if (secret.ok()) observer_.on_secret(*seat.attempt, *secret);
+    return seat.interpreter->answer(secret.ok() ? *secret : secret.error().what, secret.ok());
+  }
+  if (!seat.attempt) return;
+  if (Result<Value> data = Value::parse(said.output); data.ok() && data->is_object())
+    observer_.on_news(*seat.attempt, EventType::kTaskProgress, std::move(*data));
+}
+
 // Its process is dying, and on_died() will say of what; or the task has closed our descriptor, and has to die.
 void PythonExecutor::on_hangup(InterpreterId id) {
   auto found = seats_.find(id);
@@ -289,7 +325,7 @@ void PythonExecutor::on_died(InterpreterId id, int wait_status) {
   std::optional<AttemptId> attempt = vacate(id);
   dismiss(id);
   seat_waiting();
-  if (attempt) finish(*attempt, crashed(wait_status));
+  if (attempt) finish(*attempt, crashed(wait_status, jobs_.find(*attempt)->second.limits));
 }
 
 void PythonExecutor::on_fork_failed(InterpreterId id, const std::string& why) {
@@ -316,11 +352,93 @@ void PythonExecutor::on_gone(const std::string& why, bool started) {
   seat_waiting();
 }
 
+// Reads `file` into `script`, and lets its neighbours be imported.
+Status load_file(TaskContext& task) {
+  if (std::string problem = check_string(task, "file"); !problem.empty()) return field_error("file", "must be text");
+  const std::string path = string_field(task, "file");
+  if (path.empty()) return Done{};
+  std::ifstream in(path, std::ios::binary);
+  std::string text(kFileMax + 1, '\0');
+  if (!in.read(text.data(), static_cast<std::streamsize>(text.size())) && in.gcount() == 0 && !in.eof())
+    return Error{Code::kInvalid, "`file` " + path + " cannot be read", {}, ""};
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.size() > kFileMax) return Error{Code::kInvalid, "`file` " + path + " is larger than 8 MiB", {}, ""};
+  task.fields.set("script", std::move(text));
+  Value env = Value::Object{};
+  const std::size_t slash = path.rfind('/');
+  env.set("MILLRACE_PATH", slash == std::string::npos ? "." : path.substr(0, slash + 1));
+  if (const Value* own = task.fields.find("env"); own != nullptr && own->is_object()) {
+    for (const auto& [name, value] : own->as_object()) env.set(name, value);
+  }
+  task.fields.set("env", std::move(env));
+  return Done{};
+}
+
+// An executor for each interpreter that tasks have asked for: the worker's own, and those of virtual environments.
+class PythonExecutors final : public Executor {
+ public:
+  PythonExecutors(ExecutorOptions options, std::string work_dir, Sandbox& sandbox, Reactor& reactor,
+                  TaskObserver& observer)
+      : options_(std::move(options)),
+        work_dir_(std::move(work_dir)),
+        sandbox_(sandbox),
+        reactor_(reactor),
+        observer_(observer),
+        own_(options_, work_dir_, sandbox_, reactor_, observer_) {
+    options_.warm = false;
+  }
+
+  void start(TaskContext task) override {
+    if (task.fields.find("file") != nullptr) {
+      if (Status loaded = load_file(task); !loaded.ok())
+        return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, loaded.error().what));
+    }
+    if (task.fields.find("venv") == nullptr) return own_.start(std::move(task));
+    if (std::string problem = check_string(task, "venv"); !problem.empty())
+      return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
+    const std::string venv = string_field(task, "venv");
+    if (venv.empty()) return own_.start(std::move(task));
+    std::string python = venv + "/bin/python";
+    if (access(python.c_str(), X_OK) != 0) {
+      return observer_.on_done(
+          task.attempt, failed(Reason::kRefused,
+                               "`venv` " + venv + " is no virtual environment of this worker: there is no " + python));
+    }
+    auto found = others_.find(python);
+    if (found == others_.end()) {
+      if (others_.size() >= kVenvsMax)
+        return observer_.on_done(task.attempt,
+                                 failed(Reason::kRefused, "this worker serves 16 virtual environments already"));
+      options_.python = python;
+      found =
+          others_.emplace(python, std::make_unique<PythonExecutor>(options_, work_dir_, sandbox_, reactor_, observer_))
+              .first;
+    }
+    found->second->start(std::move(task));
+  }
+
+  // Those that do not know the attempt ignore it.
+  void kill(const AttemptId& attempt, Reason why) override {
+    own_.kill(attempt, why);
+    for (auto& [python, executor] : others_) executor->kill(attempt, why);
+  }
+
+ private:
+  static constexpr std::size_t kVenvsMax = 16;
+  ExecutorOptions options_;
+  std::string work_dir_;
+  Sandbox& sandbox_;
+  Reactor& reactor_;
+  TaskObserver& observer_;
+  PythonExecutor own_;
+  std::map<std::string, std::unique_ptr<PythonExecutor>> others_;  // by interpreter
+};
+
 }  // namespace
 
-std::unique_ptr<Executor> make_python_executor(const ExecutorOptions& options, std::string work_dir, Reactor& reactor,
-                                               TaskObserver& observer) {
-  return std::make_unique<PythonExecutor>(options, std::move(work_dir), reactor, observer);
+std::unique_ptr<Executor> make_python_executor(const ExecutorOptions& options, std::string work_dir, Sandbox& sandbox,
+                                               Reactor& reactor, TaskObserver& observer) {
+  return std::make_unique<PythonExecutors>(options, std::move(work_dir), sandbox, reactor, observer);
 }
 
 }  // namespace millrace

@@ -1,4 +1,4 @@
-// The text of runners/python_runner.py, compiled into the binary.
+// The texts of runners/, compiled into the binary.
 #pragma once
 
 #include <string_view>
@@ -6,5 +6,6 @@
 namespace millrace {
 
 std::string_view python_runner_source();
+std::string_view javascript_runner_source();
 
 }  // namespace millrace

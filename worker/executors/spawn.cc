@@ -14,12 +14,14 @@
 #include <csignal>
 #include <cstring>
 
+#include "worker/executors/sandbox.h"
+
 namespace millrace {
 namespace {
 
 constexpr std::size_t kFdsMax = 8;
 
-enum class Stage : std::uint8_t { kSetUp, kCwd, kExec };
+enum class Stage : std::uint8_t { kSetUp, kCwd, kConfine, kExec };
 
 // Everything the child needs, ready before the fork: it shares our memory and may only make system calls.
 struct Plan {
@@ -30,6 +32,7 @@ struct Plan {
   std::array<int, kFdsMax> fds;
   int fd_count;
   bool die_with_parent, adopt_orphans;
+  const Confinement* confinement;
   pid_t parent;
   volatile Stage stage = Stage::kSetUp;
   volatile int error = 0;
@@ -67,10 +70,21 @@ bool move_descriptors(const Plan& plan) {
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (getppid() != plan.parent) _exit(127);
   }
-  ok = ok && move_descriptors(plan);
+  if (ok && plan.confinement != nullptr) {  // before its descriptor goes
+    plan.stage = Stage::kConfine;
+    ok = confine(*plan.confinement);
+  }
+  if (ok) {
+    plan.stage = Stage::kSetUp;
+    ok = move_descriptors(plan);
+  }
   if (ok && plan.cwd != nullptr) {
     plan.stage = Stage::kCwd;
     ok = chdir(plan.cwd) == 0;
+  }
+  if (ok && plan.confinement != nullptr) {
+    plan.stage = Stage::kConfine;
+    ok = limit_use(plan.confinement->limits);
   }
   if (ok) {
     plan.stage = Stage::kExec;
@@ -105,6 +119,7 @@ Error failure(const Plan& plan, const SpawnSpec& spec) {
   std::string why = std::strerror(plan.error);
   if (plan.stage == Stage::kSetUp) return Error{Code::kUnavailable, "cannot start a process: " + why, {}, ""};
   if (plan.stage == Stage::kCwd) return Error{Code::kInvalid, "cwd " + spec.cwd + ": " + why, {}, ""};
+  if (plan.stage == Stage::kConfine) return Error{Code::kUnavailable, "cannot confine a process: " + why, {}, ""};
   if (plan.error == E2BIG) why += "; pass large values through stdin";
   if (plan.error == ENOENT) why += " (or the interpreter in its first line is missing)";
   return Error{Code::kInvalid, "cannot run " + std::string(plan.file) + ": " + why, {}, ""};
@@ -184,6 +199,7 @@ Result<pid_t> spawn(const SpawnSpec& spec) {
   plan.fd_count = static_cast<int>(spec.fds.size());
   plan.die_with_parent = spec.die_with_parent;
   plan.adopt_orphans = spec.adopt_orphans;
+  plan.confinement = spec.confinement;
   plan.parent = getpid();
   pid_t pid = run_child(plan);
   if (plan.error == 0) return pid;

@@ -48,9 +48,10 @@ struct SpawnSpec {
   std::vector<std::string> env;   // NAME=value
   std::string path;
   std::string cwd;
-  std::vector<int> fds;         // become descriptors 0, 1, 2 ... of the program
-  bool die_with_parent = true;  // SIGKILL when the caller ends
-  bool adopt_orphans = false;   // its orphaned descendants become its children, not init's
+  std::vector<int> fds;                             // become descriptors 0, 1, 2 ... of the program
+  bool die_with_parent = true;                      // SIGKILL when the caller ends
+  const struct Confinement* confinement = nullptr;  // sandbox.h; null: none
+  bool adopt_orphans = false;                       // its orphaned descendants become its children, not init's
 };
 
 Result<pid_t> spawn(const SpawnSpec& spec);

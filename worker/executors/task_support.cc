@@ -1,7 +1,10 @@
 #include "worker/executors/task_support.h"
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
+
+#include "common/base/units.h"
 
 namespace millrace {
 namespace {
@@ -128,6 +131,29 @@ std::vector<std::string> list_field(const TaskContext& task, std::string_view fi
     for (const Value& item : value->as_array()) out.push_back(text_of(item));
   }
   return out;
+}
+
+Status confine_task(const TaskContext& task, Sandbox& sandbox, const std::string& work_dir, Confinement& confinement) {
+  if (const Value* limits = present(task, "limits")) {
+    Result<TaskLimits> read = TaskLimits::read(*limits);
+    if (!read.ok()) return read.error();
+    confinement.limits = *read;
+  }
+  const Result<bool> confined = sandbox.confines(string_field(task, "isolation"), confinement.limits);
+  if (!confined.ok()) return confined.error();
+  if (!*confined) return Done{};
+  std::vector<std::string> writable = {work_dir};
+  if (std::string cwd = string_field(task, "cwd"); !cwd.empty()) writable.push_back(std::move(cwd));
+  confinement = sandbox.confinement(writable, confinement.limits);
+  return Done{};
+}
+
+std::string describe_end(int signal_number, const TaskLimits& limits) {
+  if (signal_number == SIGXCPU && limits.cpu > Duration::zero())
+    return "cpu: it used more than " + format_duration(limits.cpu) + " of cpu time";
+  if (signal_number == SIGXFSZ && limits.file_size > 0)
+    return "file_size: it wrote more than " + std::to_string(limits.file_size) + " bytes to one file";
+  return describe_signal(signal_number);
 }
 
 std::int64_t steady_us() {

@@ -37,6 +37,12 @@ std::string check_environment(const TaskContext& task);
 std::string string_field(const TaskContext& task, std::string_view field);
 std::vector<std::string> list_field(const TaskContext& task, std::string_view field);
 
+// Reads `isolation` and `limits`: what the task's process is to be confined to. Fails: kInvalid, or kRefused where the
+// isolation cannot be had; both with the reason.
+Status confine_task(const TaskContext& task, Sandbox& sandbox, const std::string& work_dir, Confinement& confinement);
+// Of a process that a signal ended: which limit it was, where it was one.
+std::string describe_end(int signal_number, const TaskLimits& limits);
+
 std::int64_t steady_us();
 inline Duration since(std::int64_t start_us) { return Duration{steady_us() - start_us}; }
 

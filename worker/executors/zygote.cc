@@ -26,6 +26,11 @@ struct __attribute__((packed)) ControlMessage {  // CONTROL in python_runner.py
   std::int64_t value;
 };
 
+std::string_view bytes_of(const sock_fprog* filter) {
+  if (filter == nullptr) return {};
+  return {reinterpret_cast<const char*>(filter->filter), filter->len * sizeof(sock_filter)};
+}
+
 // The interpreter must find its modules: the worker's own choice of a python path holds here.
 Environment zygote_environment() {
   Environment out = worker_environment();
@@ -37,8 +42,8 @@ Environment zygote_environment() {
 
 }  // namespace
 
-Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, const std::string& work_dir, Reactor& reactor,
-                                              Listener& listener) {
+Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, const std::string& work_dir, Sandbox& sandbox,
+                                              Reactor& reactor, Listener& listener) {
   Environment environment = zygote_environment();
   std::string path(lookup(environment, "PATH"));
   if (find_program(python, path).empty()) {
@@ -57,12 +62,17 @@ Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, const s
   if (!none) return none.error();
   Result<Fd> program = make_input(python_runner_source());
   if (!program) return program.error();
+  const Confinement confinement = sandbox.confinement({work_dir}, {});
+  Result<Fd> filter = make_input(bytes_of(confinement.filter));
+  if (!filter) return filter.error();
   SpawnSpec spec;
   spec.argv = {python, "-c", kBoot};
   spec.env = to_strings(environment);
   spec.path = path;
   spec.cwd = work_dir;
-  spec.fds = {none->get(), err->theirs.get(), err->theirs.get(), control->theirs.get(), program->get()};
+  spec.fds = {none->get(),           err->theirs.get(), err->theirs.get(),
+              control->theirs.get(), program->get(),    confinement.landlock < 0 ? none->get() : confinement.landlock,
+              filter->get()};
   spec.die_with_parent = false;  // it has to kill its interpreters first, when it sees the end of its socket
   spec.adopt_orphans = true;
   Result<pid_t> pid = spawn(spec);

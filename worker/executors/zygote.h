@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 
+#include "worker/executors/sandbox.h"
 #include "worker/executors/stream.h"
 
 namespace millrace {
@@ -32,8 +33,9 @@ class Zygote {
   };
 
   // Does not wait for python to start. Fails where there is no such program.
-  static Result<std::unique_ptr<Zygote>> start(const std::string& python, const std::string& work_dir, Reactor& reactor,
-                                               Listener& listener);
+  // What confines its interpreters is taken from `sandbox` now.
+  static Result<std::unique_ptr<Zygote>> start(const std::string& python, const std::string& work_dir, Sandbox& sandbox,
+                                               Reactor& reactor, Listener& listener);
   ~Zygote();
   Zygote(const Zygote&) = delete;
   Zygote& operator=(const Zygote&) = delete;

@@ -1,6 +1,8 @@
 #include "worker/shell/bindings.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -28,13 +30,24 @@ Value run_value(const Assignment& assignment) {
 // What the expressions of one assignment read. Values are parsed when they are first read.
 class BindingScope final : public expr::Scope {
  public:
-  BindingScope(const Assignment& assignment, const ValueSource& values, std::shared_ptr<const Value> inputs)
-      : assignment_(assignment), values_(values), inputs_(std::move(inputs)), parsed_(assignment.bindings.size()) {}
+  BindingScope(const Assignment& assignment, const ValueSource& values, std::shared_ptr<const Value> inputs,
+               const Secrets* secrets)
+      : assignment_(assignment),
+        values_(values),
+        inputs_(std::move(inputs)),
+        secrets_(secrets),
+        parsed_(assignment.bindings.size()) {}
 
-  bool has_root(std::string_view root) const override { return root == "inputs" || root == "nodes" || root == "run"; }
+  bool has_root(std::string_view root) const override {
+    return root == "inputs" || root == "nodes" || root == "run" || root == "secrets";
+  }
 
   Value root(std::string_view root) const override {
     if (const Value* whole = borrow(root)) return *whole;
+    if (root == "secrets") {
+      problem_ = "`secrets` cannot be read whole: name one";
+      return Value();
+    }
     Value::Object nodes;
     for (std::size_t i = 0; i < parsed_.size(); ++i) nodes.emplace_back(assignment_.names[i], node(i));
     return nodes;
@@ -42,6 +55,7 @@ class BindingScope final : public expr::Scope {
 
   const Value* member(std::string_view root, std::string_view head) const override {
     if (const Value* whole = borrow(root)) return whole->find(head);
+    if (root == "secrets") return secret(head);
     const auto name = std::ranges::find(assignment_.names, head);
     return name == assignment_.names.end() ? nullptr
                                            : &node(static_cast<std::size_t>(name - assignment_.names.begin()));
@@ -55,8 +69,25 @@ class BindingScope final : public expr::Scope {
   }
 
   const std::string& problem() const { return problem_; }
+  std::vector<std::string> secrets_read() const {
+    std::vector<std::string> out;
+    for (const auto& [name, value] : read_) out.push_back(value.as_string());
+    return out;
+  }
 
  private:
+  const Value* secret(std::string_view name) const {
+    if (const auto known = read_.find(name); known != read_.end()) return &known->second;
+    Result<std::string> value = secrets_ == nullptr
+                                    ? Result<std::string>(Error{Code::kNotFound, "this worker has no secrets", {}, ""})
+                                    : secrets_->find(name);
+    if (!value.ok()) {
+      if (problem_.empty()) problem_ = value.error().what;
+      return nullptr;
+    }
+    return &read_.emplace(std::string(name), std::move(*value)).first->second;
+  }
+
   const Value& node(std::size_t i) const {
     if (!parsed_[i]) {
       Result<Value> value = Value::parse(*text_of(assignment_.bindings[i].value, values_));
@@ -69,6 +100,8 @@ class BindingScope final : public expr::Scope {
   const Assignment& assignment_;
   const ValueSource& values_;
   std::shared_ptr<const Value> inputs_;
+  const Secrets* secrets_;
+  mutable std::map<std::string, Value, std::less<>> read_;  // secrets
   mutable std::vector<std::optional<Value>> parsed_;
   mutable std::optional<Value> run_;
   mutable std::string problem_;
@@ -102,7 +135,7 @@ void Bindings::look_at_references(Compiled& c) {
     } else if (reference.root == "nodes") {
       if (reference.head.empty()) c.reads_all_nodes = true;
       else c.reads_nodes.push_back(reference.head);
-    } else if (reference.root == "secrets" || reference.root == "env") {
+    } else if (reference.root == "env") {
       c.problem = "`" + reference.root + "` cannot be read in fields: this worker has none";
     }
   }
@@ -155,7 +188,8 @@ std::vector<Hash128> Bindings::references(const Assignment& assignment) {
   return out;
 }
 
-Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, const ValueSource& values) {
+Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, const ValueSource& values,
+                               std::vector<std::string>& secrets) {
   if (c.literal) return c.spec->fields;
   const Payload& inputs = assignment.context->inputs;
   if (c.reads_inputs && (parsed_inputs_ == nullptr || inputs.identity() != parsed_inputs_of_.identity())) {
@@ -164,10 +198,11 @@ Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, 
     parsed_inputs_ = std::make_shared<const Value>(std::move(parsed).value());
     parsed_inputs_of_ = inputs;
   }
-  const BindingScope scope(assignment, values, parsed_inputs_);
+  const BindingScope scope(assignment, values, parsed_inputs_, secrets_);
   Result<Value> rendered = c.templated.render(scope);
   if (!scope.problem().empty()) return invalid(scope.problem());
   if (!rendered.ok()) return invalid("field " + rendered.error().what);
+  secrets = scope.secrets_read();
   Value all = Value::Object{};
   for (const auto& [name, written] : c.spec->fields.as_object()) {
     Value* value = nullptr;
@@ -190,7 +225,7 @@ Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSo
     Result<Assignment> whole = unbundled(assignment, values);
     return whole.ok() ? render(*whole, values) : whole.error();
   }
-  Result<Value> rendered = fields(c, assignment, values);
+  Result<Value> rendered = fields(c, assignment, values, task.secrets);
   if (!rendered.ok()) return rendered.error();
   task.fields = std::move(rendered).value();
   task.node = assignment.node;

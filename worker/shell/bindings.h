@@ -1,10 +1,11 @@
 // Bindings: turns an assignment into what an executor sees: renders the templated fields from the values that came with
 // it, and hands code the values themselves.
 //
-// Expressions see `inputs`, `nodes` and `run` ({id, attempt, workflow, trace_id}); `env` and `secrets` are errors. JSON
-// is parsed only where an expression reads it; code gets the bytes. Templates are compiled once a NodeSpec. Fields that
-// are not templated (code) stay as written.
-// Threads: one. Fails: what cannot be rendered is kInvalid; the message names the field and quotes the expression.
+// Expressions see `inputs`, `nodes`, `run` ({id, attempt, workflow, trace_id}) and `secrets`, each of which is read
+// anew for every attempt and named in TaskContext::secrets; `env` is an error. JSON is parsed only where an expression
+// reads it; code gets the bytes. Templates are compiled once a NodeSpec. Fields that are not templated (code) stay as
+// written. Threads: one. Fails: what cannot be rendered is kInvalid; the message names the field and quotes the
+// expression.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +31,8 @@ class ValueSource {
 
 class Bindings {
  public:
+  explicit Bindings(const Secrets* secrets = nullptr) : secrets_(secrets) {}  // null: there are none
+
   static constexpr std::size_t kSpecsMax = 4096;  // compiled ones kept; beyond it, all are forgotten
 
   // The values that must be fetched before render(), each once.
@@ -54,8 +57,10 @@ class Bindings {
   const Compiled& compiled(const std::shared_ptr<const NodeSpec>& spec);
   static Compiled compile(const std::shared_ptr<const NodeSpec>& spec);
   static void look_at_references(Compiled& compiled);
-  Result<Value> fields(const Compiled& compiled, const Assignment& assignment, const ValueSource& values);
+  Result<Value> fields(const Compiled& compiled, const Assignment& assignment, const ValueSource& values,
+                       std::vector<std::string>& secrets);
 
+  const Secrets* secrets_;
   std::unordered_map<const NodeSpec*, Compiled> compiled_;
   Payload parsed_inputs_of_;  // the latest run's inputs, parsed
   std::shared_ptr<const Value> parsed_inputs_;

@@ -90,6 +90,7 @@ void Host::launch(const Assignment& assignment, const Values& values) {
   Result<TaskContext> task = bindings_.render(assignment, FetchedValues(values));
   if (!task.ok()) return finish(attempt, Reason::kInvalidInput, task.error().what);
   running_[attempt] = executor;
+  for (const std::string& secret : task->secrets) masks_[attempt].add(secret);
   executor->start(std::move(task).value());
 }
 
@@ -114,13 +115,43 @@ void Host::finish(const AttemptId& attempt, Reason reason, std::string message) 
 }
 
 void Host::on_log(const AttemptId& attempt, LogStream stream, std::string_view bytes) {
-  logs_.add(now_, attempt, stream, bytes);
+  const auto mask = masks_.find(attempt);
+  if (mask == masks_.end()) return logs_.add(now_, attempt, stream, bytes);
+  const std::string text = mask->second.stream(static_cast<std::size_t>(stream), bytes);
+  if (!text.empty()) logs_.add(now_, attempt, stream, text);
+}
+
+void Host::on_secret(const AttemptId& attempt, std::string_view secret) {
+  if (running_.contains(attempt)) masks_[attempt].add(secret);
+}
+
+void Host::on_news(const AttemptId& attempt, EventType type, Value data) {
+  std::string json = data.dump();
+  if (const auto mask = masks_.find(attempt); mask != masks_.end()) json = mask->second.json(json);
+  if (json.size() > kEventDataMax) return;
+  inputs_.emplace_back(std::in_place_type<TaskSaid>, TaskSaid{{attempt, type, std::move(json)}});
+}
+
+// Takes the secrets out of what an attempt leaves, and forgets them.
+void Host::mask(const AttemptId& attempt, Outcome& outcome) {
+  const auto found = masks_.find(attempt);
+  if (found == masks_.end()) return;
+  Mask& mask = found->second;
+  for (const LogStream stream : {LogStream::kStdout, LogStream::kStderr}) {
+    const std::string rest = mask.flush(static_cast<std::size_t>(stream));
+    if (!rest.empty()) logs_.add(now_, attempt, stream, rest);
+  }
+  outcome.error.message = mask.text(outcome.error.message);
+  outcome.error.traceback = mask.text(outcome.error.traceback);
+  if (outcome.output.is_inline()) outcome.output = Payload::inline_json(mask.json(outcome.output.json()));
+  masks_.erase(found);
 }
 
 void Host::on_done(const AttemptId& attempt, Outcome outcome) {
   const auto it = running_.find(attempt);
   assert(it != running_.end());
   running_.erase(it);
+  if (!masks_.empty()) mask(attempt, outcome);
   logs_.end(attempt);
   if (outcome.output.size() > kValueMax) {
     const Duration ran = outcome.ran;

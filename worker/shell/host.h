@@ -1,7 +1,8 @@
 // Host: runs what the Agent starts: fetches values held by reference, renders fields, hands tasks to executors, and
 // turns what they say into inputs for the Agent.
 //
-// Promises: each start() ends in exactly one TaskEnded, whatever happens; logs of a task come before it. A value is
+// Promises: each start() ends in exactly one TaskEnded, whatever happens; logs of a task come before it. Secrets of a
+// task stand in nothing that it says: logs, news, output, error (see Mask). A value is
 // asked for again (kFetchAgain, doubling) until it comes, is said to be gone, or the attempt is killed.
 // Threads: that of the Reactor. Owns the executors and their processes; the Reactor outlives it.
 // Fails: as the outcome of the attempt: kInvalidInput (a field), kMissingValue, kRefused (no such executor),
@@ -18,6 +19,7 @@
 
 #include "worker/core/agent.h"
 #include "worker/executors/executor.h"
+#include "worker/executors/mask.h"
 #include "worker/shell/bindings.h"
 #include "worker/shell/task_logs.h"
 #include "worker/shell/value_cache.h"
@@ -49,6 +51,8 @@ class Host final : public TaskObserver {
 
   void on_log(const AttemptId& attempt, LogStream stream, std::string_view bytes) override;
   void on_done(const AttemptId& attempt, Outcome outcome) override;
+  void on_news(const AttemptId& attempt, EventType type, Value data) override;
+  void on_secret(const AttemptId& attempt, std::string_view secret) override;
 
  private:
   using Values = std::map<Hash128, SharedText>;
@@ -68,8 +72,8 @@ class Host final : public TaskObserver {
   void launch(const Assignment& assignment, const Values& values);
   void ended(const AttemptId& attempt, Outcome&& outcome);
   void finish(const AttemptId& attempt, Reason reason, std::string message);
+  void mask(const AttemptId& attempt, Outcome& outcome);
 
-  Bindings bindings_;
   ValueCache cache_{kValueCacheBytes};
   std::map<AttemptId, WaitingTask> waiting_;  // for values
   std::map<Hash128, Fetch> fetches_;
@@ -77,8 +81,10 @@ class Host final : public TaskObserver {
   std::vector<AgentInput> inputs_;
   std::vector<ToCoordinator> requests_;
   TaskLogs logs_;
-  Time now_{};             // of the latest call
-  ExecutorSet executors_;  // last: its end may still speak to the rest
+  std::unordered_map<AttemptId, Mask, AttemptHash> masks_;  // of attempts that have secrets
+  Time now_{};                                              // of the latest call
+  ExecutorSet executors_;                                   // its end may still speak to what stands before it
+  Bindings bindings_{&executors_.secrets()};
 };
 
 }  // namespace millrace

@@ -83,6 +83,29 @@ ConfigProgram program() {
                        .type = kBoolean,
                        .default_value = "false",
                        .help = "http beyond loopback though nobody is authenticated; warns at each start"});
+  p.options.push_back({.name = "isolation",
+                       .default_value = "none",
+                       .help = "the least isolation that tasks may ask for",
+                       .choices = {"none", "process"}});
+  p.options.push_back({.name = "allow-egress",
+                       .default_value = "",
+                       .help = "what http and llm tasks may reach besides public addresses: loopback, private, "
+                               "link-local, metadata, any, an address, a block like 10.0.0.0/8, HOST:PORT",
+                       .metavar = "RULE[,...]",
+                       .repeated = true});
+  p.options.push_back({.name = "secrets-dir",
+                       .default_value = "",
+                       .help = "directory whose files are secrets by name, besides MILLRACE_SECRET_<NAME>",
+                       .metavar = "DIR",
+                       .repeated = true});
+  p.options.push_back(
+      {.name = "providers",
+       .type = kKeyValue,
+       .default_value = "",
+       .help = "language models: NAME=URL, or in the file NAME: {base_url, key, model, headers, prices}",
+       .metavar = "NAME=URL",
+       .repeated = true,
+       .nested = true});
   p.options.push_back({.name = "log-format",
                        .default_value = "auto",
                        .help = "auto: text on a terminal, json elsewhere",
@@ -163,6 +186,11 @@ int work(const Config& config) {
   options.warm = true;
   options.prefetch_max = static_cast<std::uint32_t>(prefetch);
   options.drain_grace = config.duration("drain-grace");
+
+  options.isolation = config.text("isolation");
+  options.allow_egress = split(config.list("allow-egress"));
+  options.secrets_dirs = split(config.list("secrets-dir"));
+  options.providers = config.key_values("providers");
 
   Result<std::optional<CurveClient>> curve =
       read_curve_client(config.text("curve-key"), config.text("curve-server-key"));

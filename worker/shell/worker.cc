@@ -1,12 +1,14 @@
 #include "worker/shell/worker.h"
 
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <climits>
+#include <cstdlib>
 #include <random>
 #include <thread>
 #include <utility>
@@ -17,6 +19,7 @@
 #include "worker/core/agent.h"
 #include "worker/core/directory.h"
 #include "worker/executors/reactor.h"
+#include "worker/executors/sandbox.h"
 #include "worker/shell/beats.h"
 #include "worker/shell/clock.h"
 #include "worker/shell/host.h"
@@ -31,11 +34,54 @@ constexpr std::size_t kMessagesPerRound = 256;  // of one link
 constexpr std::size_t kStartsPerRound = 4096;   // then what has ended is reported before more is started
 constexpr Duration kRetrySending = 5ms;         // what a full socket did not take
 constexpr Duration kLookAtLinks = 1s;           // whether anybody answers; and whoever asks whether we live
-constexpr Duration kEndTasksMax = 5s;           // at the very end; then their processes are killed with the executors
+constexpr rlim_t kDescriptorsWanted = 16'384;
+constexpr Duration kEndTasksMax = 5s;  // at the very end; then their processes are killed with the executors
 
 std::string host_name() {
   std::array<char, HOST_NAME_MAX + 1> name{};
   return gethostname(name.data(), HOST_NAME_MAX) == 0 ? std::string(name.data()) : "localhost";
+}
+
+// io tasks hold a connection each.
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min<rlim_t>(limit.rlim_max, kDescriptorsWanted);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// What tasks can be kept apart by here is a label of the worker, where operators and `millrace workers -o wide` see it.
+Status tell_isolation(WorkerOptions& options) {
+  const std::string missing = Sandbox().missing();
+  options.labels.try_emplace("isolation", missing.empty() ? "process" : "none");
+  if (missing.empty()) return Done{};
+  if (options.isolation == "process")
+    return Error{Code::kRefused, "the isolation `process` cannot be had here: " + missing, {}, "isolation"};
+  log_warn("tasks are not fully confined here", {{"worker", options.name}, {"missing", missing}});
+  return Done{};
+}
+
+Result<ExecutorOptions> executor_options(const WorkerOptions& options) {
+  ExecutorOptions out;
+  out.slots = static_cast<int>(options.slots);
+  out.python = options.python;
+  out.warm = options.warm;
+  Result<EgressRules> egress = EgressRules::parse(options.allow_egress);
+  if (!egress.ok()) return Error{Code::kInvalid, "--allow-egress " + egress.error().what, {}, {}};
+  out.egress = std::move(*egress);
+  Result<LlmProviders> providers =
+      parse_providers(options.providers, std::getenv("OPENAI_BASE_URL"), std::getenv("OPENAI_API_KEY"));
+  if (!providers.ok()) return providers.error();
+  out.providers = std::move(*providers);
+  out.secrets = Secrets(options.secrets_dirs);
+  out.hidden = options.secrets_dirs;
+  const Result<Isolation> least = parse_isolation(options.isolation);
+  if (!least.ok())
+    return Error{Code::kInvalid, "--isolation " + options.isolation + ": expected none or process", {}, {}};
+  out.isolation_min = *least;
+  return out;
 }
 
 class WakeUp {  // an eventfd: rung from any thread and from signal handlers
@@ -60,7 +106,8 @@ class WakeUp {  // an eventfd: rung from any thread and from signal handlers
 
 class WorkerProcess final : public Worker {
  public:
-  WorkerProcess(ZmqContext& context, WorkerOptions options, std::uint64_t incarnation);
+  WorkerProcess(ZmqContext& context, WorkerOptions options, const ExecutorOptions& executors,
+                std::uint64_t incarnation);
 
   Status connect();
   void change_links(const std::vector<Directory::Change>& changes);
@@ -115,12 +162,11 @@ class WorkerProcess final : public Worker {
   std::vector<ToCoordinator> requests_;
 };
 
-WorkerProcess::WorkerProcess(ZmqContext& context, WorkerOptions options, std::uint64_t incarnation)
+WorkerProcess::WorkerProcess(ZmqContext& context, WorkerOptions options, const ExecutorOptions& executors,
+                             std::uint64_t incarnation)
     : context_(context),
       options_(std::move(options)),
-      host_(
-          {.slots = static_cast<int>(options_.slots), .python = options_.python, .warm = options_.warm, .work_dir = {}},
-          reactor_),
+      host_(executors, reactor_),
       agent_(agent_options(options_, incarnation, host_.executors())),
       directory_(options_.coordinators),
       beats_(context, options_.curve, incarnation, wake_.fd()) {
@@ -381,7 +427,11 @@ Result<std::unique_ptr<Worker>> Worker::create(ZmqContext& context, WorkerOption
   if (options.name.empty()) options.name = host_name() + "-" + std::to_string(getpid());
   std::random_device random;
   const std::uint64_t incarnation = (std::uint64_t{random()} << 32 | random()) | 1U;
-  auto worker = std::make_unique<WorkerProcess>(context, std::move(options), incarnation);
+  Result<ExecutorOptions> executors = executor_options(options);
+  if (!executors.ok()) return executors.error();
+  if (Status told = tell_isolation(options); !told.ok()) return told.error();
+  allow_many_descriptors();
+  auto worker = std::make_unique<WorkerProcess>(context, std::move(options), *executors, incarnation);
   if (Status connected = worker->connect(); !connected.ok()) return connected.error();
   return Result<std::unique_ptr<Worker>>(std::move(worker));
 }

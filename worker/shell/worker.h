@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,16 +32,20 @@ struct WorkerOptions {
   std::string python = "python3";
   bool warm = false;  // start interpreters at once, not with the first python task
   std::uint32_t prefetch_max = 1024;
-  Duration drain_grace = 30s;    // then running tasks are killed
-  std::string http;              // HOST:PORT for operators; empty: none
-  std::string http_token;        // what all its pages but the probes need; empty: nothing
-  bool insecure_listen = false;  // http beyond loopback without a token
+  Duration drain_grace = 30s;                         // then running tasks are killed
+  std::string http;                                   // HOST:PORT for operators; empty: none
+  std::string http_token;                             // what all its pages but the probes need; empty: nothing
+  bool insecure_listen = false;                       // http beyond loopback without a token
+  std::vector<std::string> allow_egress = {};         // what http and llm tasks may reach besides: see EgressRules
+  std::vector<std::string> secrets_dirs = {};         // see Secrets
+  std::map<std::string, std::string> providers = {};  // see LlmProviders
+  std::string isolation = "none";                     // the least that tasks must have: none or process
 };
 
 class Worker {
  public:
-  // Errors: kInvalid for endpoints that are not well formed, or none; of `http` as HttpServer. Connects, and does not
-  // wait for it.
+  // Errors: kInvalid for endpoints, rules and providers that are not well formed; of `http` as HttpServer. Connects,
+  // and does not wait for it.
   static Result<std::unique_ptr<Worker>> create(ZmqContext& context, WorkerOptions options);
   virtual ~Worker() = default;
   // Works until drained. Errors: kRefused, named "id_in_use", "version", "key_revoked" ..., when a coordinator refuses

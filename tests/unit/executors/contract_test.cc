@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/web_stub.h"
 #include "tests/unit/executors/harness.h"
 
 namespace millrace::test {
@@ -36,6 +37,10 @@ class ExecutorContract : public ::testing::TestWithParam<Subject> {
   AttemptId start(const Value& fields) { return h.start(s.executor, fields); }
   Outcome run(const Value& fields) { return h.run(s.executor, fields); }
   void kill(const AttemptId& attempt, Reason why) { h.kill(s.executor, attempt, why); }
+  void SetUp() override {
+    if (s.executor == std::string("javascript") && !has_node()) GTEST_SKIP() << "no node";
+    if (s.executor == std::string("template") && !has_jinja()) GTEST_SKIP() << "no jinja2";
+  }
 };
 
 class ProcessContract : public ExecutorContract {};
@@ -147,7 +152,7 @@ TEST_P(ExecutorContract, AnObserverMayStartTheNextTaskFromOnDone) {
 
 TEST_P(ExecutorContract, WhatStillRunsDiesWithTheSetAndReportsNothing) {
   Recorder recorder;
-  auto set = std::make_unique<ExecutorSet>(ExecutorOptions{.slots = 2}, h.reactor, recorder);
+  auto set = std::make_unique<ExecutorSet>(test_options(), h.reactor, recorder);
   TaskContext task = h.context(s.executor, s.endless);
   set->find(s.executor)->start(task);
   h.run_for(100ms);
@@ -230,6 +235,56 @@ TEST_P(ProcessContract, ATaskDiesWithItsWorker) {
 Value script(const char* text) { return object({{"script", text}}); }
 Value warm_script(const char* text) { return object({{"script", text}, {"isolation", "none"}}); }
 
+// What the subjects of io class talk to.
+WebStub& web() {
+  static WebStub stub([](const WebRequest& request) {
+    if (request.path == "/endless" || request.body.find("endless") != std::string::npos) return WebReply{{}, true};
+    if (request.path == "/fine") return web_json(R"({"answer":42})");
+    if (request.body.find("fine") == std::string::npos)
+      return web_json(R"({"error":{"message":"no such thing"}})", 404);
+    return web_json(R"({"model":"m1","choices":[{"message":{"content":"42"},"finish_reason":"stop"}]})");
+  });
+  return stub;
+}
+
+Value llm_fields(const char* prompt) {
+  return object({{"prompt", prompt}, {"base_url", web().url("/v1")}, {"model", "m"}, {"stream", false}});
+}
+
+const Subject kHttp{
+    .name = "http",
+    .executor = "http",
+    .succeeds = object({{"url", web().url("/fine")}}),
+    .output =
+        R"({"status":200,"headers":{"content-length":"13","connection":"close","content-type":"application/json"},)"
+        R"("body":{"answer":42},"url":")" +
+        web().url("/fine") + R"("})",
+    .fails = object({{"url", web().url("/missing")}}),
+    .reason = Reason::kError,
+    .message = "GET " + web().url("/missing") + R"(: status 404: {"error":{"message":"no such thing"}})",
+    .endless = object({{"url", web().url("/endless")}}),
+    .says_hello = {},
+    .prints_pid = {},
+    .ignores_sigterm = {},
+    .leaves_child = {},
+};
+
+const Subject kLlm{
+    .name = "llm",
+    .executor = "llm",
+    .succeeds = llm_fields("fine"),
+    .output =
+        R"({"text":"42","model":"m1","provider":null,"finish_reason":"stop","usage":null,"cost":null,"requests":1})",
+    .fails = llm_fields("bad"),
+    .reason = Reason::kError,
+    .message = "m: status 404: no such thing",
+    .endless = llm_fields("endless"),
+    .says_hello = {},
+    .prints_pid = {},
+    .ignores_sigterm = {},
+    .leaves_child = {},
+};
+
 const Subject kNoop{
     .name = "noop",
     .executor = "noop",
@@ -275,10 +330,44 @@ const Subject kShell{
 const Subject kPython = PYTHON_SUBJECT("python", script);
 const Subject kPythonWarm = PYTHON_SUBJECT("python_without_isolation", warm_script);
 
+#define JAVASCRIPT_SUBJECT(label, make)                                                                          \
+  Subject {                                                                                                      \
+    .name = label, .executor = "javascript", .succeeds = make("output = {answer: 40 + 2}"),                      \
+    .output = R"({"answer":42})", .fails = make("null.x"), .reason = Reason::kError,                             \
+    .message = "TypeError: Cannot read properties of null (reading 'x')", .endless = make("for (;;) {}"),        \
+    .says_hello = make("console.log('hello'); console.error('oh'); await new Promise(r => setTimeout(r, 400))"), \
+    .prints_pid = make("console.log(process.pid); for (;;) {}"),                                                 \
+    .ignores_sigterm = make("process.on('SIGTERM', () => {}); console.log('ready'); for (;;) {}"),               \
+    .leaves_child = make("const c = require('child_process').spawn('sleep', ['1000']); console.log(c.pid)"),     \
+  }
+
+const Subject kJavascript = JAVASCRIPT_SUBJECT("javascript", script);
+const Subject kJavascriptWarm = JAVASCRIPT_SUBJECT("javascript_without_isolation", warm_script);
+
+const Subject kTemplate{
+    .name = "template",
+    .executor = "template",
+    .succeeds = object({{"template", "{{ 40 + 2 }}"}}),
+    .output = R"("42")",
+    .fails = object({{"template", "a\n{{ nobody }}"}}),
+    .reason = Reason::kError,
+    .message = "UndefinedError: 'nobody' is undefined (line 2: {{ nobody }})",
+    .endless =
+        object({{"template", "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}"}}),
+    .says_hello = {},
+    .prints_pid = {},
+    .ignores_sigterm = {},
+    .leaves_child = {},
+};
+
 std::string name_of(const ::testing::TestParamInfo<Subject>& info) { return info.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(Every, ExecutorContract, ::testing::Values(kNoop, kShell, kPython, kPythonWarm), name_of);
-INSTANTIATE_TEST_SUITE_P(WithProcesses, ProcessContract, ::testing::Values(kShell, kPython, kPythonWarm), name_of);
+INSTANTIATE_TEST_SUITE_P(Every, ExecutorContract,
+                         ::testing::Values(kHttp, kJavascript, kJavascriptWarm, kLlm, kNoop, kShell, kPython,
+                                           kPythonWarm, kTemplate),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(WithProcesses, ProcessContract,
+                         ::testing::Values(kShell, kPython, kPythonWarm, kJavascript, kJavascriptWarm), name_of);
 
 }  // namespace
 }  // namespace millrace::test

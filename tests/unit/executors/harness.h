@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -15,6 +16,7 @@
 
 #include "worker/executors/executor.h"
 #include "worker/executors/reactor.h"
+#include "worker/executors/spawn.h"
 
 namespace millrace::test {
 
@@ -22,6 +24,8 @@ constexpr auto kPatience = std::chrono::seconds(30);
 
 struct Seen {
   std::string out, err;
+  std::vector<std::pair<EventType, Value>> news;
+  std::vector<std::string> secrets;
   std::vector<Outcome> outcomes;
   int logs_after_done = 0;
 };
@@ -37,6 +41,14 @@ class Recorder final : public TaskObserver {
     seen_[attempt].outcomes.push_back(std::move(outcome));
     if (after_done) after_done(attempt);
   }
+  void on_news(const AttemptId& attempt, EventType type, Value data) override {
+    Seen& seen = seen_[attempt];
+    seen.news.emplace_back(type, std::move(data));
+    if (!seen.outcomes.empty()) ++seen.logs_after_done;
+  }
+  void on_secret(const AttemptId& attempt, std::string_view secret) override {
+    seen_[attempt].secrets.emplace_back(secret);
+  }
   Seen& of(const AttemptId& attempt) { return seen_[attempt]; }
 
   std::function<void(const AttemptId&)> after_done;
@@ -45,9 +57,20 @@ class Recorder final : public TaskObserver {
   std::map<AttemptId, Seen> seen_;
 };
 
+inline bool has_node() { return !find_program("node", std::getenv("PATH")).empty(); }
+inline bool has_jinja() { return std::system("python3 -c 'import jinja2' 2>/dev/null") == 0; }
+
+// Two slots, and leave to reach the servers of the tests.
+inline ExecutorOptions test_options() {
+  ExecutorOptions options;
+  options.slots = 2;
+  options.egress.allow(AddressKind::kLoopback);
+  return options;
+}
+
 class Harness {
  public:
-  explicit Harness(ExecutorOptions options = {.slots = 2}) : executors(options, reactor, recorder) {}
+  explicit Harness(const ExecutorOptions& options = test_options()) : executors(options, reactor, recorder) {}
 
   AttemptId next_attempt() { return AttemptId{make_run_id(PartitionId{1}, 1, 7), TaskIndex{++tasks_}, 1, 1}; }
 

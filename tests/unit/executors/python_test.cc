@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -543,6 +544,100 @@ TEST(PythonRunner, IsEmbeddedByteForByte) {
 }
 
 std::string name_of(const ::testing::TestParamInfo<const char*>& info) { return info.param; }
+// ---- file, function, venv
+
+TEST_P(Python, AFileIsRunAsAScriptAndMayImportItsNeighbours) {
+  const std::string dir =
+      std::filesystem::temp_directory_path().string() + "/millrace-file-" + std::to_string(getpid());
+  std::filesystem::create_directory(dir);
+  std::ofstream(dir + "/neighbour.py") << "def twice(x):\n    return 2 * x\n\ndef breaks():\n    return 1 / 0\n";
+  std::ofstream(dir + "/job.py") << "import neighbour\ndef main(n=21):\n    return neighbour.twice(n)\n";
+  const auto fields = [&](const char* name, const std::string& value) {
+    return object({{name, value}, {"cwd", dir}, {"isolation", GetParam()}});
+  };
+  EXPECT_EQ(h.run("python", fields("file", dir + "/job.py")).output.json(), "42");
+  TaskContext call = h.context("python", fields("function", "neighbour:twice"));
+  call.inputs_json = json(R"({"x":4})");
+  EXPECT_EQ(h.run(std::move(call)).output.json(), "8");
+  const Outcome broken = h.run("python", fields("function", "neighbour:breaks"));
+  EXPECT_EQ(broken.error.message, "ZeroDivisionError: division by zero");
+  EXPECT_NE(broken.error.traceback.find("neighbour.py\", line 5, in breaks\n    return 1 / 0"), std::string::npos)
+      << broken.error.traceback;
+  EXPECT_EQ(h.run("python", fields("file", dir + "/none.py")).error.message,
+            "`file` " + dir + "/none.py cannot be read");
+  EXPECT_EQ(h.run("python", fields("function", "neighbour")).error.message,
+            "`function` is \"neighbour\"; expected module:function");
+  std::filesystem::remove_all(dir);
+}
+
+TEST_P(Python, AVirtualEnvironmentBringsItsOwnInterpreter) {
+  const std::string dir =
+      std::filesystem::temp_directory_path().string() + "/millrace-venv-" + std::to_string(getpid());
+  std::filesystem::create_directories(dir + "/bin");
+  std::ofstream(dir + "/bin/python") << "#!/bin/sh\nVENV_MARK=here exec env PYTHONPATH=" + dir +
+                                            "/lib python3 \"$@\"\n";
+  chmod((dir + "/bin/python").c_str(), 0755);
+  std::filesystem::create_directory(dir + "/lib");
+  std::ofstream(dir + "/lib/only_there.py") << "answer = 42\n";
+  const auto run_in = [&](const std::string& venv) {
+    return h.run("python", object({{"script", "import only_there\noutput = only_there.answer"},
+                                   {"venv", venv},
+                                   {"isolation", GetParam()}}));
+  };
+  EXPECT_EQ(run_in(dir).output.json(), "42") << run_in(dir).error.message;
+  EXPECT_FALSE(run_in("").success);
+  const Outcome none = run_in("/no/such/venv");
+  EXPECT_EQ(none.reason, Reason::kRefused);
+  EXPECT_EQ(none.error.message,
+            "`venv` /no/such/venv is no virtual environment of this worker: there is no /no/such/venv/bin/python");
+  std::filesystem::remove_all(dir);
+}
+
+// ---- the module `millrace`
+
+TEST_P(Python, ProgressIsNewsWhileTheTaskRuns) {
+  const AttemptId attempt =
+      h.start(task("import millrace, time\nmillrace.log('a', 1)\nmillrace.progress(1, 3, step='x')\n"
+                   "time.sleep(0.5)\nmillrace.heartbeat()\nmillrace.progress(3, 3)\noutput = 7"));
+  ASSERT_TRUE(h.run_until([&] { return !h.recorder.of(attempt).news.empty(); }));
+  EXPECT_TRUE(h.recorder.of(attempt).outcomes.empty()) << "came only with the end";
+  EXPECT_EQ(h.wait(attempt).output.json(), "7");
+  std::string said;
+  for (const auto& [type, data] : h.recorder.of(attempt).news) {
+    EXPECT_EQ(type, EventType::kTaskProgress);
+    said += data.dump();
+  }
+  EXPECT_EQ(said, R"({"done":1,"total":3,"step":"x"}{"heartbeat":true}{"done":3,"total":3})");
+  EXPECT_EQ(h.recorder.of(attempt).out, "a 1\n");
+}
+
+TEST_P(Python, ASecretIsAskedOfTheWorkerWhichIsToldBeforeItIsUsed) {
+  setenv("MILLRACE_SECRET_PYTHON_TEST", "hunter2", 1);
+  const AttemptId attempt = h.start(task("import millrace\noutput = [millrace.secret('PYTHON_TEST')] * 2"));
+  EXPECT_EQ(h.wait(attempt).output.json(), R"(["hunter2","hunter2"])");
+  EXPECT_EQ(h.recorder.of(attempt).secrets, std::vector<std::string>{"hunter2"});
+  unsetenv("MILLRACE_SECRET_PYTHON_TEST");
+  EXPECT_EQ(
+      run("import millrace\nmillrace.secret('PYTHON_TEST')").error.message,
+      "LookupError: the secret 'PYTHON_TEST' is not known to this worker (looked for: MILLRACE_SECRET_PYTHON_TEST)");
+  EXPECT_EQ(output("output = 1"), "1");
+}
+
+TEST_P(Python, AFloodOfProgressIsThinnedOut) {
+  const AttemptId attempt =
+      h.start(task("import millrace\nfor i in range(100000): millrace.progress(i, 1000000)\noutput = i"));
+  EXPECT_EQ(h.wait(attempt).output.json(), "99999");
+  EXPECT_LT(h.recorder.of(attempt).news.size(), 200U);
+}
+
+TEST_P(Python, AChildOfTheTaskCannotSpeakForIt) {
+  EXPECT_EQ(
+      output(
+          "import millrace, os\npid = os.fork()\nif pid == 0:\n  try: millrace.progress(1, 2)\n  except RuntimeError: "
+          "os._exit(3)\n  os._exit(0)\noutput = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])"),
+      "3");
+}
+
 INSTANTIATE_TEST_SUITE_P(Isolation, Python, ::testing::Values("process", "none"), name_of);
 INSTANTIATE_TEST_SUITE_P(Isolation, WarmPython, ::testing::Values("none"), name_of);
 INSTANTIATE_TEST_SUITE_P(Isolation, IsolatedPython, ::testing::Values("process"), name_of);

@@ -172,6 +172,47 @@ TEST_F(Shell, FieldsOfTheWrongKindAreNamed) {
   EXPECT_EQ(nul.error.message, "`args` holds a NUL character");
 }
 
+// ---- exit codes and outputs
+
+TEST_F(Shell, ExitCodesMeanWhatTheMapSays) {
+  const Value codes = object({{"3", "success"}, {"75", "retry"}, {"default", "fail"}});
+  const auto outcome = [&](const char* text) { return run(object({{"script", text}, {"exit_codes", codes}})); };
+  EXPECT_TRUE(outcome("exit 0").success);
+  EXPECT_TRUE(outcome("exit 3").success);
+  EXPECT_EQ(member(outcome("exit 3"), "exit_code"), Value(3));
+  EXPECT_EQ(outcome("exit 75").reason, Reason::kError);  // the node's `retry` tries it again
+  EXPECT_EQ(outcome("exit 1").reason, Reason::kRefused);
+  EXPECT_EQ(outcome("exit 1").error.message, "exit code 1");
+  EXPECT_EQ(run(object({{"script", "x"}, {"exit_codes", object({{"300", "fail"}})}})).error.message,
+            "`exit_codes` holds '300: \"fail\"'; expected a mapping of exit codes (0 to 255, or default) to success, "
+            "retry or "
+            "fail");
+}
+
+TEST_F(Shell, TheOutputIsWhatIsAskedFor) {
+  const auto output = [&](const char* text, const char* outputs) {
+    const Outcome outcome = run(object({{"script", text}, {"outputs", outputs}}));
+    return outcome.success ? std::string(outcome.output.json()) : outcome.error.message;
+  };
+  EXPECT_EQ(output("echo a; echo b", "text"), R"("a\nb")");
+  EXPECT_EQ(output("echo a; echo; echo b", "lines"), R"(["a","","b"])");
+  EXPECT_EQ(output("true", "lines"), "[]");
+  EXPECT_EQ(output("echo '{\"b\": [1, 2.50]}'", "json"), R"({"b":[1,2.5]})");
+  EXPECT_TRUE(output("echo nope", "json").starts_with("stdout is not JSON: "));
+  EXPECT_EQ(output("echo log; echo '[1]' >$MILLRACE_OUTPUT", "file"), "[1]");
+  EXPECT_EQ(output("printf 'a\\nb' >$MILLRACE_OUTPUT", "file"), R"("a\nb")");
+  EXPECT_EQ(output("true", "file"), "null");
+  EXPECT_EQ(output("ln -s /etc/passwd $MILLRACE_OUTPUT", "file"), "null");
+  EXPECT_EQ(output("mkdir $MILLRACE_OUTPUT", "file"), "what $MILLRACE_OUTPUT names is no file");
+  EXPECT_EQ(output("head -c 2000000 /dev/zero | tr '\\0' x", "text"),
+            "stdout is larger than 1 MiB; `outputs: file` takes more");
+}
+
+TEST_F(Shell, AFailureKeepsAllStreamsWhateverIsAskedFor) {
+  const Outcome outcome = run(object({{"script", "echo '[1]'; exit 4"}, {"outputs", "json"}}));
+  EXPECT_EQ(outcome.output.json(), R"({"stdout":"[1]","stderr":"","exit_code":4})");
+}
+
 TEST_F(Shell, ABackgroundChildThatHoldsThePipesDoesNotDelayTheEnd) {
   auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(stdout_of(script("(sleep 1000; echo never) & echo now")), "now");

@@ -24,6 +24,7 @@ ConfigProgram program() {
               {.name = "inline-max", .type = OptionType::kSize, .default_value = "64KiB", .help = "inline limit"},
               {.name = "quiet", .type = OptionType::kBoolean, .default_value = "false", .help = "say less"},
               {.name = "label", .type = OptionType::kKeyValue, .help = "k=v", .repeated = true},
+              {.name = "models", .type = OptionType::kKeyValue, .help = "nested", .repeated = true, .nested = true},
               {.name = "password", .help = "secret", .secret = true},
               {.name = "store", .default_value = "redis", .help = "which store", .choices = {"redis", "memory"}},
               {.name = "fault", .help = "for tests", .hidden = true},
@@ -51,6 +52,16 @@ class ConfigTest : public testing::Test {
   std::map<std::string, std::string> environment_;
   std::string path_;
 };
+
+TEST_F(ConfigTest, AMemberOfANestedOptionMayBeAMappingAndIsHandedOnAsJson) {
+  const ConfigOutcome outcome = read({"--config", file("models:\n  a: http://x/v1\n  b: {url: http://y, price: {in: "
+                                                       "0.5, n: 3}, id: '7', on: true, of: [1, ~]}\n")});
+  ASSERT_TRUE(outcome.config) << outcome.err;
+  const std::map<std::string, std::string> wanted = {
+      {"a", "http://x/v1"}, {"b", R"({"url":"http://y","price":{"in":0.5,"n":3},"id":"7","on":true,"of":[1,null]})"}};
+  EXPECT_EQ(outcome.config->key_values("models"), wanted);
+  EXPECT_NE(read({"--config", file("label: {a: {b: c}}\n")}).err.find("a single value expected"), std::string::npos);
+}
 
 TEST_F(ConfigTest, WithoutAnythingTheDefaultsHold) {
   const ConfigOutcome outcome = read({});

@@ -54,12 +54,15 @@ TEST(Problems, OfWhatANodeAsksOfItsWorkerHaveTheirPlaces) {
 TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
   const std::vector<std::string> expected = {
       "f:3:16: 'type' of input 'text' is the text 'strng'; expected one of any, string, integer, number, boolean, "
-      "object, array, file; did you mean 'string'?",
-      "f:6:15: 'executor' of node 'clean_data' is the text 'pyton'; expected one of noop, python, shell; did you mean "
+      "object, array, file, secret; did you mean 'string'?",
+      "f:6:15: 'executor' of node 'clean_data' is the text 'pyton'; expected one of container, http, javascript, llm, "
+      "noop, python, shell, template; "
+      "did you mean "
       "'python'?",
       "f:10:5: unknown key 'depend_on' in node 'statistics'; expected one of executor, depends_on, description, retry, "
-      "on_loss, timeout, priority, queue, requires, resources, affinity, anti_affinity, when, join, on_upstream_failure, fallback, script, isolation, env, cwd; "
-      "did you mean 'depends_on'?",
+      "on_loss, timeout, priority, queue, requires, resources, affinity, anti_affinity, when, join, "
+      "on_upstream_failure, fallback, script, file, function, venv, isolation, limits, env, cwd; did you mean "
+      "'depends_on'?",
       "f:13:14: 'timeout' of node 'statistics' is the number 30; expected a duration with its unit, longer than 0s: "
       "100ms, 30s, 5m, 1h, 2d; did you mean '30s'?",
       "f:14:3: node id 'item' is reserved; expected 1 to 64 letters, digits, '_', '.', '-', the first a letter, a "
@@ -73,10 +76,11 @@ TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
       "f:20:25: duplicate key 'X'; expected each key once; the first is in line 20",
       "f:26:14: there is no node 'nope' (in 'stdin' of node 'b'); expected the id of a node",
       "f:27:13: unknown name 'foo' (in 'stdin' of node 'b'); expected a path that starts with nodes, inputs, run",
-      "f:29:22: 'secrets' cannot be read here (in 'value' of node 'v'); expected a path that starts with nodes, "
-      "inputs, run",
+      "f:29:22: 'secrets' cannot be read here (in 'value' of node 'v'); expected a field of an executor: only workers "
+      "know secrets, and what is computed here is stored",
       "f:29:40: '.nan' has no JSON; expected a finite number; quote it if it is meant as text",
-      "f:30:5: unknown key 'retry' in node 'v', which has a 'value'; expected one of value, depends_on, description, when, join, on_upstream_failure",
+      "f:30:5: unknown key 'retry' in node 'v', which has a 'value'; expected one of value, depends_on, description, "
+      "when, join, on_upstream_failure",
       "f:32:16: there is no node 'aggregate_result' (in output 'summary'); expected the id of a node",
   };
   EXPECT_EQ(problems_of(R"(name: insight
@@ -120,6 +124,73 @@ TEST(Problems, AreCountedInTheErrorsWords) {
   ASSERT_FALSE(spec.ok());
   EXPECT_EQ(spec.error().what, "flow.yaml: 2 problems");
   EXPECT_EQ(parse_workflow("nodes: {a: {}}", "flow.yaml").error().what, "flow.yaml: 1 problem");
+}
+
+// The only problem, or nothing where there is none.
+std::string verdict(const std::string& text) {
+  const std::vector<std::string> all = problems_of(text);
+  return all.empty() ? "" : all.size() == 1 ? all[0] : "several: " + all[0] + all[1];
+}
+
+TEST(Problems, OfSecrets) {
+  const auto in_field = [](const std::string& expression) {
+    return verdict("nodes:\n  a: {executor: shell, command: [x], env: {K: \"{{ " + expression + " }}\"}}");
+  };
+  EXPECT_EQ(in_field("secrets.TOKEN"), "");
+  EXPECT_EQ(in_field("secrets['TOKEN'] | upper"), "");
+  EXPECT_EQ(
+      in_field("secrets | keys"),
+      "f:2:51: 'secrets' is read whole (in 'env' of node 'a'); expected 'secrets.NAME', a name of letters, digits "
+      "and '_'");
+  EXPECT_EQ(in_field("secrets['a-b']"),
+            "f:2:51: 'a-b' cannot be the name of a secret (in 'env' of node 'a'); expected 'secrets.NAME', a name of "
+            "letters, digits and '_'");
+  EXPECT_EQ(verdict("inputs: {key: secret}\nnodes:\n  a: {executor: shell, command: [x], env: {K: \"{{ "
+                    "secrets[inputs.key] }}\"}}"),
+            "");
+  EXPECT_EQ(verdict("nodes: {a: {executor: noop}}\noutputs: {x: \"{{ secrets.K }}\"}").substr(0, 60),
+            "f:2:18: 'secrets' cannot be read here (in output 'x'); expec");
+  EXPECT_EQ(
+      verdict("inputs: {key: {type: secret, default: 'sk-12'}}\nnodes: {a: {executor: noop}}"),
+      "f:1:39: 'default' of input 'key' is not the name of a secret; expected a name of letters, digits and '_', not "
+      "the secret itself: {{ secrets[inputs.key] }} reads it");
+}
+
+TEST(Problems, InsideTheFieldsOfHttpAndLlm) {
+  const auto http = [](const std::string& more) {
+    return verdict("nodes:\n  a: {executor: http, url: 'https://x', " + more + "}");
+  };
+  EXPECT_EQ(verdict("nodes:\n  a: {executor: http, url: example.org}"),
+            "f:2:28: 'url' of node 'a' does not start with http:// or https://; expected a whole URL");
+  EXPECT_EQ(http("method: FETCH"),
+            "f:2:49: 'method' of node 'a' is \"FETCH\"; expected one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  EXPECT_EQ(
+      http("auth: {token: x}"),
+      "f:2:47: 'auth' of node 'a' has the unknown key 'token'; expected one of {basic: {user, password}}, {bearer: "
+      "TOKEN}, {api_key: {name, value, in: header|query}}");
+  EXPECT_EQ(http("auth: {bearer: '{{ secrets.T }}'}"), "");
+  EXPECT_EQ(http("body: [1]").substr(0, 47), "f:2:47: 'body' of node 'a' is of kind array; ex");
+  EXPECT_EQ(http("retry_on: [429, 7xx]"),
+            "f:2:51: 'retry_on' of node 'a' holds \"7xx\"; expected statuses like 404, classes like 5xx, or any");
+  EXPECT_EQ(http("response_max: 10"),
+            "f:2:55: 'response_max' of node 'a' is the number 10; expected text; write \"10\" with quotes for text");
+  EXPECT_EQ(http("response_max: '10'"),
+            "f:2:55: 'response_max' of node 'a' is \"10\"; expected a size with its unit: 64KiB, 10MiB");
+  const auto llm = [](const std::string& more) { return verdict("nodes:\n  a: {executor: llm, " + more + "}"); };
+  EXPECT_EQ(
+      llm("model: m"),
+      "f:2:17: node 'a' has executor 'llm' but no 'prompt' or 'messages'; expected the key 'prompt' or 'messages'");
+  EXPECT_EQ(llm("prompt: x, api_key: sk-12"),
+            "f:2:42: 'api_key' of node 'a' is not a secret; expected \"{{ secrets.NAME }}\": a key never stands in a "
+            "workflow");
+  EXPECT_EQ(llm("prompt: x, api_key: '{{ run.id }}'").substr(0, 46), "f:2:42: 'api_key' of node 'a' is not a secret;");
+  EXPECT_EQ(llm("prompt: x, api_key: '{{ secrets.K }}', base_url: 'https://x/v1'"), "");
+  EXPECT_EQ(llm("prompt: x, messages: [{role: user, content: y}]"),
+            "f:2:30: 'prompt' of node 'a' stands beside 'messages'; expected one of them");
+  EXPECT_EQ(llm("messages: [{content: y}]"),
+            "f:2:32: 'messages' of node 'a' has a message without a 'role'; expected a list of {role, content}");
+  EXPECT_EQ(llm("prompt: x, parameters: {model: m}"),
+            "f:2:45: 'parameters' of node 'a' has 'model'; expected that as a field of the node, not as a parameter");
 }
 
 TEST(Problems, OfTheWorkflowItself) {
@@ -173,16 +244,19 @@ TEST(Problems, OfWhatANodeIs) {
   EXPECT_EQ(problem_of("nodes:\n  a:\n"), "f:2:3: node 'a' is empty; expected a mapping of names to values");
   EXPECT_EQ(problem_of("nodes:\n  a: {depends_on: []}\n"),
             "f:2:3: node 'a' has neither an 'executor' nor a 'value' nor a 'branch'; expected 'executor' with one of "
-            "noop, python, shell, 'value', or 'branch'");
+            "container, http, javascript, llm, noop, python, shell, template, 'value', or 'branch'");
   EXPECT_EQ(in_node("value: 1"), "f:2:23: node 'a' has both an 'executor' and a 'value'; expected one of them");
-  EXPECT_EQ(problem_of("nodes:\n  a: {executor: python}\n"),
-            "f:2:17: node 'a' has executor 'python' but no 'script'; expected the key 'script'");
+  EXPECT_EQ(
+      problem_of("nodes:\n  a: {executor: python}\n"),
+      "f:2:17: node 'a' has executor 'python' but no 'script' or 'file' or 'function'; expected the key 'script' or "
+      "'file' or 'function'");
   EXPECT_EQ(problem_of("nodes:\n  a: {executor: shell, env: {}}\n"),
             "f:2:17: node 'a' has executor 'shell' but no 'script' or 'command'; expected the key 'script' or "
             "'command'");
   EXPECT_EQ(problem_of("nodes:\n  a: {executor: 5}\n"),
-            "f:2:17: 'executor' of node 'a' is the number 5; expected one of noop, python, shell");
-  EXPECT_NE(in_node("command: [x]").find("'command' is a field of the executor 'shell'"), std::string::npos);
+            "f:2:17: 'executor' of node 'a' is the number 5; expected one of container, http, javascript, llm, noop, "
+            "python, shell, template");
+  EXPECT_NE(in_node("command: [x]").find("'command' is a field of the executor 'container'"), std::string::npos);
   EXPECT_NE(in_node("<<: {timeout: 1s}").find("merge keys are not part of YAML 1.2"), std::string::npos);
 }
 

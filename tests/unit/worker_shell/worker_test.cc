@@ -12,6 +12,8 @@
 #include "tests/support/assignments.h"
 #include "tests/support/fake_coordinator.h"
 #include "worker/core/agent.h"
+#include "worker/executors/sandbox.h"
+#include "worker/executors/spawn.h"
 
 namespace millrace {
 namespace {
@@ -82,8 +84,11 @@ TEST_F(WorkerTest, SaysWhoItIsAndWhatItCan) {
   EXPECT_EQ(hello->version, kWorkerVersion);
   EXPECT_EQ(hello->slots, 2U);
   EXPECT_EQ(hello->io_slots, kIoSlots);
-  EXPECT_EQ(hello->labels, (Labels{{"zone", "a"}}));
-  EXPECT_EQ(hello->executors, (std::vector<std::string>{"noop", "python", "shell"}));
+  const std::string isolation = Sandbox().missing().empty() ? "process" : "none";
+  EXPECT_EQ(hello->labels, (Labels{{"isolation", isolation}, {"zone", "a"}}));
+  std::vector<std::string> names = {"container", "http", "javascript", "llm", "noop", "python", "shell", "template"};
+  if (find_program("node", std::getenv("PATH")).empty()) std::erase(names, "javascript");
+  EXPECT_EQ(hello->executors, names);
   EXPECT_EQ(hello->pid, static_cast<std::uint32_t>(getpid()));
   EXPECT_TRUE(hello->held.empty());
   const std::optional<CreditUpdate> credit = coordinator_.next<CreditUpdate>();

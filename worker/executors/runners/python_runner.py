@@ -9,8 +9,10 @@ The worker starts one zygote and talks to it over a packet socket (descriptor 3)
                        X id status died (a wait status); its pid stays taken until R
 An interpreter serves tasks from its channel, one after another, or a single one where `once` is set.
     request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
-              header (JSON), script, inputs (JSON), one JSON a visible node in the order of header["ids"]
-    reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), then the three
+              header (JSON; `confine` and `limits` of a task with an interpreter of its own), script, inputs (JSON), one JSON a visible node in the order of header["ids"]
+    reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), then the three; before the end
+              of a task also what it says by the module `millrace`: its progress (output: JSON), and the secrets that it
+              asks for (message: the name), each answered by two parts: 1 and the secret, or 0 and what is wrong
 When the worker dies the zygote reads the end of its socket, kills every interpreter with its process group, and exits.
 """
 import atexit
@@ -21,24 +23,28 @@ import keyword
 import linecache
 import math
 import os
+import resource
 import select
 import signal
 import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 import types
 
 try:
     import ctypes
-    _prctl = ctypes.CDLL(None).prctl
+    _libc = ctypes.CDLL(None, use_errno=True)
+    _prctl = _libc.prctl
 except (ImportError, OSError, AttributeError):
     _prctl = None
 
-OK, ERROR, INVALID_OUTPUT, OUT_OF_MEMORY = range(4)
+OK, ERROR, INVALID_OUTPUT, OUT_OF_MEMORY, PROGRESS, SECRET = range(6)
 
 CONTROL_FD = 3
+RULESET_FD, FILTER_FD = 5, 6  # what confines: a landlock ruleset, and a filter of system calls (else /dev/null)
 VALUE_MAX = 256 * 1024 * 1024
 DEPTH_MAX = 190
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
@@ -132,6 +138,63 @@ def to_json(value, root):
         raise NotJson("%s holds text with a lone surrogate, which is not UTF-8" % root) from None
 
 
+# ---- confinement: see worker/executors/sandbox.h ------------------------------------------------------------------
+
+LIMITS = {"memory": resource.RLIMIT_AS, "cpu": resource.RLIMIT_CPU, "processes": resource.RLIMIT_NPROC,
+          "files": resource.RLIMIT_NOFILE, "file_size": resource.RLIMIT_FSIZE}
+
+
+class Filter:
+    """The filter of system calls, as the kernel wants it."""
+
+    def __init__(self, descriptor):
+        data = os.read(descriptor, 1 << 16)
+        self.length = len(data) // 8
+        if self.length > 0:
+            self.code = ctypes.create_string_buffer(data, len(data))
+            program = struct.pack("HxxxxxxP", self.length, ctypes.addressof(self.code))
+            self.program = ctypes.create_string_buffer(program, len(program))
+
+
+CAPABILITIES_KEPT = 0b10011111011  # CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE
+
+
+def drop_capabilities(must):
+    """Of root's, most; with no_new_privs no exec brings them back."""
+    header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0), 8)
+    sets = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; low words, then high ones
+    must(_libc.capget(header, sets), "capabilities")
+    low_effective, low_permitted, _, _, _, _ = struct.unpack("6I", sets.raw)
+    kept = struct.pack("6I", low_effective & CAPABILITIES_KEPT, low_permitted & CAPABILITIES_KEPT, 0, 0, 0, 0)
+    must(_libc.capset(header, ctypes.create_string_buffer(kept, 24)), "capabilities")
+
+
+def confine(task):
+    """For good. The ruleset and the filter come from the worker."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, value in task.limits.items():
+        most = resource.getrlimit(LIMITS[name])[1]
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
+        # SIGXCPU says what it was; the SIGKILL of the hard limit would not.
+        resource.setrlimit(LIMITS[name], (value, value + 1 if name == "cpu" and value != most else value))
+    if not task.confine:
+        return
+
+    def must(result, what):
+        if result != 0:
+            raise OSError(ctypes.get_errno(), "cannot confine the task: " + what)
+
+    word = ctypes.c_ulong
+    drop_capabilities(must)
+    must(_prctl(38, word(1), word(0), word(0), word(0)), "no_new_privs")  # PR_SET_NO_NEW_PRIVS
+    if not os.path.samestat(os.fstat(RULESET_FD), os.stat("/dev/null")):
+        must(_libc.syscall(446, RULESET_FD, 0), "landlock")  # landlock_restrict_self
+    os.close(RULESET_FD)
+    if task_filter.length > 0:
+        program = ctypes.c_void_p(ctypes.addressof(task_filter.program))
+        must(_prctl(22, word(2), program, word(0), word(0)), "seccomp")  # PR_SET_SECCOMP, filter
+
+
 # ---- one task -----------------------------------------------------------------------------------------------------
 
 class Task:
@@ -142,6 +205,9 @@ class Task:
         self.run = {"id": header["run"], "workflow": header["workflow"], "attempt": header["attempt"]}
         self.env = header["env"]
         self.cwd = header["cwd"]
+        self.confine = header.get("confine")  # None: the interpreter is shared
+        self.limits = header.get("limits")
+        self.function = header.get("function")  # module:name, instead of a script
         self.script = parts[1]
         self.inputs = json.loads(parts[2])
         self.nodes = {name: json.loads(part) for name, part in zip(header["ids"], parts[3:])}
@@ -208,12 +274,24 @@ def arguments(main, task):
     return positional, named
 
 
+def function_named(function):
+    import importlib
+    module, _, name = function.partition(":")
+    found = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
 def evaluate(task, space):
     """Runs the script and gives (value, what to call it)."""
-    code = compiled(task)
+    code = None if task.function else compiled(task)
     try:
-        exec(code, space)
-        main = space.get("main")
+        if task.function:
+            main = function_named(task.function)
+        else:
+            exec(code, space)
+            main = space.get("main")
         if callable(main):
             positional, named = arguments(main, task)
             value = main(*positional, **named)
@@ -245,6 +323,10 @@ def describe(error, file):
     frame = error.__traceback__
     while frame is not None and frame.tb_frame.f_code.co_filename != file:
         frame = frame.tb_next
+    if frame is None:  # not of the script, but of what it names
+        frame = error.__traceback__
+        while frame is not None and frame.tb_frame.f_code.co_filename == "<millrace>":
+            frame = frame.tb_next
     try:
         lines = "".join(traceback.format_exception(kind, error, frame))
     except Exception:
@@ -263,12 +345,16 @@ def flush_streams():
 
 
 def prepare(task):
+    if task.confine is not None:
+        confine(task)
     for name, value in task.env.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
     if task.cwd:
         os.chdir(task.cwd)
         sys.path.append(task.cwd)
+    if "MILLRACE_PATH" in task.env:
+        sys.path.append(task.env["MILLRACE_PATH"])
     sys.argv = [task.node]
 
 
@@ -298,6 +384,77 @@ def run_task(parts, once):
     flush_streams()
     space.clear()  # closes, and so flushes, files that the script left open
     return kind, message.encode("utf-8", "replace"), lines.encode("utf-8", "replace"), output
+
+
+# ---- the module `millrace` ----------------------------------------------------------------------------------------
+
+class Line:
+    """From the running task to the worker. Threads of the task may speak, its children may not."""
+
+    PAUSE = 0.05  # seconds between two reports of progress; those that come sooner are left out
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.channel = None
+        self.pid = None
+        self.told = 0.0
+
+    def open(self, channel):
+        self.channel, self.pid, self.told = channel, os.getpid(), 0.0
+
+    def close(self):
+        with self.lock:
+            self.channel = None
+
+    def say(self, kind, message=b"", output=b""):
+        if self.channel is None or os.getpid() != self.pid:
+            raise RuntimeError("only the process of a running task may call millrace")
+        write_all(self.channel, REPLY.pack(kind, 0, 0, len(message), 0, len(output)) + message + output)
+
+    def progress(self, done, total=None, **more):
+        """Tells how far the task is: an event of type task_progress with {done, total, ...} as its data."""
+        now = time.monotonic()
+        if now < self.told + self.PAUSE and done != total:
+            return
+        self.told = now
+        data = to_json({"done": done, "total": total, **more}, "progress")
+        with self.lock:
+            self.say(PROGRESS, output=data)
+
+    def heartbeat(self):
+        """Tells that the task lives: an event of type task_progress with {heartbeat: true} as its data."""
+        now = time.monotonic()
+        if now >= self.told + self.PAUSE:
+            self.told = now
+            with self.lock:
+                self.say(PROGRESS, output=b'{"heartbeat":true}')
+
+    def secret(self, name):
+        """A secret that the worker knows. It is masked in all that the task says from now on."""
+        with self.lock:
+            self.say(SECRET, message=str(name).encode("utf-8"))
+            parts = read_request(self.channel)
+        if parts is None:
+            raise RuntimeError("the worker has gone")
+        text = parts[1].decode("utf-8")
+        if parts[0] != b"1":
+            raise LookupError(text)
+        return text
+
+
+def log(*values, sep=" "):
+    """Writes a line to the task's log at once."""
+    print(*values, sep=sep, flush=True)
+
+
+line = Line()
+
+
+def make_module():
+    module = types.ModuleType("millrace", "What a task can say to the worker that runs it.")
+    module.log, module.progress, module.heartbeat, module.secret = log, line.progress, line.heartbeat, line.secret
+    module.__all__ = ["log", "progress", "heartbeat", "secret"]
+    sys.modules["millrace"] = module
 
 
 # ---- an interpreter -----------------------------------------------------------------------------------------------
@@ -400,10 +557,12 @@ def serve(channel, once):
         parts = read_request(channel)
         if parts is None:
             return
+        line.open(channel)
         kind, message, lines, output = run_task(parts, once)
         if os.getpid() != pid:  # the script forked, and this is the copy
             os.write(2, lines)
             return
+        line.close()
         retire = once or left_something_behind()
         if not retire:
             surroundings.restore()
@@ -421,6 +580,8 @@ def become_interpreter(zygote_pid, descriptors, once):
         return
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if not once:
+        os.close(RULESET_FD)
     channel, out, err = descriptors
     os.dup2(out, 1)
     os.dup2(err, 2)
@@ -566,6 +727,11 @@ def start():
     sys.path[:] = [entry for entry in sys.path if entry]  # not from whatever directory this is
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    make_module()
+    global task_filter
+    task_filter = Filter(FILTER_FD)
+    os.close(FILTER_FD)
+    os.set_inheritable(RULESET_FD, False)
     zygote = Zygote()
     try:
         zygote.run()

@@ -1,0 +1,60 @@
+#include "common/model/task_limits.h"
+
+#include "common/base/units.h"
+
+namespace millrace {
+namespace {
+
+Error wrong(const std::string& key, const char* expected) {
+  return field_error("limits", "has '" + key + "' that is not as expected", expected);
+}
+
+}  // namespace
+
+Result<Isolation> parse_isolation(std::string_view word) {
+  if (word == "none") return Isolation::kNone;
+  if (word == "process") return Isolation::kProcess;
+  return field_error("isolation", "is \"" + std::string(word) + "\"", "process or none");
+}
+
+Result<TaskLimits> TaskLimits::read(const Value& value) {
+  if (!value.is_object())
+    return field_error("limits", std::string("is of kind ") + value.kind_name(),
+                       "a mapping of memory, cpu, processes, files, file_size");
+  TaskLimits out;
+  for (const auto& [key, one] : value.as_object()) {
+    if (key == "memory" || key == "file_size") {
+      const Result<std::uint64_t> size = one.is_string() ? parse_size(one.as_string()) : Error{};
+      if (!size.ok() || *size == 0) return wrong(key, "a size with its unit: 64MiB, 1GiB");
+      (key == "memory" ? out.memory : out.file_size) = *size;
+    } else if (key == "cpu") {
+      const Result<Duration> duration = one.is_string() ? parse_duration(one.as_string()) : Error{};
+      if (!duration.ok() || *duration <= Duration::zero()) return wrong(key, "a duration with its unit: 30s, 5m");
+      out.cpu = *duration;
+    } else if (key == "processes" || key == "files") {
+      if (!one.is_int() || one.as_int() < 1) return wrong(key, "a number of at least 1");
+      (key == "files" ? out.files : out.processes) = static_cast<std::uint64_t>(one.as_int());
+    } else {
+      return field_error("limits", "has the unknown key '" + key + "'", "memory, cpu, processes, files or file_size");
+    }
+  }
+  return out;
+}
+
+std::vector<FieldProblem> check_task_limits(const Value& fields) {
+  std::vector<FieldProblem> out;
+  const auto add = [&](const char* field, const Error& error) {
+    out.push_back({field, error.details.front().message, error.details.front().expected});
+  };
+  const Value* isolation = fields.find("isolation");
+  if (isolation != nullptr && isolation->is_string()) {
+    if (const Result<Isolation> read = parse_isolation(isolation->as_string()); !read.ok())
+      add("isolation", read.error());
+  }
+  if (const Value* limits = fields.find("limits"); limits != nullptr && !limits->is_null()) {
+    if (const Result<TaskLimits> read = TaskLimits::read(*limits); !read.ok()) add("limits", read.error());
+  }
+  return out;
+}
+
+}  // namespace millrace

@@ -1,0 +1,75 @@
+#include <filesystem>
+#include <fstream>
+
+#include "tests/unit/executors/harness.h"
+
+namespace millrace::test {
+namespace {
+
+class Template : public ::testing::Test {
+ protected:
+  Harness h;
+  void SetUp() override {
+    if (!has_jinja()) GTEST_SKIP() << "no jinja2";
+  }
+  Outcome run(Value::Object fields) {
+    TaskContext task = h.context("template", Value(std::move(fields)));
+    task.inputs_json = std::make_shared<const std::string>(R"({"who":"Ada","n":3})");
+    task.nodes = {{"fetch-data", std::make_shared<const std::string>(R"([{"k":"a"},{"k":"b"}])")}};
+    return h.run(std::move(task));
+  }
+  std::string text(Value::Object fields) {
+    const Outcome outcome = run(std::move(fields));
+    EXPECT_TRUE(outcome.success) << outcome.error.message << outcome.error.traceback;
+    return std::string(outcome.output.json());
+  }
+};
+
+TEST_F(Template, SeesInputsNodesAndVars) {
+  EXPECT_EQ(text({{"template",
+                   "{% for x in nodes['fetch-data'] %}{{ x.k|upper }}{% if not loop.last %},{% endif %}{% endfor %} "
+                   "{{ who }} {{ inputs.n }} {{ mine }} {{ run.attempt }}"},
+                  {"vars", object({{"mine", "m"}})}}),
+            R"("A,B Ada 3 m 1")");
+  EXPECT_EQ(text({{"template", "{{ nodes|list }}"}}), R"("['fetch-data']")");
+}
+
+TEST_F(Template, MayBeReadAsJson) {
+  EXPECT_EQ(text({{"template", "{\"n\": {{ n }}, \"who\": {{ who|tojson }}}"}, {"outputs", "json"}}),
+            R"({"n":3,"who":"Ada"})");
+  EXPECT_TRUE(
+      run({{"template", "{oops"}, {"outputs", "json"}}).error.message.starts_with("NotJson: the text is not JSON: "));
+}
+
+TEST_F(Template, MayBeAFileWithNeighbours) {
+  const std::string dir =
+      std::filesystem::temp_directory_path().string() + "/millrace-template-" + std::to_string(getpid());
+  std::filesystem::create_directory(dir);
+  std::ofstream(dir + "/main.j2") << "[{% include 'part.j2' %}]\n{{ nobody }}\n";
+  std::ofstream(dir + "/part.j2") << "part for {{ who }}";
+  EXPECT_EQ(text({{"file", dir + "/main.j2"}, {"strict", false}}), R"("[part for Ada]\n\n")");
+  EXPECT_EQ(run({{"file", dir + "/main.j2"}}).error.message,
+            "UndefinedError: 'nobody' is undefined (line 2: {{ nobody }})");
+  EXPECT_EQ(run({{"file", dir + "/none.j2"}}).error.message, "TemplateNotFound: there is no template none.j2");
+  std::filesystem::remove_all(dir);
+}
+
+TEST_F(Template, AnErrorNamesItsLine) {
+  EXPECT_EQ(run({{"template", "ok\n{% if %}"}}).error.message.substr(0, 21), "TemplateSyntaxError: ");
+  EXPECT_NE(run({{"template", "ok\n{% if %}"}}).error.message.find("(line 2: {% if %})"), std::string::npos);
+  EXPECT_EQ(run({{"template", "a\nb\n{{ 1 / 0 }}"}}).error.message,
+            "ZeroDivisionError: division by zero (line 3: {{ 1 / 0 }})");
+}
+
+TEST_F(Template, RunsInTheSandbox) {
+  EXPECT_EQ(run({{"template", "{{ ''.__class__.__mro__ }}"}}).success, false);
+  EXPECT_EQ(run({{"template", "{{ ''.__class__.__mro__ }}"}}).error.message.substr(0, 14), "SecurityError:");
+}
+
+TEST_F(Template, FieldsAreChecked) {
+  EXPECT_EQ(run({{"template", "x"}, {"file", "y"}}).error.message, "either `template` or `file` is needed");
+  EXPECT_EQ(run({{"template", "x"}, {"vars", list({1})}}).error.message, "`vars` must be a mapping, not array");
+}
+
+}  // namespace
+}  // namespace millrace::test

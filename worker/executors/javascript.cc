@@ -1,0 +1,243 @@
+#include "worker/executors/javascript.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <optional>
+
+#include "worker/executors/interpreter.h"
+#include "worker/executors/node_process.h"
+#include "worker/executors/task_support.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kStandbyMax = 2;  // processes of 40 MB each
+
+class JavascriptExecutor final : public Executor, NodeProcess::Listener {
+ public:
+  JavascriptExecutor(const ExecutorOptions& options, std::string work_dir, Sandbox& sandbox, Reactor& reactor,
+                     TaskObserver& observer)
+      : node_(options.node),
+        slots_(std::max(1, options.slots)),
+        work_dir_(std::move(work_dir)),
+        sandbox_(sandbox),
+        reactor_(reactor),
+        observer_(observer) {}
+
+  void start(TaskContext task) override;
+  void kill(const AttemptId& attempt, Reason why) override;
+
+ private:
+  struct Job {
+    std::string request;             // until it is sent
+    NodeProcess* process = nullptr;  // null: waits for one
+    Reason why_killed = Reason::kNone;
+    TaskLimits limits = {};
+    std::int64_t started_us = steady_us();
+  };
+  struct Seat {
+    std::unique_ptr<NodeProcess> process;
+    std::optional<AttemptId> attempt;
+    bool leaving = false;  // killed; on_gone() is to come
+  };
+
+  void on_log(NodeProcess& from, LogStream stream, std::string_view bytes) override;
+  void on_reply(NodeProcess& from, PythonReply reply) override;
+  void on_gone(NodeProcess& from, int wait_status) override;
+
+  Result<NodeProcess*> fresh(bool once, const Confinement& confinement);
+  Confinement usual() { return sandbox_.confinement({work_dir_}, {}); }
+  Result<NodeProcess*> vacant(bool once);
+  void seat(NodeProcess& process, const AttemptId& attempt);
+  void keep_standbys();
+  void seat_waiting();
+  void dismiss(NodeProcess& process);
+  void finish(AttemptId attempt, Outcome outcome);
+
+  std::string node_;
+  int slots_;
+  std::string work_dir_;
+  Sandbox& sandbox_;
+  Reactor& reactor_;
+  TaskObserver& observer_;
+  int shared_ = 0;  // processes of isolation none
+  std::map<NodeProcess*, Seat> seats_;
+  std::vector<NodeProcess*> idle_once_, idle_shared_;
+  std::map<AttemptId, Job> jobs_;
+  std::deque<AttemptId> waiting_;  // isolation none, all processes busy
+};
+
+std::string first_problem(const TaskContext& task) {
+  const Value* script = task.fields.find("script");
+  if (script == nullptr || !script->is_string()) return "`script` must be text";
+  for (std::string problem : {check_string(task, "isolation"), check_string(task, "cwd"), check_environment(task)}) {
+    if (!problem.empty()) return problem;
+  }
+  const Value* limits = task.fields.find("limits");
+  const bool limited = limits != nullptr && !limits->is_null();
+  if (limited && string_field(task, "isolation") == "none") return "`limits` need a process of the task's own";
+  if (limited && limits->find("memory") != nullptr)
+    return "`limits.memory` cannot be had for node, which reserves more address space than it uses";
+  return {};
+}
+
+Outcome outcome_of(PythonReply reply) {
+  switch (reply.kind) {
+    case PythonReply::Kind::kOk: {
+      Outcome outcome;
+      outcome.success = true;
+      outcome.output = Payload::inline_json(std::move(reply.output));
+      return outcome;
+    }
+    case PythonReply::Kind::kError: return failed(Reason::kError, std::move(reply.message), std::move(reply.traceback));
+    case PythonReply::Kind::kInvalidOutput: return failed(Reason::kInvalidOutput, std::move(reply.message));
+    case PythonReply::Kind::kOutOfMemory:
+      return failed(Reason::kOutOfMemory, std::move(reply.message), std::move(reply.traceback));
+    case PythonReply::Kind::kProgress:
+    case PythonReply::Kind::kSecret: break;  // no ends
+  }
+  return failed(Reason::kError, "unknown kind of reply");
+}
+
+Outcome crashed(int wait_status, const TaskLimits& limits) {
+  if (WIFSIGNALED(wait_status)) return failed(Reason::kCrashed, describe_end(WTERMSIG(wait_status), limits));
+  return failed(Reason::kCrashed,
+                "node exited with code " + std::to_string(WEXITSTATUS(wait_status)) + " before the task had ended");
+}
+
+void JavascriptExecutor::start(TaskContext task) {
+  std::string problem = first_problem(task);
+  if (!problem.empty()) return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
+  const bool once = string_field(task, "isolation") != "none";
+  Confinement confinement;
+  if (Status confined = confine_task(task, sandbox_, work_dir_, confinement); !confined.ok()) {
+    const Reason reason = confined.error().name == "isolation" ? Reason::kRefused : Reason::kInvalidInput;
+    return observer_.on_done(task.attempt, failed(reason, confined.error().what));
+  }
+  // Those that wait are confined as usual: other limits and places need a process of their own.
+  const bool own = once && (task.fields.find("limits") != nullptr || !string_field(task, "cwd").empty());
+  Result<NodeProcess*> process = own ? fresh(true, confinement) : vacant(once);
+  if (!process.ok() && process.error().code != Code::kConflict)
+    return observer_.on_done(task.attempt, failed(Reason::kRefused, process.error().what));
+  Job& job = jobs_[task.attempt];
+  job.request = python_request(task);
+  job.limits = confinement.limits;
+  if (!process.ok()) return waiting_.push_back(task.attempt);
+  seat(**process, task.attempt);
+  if (once) keep_standbys();
+}
+
+void JavascriptExecutor::kill(const AttemptId& attempt, Reason why) {
+  auto found = jobs_.find(attempt);
+  if (found == jobs_.end() || found->second.why_killed != Reason::kNone) return;
+  found->second.why_killed = why;
+  if (found->second.process != nullptr) return found->second.process->terminate();
+  waiting_.erase(std::find(waiting_.begin(), waiting_.end(), attempt));
+  finish(attempt, killed(why));
+}
+
+Result<NodeProcess*> JavascriptExecutor::fresh(bool once, const Confinement& confinement) {
+  Result<std::unique_ptr<NodeProcess>> process =
+      NodeProcess::start(node_, work_dir_, once, confinement, reactor_, *this);
+  if (!process.ok()) return process.error();
+  NodeProcess* raw = process->get();
+  seats_[raw].process = std::move(*process);
+  if (!once) ++shared_;
+  return raw;
+}
+
+// A process without a task; kConflict: all are busy, one will be free.
+Result<NodeProcess*> JavascriptExecutor::vacant(bool once) {
+  std::vector<NodeProcess*>& idle = once ? idle_once_ : idle_shared_;
+  if (!idle.empty()) {
+    NodeProcess* process = once ? idle.front() : idle.back();  // started longest ago; used last
+    idle.erase(once ? idle.begin() : idle.end() - 1);
+    return process;
+  }
+  if (!once && shared_ >= slots_) return Error{Code::kConflict, "all processes are busy", {}, ""};
+  return fresh(once, once ? usual() : Confinement());
+}
+
+void JavascriptExecutor::seat(NodeProcess& process, const AttemptId& attempt) {
+  Job& job = jobs_.find(attempt)->second;
+  job.process = &process;
+  seats_.find(&process)->second.attempt = attempt;
+  process.send(std::exchange(job.request, {}));
+}
+
+void JavascriptExecutor::keep_standbys() {
+  const auto wanted = static_cast<std::size_t>(std::min(slots_, kStandbyMax));
+  while (idle_once_.size() < wanted) {
+    Result<NodeProcess*> process = fresh(true, usual());
+    if (!process.ok()) return;  // the task that needs it will say why
+    idle_once_.push_back(*process);
+  }
+}
+
+void JavascriptExecutor::seat_waiting() {
+  while (!waiting_.empty()) {
+    Result<NodeProcess*> process = vacant(false);
+    if (!process.ok() && process.error().code == Code::kConflict) return;
+    const AttemptId attempt = waiting_.front();
+    waiting_.pop_front();
+    if (process.ok()) seat(**process, attempt);
+    else finish(attempt, failed(Reason::kRefused, process.error().what));
+  }
+}
+
+// Takes a process out of service; it and what it left behind are killed.
+void JavascriptExecutor::dismiss(NodeProcess& process) {
+  Seat& seat = seats_.find(&process)->second;
+  if (seat.leaving) return;
+  seat.leaving = true;
+  if (!process.once()) --shared_;
+  for (std::vector<NodeProcess*>* idle : {&idle_once_, &idle_shared_}) std::erase(*idle, &process);
+  process.kill_now();
+}
+
+// The last thing a caller does: the observer may start and kill tasks.
+void JavascriptExecutor::finish(AttemptId attempt, Outcome outcome) {
+  auto found = jobs_.find(attempt);
+  if (found->second.why_killed != Reason::kNone) outcome = killed(found->second.why_killed);
+  outcome.ran = since(found->second.started_us);
+  jobs_.erase(found);
+  observer_.on_done(attempt, std::move(outcome));
+}
+
+void JavascriptExecutor::on_log(NodeProcess& from, LogStream stream, std::string_view bytes) {
+  const Seat& seat = seats_.find(&from)->second;
+  if (seat.attempt) observer_.on_log(*seat.attempt, stream, bytes);
+}
+
+void JavascriptExecutor::on_reply(NodeProcess& from, PythonReply reply) {
+  Seat& seat = seats_.find(&from)->second;
+  const std::optional<AttemptId> attempt = std::exchange(seat.attempt, std::nullopt);
+  const bool was_killed = attempt && jobs_.find(*attempt)->second.why_killed != Reason::kNone;
+  if (!attempt || reply.retire || was_killed) dismiss(from);
+  else idle_shared_.push_back(&from);
+  seat_waiting();
+  if (attempt) finish(*attempt, outcome_of(std::move(reply)));
+}
+
+void JavascriptExecutor::on_gone(NodeProcess& from, int wait_status) {
+  dismiss(from);
+  auto found = seats_.find(&from);
+  const std::optional<AttemptId> attempt = found->second.attempt;
+  const std::unique_ptr<NodeProcess> process = std::move(found->second.process);  // goes last
+  seats_.erase(found);
+  seat_waiting();
+  if (attempt) finish(*attempt, crashed(wait_status, jobs_.find(*attempt)->second.limits));
+}
+
+}  // namespace
+
+std::unique_ptr<Executor> make_javascript_executor(const ExecutorOptions& options, std::string work_dir,
+                                                   Sandbox& sandbox, Reactor& reactor, TaskObserver& observer) {
+  if (find_program(options.node, lookup(worker_environment(), "PATH")).empty()) return nullptr;
+  return std::make_unique<JavascriptExecutor>(options, std::move(work_dir), sandbox, reactor, observer);
+}
+
+}  // namespace millrace

@@ -1,0 +1,246 @@
+// The Node.js side of the `javascript` executor: one process that serves tasks from descriptor 3, one after another, or a
+// single one where its argument is "once".
+//   request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
+//             header (JSON), script, inputs (JSON), one JSON a visible node in the order of header.ids
+//   reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), then the three
+// The same as runners/python_runner.py speaks. The process ends at the end of its channel.
+"use strict";
+const fs = require("fs");
+const path = require("path");
+const vm = require("vm");
+const { createRequire } = require("module");
+
+const CHANNEL = 3;
+const OK = 0, ERROR = 1, INVALID_OUTPUT = 2, OUT_OF_MEMORY = 3;
+const VALUE_MAX = 256 * 1024 * 1024;
+const DEPTH_MAX = 190;
+const TRACEBACK_MAX = 15 * 1024;
+const CACHE_MAX = 256;
+const IDENTIFIER = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
+const once = process.argv.includes("once");
+const environment = { ...process.env };
+
+// ---- output -> JSON
+
+class NotJson extends Error {}
+
+function kindOf(value) {
+  if (typeof value !== "object") return "a " + typeof value;
+  const name = value.constructor && value.constructor.name;
+  return (/^[AEIOU]/.test(name || "") ? "an " : "a ") + (name || "object without a prototype");
+}
+
+// The text of a value as JSON; what JSON cannot hold is refused with its path. Integers of 64 bits may be BigInt.
+function toJson(value, where, depth) {
+  if (value === null) return "null";
+  switch (typeof value) {
+    case "string": return JSON.stringify(value);
+    case "boolean": return value ? "true" : "false";
+    case "number":
+      if (!Number.isFinite(value)) throw new NotJson(where + " is " + value + ", which JSON cannot hold");
+      return JSON.stringify(value);
+    case "bigint":
+      if (value < -(2n ** 63n) || value >= 2n ** 64n) throw new NotJson(where + " is an integer beyond 64 bits");
+      return value.toString();
+    case "object": break;
+    default: throw new NotJson(where + " is " + (value === undefined ? "undefined" : kindOf(value)) + ", which JSON cannot hold");
+  }
+  if (depth >= DEPTH_MAX) throw new NotJson(where + " is nested deeper than " + DEPTH_MAX + " levels");
+  if (Array.isArray(value)) {
+    const items = [];
+    for (let i = 0; i < value.length; ++i) items.push(toJson(value[i], where + "[" + i + "]", depth + 1));
+    return "[" + items.join(",") + "]";
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) throw new NotJson(where + " is " + kindOf(value) + ", which JSON cannot hold");
+  const members = [];
+  for (const [key, item] of Object.entries(value)) {
+    if (item === undefined) continue;  // as in JSON.stringify
+    members.push(JSON.stringify(key) + ":" + toJson(item, where + "[" + JSON.stringify(key) + "]", depth + 1));
+  }
+  return "{" + members.join(",") + "}";
+}
+
+// ---- one task
+
+class Exit extends Error {
+  constructor(code) {
+    super("process.exit(" + code + ")");
+    this.name = "Exit";
+    this.code = code;
+  }
+}
+
+const HEAD = "(function (inputs, nodes, run, require, __names) { var output, result, main; ";
+const compiledScripts = new Map();  // names + file + script -> function
+
+// The script stands in an async function, so that it may await; its lines keep their numbers.
+function compiled(file, script, names) {
+  const key = names.join(",") + "\n" + file + "\n" + script;
+  let known = compiledScripts.get(key);
+  if (known === undefined) {
+    const head = HEAD + (names.length > 0 ? "const {" + names.join(", ") + "} = __names; " : "") + "return async function () { ";
+    const tail = "\n;return {main: typeof main === 'function' ? main : undefined, output, result};}})";
+    known = new vm.Script(head + script + tail, { filename: file, columnOffset: -head.length, lineOffset: 0 }).runInThisContext();
+    if (compiledScripts.size >= CACHE_MAX) compiledScripts.clear();
+    compiledScripts.set(key, known);
+  }
+  return known;
+}
+
+// [one line, the frames of the script with the line that failed] of whatever was thrown.
+function describe(error, file, script) {
+  if (!(error instanceof Error) && !(error && typeof error === "object" && typeof error.stack === "string")) {
+    let text;
+    try { text = typeof error === "string" ? error : JSON.stringify(error) || String(error); } catch { text = "a value without text"; }
+    return ["Error: " + text.split("\n")[0], "thrown: " + text + "\n"];
+  }
+  const text = String(error.message).split("\n")[0];
+  const message = text === "" ? String(error.name) : error.name + ": " + text;
+  const lines = String(error.stack).split("\n");
+  const ours = lines.filter((line) => line.startsWith("    at ") && line.includes(file + ":"));
+  // A syntax error has no frame, but names its place first: "<node>:3".
+  const place = (ours[0] || lines[0]).split(file + ":")[1];
+  const number = place === undefined ? 0 : parseInt(place, 10);
+  const source = number > 0 ? script.split("\n")[number - 1] : undefined;
+  let traceback = source === undefined ? "" : file + ":" + number + "\n    " + source.trim() + "\n";
+  traceback += message + "\n" + ours.map((line) => line.replace("async ", "")).join("\n") + (ours.length > 0 ? "\n" : "");
+  if (error.cause instanceof Error) traceback += "caused by: " + error.cause.name + ": " + error.cause.message + "\n";
+  if (traceback.length > TRACEBACK_MAX) traceback = traceback.slice(0, TRACEBACK_MAX) + "\n... [cut]\n";
+  const short = error instanceof SyntaxError && number > 0 ? message + " (line " + number + ")" : message;
+  return [short, traceback];
+}
+
+let fail = null;  // ends the running task with an error that nobody awaits
+process.on("uncaughtException", (error) => { if (fail !== null) fail(error); });
+process.on("unhandledRejection", (error) => { if (fail !== null) fail(error); });
+process.exit = (code) => { throw new Exit(code === undefined ? process.exitCode || 0 : code); };
+
+const requires = new Map();
+function requireIn(directory) {
+  let known = requires.get(directory);
+  if (known === undefined) {
+    if (requires.size >= CACHE_MAX) requires.clear();
+    requires.set(directory, known = createRequire(path.join(directory, "script.js")));
+  }
+  return known;
+}
+
+async function evaluate(task, file, script) {
+  const names = Object.keys(task.nodes).filter((name) => isName(name));
+  const require = requireIn(process.cwd());
+  const context = { ...task.inputs, ...task.nodes, inputs: task.inputs, nodes: task.nodes, run: task.run };
+  try {
+    const found = await compiled(file, script, names)(task.inputs, task.nodes, task.run, require, task.nodes)();
+    if (found.main !== undefined) return [await found.main(context), "main()"];
+    return found.output !== undefined ? [found.output, "output"] : [found.result, "result"];
+  } catch (error) {
+    if (error instanceof Exit && Number(error.code) === 0) return [null, "output"];
+    throw error;
+  }
+}
+
+const nameCache = new Map();
+function isName(name) {
+  if (!IDENTIFIER.test(name) || ["inputs", "nodes", "run", "require", "output", "result", "main"].includes(name)) return false;
+  let known = nameCache.get(name);
+  if (known === undefined) {  // not a reserved word
+    try { new vm.Script("var " + name); known = true; } catch { known = false; }
+    nameCache.set(name, known);
+  }
+  return known;
+}
+
+async function runTask(parts) {
+  const header = JSON.parse(parts[0]);
+  const script = parts[1].toString("utf8");
+  const file = header.node;
+  const task = { run: { id: header.run, workflow: header.workflow, attempt: header.attempt }, inputs: JSON.parse(parts[2]), nodes: {} };
+  header.ids.forEach((id, i) => { task.nodes[id] = JSON.parse(parts[3 + i]); });
+  try {
+    process.env = { ...environment, ...header.env };  // a plain object: what the script does to it goes with it
+    if (header.cwd) process.chdir(header.cwd);
+    const stray = new Promise((_, reject) => { fail = reject; });
+    // Keeps the process alive while the script awaits what holds no handle, too: then it hangs, and is killed in time.
+    const alive = setInterval(() => {}, 1 << 30);
+    let value, root;
+    try {
+      [value, root] = await Promise.race([evaluate(task, file, script), stray]);
+    } finally {
+      clearInterval(alive);
+      fail = null;
+    }
+    const output = Buffer.from(toJson(value === undefined ? null : value, root, 0), "utf8");
+    if (output.length > VALUE_MAX) throw new NotJson(root + " is " + output.length + " bytes of JSON; the limit is " + VALUE_MAX);
+    return [OK, "", "", output];
+  } catch (error) {
+    if (error instanceof NotJson) return [INVALID_OUTPUT, error.message, "", Buffer.alloc(0)];
+    const [message, traceback] = describe(error, file, script);
+    const memory = error instanceof RangeError && /Invalid (array|string) length|allocation failed/.test(error.message);
+    return [memory ? OUT_OF_MEMORY : ERROR, message, traceback, Buffer.alloc(0)];
+  }
+}
+
+// ---- the channel
+
+function readAll(buffer, from) {
+  for (let at = from; at < buffer.length;) {
+    const got = fs.readSync(CHANNEL, buffer, at, buffer.length - at, null);
+    if (got === 0) return false;
+    at += got;
+  }
+  return true;
+}
+
+function readRequest() {
+  const head = Buffer.alloc(16);
+  if (!readAll(head, 0)) return null;
+  const body = Buffer.allocUnsafe(Number(head.readBigUInt64LE(0)));
+  const count = Number(head.readBigUInt64LE(8));
+  if (!readAll(body, 0)) return null;
+  const parts = [];
+  for (let i = 0, at = 8 * count; i < count; ++i) {
+    const length = Number(body.readBigUInt64LE(8 * i));
+    parts.push(body.subarray(at, at + length));
+    at += length;
+  }
+  return parts;
+}
+
+function writeAll(buffer) {
+  for (let at = 0; at < buffer.length;) at += fs.writeSync(CHANNEL, buffer, at);
+}
+
+// What a task can change in its process and the next one must not see.
+const surroundings = { cwd: process.cwd(), names: new Set(Object.getOwnPropertyNames(globalThis)) };
+const resources = () => process.getActiveResourcesInfo().filter((kind) => kind !== "FSReqCallback").length;
+let quiet = 0;
+
+function restore() {
+  for (const name of Object.getOwnPropertyNames(globalThis)) {
+    if (!surroundings.names.has(name)) delete globalThis[name];
+  }
+  if (process.cwd() !== surroundings.cwd) process.chdir(surroundings.cwd);
+  process.exitCode = undefined;
+}
+
+async function serve() {
+  for (;;) {
+    const parts = readRequest();
+    if (parts === null) return;
+    quiet = resources();
+    const [kind, message, traceback, output] = await runTask(parts);
+    // A timer, a server, a child: then the process is not fit for another task.
+    const retire = once || resources() > quiet;
+    if (!retire) restore();
+    const texts = [Buffer.from(message, "utf8"), Buffer.from(traceback, "utf8"), output];
+    const head = Buffer.alloc(16);
+    head.writeUInt8(kind, 0);
+    head.writeUInt8(retire ? 1 : 0, 1);
+    texts.forEach((text, i) => head.writeUInt32LE(text.length, 4 + 4 * i));
+    writeAll(Buffer.concat([head, ...texts]));
+    if (retire) return;
+  }
+}
+
+serve().then(() => process.reallyExit(0), () => process.reallyExit(70));

@@ -1,0 +1,127 @@
+#include "worker/executors/template.h"
+
+#include "worker/executors/task_support.h"
+
+namespace millrace {
+namespace {
+
+// What the script finds its orders under: no node can be called so.
+constexpr const char* kOrders = "__template__";
+
+constexpr const char* kScript = R"python(
+orders = nodes.pop("__template__")
+source, file = orders["template"], orders["file"]
+
+def problem(kind, text, line=None, lines=None):
+    quoted = ""
+    if line is not None and lines is not None and 0 < line <= len(lines):
+        quoted = " (line %d: %s)" % (line, lines[line - 1].strip())
+    elif line is not None:
+        quoted = " (line %d)" % line
+    return type(kind, (Exception,), {"__module__": "__main__"})(text + quoted)
+
+try:
+    import jinja2, jinja2.sandbox
+except ImportError:
+    raise problem("NoJinja2", "jinja2 is not there for this worker's python: install python3-jinja2") from None
+
+def environment(folder, strict):
+    kept = jinja2.__dict__.setdefault("_millrace_environments", {})
+    if (folder, strict) not in kept:
+        kept.clear() if len(kept) >= 16 else None
+        kept[folder, strict] = jinja2.sandbox.SandboxedEnvironment(
+            loader=jinja2.FileSystemLoader(folder) if folder else None, keep_trailing_newline=True,
+            undefined=jinja2.StrictUndefined if strict else jinja2.Undefined)
+    return kept[folder, strict]
+
+def compiled(folder, name, strict):
+    if file:
+        return environment(folder, strict).get_template(name)
+    kept = jinja2.__dict__.setdefault("_millrace_templates", {})
+    if (source, strict) not in kept:
+        kept.clear() if len(kept) >= 256 else None
+        kept[source, strict] = environment("", strict).from_string(source)
+    return kept[source, strict]
+
+def rendered():
+    import os
+    lines = source.splitlines() if source else None
+    try:
+        folder, name = os.path.split(os.path.abspath(file)) if file else ("", "")
+        if file and os.path.exists(file):
+            lines = open(file, encoding="utf-8").read().splitlines()
+        values = {**inputs, **nodes, "inputs": inputs, "nodes": nodes, "run": run, **orders["vars"]}
+        return compiled(folder, name, orders["strict"]).render(values)
+    except jinja2.TemplateSyntaxError as error:
+        failure = problem("TemplateSyntaxError", error.message, error.lineno, lines)
+    except jinja2.TemplateNotFound as error:
+        failure = problem("TemplateNotFound", "there is no template " + str(error.name))
+    except Exception as error:
+        line, at = None, error.__traceback__
+        while at is not None:
+            if at.tb_frame.f_code.co_filename in ("<template>", os.path.abspath(file) if file else ""):
+                line = at.tb_lineno
+            at = at.tb_next
+        failure = problem(type(error).__name__, str(error), line, lines)
+    raise failure
+
+output = rendered()
+if orders["json"]:
+    import json
+    try:
+        output = json.loads(output)
+    except ValueError as error:
+        failure = problem("NotJson", "the text is not JSON: " + str(error))
+        raise failure from None
+)python";
+
+std::string first_problem(const TaskContext& task) {
+  for (std::string problem :
+       {check_string(task, "template"), check_string(task, "file"), check_string(task, "outputs")}) {
+    if (!problem.empty()) return problem;
+  }
+  const bool has_template = task.fields.find("template") != nullptr;
+  if (has_template == (task.fields.find("file") != nullptr)) return "either `template` or `file` is needed";
+  const Value* vars = task.fields.find("vars");
+  if (vars != nullptr && !vars->is_null() && !vars->is_object())
+    return "`vars` must be a mapping, not " + std::string(vars->kind_name());
+  const Value* strict = task.fields.find("strict");
+  if (strict != nullptr && !strict->is_null() && !strict->is_bool()) return "`strict` must be true or false";
+  const std::string outputs = string_field(task, "outputs");
+  if (!outputs.empty() && outputs != "text" && outputs != "json")
+    return "`outputs` is \"" + outputs + "\"; expected text or json";
+  return {};
+}
+
+class TemplateExecutor final : public Executor {
+ public:
+  TemplateExecutor(Executor& python, TaskObserver& observer) : python_(python), observer_(observer) {}
+
+  void start(TaskContext task) override {
+    std::string problem = first_problem(task);
+    if (!problem.empty()) return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
+    const Value* vars = task.fields.find("vars");
+    const Value* strict = task.fields.find("strict");
+    const Value orders = Value::Object{{"template", string_field(task, "template")},
+                                       {"file", string_field(task, "file")},
+                                       {"vars", vars == nullptr || vars->is_null() ? Value(Value::Object{}) : *vars},
+                                       {"strict", strict == nullptr || strict->is_null() || strict->as_bool()},
+                                       {"json", string_field(task, "outputs") == "json"}};
+    task.nodes.emplace_back(kOrders, std::make_shared<const std::string>(orders.dump()));
+    task.fields = Value::Object{{"script", kScript}, {"isolation", "none"}};
+    python_.start(std::move(task));
+  }
+  void kill(const AttemptId& attempt, Reason why) override { python_.kill(attempt, why); }
+
+ private:
+  Executor& python_;
+  TaskObserver& observer_;
+};
+
+}  // namespace
+
+std::unique_ptr<Executor> make_template_executor(Executor& python, TaskObserver& observer) {
+  return std::make_unique<TemplateExecutor>(python, observer);
+}
+
+}  // namespace millrace
