@@ -11,6 +11,7 @@ constexpr Duration kWatchEveryMax = 500ms;
 constexpr Duration kWatchOneEvery = 2ms;  // over all of them
 constexpr Duration kWatchSoonest = 10ms;
 constexpr Duration kStopWithin = 2s;
+constexpr Duration kAnswerIsSlow = 250ms;
 
 // Whether a run was accepted under this epoch: its id tells.
 bool accepted_under(const Epoch& epoch, RunId run) {
@@ -40,10 +41,12 @@ void Loop::State::own(Time now) {
   for (Share& share : shares) {
     if (share.phase != Share::Phase::kWatching || share.asked || now < share.ask_at) continue;
     share.asked = true;
-    ask(ReadOwner{share.id}, [this, id = share.id](Time at, StoreAnswer&& answer) {
+    ask(ReadOwner{share.id}, [this, id = share.id, asked_at = now](Time at, StoreAnswer&& answer) {
       Share& watched = this->share(id);
       watched.asked = false;
       watched.ask_at = at + watch_every();
+      // While the store stands still its owner cannot beat: that time counts for nobody.
+      if (at - asked_at >= kAnswerIsSlow) watched.seen_since += at - asked_at;
       if (auto* record = std::get_if<OwnerAnswer>(&answer)) on_owner(at, watched, *record);
       if (std::holds_alternative<ReadFailed>(answer)) {  // time without the store counts for nobody
         watched.seen.reset();
