@@ -13,6 +13,7 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/sim/scale.h"
 #include "tests/sim/simulation.h"
 
 namespace millrace::sim {
@@ -24,7 +25,8 @@ Plays seeds: the real loops, partitions and agents under a simulated clock, netw
 invariant breaks; the seed, the faults and the end of the trace are printed then.
 
   --seeds A..B     the seeds to play (default 1..100)
-  --faults LIST    none, or any of net, store, crash, loss, or all (but loss), separated by commas (default all)
+  --faults LIST    none, or any of net, store, crash, loss, narrow, or all (the first three), separated by commas
+                   (default all)
   --trace SEED     play this seed alone and print its whole trace
   --jobs N         threads (default 1)
   --workers N      instead of as many as the seed says
@@ -34,6 +36,8 @@ invariant breaks; the seed, the faults and the end of the trace are printed then
   --planted-bugs-are-caught    each bug in turn; exits with 0 when some seed catches each of them
   --same-hash      every seed twice: both traces must be the same (always done for every 50th)
   --regressions FILE    instead of --seeds: lines of "SEED FAULTS", '#' begins a comment
+  --scale WORDS    instead of seeds: one large cluster without faults, in simulated time. WORDS are NAME=N, separated by
+                   commas: coordinators, workers, slots, partitions, seconds, runs_a_minute, tasks, task_ms, seed
 )";
 
 struct Options {
@@ -47,6 +51,7 @@ struct Options {
   std::string as_given;  // what else a replay needs: " --workers 3 --plant no-fencing"
   bool same_hash = false;
   std::string regressions;
+  std::optional<ScaleSettings> scale;
 };
 
 struct Game {
@@ -67,16 +72,17 @@ std::uint64_t number(const std::string& text) {
 }
 
 Settings with_faults(Settings settings, const std::string& list) {
-  settings.net = settings.store = settings.crash = settings.loss = false;
+  settings.net = settings.store = settings.crash = settings.loss = settings.narrow = false;
   std::istringstream in(list);
   for (std::string word; std::getline(in, word, ',');) {
     if (word == "none") continue;
-    if (word != "all" && word != "net" && word != "store" && word != "crash" && word != "loss")
+    if (word != "all" && word != "net" && word != "store" && word != "crash" && word != "loss" && word != "narrow")
       usage("unknown fault '" + word + "'");
     settings.net |= word == "all" || word == "net";
     settings.store |= word == "all" || word == "store";
     settings.crash |= word == "all" || word == "crash";
     settings.loss |= word == "loss";
+    settings.narrow |= word == "narrow";
   }
   return settings;
 }
@@ -103,6 +109,35 @@ void set_seeds(Options& options, const std::string& value) {
   if (options.first > options.last) usage("no seeds in '" + value + "'");
 }
 
+ScaleSettings scale_settings(const std::string& words) {
+  ScaleSettings s;
+  const std::map<std::string, int*> names = {{"coordinators", &s.coordinators},
+                                             {"workers", &s.workers},
+                                             {"slots", &s.slots},
+                                             {"partitions", &s.partitions},
+                                             {"seconds", &s.seconds},
+                                             {"runs_a_minute", &s.runs_a_minute},
+                                             {"tasks", &s.tasks},
+                                             {"task_ms", &s.task_ms}};
+  std::istringstream in(words);
+  for (std::string word; std::getline(in, word, ',');) {
+    const std::size_t is = word.find('=');
+    const std::string name = word.substr(0, is);
+    if (is == std::string::npos) usage("--scale takes NAME=N, not '" + word + "'");
+    const std::uint64_t value = number(word.substr(is + 1));
+    if (name == "seed") s.seed = value;
+    else if (auto it = names.find(name); it != names.end()) *it->second = static_cast<int>(value);
+    else usage("--scale knows no '" + name + "'");
+  }
+  return s;
+}
+
+int scale(const ScaleSettings& settings) {
+  const std::string broken = play_scale(settings);
+  std::cout << "scale: " << (broken.empty() ? "everything held" : broken) << std::endl;
+  return broken.empty() ? 0 : 1;
+}
+
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -122,6 +157,7 @@ Options parse(int argc, char** argv) {
     else if (flag == "--same-hash") options.same_hash = true;
     else if (flag == "--planted-bugs-are-caught") options.catch_plants = true;
     else if (flag == "--regressions") options.regressions = value();
+    else if (flag == "--scale") options.scale = scale_settings(value());
     else if (flag == "--plant") {
       const std::string name = value();
       auto it = plants().find(name);
@@ -242,6 +278,7 @@ int trace(const Options& options) {
 int run(int argc, char** argv) {
   const Options options = parse(argc, argv);
   std::signal(SIGABRT, on_abort);
+  if (options.scale) return scale(*options.scale);
   if (options.trace) return trace(options);
   if (options.catch_plants) return catch_plants(options);
   const Total total = play_all(games_of(options), options, 5, true);
