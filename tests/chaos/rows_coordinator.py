@@ -20,8 +20,7 @@ def killed_at(play, point):
             cluster.start_coordinator(0, fault="" if last else f"{point}:kill@{play.rng.randint(1, 6)}")
             if not last:
                 cluster.await_balance(30)
-        for work in works:
-            play.play_out(cluster, work, memory=memory)
+        play.play_out(cluster, *works, memory=memory)
 
 
 @row("1", "coordinator killed before an accept is durable")

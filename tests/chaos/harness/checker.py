@@ -4,6 +4,8 @@ It knows nothing of the coordinator but the format of what it stores, and of the
 which runs were acknowledged, and how they were said to have ended. `check` returns violations, each a line that begins
 with its invariant.
 """
+import time
+
 from . import codec
 
 LIMIT = 20  # violations that are told of one kind
@@ -13,11 +15,12 @@ class Acknowledged:
     """What a client was told: I4 holds the store to it."""
 
     def __init__(self, run, key=None, state=None):
-        self.run, self.key, self.state = run, key, state
+        self.run, self.key, self.state, self.at = run, key, state, time.monotonic()
 
 
 def check(store, acknowledged=(), finished=True, lost_allowed=False):
-    """`finished`: every run must have ended (I6). `lost_allowed`: the declared durability may lose a suffix (I4)."""
+    """`finished`: every run must have ended (I6). `lost_allowed`: the declared durability may lose a suffix (I4); a
+    function says of which acknowledgements."""
     found = []
     found += [f"I2 {what}" for what in store.damaged]
     for p in range(store.partitions):
@@ -173,7 +176,7 @@ def check_acknowledged(store, acknowledged, lost_allowed):
     for known in acknowledged:
         run = store.runs.get(codec.run_value(known.run))
         if run is None:
-            if not lost_allowed:
+            if not (lost_allowed(known) if callable(lost_allowed) else lost_allowed):
                 yield f"I4 run {known.run} was acknowledged and is not stored"
             continue
         if known.key is not None and by_key.setdefault(known.key, known.run) != known.run:

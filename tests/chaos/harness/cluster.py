@@ -136,15 +136,15 @@ class RedisServer:
 
 class Cluster:
     def __init__(self, bin_dir, *, coordinators=1, workers=2, slots=4, fsync="always", redis_options=(), redis_port=None,
-                 coordinator_options=(), worker_options=(), via=None, env=None, scratch=None, redis_url=None, fault=None, ports=None):
+                 coordinator_options=(), worker_options=(), via=None, env=None, redis_url=None, fault=None, ports=None):
         """`via`: {"advertise": [...], "events": [...], "redis": URL}: addresses of proxies that stand between.
         `fault`: MILLRACE_FAULT of the first coordinator."""
-        self.bin, self.keep = pathlib.Path(bin_dir), scratch is not None
-        self.scratch = pathlib.Path(scratch or tempfile.mkdtemp(prefix="millrace-chaos-"))
+        self.bin, self.keep = pathlib.Path(bin_dir), lambda: False  # keep: whether the directory stays
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="millrace-chaos-"))
         self.coordinator_options, self.worker_options = list(coordinator_options), list(worker_options)
         self.slots, self.via, self.env = slots, via or {}, env or {}
         self.redis = RedisServer(self.scratch, ["--appendfsync", fsync, *redis_options], redis_port)
-        self.redis_url, self.fault = redis_url, fault
+        self.redis_url, self.fault, self.more = redis_url, fault, []  # more: programs that end with the others
         self.ports = ports or [(free_port(), free_port()) for _ in range(coordinators)]
         self.coordinators = [None] * coordinators
         self.workers, self.worker_names = {}, [f"w{i + 1}" for i in range(workers)]
@@ -152,7 +152,7 @@ class Cluster:
 
     def __enter__(self):
         try:
-            self.redis.start()
+            self.start_store()
             for i in range(len(self.coordinators)):
                 self.start_coordinator(i, fault=None if i else self.fault)
             for name in self.worker_names:
@@ -165,11 +165,19 @@ class Cluster:
 
     def __exit__(self, *error):
         self.close()
-        if not self.keep:
+        if not self.keep() and error[0] in (None, Skip):
             shutil.rmtree(self.scratch, ignore_errors=True)
 
+    def start_store(self):
+        self.redis.start()
+
+    def knows(self, words):
+        """Whether the coordinator of this build speaks of something in its --help."""
+        done = subprocess.run([self.bin / "millrace-coordinator", "--help"], capture_output=True, text=True, check=False)
+        return words in done.stdout + done.stderr
+
     def close(self):
-        for program in [*self.workers.values(), *self.coordinators, self.redis.program]:
+        for program in [*self.workers.values(), *self.coordinators, *self.more, self.redis.program]:
             if program is not None and program.running():
                 program.kill()
 

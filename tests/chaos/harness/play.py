@@ -16,7 +16,7 @@ class Play:
         self.number, self.seed, self.bin, self.short = number, seed, bin_dir, short
         self.rng = random.Random(f"{number}-{seed}")
         self.faults, self.runs, self.violations, self.notes = 0, 0, [], []
-        self.kept = None
+        self.scratch = None
 
     def fault(self, count=1):
         self.faults += count
@@ -33,24 +33,29 @@ class Play:
         self.notes.append(text)
 
     def cluster(self, **options):
-        return Cluster(self.bin, **options)
+        cluster = Cluster(self.bin, **options)
+        cluster.keep = lambda: bool(self.violations)
+        self.scratch = cluster.scratch
+        return cluster
 
     def workload(self, cluster, runs, **options):
         return Workload(cluster, self.rng.randrange(1 << 30), runs, **options)
 
-    def play_out(self, cluster, workload, bound=90, **judged):
+    def play_out(self, cluster, *workloads, bound=90, **judged):
         """The faults are over: everything is submitted, ends within the bound, and is judged."""
-        workload.join()
-        workload.resubmit()
-        for key, kind, _, code, answer in workload.unanswered:
-            self.blame("I6", f"submission {key} ({kind.name}) after the fault: exit code {code}, {str(answer)[:300]}")
-        workload.await_ends(bound)
-        self.judge(cluster, workload, **judged)
+        for workload in workloads:
+            workload.join()
+            workload.resubmit()
+            for key, kind, _, code, answer in workload.unanswered:
+                self.blame("I6", f"submission {key} ({kind.name}) after the fault: exit code {code}, {str(answer)[:300]}")
+        for workload in workloads:
+            workload.await_ends(bound)
+        self.judge(cluster, *workloads, **judged)
 
-    def judge(self, cluster, workload=None, memory=None, **judged):
+    def judge(self, cluster, *workloads, memory=None, **judged):
         """By the store and the stream alone, and by what clients were told."""
-        known = workload.acknowledged if workload else []
-        self.violations += workload.problems if workload else []
+        known = [a for workload in workloads for a in workload.acknowledged]
+        self.violations += [problem for workload in workloads for problem in workload.problems]
         self.runs += len({a.run for a in known})
         self.violations += checker.check(settled_store(cluster.redis.client), known, **judged)
         if memory is not None:
@@ -63,6 +68,8 @@ class Play:
             if CANARY in text:
                 self.blame("I9", f"the secret stands in {name}")
         for program in [*cluster.coordinators, *cluster.workers.values()]:
+            if program is not None and not program.running():
+                self.blame("I8", f"{program.log.name} has ended with {program.process.returncode}: {program.err()[-400:]}")
             if program is not None and "Assertion" in program.err():
                 self.blame("assert", f"{program.log.name}: {program.err()[program.err().index('Assertion') - 200:][:500]}")
 

@@ -34,6 +34,7 @@ class Knobs:
         self.drop = 0.0
         self.bytes_per_second = 0  # 0: as fast as it goes
         self.frozen = False  # nothing passes, connections stay: a half-open link
+        self.frozen_replicas = False  # likewise, on the links of Redis replicas alone
 
 
 class Proxy:
@@ -54,6 +55,11 @@ class Proxy:
     def freeze(self, forth=True, back=True):
         """A partition: nothing passes in these directions, nobody is told."""
         self.forth.frozen, self.back.frozen = forth, back
+        self.done += 1
+
+    def freeze_replicas(self):
+        """What a Redis primary writes does not reach its replicas; everybody else goes on."""
+        self.forth.frozen_replicas = self.back.frozen_replicas = True
         self.done += 1
 
     def reset_all(self):
@@ -101,19 +107,20 @@ class Proxy:
             writer.transport.abort()
             return
         self.links |= {writer, to_writer}
+        link = {"replica": False}
         try:
-            await asyncio.wait([asyncio.ensure_future(self._carry(reader, to_writer, "forth")),
-                                asyncio.ensure_future(self._carry(to_reader, writer, "back"))],
+            await asyncio.wait([asyncio.ensure_future(self._carry(reader, to_writer, "forth", link)),
+                                asyncio.ensure_future(self._carry(to_reader, writer, "back", link))],
                                return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.links -= {writer, to_writer}
             writer.transport.abort()
             to_writer.transport.abort()
 
-    async def _carry(self, reader, writer, side):
+    async def _carry(self, reader, writer, side, link):
         """Reads messages and schedules them; a second task writes them when they are due."""
         due, wake = [], asyncio.Event()
-        sender = asyncio.ensure_future(self._send(writer, side, due, wake))
+        sender = asyncio.ensure_future(self._send(writer, side, due, wake, link))
         try:
             if self.zmtp:
                 left = GREETING  # each side waits for the other's first bytes: they pass as they come
@@ -126,6 +133,8 @@ class Proxy:
             last, sequence, ready = 0.0, 0, False
             while not sender.done():
                 data, is_message = await self._read(reader)
+                if not self.zmtp and side == "forth" and b"PSYNC" in data:
+                    link["replica"] = True
                 knobs, now = getattr(self, side), time.monotonic()
                 copies = 1
                 when = max(last, now + self.rng.uniform(*knobs.delay))
@@ -172,14 +181,15 @@ class Proxy:
             if not flags & MORE:
                 return b"".join(parts), not flags & COMMAND
 
-    async def _send(self, writer, side, due, wake):
+    async def _send(self, writer, side, due, wake, link):
         try:
             while True:
                 if not due:
                     wake.clear()
                     await wake.wait()
                     continue
-                if getattr(self, side).frozen:
+                knobs = getattr(self, side)
+                if knobs.frozen or knobs.frozen_replicas and link["replica"]:
                     await asyncio.sleep(0.01)
                     continue
                 wait = due[0][0] - time.monotonic()
