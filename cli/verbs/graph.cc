@@ -11,7 +11,9 @@
 namespace millrace {
 namespace {
 
-std::string kind_of(const NodeSpec& node) { return node.flow.branch ? "branch" : node.executor.empty() ? "value" : node.executor; }
+std::string kind_of(const NodeSpec& node) {
+  return node.flow.branch ? "branch" : node.executor.empty() ? "value" : node.executor;
+}
 
 Value graph_json(const WorkflowSpec& spec, const Dag& dag) {
   std::vector<std::uint32_t> layer_of = dag.layers();

@@ -95,7 +95,7 @@ const std::map<std::string, Planted>& plants() {
   static const std::map<std::string, Planted> kPlants = {{"no-fencing", {Plant::kNoFencing, "all"}},
                                                          {"open-early", {Plant::kOpenEarly, "all"}},
                                                          {"forget-lost", {Plant::kForgetLost, "all"}},
-                                                         {"forget-suffix", {Plant::kForgetSuffix, "all"}},
+                                                         {"forget-suffix", {Plant::kForgetSuffix, "all,loss"}},
                                                          {"forget-reclaimed", {Plant::kForgetReclaimed, "none"}},
                                                          {"no-patience", {Plant::kNoPatience, "none"}}};
   return kPlants;

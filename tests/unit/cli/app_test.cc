@@ -267,7 +267,7 @@ TEST_F(AppTest, ARunObjectHasItsKeysInTheDocumentedOrder) {
   EXPECT_EQ(keys(object), "run workflow status outputs error elapsed_ms trace_id labels nodes ");
   EXPECT_EQ(keys(*object.find("nodes")), "clean_data statistics join ");
   EXPECT_EQ(keys(*object.find("nodes")->find("join")),
-            "status attempts queued_ms run_ms worker wait_reason wait_text error outputs ");
+            "status attempts queued_ms run_ms worker error outputs ");
   EXPECT_EQ(object.find("elapsed_ms")->dump(), "1234.567");
 }
 
