@@ -1,5 +1,5 @@
-// Hosts: network namespaces as machines, each with an address of its own, on one virtual switch; links that are cut,
-// healed and made slow.
+// Hosts: network namespaces as machines, each with an address of its own, on one virtual switch; links that are cut and
+// healed.
 //
 // Promises: nothing outside its own namespaces is touched; all is gone with the object. Threads: a test's main one.
 // Fails: problem() says what the kernel refused; then nothing else may be called.
@@ -38,12 +38,6 @@ class Hosts {
   }
   void cut(std::size_t host) { (void)ip({"-n", net(), "link", "set", port(host), "down"}); }
   void heal(std::size_t host) { (void)ip({"-n", net(), "link", "set", port(host), "up"}); }
-  // What it sends goes no faster than that ("1mbit"). False: the kernel cannot do it.
-  bool slow_down(std::size_t host, const std::string& rate) {
-    return run_program(at(host, {"tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "16kb",
-                                 "latency", "400ms"}))
-               .exit_code == 0;
-  }
 
  private:
   std::string net() const { return prefix_ + "net"; }

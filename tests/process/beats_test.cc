@@ -128,7 +128,7 @@ TEST(Beats, AreNotStarvedByResultsThatCrawlOverASlowLine) {
     const Value workers = cluster.json({"workers"});
     EXPECT_EQ(text_at(workers.find("workers")->as_array().at(0), {"status"}), "ready") << "after " << second << " s";
   }
-  EXPECT_GT(line.carried_most(), 1'500'000U) << "the line was not busy: nothing was shown";
+  EXPECT_GT(line.carried_most(), 800'000U) << "the line was not busy: nothing was shown";
   EXPECT_EQ(cluster.coordinator().err().find("is lost: silent"), std::string::npos) << "it was taken for dead";
   (void)cluster.cli({"cancel", run});
 }

@@ -142,11 +142,9 @@ TEST(Fleet, WhatWaitsAtABusyWorkerGoesToOneThatComes) {
 }
 
 TEST(Fleet, ASlowWorkerIsNotDeadAndWhatItHasNotStartedGoesElsewhere) {
-  const std::uint16_t http = free_port();
   ClusterOptions options;
   options.workers = {"slow", "good"};
   options.slots = 2;
-  options.coordinator_options = {"--http", "127.0.0.1:" + std::to_string(http)};
   Cluster cluster(options);
   const std::string file = cluster.workflow("many", fan_out(200, "20ms"));
   std::atomic<bool> done = false;
@@ -169,7 +167,6 @@ TEST(Fleet, ASlowWorkerIsNotDeadAndWhatItHasNotStartedGoesElsewhere) {
   }
   done = true;
   duty.join();
-  EXPECT_GT(metric(http, "millrace_attempts_asked_back_total"), 0);
 }
 
 }  // namespace
