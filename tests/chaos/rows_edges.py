@@ -257,8 +257,8 @@ def cancels(play):
         play.play_out(cluster, work)
 
 
-elsewhere("43", "rolling upgrade with live runs", "not built yet")
-elsewhere("44", "LLM: 429, cut stream, slow drip, redirect to a metadata address", "later: no LLM executor yet")
+elsewhere("43", "rolling upgrade with live runs", "process.Versions*")
+elsewhere("44", "LLM: 429, cut stream, slow drip, redirect to a metadata address", "executors.Llm*, net.*")
 
 
 @row("45", "canary secret in the store's password and the token of HTTP: nowhere in logs, events, metrics, errors")
@@ -313,8 +313,9 @@ def http_get(port, path, token):
 @row("46", "log disk full, stderr blocked")
 def no_log(play):
     with play.cluster(coordinators=1, workers=1) as cluster:
-        cluster.coordinators[0].kill()
-        cluster.workers["w1"].kill()
+        cluster.coordinators[0].kill()  # others take their place, started below
+        cluster.coordinators[0] = None
+        cluster.workers.pop("w1").kill()
         read_end, write_end = os.pipe()  # nobody will ever read
         full = os.open("/dev/full", os.O_WRONLY)
         for kind, fd in (("blocked", write_end), ("full", full)):
@@ -324,7 +325,7 @@ def no_log(play):
                 [cluster.bin / "millrace-coordinator", "--listen", f"tcp://127.0.0.1:{port}", "--events",
                  f"tcp://127.0.0.1:{events}", "--redis", cluster.redis.url, "--id", "coordinator-1", "--log-level", "debug"],
                 **common)
-            worker = subprocess.Popen([cluster.bin / "millrace-worker", "--coordinator", cluster.address(), "--id", "w1",
+            worker = subprocess.Popen([cluster.bin / "millrace-worker", "--coordinator", f"tcp://127.0.0.1:{port}", "--id", "w1",
                                        "--slots", "4", "--log-level", "debug"], **common)
             try:
                 until(25, lambda: cluster.workers_ready() >= 1, f"a worker is known with a {kind} log", every=0.2)

@@ -5,7 +5,7 @@ import signal
 import time
 
 from harness.cluster import until
-from harness.matrix import elsewhere, row
+from harness.matrix import row
 
 
 @row("10", "worker killed: before start, mid-task, after sending the result")
@@ -91,9 +91,6 @@ def stolen(play):
         play.play_out(cluster, work)
 
 
-elsewhere("16", "a task runs out of memory", "later: limits of tasks belong to the executors' isolation")
-
-
 def expect_end(play, cluster, run, status, code, node):
     _, answer = cluster.json("wait", run, "--timeout", "60s", seconds=80)
     error = (answer.get("nodes") or {}).get(node, {}).get("error") or {}
@@ -102,53 +99,77 @@ def expect_end(play, cluster, run, status, code, node):
                 f"run {run}: {answer.get('status')}, node {node} {error} instead of {status}, {code}")
 
 
-@row("17", "a task that kills its runner, or its worker, every time")
+@row("17", "a task that crashes its interpreter, and one whose worker dies, every time")
 def poison(play):
     with play.cluster(workers=2, slots=2) as cluster:
         crash = cluster.file("crash.yaml", "nodes:\n  crash:\n    executor: python\n    script: |\n      import os\n"
                              "      os.kill(os.getpid(), 9)\n    retry: {max_attempts: 3, backoff: {initial: 50ms}}\n")
-        # $PPID is what starts shell tasks: the worker, or a helper of it.
-        killer = cluster.file("killer.yaml", "nodes:\n  kill:\n    executor: shell\n"
-                              "    script: 'kill -9 $WORKER; sleep 5'\n    env: {WORKER: \"{{ inputs.pid }}\"}\n"
-                              "    retry: {max_losses: 2}\ninputs: {pid: string}\n")
+        deadly = cluster.file("deadly.yaml", "nodes:\n  deadly:\n    executor: shell\n    script: 'sleep 60'\n"
+                              "    retry: {max_losses: 2}\n")
         work = play.workload(cluster, 10 if play.short else 40, kinds={"chain", "fan", "loose", "values"}, pace=0.02).start()
         _, crashed = cluster.json("submit", crash)
         expect_end(play, cluster, crashed["run"], "failed", "crashed", "crash")
         play.fault(3)
-        pids = cluster.scratch / "pids"
-        pids.write_text("")
-        killer.write_text(killer.read_text().replace("kill -9 $WORKER", f"kill -9 $(cat {pids})"))
-        pids.write_text(" ".join(str(w.pid) for w in cluster.workers.values()))
-        _, killed_run = cluster.json("submit", killer, "-i", "pid=0")
-        for _ in range(2):
-            until(30, lambda: not all(w.running() for w in cluster.workers.values()), "the task kills the workers")
+        _, answer = cluster.json("submit", deadly)
+        run, deaths = answer["run"], 0
+
+        def where():
+            """The worker that has it, once it runs there; or that it has ended."""
+            _, status = cluster.json("status", run)
+            node = (status.get("nodes") or {}).get("deadly", {})
+            return "ended" if status.get("status") == "failed" else node.get("status") == "running" and node.get("worker")
+
+        while (name := until(40, where, "the deadly task runs or has ended", every=0.1)) != "ended" and deaths < 5:
+            cluster.workers[name].kill()
+            deaths += 1
             play.fault()
-            for name in list(cluster.workers):
-                cluster.workers[name].wait(5)
-                cluster.start_worker(name)
-            pids.write_text(" ".join(str(w.pid) for w in cluster.workers.values()))
-        until(40, lambda: cluster.json("status", killed_run["run"])[1].get("status") in ("failed", None) or
-              not all(w.running() for w in cluster.workers.values()), "the third death or the end", every=0.1)
-        for name in list(cluster.workers):
-            if not cluster.workers[name].running():
-                cluster.start_worker(name)
-        expect_end(play, cluster, killed_run["run"], "failed", "poisoned", "kill")
+            cluster.start_worker(name)
+            until(20, lambda: where() != name, "its worker is given up", every=0.1)
+        play.expect(deaths <= 3, "I8", f"a task took {deaths} workers with it, its max_losses is 2")
+        expect_end(play, cluster, run, "failed", "poisoned", "deadly")
         play.play_out(cluster, work)
 
 
-@row("18", "a task that opens every file it can; fork and disk bombs need isolation, which comes later")
-def descriptors(play):
+@row("16", "a task runs out of memory")
+def out_of_memory(play):
+    with play.cluster(workers=1, slots=2) as cluster:
+        hungry = cluster.file("hungry.yaml", "nodes:\n  hungry:\n    executor: python\n    limits: {memory: 256MiB}\n"
+                              "    script: |\n      kept = []\n      while True:\n        kept.append(bytearray(1 << 20))\n")
+        work = play.workload(cluster, 10, kinds={"chain", "fan", "loose", "values"}, pace=0.02).start()
+        for _ in range(2 if play.short else 8):
+            _, run = cluster.json("submit", hungry)
+            expect_end(play, cluster, run["run"], "failed", "oom", "hungry")
+            play.fault()
+        play.play_out(cluster, work)
+
+
+BOMBS = {
+    "descriptors": ("limits: {files: 64}", "import os\n      kept = []\n      while True:\n"
+                    "        kept.append(os.open('/dev/null', 0))"),
+    "unlimited descriptors": ("timeout: 60s", "import os\n      kept = []\n      while True:\n"
+                              "        kept.append(os.open('/dev/null', 0))"),
+    "disk": ("limits: {file_size: 1MiB}", "import tempfile\n      f = tempfile.TemporaryFile()\n      while True:\n"
+             "        f.write(b'x' * 65536); f.flush()"),
+    "processor": ("limits: {cpu: 1s}", "while True:\n        pass"),
+}
+
+
+@row("18", "tasks that open every file, fill the disk, burn the processor; fork bombs need a user of their own")
+def bombs(play):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, before[1]), before[1]))  # the children of this process
     try:
         with play.cluster(workers=1, slots=2) as cluster:
-            bomb = cluster.file("bomb.yaml", "nodes:\n  bomb:\n    executor: python\n    script: |\n      import os\n"
-                                "      kept = []\n      while True:\n        kept.append(os.open('/dev/null', 0))\n")
             work = play.workload(cluster, 10, kinds={"chain", "fan", "loose", "values"}, pace=0.02).start()
-            for _ in range(2 if play.short else 8):
-                _, run = cluster.json("submit", bomb)
-                expect_end(play, cluster, run["run"], "failed", "error", "bomb")
-                play.fault()
+            for _ in range(1 if play.short else 4):
+                for name, (limits, script) in BOMBS.items():
+                    file = cluster.file("bomb.yaml", "nodes:\n  bomb:\n    executor: python\n"
+                                        f"    {limits}\n    script: |\n      {script}\n")
+                    code, answer = cluster.json("submit", file, "--wait", "--no-progress", seconds=90)
+                    error = str((answer.get("nodes") or {}).get("bomb", {}).get("error"))
+                    play.expect(code == 1 and answer["status"] == "failed", "I1", f"a bomb of {name}: {code} {error[:300]}")
+                    play.runs += 1
+                    play.fault()
             play.play_out(cluster, work)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -30,7 +30,14 @@ class Redis:
         self.sock = self.reader = None
 
     def __call__(self, *words):
-        """One command; the reply as int, bytes, None, or a list of these."""
+        """One command; the reply as int, bytes, None, or a list of these. A connection that was closed meanwhile (as a
+        server does that changes its role) is made again, once."""
+        try:
+            return self._once(words)
+        except ConnectionError:
+            return self._once(words)
+
+    def _once(self, words):
         try:
             if self.sock is None:
                 self.connect()

@@ -139,7 +139,7 @@ class Workload:
 
     def __init__(self, cluster, seed, runs, kinds=None, pace=0.0, threads=3, at=None):
         self.cluster, self.rng, self.pace, self.at = cluster, random.Random(seed), pace, at
-        self.acknowledged, self.unanswered, self.problems = [], [], []
+        self.acknowledged, self.unanswered, self.uncancelled, self.problems = [], [], [], []
         self.lock, self.todo = threading.Lock(), queue.Queue()
         chosen = [k for k in KINDS if kinds is None or k.name in kinds]
         marks = cluster.scratch / "marks"
@@ -175,9 +175,13 @@ class Workload:
             for run in sorted(known)[:1]:
                 if kind.cancel:
                     time.sleep(luck * 0.3)
-                    code, _, _ = self.cluster.cli("cancel", run, seconds=90, at=self.at)
-                    if code not in (0, 7):
-                        self._problem(f"I6 cancel of {run} ({kind.name}) ended with exit code {code}")
+                    self._cancel(run)
+
+    def _cancel(self, run):
+        code, _, _ = self.cluster.cli("cancel", run, seconds=90, at=self.at)
+        if code not in (0, 7):
+            with self.lock:
+                self.uncancelled.append(run)
 
     def _submit(self, key, kind, file):
         words = ["submit", file, "--idempotency-key", key]
@@ -203,11 +207,21 @@ class Workload:
             if thread.is_alive():
                 self._problem("I6 a submission did not come to an end")
 
-    def resubmit(self):
+    def resubmit(self, seconds=20):
         """Whoever got no answer asks again under the same key, as a client must: there is one run in the end."""
-        again, self.unanswered = self.unanswered, []
-        for key, kind, file, _, _ in again:
-            self._submit(key, kind, file)
+        deadline = time.monotonic() + seconds
+        while (self.unanswered or self.uncancelled) and time.monotonic() < deadline:
+            again, self.unanswered = self.unanswered, []
+            for key, kind, file, _, _ in again:
+                run = self._submit(key, kind, file)
+                if run and kind.cancel:
+                    self._cancel(run)
+            again, self.uncancelled = self.uncancelled, []
+            for run in again:
+                self._cancel(run)
+            if self.unanswered or self.uncancelled:
+                time.sleep(0.5)
+        self.problems += [f"I6 run {run} could not be cancelled" for run in self.uncancelled]
 
     def await_ends(self, seconds):
         """Every run ends within the bound, and every client is told (I6)."""
