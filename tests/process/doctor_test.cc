@@ -32,8 +32,11 @@ Told doctor(const Cluster& cluster) {
 TEST(Doctor, OfAWellClusterSaysSo) {
   Cluster cluster({.coordinators = 2});
   cluster.wait(cluster.submit(cluster.workflow("quick.yaml", kQuick)));
-  ASSERT_TRUE(eventually(10s, [&] { return doctor(cluster).exit_code == 0; })) << doctor(cluster).whole.dump_pretty();
-  const Told told = doctor(cluster);
+  Told told;
+  ASSERT_TRUE(eventually(20s, [&] {
+    told = doctor(cluster);
+    return told.exit_code == 0 && at(told.whole, {"coordinators"}).as_array().size() == 2;
+  })) << told.whole.dump_pretty();
   EXPECT_TRUE(at(told.whole, {"healthy"}).as_bool());
   EXPECT_EQ(at(told.whole, {"coordinators"}).as_array().size(), 2U);
   EXPECT_GT(number_at(at(told.whole, {"coordinators"}).as_array()[0], {"store", "used_bytes"}), 0);

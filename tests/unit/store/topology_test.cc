@@ -331,6 +331,42 @@ TEST_F(ClusterStore, ATurnOverAllPartitionsIsOneCallANode) {
   EXPECT_EQ(ask_for<RunsAnswer>(*store_, FindRuns{}).runs.size(), 16U);
 }
 
+TEST_F(ClusterStore, WhatIsNotKeptGoesOnEveryNode) {
+  TurnCommit first = turn_over_all(1);
+  const std::string json = "\"shared\"";
+  const Hash128 hash = hash128(json);
+  for (std::uint16_t p = 0; p < kPartitions; ++p)
+    first.values.push_back({hash, std::make_shared<const std::string>(json), run_id(1, PartitionId{p})});
+  commit_everywhere(first);
+  TurnCommit ends = turn_over_all(2);  // and accepts later ones: what came before will not come any more
+  for (PartitionCommit& part : ends.partitions) {
+    TestRun run(run_id(1, part.partition));
+    (void)run.accept();
+    part.runs.push_back(run.end(RunState::kSucceeded, 5));
+  }
+  commit_everywhere(ends);
+  TurnCommit deletes = turn_over_all(3);
+  for (PartitionCommit& part : deletes.partitions) part.deletes = {run_id(1, part.partition)};
+  commit_everywhere(deletes);
+  std::map<Sweep::Kind, std::uint64_t> dropped;
+  for (int round = 0; round < 3; ++round) {
+    for (const Sweep::Kind kind : {Sweep::Kind::kEvents, Sweep::Kind::kKeys, Sweep::Kind::kValues}) {
+      for (std::uint16_t p = 0; p < kPartitions; ++p)
+        dropped[kind] +=
+            ask_for<SweptAnswer>(*store_, Sweep{kind, PartitionId{p}, "", at(1'000'000), at(1'000'000)}).dropped;
+    }
+  }
+  EXPECT_EQ(dropped[Sweep::Kind::kEvents], kPartitions);
+  EXPECT_EQ(dropped[Sweep::Kind::kKeys], kPartitions);
+  EXPECT_EQ(dropped[Sweep::Kind::kValues], 1U);
+  EXPECT_FALSE(ask_for<ValueAnswer>(*store_, LoadValue{hash}).json.has_value());
+  for (std::uint16_t p = 0; p < kPartitions; ++p) {
+    EXPECT_FALSE(ask_for<RunAnswer>(*store_, LoadRun{run_id(1, PartitionId{p})}).run.has_value());
+    EXPECT_EQ(ask_for<ScanAnswer>(*store_, ScanRuns{PartitionId{p}, "", 10}).runs.size(), 2U);
+  }
+  EXPECT_EQ(ask_for<HealthAnswer>(*store_, ExamineStore{}).health.kind, "redis");
+}
+
 TEST_F(ClusterStore, ASlotThatMovesUnderLoadLosesAndRepeatsNothing) {
   const PartitionId moving{7};
   const std::uint16_t slot = redis_slot(partition_key(moving));
