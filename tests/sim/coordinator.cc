@@ -160,8 +160,11 @@ void CoordinatorProcess::audit() {
   }
   const LoopSnapshot counted = loop_->snapshot();
   if (std::string broken = check_sums(counted); !broken.empty()) context_.checker.fail("I10: " + name_ + ": " + broken);
-  for (std::uint64_t found : counted.house.audit_found) {
-    if (found > 0) context_.checker.fail("core: " + name_ + ": its audit found something in nobody's hands");
+  for (std::size_t kind = 0; kind < counted.house.audit_found.size(); ++kind) {
+    // Faults may keep a partition from everybody for long; that it has an owner in the end is I6.
+    if (kind == static_cast<std::size_t>(AuditKind::kPartition)) continue;
+    if (counted.house.audit_found[kind] > 0)
+      context_.checker.fail("core: " + name_ + ": its audit found something in nobody's hands");
   }
   const std::uint64_t runs = counted.tally.accepted + counted.tally.restored;
   if (runs < std::exchange(runs_counted_, runs)) context_.checker.fail("I10: " + name_ + ": a count of runs fell");
