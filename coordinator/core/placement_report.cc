@@ -41,7 +41,8 @@ void Placement::judge_needs(Time now) {
   if (!judge_again_ || now < judging_.from || (judging_.fixed_fleet && fleet_.empty())) return;
   judge_again_ = false;
   for (auto& [what, need] : needs_) {
-    const auto may = [&](const auto& entry) { return could(*need.what, entry.second); };
+    const Requirements& asked = *need.what;  // clang 14 captures no structured binding
+    const auto may = [&](const auto& entry) { return could(asked, entry.second); };
     const bool nobody = need.able == 0 && std::ranges::none_of(remembered_, may);
     if (nobody) need.reason = waits_for(*need.what) == WaitReason::kLabel ? Reason::kLabel : Reason::kNoWorker;
     if (nobody == std::exchange(need.unplaceable, nobody)) continue;
