@@ -211,6 +211,22 @@ function writeAll(buffer) {
   for (let at = 0; at < buffer.length;) at += fs.writeSync(CHANNEL, buffer, at);
 }
 
+// The streams that were used. What is written to a full pipe waits in them, and has to leave before the reply does.
+const streams = new Set();
+for (const name of ["stdout", "stderr"]) {
+  const { get } = Object.getOwnPropertyDescriptor(process, name);
+  Object.defineProperty(process, name, {
+    configurable: true, enumerable: true,
+    get() { const stream = get.call(process); streams.add(stream); return stream; },
+  });
+}
+
+async function flush() {
+  for (const stream of streams) {
+    if (stream.writableLength > 0) await new Promise((done) => stream.write("", done));
+  }
+}
+
 // What a task can change in its process and the next one must not see.
 const surroundings = { cwd: process.cwd(), names: new Set(Object.getOwnPropertyNames(globalThis)) };
 const resources = () => process.getActiveResourcesInfo().filter((kind) => kind !== "FSReqCallback").length;
@@ -230,6 +246,7 @@ async function serve() {
     if (parts === null) return;
     quiet = resources();
     const [kind, message, traceback, output] = await runTask(parts);
+    await flush();
     // A timer, a server, a child: then the process is not fit for another task.
     const retire = once || resources() > quiet;
     if (!retire) restore();
