@@ -47,6 +47,7 @@ struct Share {
   std::optional<std::string> giving;                   // to be given up, and for whom
   bool giving_closed = false;                          // its last effects are in a turn
   std::vector<std::pair<RunId, TaskIndex>> postponed;  // that would have had a slot meanwhile
+  std::vector<WorkerId> gone;                          // workers that were lost meanwhile
   bool inherited = false;                              // we were its heir
   Time taken{};
   std::uint32_t epoch_highest = 0;  // highest counter ever heard of

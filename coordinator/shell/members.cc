@@ -122,6 +122,7 @@ void Loop::State::finish_giving(Time now) {
     const MemberRecord* heir = membership.alive(*share.giving);
     if (heir == nullptr || heir->draining) {  // nobody would take it
       share.giving.reset();
+      for (WorkerId worker : std::exchange(share.gone, {})) share.core->step(now, WorkerLost{worker});
       for (const auto& [run, task] : std::exchange(share.postponed, {})) share.core->offer_again(run, task);
       plan_dirty = routes_dirty = true;
       continue;
@@ -139,7 +140,6 @@ void Loop::State::finish_giving(Time now) {
           let_go(at, given, std::get_if<OwnerAnswer>(&answer));
         });
   }
-  (void)now;
 }
 
 // Released, or nobody knows: then its beat stands still, and somebody takes it over.

@@ -307,6 +307,7 @@ void Loop::State::forget_core(Time now, Share& share) {
   share.silent = false;
   share.giving.reset();
   share.postponed.clear();
+  share.gone.clear();
   share.inherited = false;
   share.restoring.clear();
   share.adopting = false;

@@ -139,6 +139,7 @@ Time Loop::State::first_dispatch_left_after(Time when) const {
 void Loop::State::worker_gone(Time now, WorkerId worker) {
   for (Share& share : shares) {
     if (share.open()) share.core->step(now, WorkerLost{worker});
+    else if (share.ours()) share.gone.push_back(worker);  // if it is kept, it is told
   }
   if (auto peer = peers_by_worker.find(worker); peer != peers_by_worker.end()) {
     workers_by_peer.erase(peer->second);

@@ -163,9 +163,6 @@ void CoordinatorProcess::audit() {
   for (std::size_t kind = 0; kind < counted.house.audit_found.size(); ++kind) {
     // Faults may keep a partition from everybody for long; that it has an owner in the end is I6.
     if (kind == static_cast<std::size_t>(AuditKind::kPartition)) continue;
-    // Open: an attempt may be left at a worker that was given up (seeds 7555, 8377, 8601, 8771). The audit tries it
-    // again.
-    if (kind == static_cast<std::size_t>(AuditKind::kOwner)) continue;
     if (counted.house.audit_found[kind] > 0)
       context_.checker.fail("core: " + name_ + ": its audit found something in nobody's hands");
   }
