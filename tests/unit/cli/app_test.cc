@@ -266,8 +266,7 @@ TEST_F(AppTest, ARunObjectHasItsKeysInTheDocumentedOrder) {
   Value object = the_json(cli.out);
   EXPECT_EQ(keys(object), "run workflow status outputs error elapsed_ms trace_id labels nodes ");
   EXPECT_EQ(keys(*object.find("nodes")), "clean_data statistics join ");
-  EXPECT_EQ(keys(*object.find("nodes")->find("join")),
-            "status attempts queued_ms run_ms worker error outputs ");
+  EXPECT_EQ(keys(*object.find("nodes")->find("join")), "status attempts queued_ms run_ms worker error outputs ");
   EXPECT_EQ(object.find("elapsed_ms")->dump(), "1234.567");
 }
 
