@@ -406,8 +406,13 @@ bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& 
 void Partition::on(Time now, AdoptionClosed&) {
   if (!options_.adopting) return;
   options_.adopting = false;
+  offer_ready(now, /*restored_only=*/true);
+}
+
+void Partition::offer_ready(Time now, bool restored_only) {
   for (auto& [id, run] : runs_) {
-    if (!run->restored || run->ended() || run->stopping() || run->count(TaskState::kReady) == 0) continue;
+    if (restored_only && !run->restored) continue;
+    if (run->ended() || run->stopping() || run->count(TaskState::kReady) == 0) continue;
     for (std::uint32_t task = 0; task < run->states.size(); ++task) {
       if (run->states[task] == TaskState::kReady) offer(now, *run, TaskIndex{task});
     }

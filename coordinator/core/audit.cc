@@ -165,13 +165,7 @@ std::uint64_t Audit::ready() const {
 }
 
 void Audit::offer_all(Time now) {
-  if (partition_.options_.adopting) return;
-  for (auto& [id, run] : partition_.runs_) {
-    if (run->ended() || run->stopping() || run->count(TaskState::kReady) == 0) continue;
-    for (std::uint32_t task = 0; task < run->states.size(); ++task) {
-      if (run->states[task] == TaskState::kReady) partition_.offer(now, *run, TaskIndex{task});
-    }
-  }
+  if (!partition_.options_.adopting) partition_.offer_ready(now, /*restored_only=*/false);
 }
 
 void Audit::count(std::vector<AuditFinding>& findings) {

@@ -103,17 +103,21 @@ static void note_try(TaskRecord& record, const Epoch& epoch, Time now) {
   record.dispatched = now;
 }
 
+void Partition::fail_expression(Time now, Run& run, TaskIndex task, std::string why) {
+  run.value_waits.erase(task);
+  TaskRecord& record = run.tasks[task.value];
+  record.error = std::make_shared<const ErrorInfo>(ErrorInfo{clip(std::move(why), kErrorMessageMax), ""});
+  ++record.failures;
+  end_task(now, run, task, TaskState::kFailed, Reason::kExpression, EventType::kTaskFailed);
+}
+
 std::optional<Value> Partition::evaluate_for(Time now, Run& run, TaskIndex task, const expr::Template& what) {
   std::vector<Hash128> missing;
   Result<Value> value = evaluate(run, what, missing);
   if (missing.empty() && value.ok()) return std::move(value).value();
   if (missing.empty()) {
-    run.value_waits.erase(task);
-    TaskRecord& record = run.tasks[task.value];
-    if (run.plan->is_control_node(task)) note_try(record, options_.epoch, now);
-    record.error = std::make_shared<const ErrorInfo>(ErrorInfo{clip(value.error().what, kErrorMessageMax), ""});
-    ++record.failures;
-    end_task(now, run, task, TaskState::kFailed, Reason::kExpression, EventType::kTaskFailed);
+    if (run.plan->is_control_node(task)) note_try(run.tasks[task.value], options_.epoch, now);
+    fail_expression(now, run, task, value.error().what);
     return std::nullopt;
   }
   if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
@@ -136,11 +140,7 @@ void Partition::evaluate_control_node(Time now, Run& run, TaskIndex task) {
   note_try(record, options_.epoch, now);
   std::string json = value->dump();
   if (json.size() > kValueMax) {
-    record.error = std::make_shared<const ErrorInfo>(
-        ErrorInfo{"its value is larger than " + std::to_string(kValueMax) + " bytes", ""});
-    ++record.failures;
-    end_task(now, run, task, TaskState::kFailed, Reason::kExpression, EventType::kTaskFailed);
-    return;
+    return fail_expression(now, run, task, "its value is larger than " + std::to_string(kValueMax) + " bytes");
   }
   record.output = make_payload(run.id(), std::move(json));
   end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);

@@ -142,6 +142,7 @@ class Partition {
   void answer(const WorkerRef& worker, const AttemptId& attempt, Answer answer, std::string why = "");
   void slot_freed(const Run& run, TaskIndex task, WorkerId worker);
   void offer(Time now, Run& run, TaskIndex task);
+  void offer_ready(Time now, bool restored_only);  // every ready task, anew
 
   // placing.cc
   void on(Time now, TaskUnplaceable& in);
@@ -187,6 +188,7 @@ class Partition {
   // evaluate.cc
   void on(Time now, ValueFetched& in);
   void evaluate_control_node(Time now, Run& run, TaskIndex task);
+  void fail_expression(Time now, Run& run, TaskIndex task, std::string why);
   // Nothing: the task waits for values, or has failed by it.
   std::optional<Value> evaluate_for(Time now, Run& run, TaskIndex task, const expr::Template& what);
   bool assemble_outputs(Time now, Run& run);          // false: waits for values, or the run has failed by it

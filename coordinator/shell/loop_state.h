@@ -25,6 +25,8 @@
 
 namespace millrace {
 
+constexpr Duration kResendFirst = 20ms;  // after an unknown outcome; also how often an absent store is looked for
+
 // One partition as this coordinator sees it.
 struct Share {
   enum class Phase : std::uint8_t {

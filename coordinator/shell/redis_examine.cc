@@ -1,6 +1,5 @@
 // Redis sweep: how the server is, for operators.
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 
 #include "coordinator/shell/redis_keys.h"
@@ -9,22 +8,11 @@
 namespace millrace {
 namespace {
 
-using Commands = std::vector<RedisCommand>;
-using Replies = std::vector<RedisReply>;
-using Answer = std::optional<StoreAnswer>;
-
-template <class T>
-T number_of(std::string_view text) {
-  T value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
 class ExamineRead : public RedisRead {
  public:
   bool takes_errors() const override { return true; }  // a user that may not ask is told less
 
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     if (replies.empty()) {
       commands.push_back({"INFO"});
       commands.push_back({"FCALL", "millrace_version", "0"});

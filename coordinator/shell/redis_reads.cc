@@ -1,13 +1,12 @@
 #include "coordinator/shell/redis_reads.h"
 
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/member_codec.h"
-#include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/redis_find.h"
+#include "coordinator/shell/redis_history.h"
 #include "coordinator/shell/redis_keys.h"
 #include "coordinator/shell/redis_run.h"
 #include "coordinator/shell/redis_sweep.h"
@@ -16,40 +15,7 @@
 namespace millrace {
 namespace {
 
-using Commands = std::vector<RedisCommand>;
-using Replies = std::vector<RedisReply>;
-using Answer = std::optional<StoreAnswer>;
-
-constexpr std::size_t kEventEntriesPage = 256;  // stream entries, each of up to 4,096 events
-constexpr std::size_t kLogEntriesPage = 1000;
 constexpr std::size_t kKeysPage = 1000;
-constexpr std::size_t kEventPositionsMax = 4096;
-
-template <class T>
-T number_of(std::string_view text) {
-  T value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
-// "<a>-<b>" as stream ids and cursors are written.
-std::optional<std::pair<std::uint64_t, std::uint64_t>> parse_stream_id(std::string_view text) {
-  std::pair<std::uint64_t, std::uint64_t> id;
-  std::size_t dash = text.find('-');
-  if (dash == std::string_view::npos) return std::nullopt;
-  const char* end = text.data() + text.size();
-  auto first = std::from_chars(text.data(), text.data() + dash, id.first);
-  auto second = std::from_chars(text.data() + dash + 1, end, id.second);
-  if (first.ec != std::errc() || first.ptr != text.data() + dash) return std::nullopt;
-  if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
-  return id;
-}
-
-// The value of the one field of a stream entry [id, [field, value]]; null if it is not of that shape.
-const std::string* entry_value(const RedisReply& entry) {
-  if (entry.items.size() != 2 || entry.items[1].items.size() < 2) return nullptr;
-  return &entry.items[1].items[1].text;
-}
 
 OwnerRecord owner_of(const std::vector<RedisReply>& fields, std::size_t first) {
   OwnerRecord record;
@@ -70,7 +36,7 @@ template <class Parse>
 class SingleRead : public RedisRead {
  public:
   SingleRead(RedisCommand command, Parse parse) : command_(std::move(command)), parse_(std::move(parse)) {}
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     if (!replies.empty()) return parse_(replies.front());
     commands.push_back(std::move(command_));
     return std::nullopt;
@@ -89,7 +55,7 @@ std::unique_ptr<RedisRead> single(RedisCommand command, Parse parse) {
 class FailedRead : public RedisRead {
  public:
   explicit FailedRead(Error error) : error_(std::move(error)) {}
-  Answer step(Replies&, Commands&) override { return ReadFailed{error_}; }
+  ReadAnswer step(RedisReplies&, RedisCommands&) override { return ReadFailed{error_}; }
 
  private:
   Error error_;
@@ -102,7 +68,7 @@ class ActiveRead : public RedisRead {
   ActiveRead(PartitionId partition, std::optional<RunPosition> after)
       : partition_(partition), after_(std::move(after)) {}
 
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     switch (stage_) {
       case Stage::kStart: ask_index(commands); return std::nullopt;
       case Stage::kIndex: return take_index(replies.front(), commands);
@@ -116,14 +82,14 @@ class ActiveRead : public RedisRead {
   enum class Stage : std::uint8_t { kStart, kIndex, kSizes, kRuns };
 
   // From the cursor's score on, itself included: runs of equal score are told apart by id.
-  void ask_index(Commands& commands) {
+  void ask_index(RedisCommands& commands) {
     stage_ = Stage::kIndex;
     std::string from = after_.has_value() ? std::to_string(after_->score) : "-inf";
     commands.push_back({"ZRANGEBYSCORE", partition_key(partition_, "active"), from, "+inf", "WITHSCORES", "LIMIT", "0",
                         std::to_string(asked_)});
   }
 
-  Answer take_index(const RedisReply& reply, Commands& commands) {
+  ReadAnswer take_index(const RedisReply& reply, RedisCommands& commands) {
     for (std::size_t i = 0; i + 1 < reply.items.size(); i += 2) {
       RunPosition position{.score = number_of<std::uint64_t>(reply.items[i + 1].text), .id = reply.items[i].text};
       if (!after_.has_value() || *after_ < position) positions_.push_back(std::move(position));
@@ -141,7 +107,7 @@ class ActiveRead : public RedisRead {
     return std::nullopt;
   }
 
-  void take_sizes(const Replies& replies, Commands& commands) {
+  void take_sizes(const RedisReplies& replies, RedisCommands& commands) {
     std::size_t records = 0;
     for (std::size_t i = 0; i < positions_.size(); ++i) {
       records += records_hint(replies[i].text);
@@ -151,7 +117,7 @@ class ActiveRead : public RedisRead {
     for (const RunPosition& position : positions_) commands.push_back({"HGETALL", key(position)});
   }
 
-  Answer take_runs(const Replies& replies) {
+  ReadAnswer take_runs(const RedisReplies& replies) {
     ActivePage page;
     for (std::size_t i = 0; i < positions_.size(); ++i) {
       auto run = parse_run_id(positions_[i].id);
@@ -188,133 +154,6 @@ class ActiveRead : public RedisRead {
   bool more_ = false;
 };
 
-// ---------------------------------------------------------------- events of a run
-
-class EventsRead : public RedisRead {
- public:
-  EventsRead(const ReadRunEvents& read, EventPositions& positions)
-      : read_(read), limit_(std::min(read.limit, kReadLimitMax)), positions_(&positions) {}
-
-  Answer step(Replies& replies, Commands& commands) override {
-    if (replies.empty()) {
-      commands.push_back(header_command(read_.run));
-      return std::nullopt;
-    }
-    if (!started_) return start(replies.front(), commands);
-    return take_page(replies.front(), commands);
-  }
-
- private:
-  Answer start(const RedisReply& reply, Commands& commands) {
-    started_ = true;
-    auto header = read_header(read_.run, reply);
-    if (!header.ok()) return ReadFailed{header.error()};
-    if (!header->has_value()) return EventsAnswer{};
-    last_ = (**header).record.record.seq;
-    if (read_.since >= last_ || limit_ == 0) return EventsAnswer{};
-    std::string from = stream_id((**header).info.epoch, (**header).info.commit);
-    auto known = positions_->find(read_.run);
-    if (known != positions_->end() && known->second.seq <= read_.since) from = known->second.entry;
-    ask(from, commands);
-    return std::nullopt;
-  }
-
-  void ask(const std::string& from, Commands& commands) {
-    commands.push_back({"XRANGE", partition_key(partition_of(read_.run), "events"), from, "+", "COUNT",
-                        std::to_string(kEventEntriesPage)});
-  }
-
-  Answer take_page(const RedisReply& reply, Commands& commands) {
-    for (const RedisReply& entry : reply.items) {
-      const std::string* packed = entry_value(entry);
-      const std::string id = entry.items.empty() ? std::string() : entry.items[0].text;
-      auto numbers = parse_stream_id(id);
-      if (packed == nullptr || !numbers.has_value()) return damaged("entry " + id + " does not parse");
-      StreamPlace place{.partition = partition_of(read_.run),
-                        .epoch = static_cast<std::uint32_t>(numbers->first),
-                        .commit = numbers->second};
-      auto events = decode_events(place, *packed);
-      if (!events.ok() && events.error().name == "newer_version") return ReadFailed{events.error()};
-      if (!events.ok()) return damaged(events.error().what);
-      for (Event& event : *events) {
-        if (event.run != read_.run || event.seq <= read_.since) continue;
-        position_ = {.seq = event.seq, .entry = id};
-        answer_.events.push_back(std::move(event));
-        if (answer_.events.size() == limit_ || position_.seq >= last_) return finish();
-      }
-    }
-    if (reply.items.size() < kEventEntriesPage) return finish();
-    ask("(" + reply.items.back().items[0].text, commands);
-    return std::nullopt;
-  }
-
-  Answer finish() {
-    if (positions_->size() >= kEventPositionsMax) positions_->clear();
-    if (position_.seq > 0) positions_->insert_or_assign(read_.run, position_);
-    return std::move(answer_);
-  }
-
-  Answer damaged(const std::string& why) const {
-    std::string key = partition_key(partition_of(read_.run), "events");
-    return ReadFailed{
-        Error{Code::kInternal, "events of run " + to_string(read_.run) + ", key " + key + ": " + why, {}, "damaged"}};
-  }
-
-  ReadRunEvents read_;
-  std::size_t limit_;
-  EventPositions* positions_;
-  bool started_ = false;
-  std::uint64_t last_ = 0;  // seq of the run's latest event
-  EventPosition position_;
-  EventsAnswer answer_;
-};
-
-// ---------------------------------------------------------------- logs of a run
-
-class LogsRead : public RedisRead {
- public:
-  explicit LogsRead(const ReadRunLogs& read) : read_(read), limit_(std::min(read.limit, kReadLimitMax)) {
-    answer_.cursor = read.since;
-  }
-
-  Answer step(Replies& replies, Commands& commands) override {
-    if (!replies.empty()) {
-      for (const RedisReply& entry : replies.front().items) {
-        Answer answer = take(entry);
-        if (answer.has_value()) return answer;
-      }
-      if (replies.front().items.size() < kLogEntriesPage) return std::move(answer_);
-    }
-    if (limit_ == 0) return std::move(answer_);
-    std::string from = answer_.cursor.empty() ? "-" : "(" + answer_.cursor;
-    commands.push_back({"XRANGE", log_key(read_.run), from, "+", "COUNT", std::to_string(kLogEntriesPage)});
-    return std::nullopt;
-  }
-
- private:
-  Answer take(const RedisReply& entry) {
-    const std::string* packed = entry_value(entry);
-    if (packed == nullptr) return damaged("an entry does not parse");
-    auto line = decode_log(read_.run, *packed);
-    if (!line.ok()) return damaged(line.error().what);
-    answer_.cursor = entry.items[0].text;
-    bool wanted =
-        (read_.node.empty() || read_.node == line->node) && (read_.attempt == 0 || read_.attempt == line->attempt);
-    if (!wanted) return std::nullopt;
-    answer_.lines.push_back(std::move(*line));
-    if (answer_.lines.size() < limit_) return std::nullopt;
-    return std::move(answer_);
-  }
-
-  Answer damaged(const std::string& why) const {
-    return ReadFailed{Error{Code::kInternal, "logs, key " + log_key(read_.run) + ": " + why, {}, "damaged"}};
-  }
-
-  ReadRunLogs read_;
-  std::size_t limit_;
-  LogsAnswer answer_;
-};
-
 // ---------------------------------------------------------------- members
 
 // Publishes and reads; a record that does not open is another version's and is left aside.
@@ -323,7 +162,7 @@ class MembersRead : public RedisRead {
   explicit MembersRead(const MemberRecord& self)
       : name_(self.name), sealed_(name_.empty() ? "" : encode_member(self)) {}
 
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     if (replies.empty()) {
       if (!name_.empty()) {
         commands.push_back({"HGET", kMembersKey, name_});
@@ -351,10 +190,10 @@ class MembersRead : public RedisRead {
 
 class RepairRead : public RedisRead {
  public:
-  RepairRead(const RepairPartition& repair, Commands values, Commands calls)
+  RepairRead(const RepairPartition& repair, RedisCommands values, RedisCommands calls)
       : repair_(repair), values_(std::move(values)), calls_(std::move(calls)) {}
 
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     if (!values_.empty()) {
       commands = std::exchange(values_, {});
       return std::nullopt;
@@ -378,8 +217,8 @@ class RepairRead : public RedisRead {
 
  private:
   RepairPartition repair_;
-  Commands values_;
-  Commands calls_;
+  RedisCommands values_;
+  RedisCommands calls_;
   bool called_ = false;
 };
 
@@ -391,7 +230,7 @@ struct Maker {
   std::unique_ptr<RedisRead> operator()(const ReadOwner& read) const {
     return single(
         {"HMGET", partition_key(read.partition, "owner"), "owner", "epoch", "nonce", "beat", "n", "heir", "since"},
-        [](const RedisReply& reply) -> Answer {
+        [](const RedisReply& reply) -> ReadAnswer {
           return OwnerAnswer{owner_of(reply.items, 0), false};
         });
   }
@@ -411,7 +250,7 @@ struct Maker {
     return std::make_unique<MembersRead>(read.self);
   }
   std::unique_ptr<RedisRead> operator()(const ForgetMember& read) const {
-    return single({"HDEL", kMembersKey, read.name}, [](const RedisReply&) -> Answer { return MembersAnswer{}; });
+    return single({"HDEL", kMembersKey, read.name}, [](const RedisReply&) -> ReadAnswer { return MembersAnswer{}; });
   }
   std::unique_ptr<RedisRead> operator()(const RepairPartition& read) const {
     return make_repair(read, {}, {});  // nothing is kept here
@@ -426,7 +265,7 @@ struct Maker {
     return std::make_unique<ActiveRead>(read.partition, std::move(after));
   }
   std::unique_ptr<RedisRead> operator()(const LoadRun& read) const {
-    return single({"HGETALL", run_key(read.run)}, [run = read.run](const RedisReply& reply) -> Answer {
+    return single({"HGETALL", run_key(read.run)}, [run = read.run](const RedisReply& reply) -> ReadAnswer {
       auto stored = read_run(run, reply);
       if (!stored.ok()) return ReadFailed{stored.error()};
       return RunAnswer{std::move(*stored)};
@@ -434,7 +273,7 @@ struct Maker {
   }
   std::unique_ptr<RedisRead> operator()(const LoadDefinition& read) const {
     return single({"GET", definition_key(read.partition, read.definition)},
-                  [hash = read.definition](const RedisReply& reply) -> Answer {
+                  [hash = read.definition](const RedisReply& reply) -> ReadAnswer {
                     if (reply.is_nil()) return DefinitionAnswer{hash, nullptr};
                     auto bytes = decode_content(hash, reply.text);
                     if (!bytes.ok()) return ReadFailed{bytes.error()};
@@ -442,7 +281,7 @@ struct Maker {
                   });
   }
   std::unique_ptr<RedisRead> operator()(const LoadValue& read) const {
-    return single({"GET", blob_key(read.hash)}, [hash = read.hash](const RedisReply& reply) -> Answer {
+    return single({"GET", blob_key(read.hash)}, [hash = read.hash](const RedisReply& reply) -> ReadAnswer {
       if (reply.is_nil()) return ValueAnswer{hash, std::nullopt};
       auto bytes = decode_content(hash, reply.text);
       if (!bytes.ok()) return ReadFailed{bytes.error()};
@@ -451,7 +290,7 @@ struct Maker {
   }
   std::unique_ptr<RedisRead> operator()(const FindKey& read) const {
     return single({"HGET", partition_key(read.partition, "keys"), key_field(read.tenant, read.key)},
-                  [](const RedisReply& reply) -> Answer {
+                  [](const RedisReply& reply) -> ReadAnswer {
                     if (reply.is_nil()) return KeyAnswer{};
                     auto key = decode_key(reply.text);
                     if (!key.ok()) return ReadFailed{key.error()};
@@ -461,7 +300,7 @@ struct Maker {
   std::unique_ptr<RedisRead> operator()(const ScanKeys& read) const {
     const std::string cursor = read.cursor.empty() ? "0" : read.cursor;
     return single({"HSCAN", partition_key(read.partition, "keys"), cursor, "COUNT", std::to_string(kKeysPage)},
-                  [](const RedisReply& reply) -> Answer {
+                  [](const RedisReply& reply) -> ReadAnswer {
                     KeysAnswer answer;
                     if (reply.items.size() != 2)
                       return ReadFailed{Error{Code::kInternal, "scan keys: no page", {}, {}}};
@@ -482,15 +321,15 @@ struct Maker {
     return make_find(read, context.partitions, std::move(before));
   }
   std::unique_ptr<RedisRead> operator()(const ReadRunEvents& read) const {
-    return std::make_unique<EventsRead>(read, *context.positions);
+    return make_events(read, *context.positions);
   }
   std::unique_ptr<RedisRead> operator()(const ReadRunLogs& read) const {
-    if (!read.since.empty() && !parse_stream_id(read.since).has_value())
-      return std::make_unique<FailedRead>(Error{Code::kInvalid, "read logs: bad cursor", {}, {}});
-    return std::make_unique<LogsRead>(read);
+    std::unique_ptr<RedisRead> logs = make_logs(read);
+    if (logs != nullptr) return logs;
+    return std::make_unique<FailedRead>(Error{Code::kInvalid, "read logs: bad cursor", {}, {}});
   }
   std::unique_ptr<RedisRead> operator()(const ReadFleet&) const {
-    return single({"SMEMBERS", kFleetKey}, [](const RedisReply& reply) -> Answer {
+    return single({"SMEMBERS", kFleetKey}, [](const RedisReply& reply) -> ReadAnswer {
       FleetAnswer answer;
       for (const RedisReply& name : reply.items) answer.names.push_back(name.text);
       std::ranges::sort(answer.names);
@@ -504,7 +343,7 @@ struct Maker {
   std::unique_ptr<RedisRead> operator()(const ExamineStore&) const { return make_examine(); }
 
   static std::unique_ptr<RedisRead> owner_call(RedisCommand command) {
-    return single(std::move(command), [](const RedisReply& reply) -> Answer {
+    return single(std::move(command), [](const RedisReply& reply) -> ReadAnswer {
       bool taken = !reply.items.empty() && reply.items[0].integer == 1;
       return OwnerAnswer{owner_of(reply.items, 1), taken};
     });

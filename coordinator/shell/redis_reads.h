@@ -4,10 +4,12 @@
 // value against its hash. Threads: none; owned by the RedisStore. Fails: by a ReadFailed that names the run and key.
 #pragma once
 
+#include <charconv>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/io/redis.h"
@@ -16,13 +18,17 @@
 
 namespace millrace {
 
+using RedisCommands = std::vector<RedisCommand>;
+using RedisReplies = std::vector<RedisReply>;
+using ReadAnswer = std::optional<StoreAnswer>;  // nothing: more is asked for
+
 class RedisRead {
  public:
   virtual ~RedisRead() = default;
   // Takes the replies to the commands asked for last (none at first) and either answers or asks for more. No reply is
   // an error: those end the read before.
+  virtual ReadAnswer step(RedisReplies& replies, RedisCommands& commands) = 0;
   virtual bool takes_errors() const { return false; }  // replies that are errors are handed in, too
-  virtual std::optional<StoreAnswer> step(std::vector<RedisReply>& replies, std::vector<RedisCommand>& commands) = 0;
 };
 
 // Where the events of a run go on in the stream of its partition, so that paging does not start over.
@@ -36,6 +42,14 @@ struct RedisReadContext {
   std::uint16_t partitions = 0;
   EventPositions* positions = nullptr;
 };
+
+// A number as Redis writes it; zero where there is none.
+template <class T>
+T number_of(std::string_view text) {
+  T value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
 
 std::unique_ptr<RedisRead> make_read(const StoreRead& read, const RedisReadContext& context);  // any but a repair
 

@@ -1,7 +1,6 @@
 #include "coordinator/shell/redis_sweep.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 
@@ -14,23 +13,12 @@
 namespace millrace {
 namespace {
 
-using Commands = std::vector<RedisCommand>;
-using Replies = std::vector<RedisReply>;
-using Answer = std::optional<StoreAnswer>;
-
 constexpr std::size_t kEntriesPage = 128;  // stream entries, each of up to 4,096 events
 constexpr std::size_t kKeysPage = 500;
 constexpr std::size_t kNeedsPage = 128;
 constexpr std::size_t kLooksMax = 2'048;  // commands of one batch
 
-template <class T>
-T number_of(std::string_view text) {
-  T value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
-Answer failed(const std::string& what) { return ReadFailed{Error{Code::kInvalid, what, {}, {}}}; }
+ReadAnswer failed(const std::string& what) { return ReadFailed{Error{Code::kInvalid, what, {}, {}}}; }
 
 // ---------------------------------------------------------------- a page of all runs
 
@@ -38,7 +26,7 @@ class ScanRead : public RedisRead {
  public:
   explicit ScanRead(const ScanRuns& read) : read_(read), asked_(read.limit + 1) {}
 
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     if (replies.empty()) {
       if (!read_.cursor.empty()) {
         after_ = parse_token(read_.cursor);
@@ -50,14 +38,14 @@ class ScanRead : public RedisRead {
   }
 
  private:
-  Answer ask_index(Commands& commands) {
+  ReadAnswer ask_index(RedisCommands& commands) {
     const std::string from = after_.has_value() ? std::to_string(after_->score) : "-inf";
     commands.push_back({"ZRANGEBYSCORE", partition_key(read_.partition, "runs"), from, "+inf", "WITHSCORES", "LIMIT",
                         "0", std::to_string(asked_)});
     return std::nullopt;
   }
 
-  Answer take_index(const RedisReply& reply, Commands& commands) {
+  ReadAnswer take_index(const RedisReply& reply, RedisCommands& commands) {
     for (std::size_t i = 0; i + 1 < reply.items.size(); i += 2) {
       RunPosition position{.score = number_of<std::uint64_t>(reply.items[i + 1].text), .id = reply.items[i].text};
       if (!after_.has_value() || *after_ < position) positions_.push_back(std::move(position));
@@ -77,7 +65,7 @@ class ScanRead : public RedisRead {
     return std::nullopt;
   }
 
-  Answer take_headers(const Replies& replies) {
+  ReadAnswer take_headers(const RedisReplies& replies) {
     ScanAnswer answer;
     for (std::size_t i = 0; i < positions_.size(); ++i) {
       const std::optional<RunId> run = parse_run_id(positions_[i].id);
@@ -104,7 +92,7 @@ class ScanRead : public RedisRead {
 class FinishedRead : public RedisRead {
  public:
   explicit FinishedRead(const ReadFinished& read) : key_(partition_key(read.partition, "finished")) {}
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     if (replies.empty()) {
       commands.push_back({"HGETALL", key_});
       return std::nullopt;
@@ -126,7 +114,7 @@ class SweepEvents : public RedisRead {
  public:
   explicit SweepEvents(const Sweep& sweep) : sweep_(sweep), key_(partition_key(sweep.partition, "events")) {}
 
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     switch (stage_++) {
       case 0:
         commands.push_back({"XRANGE", key_, sweep_.cursor.empty() ? std::string("-") : "(" + sweep_.cursor, "+",
@@ -144,7 +132,7 @@ class SweepEvents : public RedisRead {
     std::size_t bytes = 0;
   };
 
-  Answer take_page(const RedisReply& reply, Commands& commands) {
+  ReadAnswer take_page(const RedisReply& reply, RedisCommands& commands) {
     answer_.looked = reply.items.size();
     for (const RedisReply& entry : reply.items) {
       if (entry.items.size() != 2 || entry.items[1].items.size() < 2) continue;
@@ -170,7 +158,7 @@ class SweepEvents : public RedisRead {
     return std::nullopt;
   }
 
-  Answer take_runs(const Replies& replies, Commands& commands) {
+  ReadAnswer take_runs(const RedisReplies& replies, RedisCommands& commands) {
     RedisCommand drop = {"XDEL", key_};
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       if (replies[i].integer > 0) continue;
@@ -196,7 +184,7 @@ class SweepKeys : public RedisRead {
  public:
   explicit SweepKeys(const Sweep& sweep) : sweep_(sweep) {}
 
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     const std::string key = partition_key(sweep_.partition, "keys");
     switch (stage_++) {
       case 0:
@@ -214,7 +202,7 @@ class SweepKeys : public RedisRead {
  private:
   static constexpr std::uint64_t kKeyBytesAbout = 64;
 
-  Answer take_page(const RedisReply& reply, Commands& commands) {
+  ReadAnswer take_page(const RedisReply& reply, RedisCommands& commands) {
     if (reply.items.size() != 2) return failed("sweep keys: no page");
     if (reply.items[0].text != "0") answer_.next = reply.items[0].text;
     const std::vector<RedisReply>& fields = reply.items[1].items;
@@ -251,7 +239,7 @@ class SweepValues : public RedisRead {
         page_(std::clamp<std::size_t>(kLooksMax / partitions, 4, kNeedsPage)),
         key_(needs_key(sweep.partition)) {}
 
-  Answer step(Replies& replies, Commands& commands) override {
+  ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     switch (stage_++) {
       case 0: return ask(commands);
       case 1: return take_page(replies, commands);
@@ -270,7 +258,7 @@ class SweepValues : public RedisRead {
   static std::string needs_key(PartitionId partition) { return partition_key(partition, "needs"); }
 
   // On the first page also: whether everybody has written down his needs for as long as there are runs.
-  Answer ask(Commands& commands) {
+  ReadAnswer ask(RedisCommands& commands) {
     commands.push_back(
         {"ZREVRANGEBYSCORE", partition_key(sweep_.partition, "runs"), "+inf", "-inf", "LIMIT", "0", "1"});
     commands.push_back({"ZRANGEBYLEX", key_, sweep_.cursor.empty() ? std::string("-") : "(" + sweep_.cursor, "+",
@@ -293,7 +281,7 @@ class SweepValues : public RedisRead {
     return run && ((run->value >> kRunCounterBits) & kMask) >= (since & kMask);
   }
 
-  Answer take_page(const Replies& replies, Commands& commands) {
+  ReadAnswer take_page(const RedisReplies& replies, RedisCommands& commands) {
     for (std::size_t i = 2; i + 1 < replies.size(); i += 2) {
       if (!all_written(replies[i], replies[i + 1])) return std::move(answer_);
     }
@@ -311,7 +299,7 @@ class SweepValues : public RedisRead {
     return std::nullopt;
   }
 
-  Answer take_runs(const Replies& replies, Commands& commands) {
+  ReadAnswer take_runs(const RedisReplies& replies, RedisCommands& commands) {
     for (std::size_t i = 0; i < needs_.size(); ++i) {
       const auto& [prefix, run] = needs_[i];
       // One that is later than all others may be about to be accepted.
@@ -326,7 +314,7 @@ class SweepValues : public RedisRead {
     return std::nullopt;
   }
 
-  Answer take_counts(const Replies& replies, Commands& commands) {
+  ReadAnswer take_counts(const RedisReplies& replies, RedisCommands& commands) {
     std::size_t at = 0;
     for (auto& [prefix, group] : groups_) {
       bool lower = false;
@@ -351,7 +339,7 @@ class SweepValues : public RedisRead {
     return std::nullopt;
   }
 
-  Answer take_drops(const Replies& replies, Commands& commands) {
+  ReadAnswer take_drops(const RedisReplies& replies, RedisCommands& commands) {
     stage_ = 5;
     for (std::size_t i = 0; i < last_.size(); ++i) {
       if (replies[i].integer < 0) continue;  // used a short while ago

@@ -90,6 +90,24 @@ std::string header_of(const TaskContext& task, const Confinement* confinement) {
 
 }  // namespace
 
+Outcome outcome_of(PythonReply end) {
+  switch (end.kind) {
+    case PythonReply::Kind::kOk: {
+      Outcome outcome;
+      outcome.success = true;
+      outcome.output = Payload::inline_json(std::move(end.output));
+      return outcome;
+    }
+    case PythonReply::Kind::kError: return failed(Reason::kError, std::move(end.message), std::move(end.traceback));
+    case PythonReply::Kind::kInvalidOutput: return failed(Reason::kInvalidOutput, std::move(end.message));
+    case PythonReply::Kind::kOutOfMemory:
+      return failed(Reason::kOutOfMemory, std::move(end.message), std::move(end.traceback));
+    case PythonReply::Kind::kProgress:
+    case PythonReply::Kind::kSecret: break;  // no ends
+  }
+  return failed(Reason::kError, "unknown kind of reply");
+}
+
 std::string python_request(const TaskContext& task, const Confinement* confinement) {
   std::string header = header_of(task, confinement);
   const Value* written = task.fields.find("script");

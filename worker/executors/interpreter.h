@@ -23,6 +23,8 @@ struct PythonReply {
   bool is_end() const { return kind < Kind::kProgress; }
 };
 
+Outcome outcome_of(PythonReply end);
+
 class Interpreter {
  public:
   class Listener {

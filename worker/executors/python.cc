@@ -109,24 +109,6 @@ std::string first_problem(const TaskContext& task) {
   return {};
 }
 
-Outcome outcome_of(PythonReply reply) {
-  switch (reply.kind) {
-    case PythonReply::Kind::kOk: {
-      Outcome outcome;
-      outcome.success = true;
-      outcome.output = Payload::inline_json(std::move(reply.output));
-      return outcome;
-    }
-    case PythonReply::Kind::kError: return failed(Reason::kError, std::move(reply.message), std::move(reply.traceback));
-    case PythonReply::Kind::kInvalidOutput: return failed(Reason::kInvalidOutput, std::move(reply.message));
-    case PythonReply::Kind::kOutOfMemory:
-      return failed(Reason::kOutOfMemory, std::move(reply.message), std::move(reply.traceback));
-    case PythonReply::Kind::kProgress:
-    case PythonReply::Kind::kSecret: break;  // no ends
-  }
-  return failed(Reason::kError, "unknown kind of reply");
-}
-
 Outcome crashed(int wait_status, const TaskLimits& limits) {
   if (WIFSIGNALED(wait_status)) return failed(Reason::kCrashed, describe_end(WTERMSIG(wait_status), limits));
   return failed(Reason::kCrashed, "the interpreter exited with code " + std::to_string(WEXITSTATUS(wait_status)) +
