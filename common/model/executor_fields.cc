@@ -19,6 +19,9 @@ constexpr std::array<FieldSpec, 12> kContainer = {{
     {"exit_codes", FieldKind::kAny, false, "what exit codes mean: a mapping of codes to success, retry or fail"},
     {"outputs", FieldKind::kString, false, "what the output is: all (default), text, lines or json of stdout"},
 }};
+constexpr std::array<FieldSpec, 1> kCustom = {{
+    {"with", FieldKind::kAny, true, "what the executor is given: any value"},
+}};
 constexpr std::array<FieldSpec, 11> kHttp = {{
     {"url", FieldKind::kString, true, "where to: http or https"},
     {"method", FieldKind::kString, true, "GET (default), HEAD, POST, PUT, PATCH, DELETE or OPTIONS"},
@@ -128,6 +131,13 @@ const ExecutorFields* find_executor(std::string_view name) {
     if (row.executor == name) return &row;
   }
   return nullptr;
+}
+
+const ExecutorFields& fields_of_executor(std::string_view name) {
+  static constexpr ExecutorFields kOwn{
+      "custom", SlotClass::kCpu, true, "an executor of your own, declared in `executors`", kCustom, {}};
+  const ExecutorFields* known = find_executor(name);
+  return known == nullptr ? kOwn : *known;
 }
 
 }  // namespace millrace

@@ -38,8 +38,12 @@ struct ExecutorFields {
   std::span<const std::string_view> required_one_of;  // at least one of these must be present; empty: none required
 };
 
-// All executors that a workflow may name, in alphabetical order.
+// All executors that every worker has, in alphabetical order.
 std::span<const ExecutorFields> executor_table();
 const ExecutorFields* find_executor(std::string_view name);
+
+// What any executor understands: one that is not in the table is somebody's own (an SDK's, a plug-in's), which a
+// workflow declares under `executors` and gives its arguments in `with`. Such names are written as node ids are.
+const ExecutorFields& fields_of_executor(std::string_view name);
 
 }  // namespace millrace

@@ -6,8 +6,8 @@
 
 namespace millrace::keys {
 
-inline constexpr std::array<std::string_view, 8> kWorkflow = {"name",    "description", "inputs",  "nodes",
-                                                              "outputs", "fail_fast",   "timeout", "priority"};
+inline constexpr std::array<std::string_view, 9> kWorkflow = {"name",    "description", "executors", "inputs",  "nodes",
+                                                              "outputs", "fail_fast",   "timeout",   "priority"};
 inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "default", "description"};
 inline constexpr std::array<std::string_view, 9> kInputTypes = {"any",    "string", "integer", "number", "boolean",
                                                                 "object", "array",  "file",    "secret"};

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "common/model/executor_fields.h"
 #include "common/spec/keys.h"
 #include "common/spec/reader.h"
 
@@ -55,12 +56,13 @@ const Entry* find_entry(const std::vector<Entry>& entries, std::string_view name
   return found == entries.end() ? nullptr : &*found;
 }
 
-// Names before what refers to them: inputs, nodes, then outputs, in whatever order they are written.
+// Names before what refers to them: executors, inputs, nodes, then outputs, in whatever order they are written.
 void read_workflow(Reader& reader) {
   const std::uint32_t root = reader.document.root();
   if (!reader.expect_mapping(root, "the workflow")) return;
   const std::vector<Entry> entries = reader.entries(root);
   for (const Entry& entry : entries) read_key(reader, entry);
+  if (const Entry* executors = find_entry(entries, "executors")) read_executors(reader, executors->value);
   if (const Entry* inputs = find_entry(entries, "inputs")) read_inputs(reader, inputs->value);
   if (const Entry* nodes = find_entry(entries, "nodes")) read_nodes(reader, nodes->value);
   else reader.problem(root, "the workflow has no key 'nodes'", "'nodes' with at least one node");
@@ -84,6 +86,30 @@ std::optional<Problem> too_many_nodes(const YamlDocument& document) {
 }
 
 }  // namespace
+
+// Names that are nobody's yet. A typo in a node's `executor` is found all the same: it is neither here nor in the
+// table.
+void read_executors(Reader& reader, std::uint32_t index) {
+  if (reader.at(index).kind != YamlKind::kSequence) {
+    reader.problem(index, "'executors' is " + kind_of(reader.at(index)), "a list of names",
+                   "write 'executors: [NAME]'");
+    return;
+  }
+  for (const std::uint32_t item : reader.at(index).children) {
+    const std::optional<std::string> name = reader.read_string(item, "an entry of 'executors'");
+    if (!name) continue;
+    if (find_executor(*name) != nullptr) {
+      reader.problem(item, "the executor '" + *name + "' is there without being declared",
+                     "the name of an executor of your own");
+    } else if (!is_node_id(*name)) {
+      reader.problem(item, "'" + name->substr(0, 40) + "' cannot be the name of an executor", "a name like a node id");
+    } else if (std::ranges::find(reader.executors, *name) != reader.executors.end()) {
+      reader.problem(item, "the executor '" + *name + "' is declared twice", "each name once");
+    } else {
+      reader.executors.push_back(*name);
+    }
+  }
+}
 
 void read_outputs(Reader& reader, std::uint32_t index) {
   reader.spec.outputs_declared = true;

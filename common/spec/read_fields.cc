@@ -117,6 +117,7 @@ void unknown_field(Reader& reader, const Entry& entry, const ExecutorFields& exe
 void read_fields_of_unknown(Reader& reader, const std::vector<Entry>& own, const std::string& where) {
   for (const Entry& entry : own) {
     if (some_executor_with(entry.name) != nullptr) continue;
+    if (find_field(fields_of_executor(""), entry.name) != nullptr) continue;  // of one that was not declared, perhaps
     std::vector<std::string_view> known(keys::kNode.begin(), keys::kNode.end());
     known.push_back("value");
     reader.unknown_key(entry, where, known);
@@ -156,11 +157,12 @@ void check_more(Reader& reader, const ExecutorFields& executor, const std::vecto
 Value read_fields(Reader& reader, const TaskBody& body) {
   const std::string where = "node '" + reader.spec.ids[body.node] + "'";
   Value fields = Value::Object{};
-  const ExecutorFields* executor = find_executor(reader.spec.specs[body.node].executor);
-  if (executor == nullptr) {
+  const std::string& name = reader.spec.specs[body.node].executor;
+  if (name.empty()) {
     read_fields_of_unknown(reader, body.own, where);
     return fields;
   }
+  const ExecutorFields* executor = &fields_of_executor(name);
   for (const Entry& entry : body.own) {
     const FieldSpec* field = find_field(*executor, entry.name);
     if (field == nullptr) {

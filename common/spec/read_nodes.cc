@@ -15,10 +15,25 @@ constexpr double kFactorMax = 1000;
 
 std::string with_article(const std::string& key) { return (key == "executor" ? "an '" : "a '") + key + "'"; }
 
-std::vector<std::string_view> executor_names() {
+std::vector<std::string_view> executor_names(const Reader& reader) {
   std::vector<std::string_view> names;
   for (const ExecutorFields& row : executor_table()) names.push_back(row.executor);
+  names.insert(names.end(), reader.executors.begin(), reader.executors.end());
   return names;
+}
+
+std::string read_executor(Reader& reader, std::uint32_t index, const std::string& where) {
+  const std::vector<std::string_view> names = executor_names(reader);
+  const YamlNode& node = reader.at(index);
+  const Result<Value> plain = node.kind == YamlKind::kPlain ? plain_scalar(node.text) : Result<Value>(Value());
+  const bool text = node.kind == YamlKind::kText || (plain.ok() && plain->is_string());
+  if (text && is_node_id(node.text) && std::ranges::find(names, node.text) == names.end() &&
+      reader.suggestion(node.text, names).empty()) {
+    reader.problem(index, "'executor' of " + where + " is " + kind_of(node), "one of " + list_words(names),
+                   "one of your own is declared: 'executors: [" + node.text + "]'");
+    return "";
+  }
+  return reader.read_word(index, "'executor' of " + where, names).value_or("");
 }
 
 void check_id(Reader& reader, const Entry& entry) {
@@ -196,8 +211,7 @@ void read_task_node(Reader& reader, const std::vector<Entry>& entries, const Nod
   const auto named = [](const Entry* kind) { return kind->name == "executor"; };
   if (const auto executor = std::ranges::find_if(found.kinds, named); executor != found.kinds.end()) {
     body.executor_at = (*executor)->value;
-    const auto name = reader.read_word(body.executor_at, "'executor' of " + where, executor_names());
-    spec.executor = name.value_or("");
+    spec.executor = read_executor(reader, body.executor_at, where);
   }
   for (const Entry& entry : entries) {
     if (read_flow_key(reader, entry, where, node, found.depends_on)) continue;
@@ -213,7 +227,7 @@ void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
   const NodeKeys found = find_keys(entries);
   if (found.kinds.empty()) {
     reader.problem(entry.key, where + " has neither an 'executor' nor a 'value' nor a 'branch'",
-                   "'executor' with one of " + list_words(executor_names()) + ", 'value', or 'branch'");
+                   "'executor' with one of " + list_words(executor_names(reader)) + ", 'value', or 'branch'");
   }
   for (std::size_t i = 1; i < found.kinds.size(); ++i) {
     reader.problem(

@@ -43,6 +43,7 @@ class Reader {
   WorkflowSpec& spec;
   std::map<std::string, std::uint32_t, std::less<>> node_index;  // id -> node
   std::vector<Edge> edges;
+  std::vector<std::string> executors;  // that the workflow declares: somebody's own
 
   // --- the document
   const YamlNode& at(std::uint32_t index) const { return document.node(index); }
@@ -76,6 +77,7 @@ class Reader {
 std::string kind_of(const YamlNode& node);  // "a list", "text", "the number 5" ...
 
 // --- the parts
+void read_executors(Reader& reader, std::uint32_t index);
 void read_inputs(Reader& reader, std::uint32_t index);
 void read_nodes(Reader& reader, std::uint32_t index);
 void read_outputs(Reader& reader, std::uint32_t index);

@@ -47,10 +47,10 @@ Result<std::shared_ptr<const Plan>> Plan::build(WorkflowSpec spec, const Hash128
       plan->reads_upstream_.push_back(true);
       continue;
     }
-    const ExecutorFields* executor = find_executor(node.executor);
-    if (executor == nullptr) return invalid(in_spec(workflow, i, "unknown executor '" + node.executor + "'"));
-    plan->slot_classes_.push_back(executor->slot_class);
-    plan->reads_upstream_.push_back(executor->sees_values || node.fields.dump().find("{{") != std::string::npos);
+    if (!is_node_id(node.executor)) return invalid(in_spec(workflow, i, "unknown executor '" + node.executor + "'"));
+    const ExecutorFields& executor = fields_of_executor(node.executor);
+    plan->slot_classes_.push_back(executor.slot_class);
+    plan->reads_upstream_.push_back(executor.sees_values || node.fields.dump().find("{{") != std::string::npos);
   }
   for (const auto& [name, value] : workflow.outputs) {
     Result<expr::Template> output = expr::Template::compile(value);

@@ -19,10 +19,7 @@ overloaded(Ts...) -> overloaded<Ts...>;
 
 std::size_t index(SlotClass slot_class) { return static_cast<std::size_t>(slot_class); }
 
-SlotClass slot_class_of(const NodeSpec& spec) {
-  const ExecutorFields* fields = find_executor(spec.executor);
-  return fields == nullptr ? SlotClass::kCpu : fields->slot_class;
-}
+SlotClass slot_class_of(const NodeSpec& spec) { return fields_of_executor(spec.executor).slot_class; }
 
 std::vector<UpstreamVersion> versions(const std::vector<Binding>& bindings) {
   std::vector<UpstreamVersion> out;

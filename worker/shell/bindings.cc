@@ -144,10 +144,10 @@ void Bindings::look_at_references(Compiled& c) {
 Bindings::Compiled Bindings::compile(const std::shared_ptr<const NodeSpec>& spec) {
   Compiled c;
   c.spec = spec;
-  c.executor = find_executor(spec->executor);
-  c.code = c.executor == nullptr || c.executor->sees_values;
+  c.executor = &fields_of_executor(spec->executor);
+  c.code = c.executor->sees_values;
   Value templated = Value::Object{};
-  if (spec->fields.is_object() && c.executor != nullptr) {
+  if (spec->fields.is_object()) {
     for (const auto& [name, value] : spec->fields.as_object()) {
       const auto field = std::ranges::find(c.executor->fields, std::string_view(name), &FieldSpec::name);
       if (field != c.executor->fields.end() && field->templated) templated.set(name, value);

@@ -35,8 +35,8 @@ TEST(Plan, CompilesValueNodesAndOutputs) {
 
 TEST(Plan, RefusesWhatAClientMayNotSend) {
   EXPECT_EQ(refusal({}), "definition: it has no nodes");
-  WorkflowSpec unknown = test::DagText::parse("a[executor=nosuch]");
-  EXPECT_EQ(refusal(unknown), "definition: node 'a': unknown executor 'nosuch'");
+  WorkflowSpec unknown = test::DagText::parse("a[executor=no_such!]");
+  EXPECT_EQ(refusal(unknown), "definition: node 'a': unknown executor 'no_such!'");
   WorkflowSpec few = test::DagText::parse("a, b");
   few.ids.pop_back();
   EXPECT_EQ(refusal(few), "definition: ids and nodes differ in number");
@@ -51,8 +51,8 @@ TEST(Plan, NamesASharedSpecByItsNumber) {
   WorkflowSpec packed = test::DagText::parse("a");
   packed.spec_of = {0};
   for (int i = 0; i < 3; ++i) packed.specs.push_back(packed.specs[0]);
-  packed.specs[3].executor = "nosuch";  // more specs than nodes
-  EXPECT_EQ(refusal(packed), "definition: spec 3: unknown executor 'nosuch'");
+  packed.specs[3].executor = "no_such!";  // more specs than nodes
+  EXPECT_EQ(refusal(packed), "definition: spec 3: unknown executor 'no_such!'");
 }
 
 TEST(Plan, CallsPackedNodesByTheirNumber) {

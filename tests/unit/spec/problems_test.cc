@@ -27,6 +27,26 @@ std::string problem_of(std::string_view yaml) {
 
 std::string in_node(const std::string& body) { return problem_of("nodes:\n  a: {executor: noop, " + body + "}\n"); }
 
+TEST(Problems, AnExecutorOfYourOwnIsDeclaredAndATypoOfItIsFound) {
+  const auto problem = [](const std::string& executor) {
+    return problem_of("executors: [resize]\nnodes:\n  a: {executor: " + executor + ", with: {width: 3}}\n");
+  };
+  EXPECT_TRUE(parse_workflow("executors: [resize]\nnodes: {a: {executor: resize, with: '{{ inputs }}'}}", "f").ok());
+  EXPECT_NE(problem("resise").find("did you mean 'resize'?"), std::string::npos) << problem("resise");
+  EXPECT_NE(problem("crop").find("one of your own is declared: 'executors: [crop]'"), std::string::npos)
+      << problem("crop");
+  EXPECT_EQ(
+      problem_of("executors: [shell]\nnodes: {a: {executor: noop}}"),
+      "f:1:13: the executor 'shell' is there without being declared; expected the name of an executor of your own");
+  EXPECT_EQ(problem_of("executors: [a, a]\nnodes: {a: {executor: noop}}"),
+            "f:1:16: the executor 'a' is declared twice; expected each name once");
+  EXPECT_EQ(problem_of("executors: resize\nnodes: {a: {executor: noop}}"),
+            "f:1:12: 'executors' is the text 'resize'; expected a list of names; write 'executors: [NAME]'");
+  EXPECT_NE(problem_of("executors: [resize]\nnodes:\n  a: {executor: resize, width: 3}\n")
+                .find("unknown key 'width' in node 'a'"),
+            std::string::npos);
+}
+
 TEST(Problems, OfWhatANodeAsksOfItsWorkerHaveTheirPlaces) {
   EXPECT_EQ(in_node("resources: {memory: 4}"),
             "f:2:43: 'memory' in 'resources' of node 'a' is the number 4; expected a size with its unit: 512MiB, 4GiB, "

@@ -236,6 +236,10 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: noop}",
       "nodes: {a: {}}",
       "nodes: {a: {executor: bash, script: x}}",
+      "executors: resize\nnodes: {a: {executor: noop}}",
+      "executors: ['a b']\nnodes: {a: {executor: noop}}",
+      "executors: [shell]\nnodes: {a: {executor: noop}}",
+      "executors: [resize]\nnodes: {a: {executor: resize, width: 3}}",
       "nodes: {a: {executor: noop, value: 1}}",
       "nodes: {a: {executor: noop, script: x}}",
       "nodes: {a: {value: 1, retry: {}}}",
@@ -341,9 +345,19 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(types, set_of(keys::kInputTypes));
 }
 
+TEST(Schema, HasTheFieldsOfAnExecutorOfYourOwn) {
+  const Value& node = *schema().find("$defs")->find("customNode");
+  std::set<std::string> keys = set_of(keys::kNode);
+  for (const FieldSpec& field : fields_of_executor("resize").fields) {
+    keys.insert(std::string(field.name));
+    EXPECT_EQ(node.find("properties")->find(field.name)->find("description")->as_string(), field.description);
+  }
+  EXPECT_EQ(keys_of(node), keys);
+}
+
 TEST(Schema, HasEveryExecutorWithItsFields) {
   const Value& defs = *schema().find("$defs");
-  std::set<std::string> nodes = {"#/$defs/branchNode", "#/$defs/valueNode"};
+  std::set<std::string> nodes = {"#/$defs/branchNode", "#/$defs/valueNode", "#/$defs/customNode"};
   for (const ExecutorFields& executor : executor_table()) {
     const std::string name = std::string(executor.executor) + "Node";
     nodes.insert("#/$defs/" + name);

@@ -1,0 +1,116 @@
+"""What a task sees: its arguments rendered from the values that came with the assignment, inputs and upstream outputs.
+
+Expressions see `inputs`, `nodes`, `run` and `secrets`, as docs/workflow.md says. JSON is parsed only where it is read.
+Fails: RenderError, whose message names the field and quotes the expression.
+"""
+from . import wire
+from .expressions import Template
+from .filters import parse_json
+from .secret import SecretError
+from .syntax import ExpressionError
+
+COMPILED_MAX = 4096
+
+
+class RenderError(ValueError):
+    pass
+
+
+def format_run(run):
+    """The run's id as people see it: 13 characters of base32 over mixed bits (common/base/ids.cc)."""
+    mask = 2**64 - 1
+    bits = run * 0x9E3779B97F4A7C15 & mask
+    bits = (bits ^ bits >> 32) * 0x9E3779B97F4A7C15 & mask
+    return "".join("abcdefghijklmnopqrstuvwxyz234567"[bits >> (60 - 5 * i) & 31] for i in range(13))
+
+
+class Values:
+    """The JSON of one assignment, parsed when it is first read."""
+
+    def __init__(self, assignment, fetched):
+        self.payloads = {b.name: b.value for b in assignment.bindings}
+        self.fetched, self.parsed = fetched, {}
+        if assignment.bundle is not None:  # a join over very many: their outputs as one object by id
+            self.parsed.update(self.parse(assignment.bundle))
+        self._inputs, self.inputs_payload = None, assignment.inputs
+
+    def parse(self, payload):
+        if payload is None:
+            return None
+        return parse_json(self.fetched[payload[:2]] if isinstance(payload, wire.Reference) else payload)
+
+    def names(self):
+        return list(dict.fromkeys([*self.payloads, *self.parsed]))
+
+    def node(self, name):
+        if name not in self.parsed:
+            if name not in self.payloads:
+                return None
+            self.parsed[name] = self.parse(self.payloads[name])
+        return self.parsed[name]
+
+    @property
+    def inputs(self):
+        if self._inputs is None:
+            self._inputs = self.parse(self.inputs_payload) or {}
+        return self._inputs
+
+
+class TaskScope:
+    """The names that expressions see. Secrets that were read are kept, to be masked."""
+
+    def __init__(self, values, run, secrets):
+        self.values, self.run, self.secrets, self.read = values, run, secrets, {}
+
+    def has_root(self, root):
+        return root in ("inputs", "nodes", "run", "secrets")
+
+    def root(self, root):
+        if root == "secrets":
+            raise ExpressionError("`secrets` cannot be read whole: name one")
+        if root == "nodes":
+            return {name: self.values.node(name) for name in self.values.names()}
+        return self.run if root == "run" else self.values.inputs
+
+    def member(self, root, head, machine, subject):
+        if root == "secrets":
+            try:
+                self.read[head] = self.secrets.find(head)
+            except SecretError as e:
+                raise ExpressionError(e.args[0]) from None
+            return self.read[head]
+        if root == "nodes":
+            return self.values.node(head)
+        return machine.member(self.root(root), head, subject)
+
+
+class Renderer:
+    def __init__(self, secrets):
+        self.secrets, self.compiled = secrets, {}
+
+    def references(self, assignment):
+        """The values that must be fetched before: code sees all of them."""
+        payloads = [assignment.inputs, assignment.bundle, *(b.value for b in assignment.bindings)]
+        return list({one[:2]: one for one in payloads if isinstance(one, wire.Reference)}.values())
+
+    def arguments(self, assignment, values):
+        """(what the node's `with` says, secrets that stand in it)"""
+        run = {"id": format_run(assignment.attempt.run), "attempt": assignment.attempt.number,
+               "workflow": assignment.workflow, "trace_id": assignment.trace_id}
+        scope = TaskScope(values, run, self.secrets)
+        try:
+            return self.template(assignment.spec).render(scope), list(scope.read.values())
+        except ExpressionError as e:
+            raise RenderError(f"field with: {e}") from None
+        except ValueError as e:
+            raise RenderError(f"a value is not JSON: {e}") from None
+
+    def template(self, spec):
+        known = self.compiled.get(id(spec))
+        if known is None or known[0] is not spec:
+            if len(self.compiled) >= COMPILED_MAX:
+                self.compiled.clear()
+            fields = parse_json(spec.fields_json) if spec.fields_json else None
+            known = (spec, Template((fields or {}).get("with")))
+            self.compiled[id(spec)] = known
+        return known[1]

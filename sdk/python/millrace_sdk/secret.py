@@ -1,0 +1,98 @@
+"""Secrets: where they are found, and how they are kept out of what a task says."""
+import base64
+import os
+import re
+import urllib.parse
+
+from .expressions import dump
+from .filters import parse_json
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+SECRET_MAX = 64 * 1024
+PREFIX = "MILLRACE_SECRET_"
+
+
+class SecretError(LookupError):
+    pass
+
+
+class Secrets:
+    """From the variable MILLRACE_SECRET_<NAME>, else a file <NAME> of one of the directories; read anew each time."""
+
+    def __init__(self, directories=()):
+        self.directories = list(directories)
+
+    def find(self, name):
+        if not NAME.fullmatch(name):
+            raise SecretError(f"the secret '{name[:64]}' has a name that no secret can have")
+        value, looked = os.environ.get(PREFIX + name), [PREFIX + name]
+        for directory in self.directories if value is None else []:
+            path = os.path.join(directory, name)
+            looked.append(path)
+            try:
+                with open(path, "rb") as file:
+                    value = file.read(SECRET_MAX + 2).decode()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except (OSError, UnicodeDecodeError) as e:
+                raise SecretError(f"the secret '{name}' cannot be read from {path}: {type(e).__name__}") from None
+            value = value[:-1] if value.endswith("\n") else value
+            break
+        if value is None:
+            raise SecretError(f"the secret '{name}' is not known to this worker (looked for: {', '.join(looked)})")
+        if not value or len(value) > SECRET_MAX or "\0" in value:
+            raise SecretError(f"the secret '{name}' is empty, too long or no text")
+        return value
+
+
+class Mask:
+    """Every occurrence of a secret, as it is, JSON-quoted, percent-encoded or base64-encoded, becomes `***`. A stream is
+    masked across the borders of its pieces: what may begin a secret is held back until the next piece or flush()."""
+
+    def __init__(self):
+        self.words, self.held = [], {}
+
+    def add(self, secret):
+        raw = secret.encode()
+        forms = {secret, dump(secret)[1:-1], urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+        if len(raw) >= 6:  # of a longer text, base64 shows a secret in three ways
+            for encode in (base64.b64encode, base64.urlsafe_b64encode):
+                for shift in range(3):
+                    begin, whole = (shift * 4 + 2) // 3, (shift + len(raw)) // 3 * 4
+                    forms.add(encode(b"x" * shift + raw).decode()[begin:whole])
+        self.words = sorted(set(self.words) | {form for form in forms if form}, key=lambda w: (-len(w), w))
+
+    def text(self, text):
+        for word in self.words:
+            text = text.replace(word, "***")
+        return text
+
+    def value(self, value):
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.value(one) for one in value]
+        if isinstance(value, dict):
+            return {self.text(k): self.value(v) for k, v in value.items()}
+        if value is None or isinstance(value, bool):
+            return value
+        shown = dump(value)
+        return value if self.text(shown) == shown else "***"
+
+    def json(self, text):
+        return dump(self.value(parse_json(text)))
+
+    def stream(self, which, piece):
+        text = self.text(self.held.pop(which, "") + piece)
+        keep = 0
+        for word in self.words:
+            for length in range(min(len(word) - 1, len(text)), keep, -1):
+                if text.endswith(word[:length]):
+                    keep = length
+                    break
+        if keep:
+            self.held[which] = text[-keep:]
+        return text[: len(text) - keep]
+
+    def flush(self, which):
+        return self.text(self.held.pop(which, ""))

@@ -1,0 +1,434 @@
+"""Worker: a process that offers Python functions as executors to Millrace's coordinators.
+
+    from millrace_sdk import Worker
+
+    worker = Worker()
+
+    @worker.task("resize")
+    def resize(task, width, height):
+        ...
+        return {"width": width}
+
+    worker.run()
+
+Promises: speaks the worker protocol as millrace-worker does: several coordinators from one address, credits, work given
+back, reports resent until they are answered, heartbeats from a thread of their own, CURVE keys. Threads: run() is the
+worker's; each task has one of its own. Fails: ConfigurationError at once for what is not well formed; Refused when a
+coordinator refuses the worker for good; Unreachable when keys stand between it and every coordinator.
+"""
+import logging
+import os
+import queue
+import secrets as random
+import signal
+import socket
+import threading
+import time
+from collections import OrderedDict
+
+import zmq
+
+from . import wire
+from .agent import NEVER, Agent, Effects
+from .directory import Directory
+from .links import Beats, Curve, KeyError_, Link
+from .rendering import Renderer, RenderError, Values, format_run
+from .secret import Secrets
+from .tasks import REASON_INVALID_INPUT, REASON_REFUSED, Task, Threads, capture_output, failed, killed
+
+VERSION = "0.1.0"
+MISSING_VALUE = 14
+FETCH_AGAIN, FETCH_AGAIN_MAX = 2.0, 60.0
+VALUE_CACHE_BYTES = 128 * 1024 * 1024
+END_TASKS_MAX = 5.0
+LOG_PIECE = 32 * 1024
+TASK_PROGRESS = 14  # EventType: see common/model/event.h
+logger = logging.getLogger("millrace_sdk")
+
+
+class ConfigurationError(ValueError):
+    """The worker was not given what it needs; the message says what is expected."""
+
+
+class Refused(RuntimeError):
+    """A coordinator refuses this worker for good. `name`: id_in_use, version ..."""
+
+    def __init__(self, name, message):
+        super().__init__(f"{name}: {message}")
+        self.name = name
+
+
+class Unreachable(ConnectionError):
+    """Keys stand between this worker and every coordinator."""
+
+
+def _setting(given, variable, default):
+    return given if given is not None else os.environ.get(variable, default)
+
+
+def _list(value):
+    values = value.split(",") if isinstance(value, str) else list(value)
+    return [one.strip() for one in values if one.strip()]
+
+
+class _Fetch:
+    def __init__(self, link, reference, again):
+        self.link, self.reference, self.again, self.pause, self.wanted_by = link, reference, again, FETCH_AGAIN, []
+
+
+class Worker:
+    """Settings that are not given are taken from the same variables as millrace-worker's: MILLRACE_COORDINATOR,
+    MILLRACE_ID, MILLRACE_SLOTS, MILLRACE_CURVE_KEY, MILLRACE_CURVE_SERVER_KEY, MILLRACE_SECRETS_DIR, MILLRACE_QUEUE."""
+
+    def __init__(self, coordinators=None, *, name=None, slots=None, labels=None, queues=None, resources=None,
+                 curve_key=None, curve_server_key=None, secrets_dirs=None, prefetch=1024, drain_grace=30.0,
+                 capture=True):
+        self.coordinators = _list(_setting(coordinators, "MILLRACE_COORDINATOR", "tcp://127.0.0.1:5711"))
+        if not self.coordinators:
+            raise ConfigurationError("no coordinator to connect to; expected an address like tcp://host:5711")
+        self.name = _setting(name, "MILLRACE_ID", "") or f"{socket.gethostname()}-{os.getpid()}"
+        try:
+            self.slots = int(_setting(slots, "MILLRACE_SLOTS", 0)) or os.cpu_count() or 1
+        except ValueError:
+            self.slots = 0
+        if not 1 <= self.slots <= 4096:
+            raise ConfigurationError("slots: expected 1 to 4096")
+        self.labels = {str(k): str(v) for k, v in (labels or {}).items()}
+        self.queues = _list(_setting(queues, "MILLRACE_QUEUE", "default"))
+        self.resources = self._resources(resources or {})
+        key, server = (_setting(curve_key, "MILLRACE_CURVE_KEY", ""),
+                       _setting(curve_server_key, "MILLRACE_CURVE_SERVER_KEY", ""))
+        if bool(key) != bool(server):
+            raise ConfigurationError("curve_key and curve_server_key belong together")
+        try:
+            self.curve = Curve(key, server) if key else None
+        except KeyError_ as e:
+            raise ConfigurationError(str(e)) from None
+        self.secrets = Secrets(_list(_setting(secrets_dirs, "MILLRACE_SECRETS_DIR", "")))
+        self.prefetch_max, self.drain_grace, self.capture = prefetch, drain_grace, capture
+        self.functions = {}
+        self._events = queue.SimpleQueue()
+        self._wake_read, self._wake_write = os.pipe()
+        for fd in (self._wake_read, self._wake_write):
+            os.set_blocking(fd, False)
+        self._drains = 0
+
+    @staticmethod
+    def _resources(given):
+        """In the units of the protocol: cores in thousandths, memory in bytes, tokens in whole numbers."""
+        out = {}
+        for name, amount in given.items():
+            scaled = round(amount * 1000) if name == "cpu" else amount
+            if not isinstance(scaled, int) or scaled <= 0:
+                raise ConfigurationError(f"resource {name}: expected a number more than 0 (cpu: cores, memory: bytes)")
+            out[name] = scaled
+        return out
+
+    def task(self, name):
+        """Registers the decorated function as the executor `name`, which workflows declare under `executors`."""
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError('write @worker.task("NAME")')
+
+        def register(function):
+            if name in self.functions:
+                raise ConfigurationError(f"the executor {name} is registered twice")
+            self.functions[name] = function
+            return function
+        return register
+
+    def drain(self):
+        """From any thread or signal handler: finish what runs, then return from run(). Again: kill what runs."""
+        self._drains += 1
+        self._wake()
+
+    def _wake(self):
+        try:
+            os.write(self._wake_write, b"x")
+        except BlockingIOError:
+            pass  # full means that it is awake
+
+    def _happened(self, kind, attempt, value):  # from any thread
+        self._events.put((kind, attempt, value))
+        self._wake()
+
+    def run(self):
+        """Works until drained (SIGTERM, Ctrl-C or drain())."""
+        if not self.functions:
+            raise ConfigurationError("no executor is registered; expected at least one @worker.task(\"NAME\")")
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: self.drain())
+        if self.capture:
+            capture_output()
+        _Running(self).loop()
+
+    def settings(self):
+        return {"incarnation": random.randbits(64) | 1, "name": self.name, "version": "python-sdk/" + VERSION,
+                "host": socket.gethostname(), "pid": os.getpid(), "slots": self.slots, "io_slots": 0,
+                "labels": self.labels, "executors": sorted(self.functions), "queues": self.queues,
+                "resources": self.resources}
+
+
+class _Running:
+    """What lives while run() does. All of it belongs to its thread, but for what Beats and Threads keep."""
+
+    def __init__(self, worker):
+        self.worker, self.now = worker, time.monotonic()
+        settings = worker.settings()
+        self.context = zmq.Context()
+        self.agent = Agent(settings, worker.prefetch_max)
+        self.directory = Directory(worker.coordinators)
+        self.beats = Beats(self.context, worker.curve, settings["incarnation"], worker._wake)
+        self.threads = Threads(worker._happened)
+        self.renderer = Renderer(worker.secrets)
+        self.links, self.welcomed = {}, {}
+        self.specs = {}  # of attempts that run
+        self.fetches, self.waiting = {}, {}  # by (high, low); attempt -> (assignment, missing)
+        self.cache, self.cache_bytes = OrderedDict(), 0
+        self.out = Effects()
+        self.drains_heeded, self.kill_at, self.look_at = 0, NEVER, 0.0
+        self.poller = zmq.Poller()
+        self.poller.register(worker._wake_read, zmq.POLLIN)
+
+    def loop(self):
+        self.change_links(self.directory.begin(self.now))
+        self.beats.start()
+        try:
+            while True:
+                self.now = time.monotonic()
+                self.hear()
+                self.heed_drains()
+                if self.now >= self.agent.next_deadline():
+                    self.agent.tick(self.now, self.out)
+                self.take_in_events()
+                self.fetch_again()
+                self.agent.flush(self.now, self.out)
+                again = self.act()
+                if self.out.refusal is not None:
+                    raise Refused(*self.out.refusal)
+                if self.out.leave:
+                    logger.info("drained")
+                    return
+                self.look_at_faults()
+                self.beats.running, self.beats.queued = self.agent.running, len(self.agent.waiting)
+                if not again:
+                    self.sleep()
+        finally:
+            self.end()
+
+    def change_links(self, changes):
+        for link, endpoint, opened in changes:
+            if not opened:
+                logger.info("coordinator left: %s", endpoint)
+                self.agent.link_down(link)
+                self.poller.unregister(self.links[link].socket)
+                self.links.pop(link).close()
+                self.beats.close(link)
+                continue
+            try:
+                self.links[link] = Link(self.context, endpoint, self.worker.curve)
+            except zmq.ZMQError as e:
+                if endpoint in self.worker.coordinators:
+                    raise ConfigurationError(f"{endpoint}: {e}; expected an address like tcp://host:5711") from None
+                logger.warning("coordinator's address %s is no good: %s", endpoint, e)
+                continue
+            self.poller.register(self.links[link].socket, zmq.POLLIN)
+            self.beats.open(link, endpoint)
+            self.agent.link_up(self.now, link)
+
+    def hear(self):
+        for i in list(self.links):
+            link = self.links.get(i)
+            if link is None:
+                continue
+            for kind, value in link.receive():
+                if kind == "value":
+                    self.value_came(*value)
+                elif kind == "welcome" and self.welcomed.get(i) != value["coordinator"]:
+                    self.welcomed[i] = value["coordinator"]
+                    logger.info("connected to %s at %s with %d slots", value["coordinator"], link.endpoint,
+                                self.worker.slots)
+                changes = self.directory.heard(self.now, i, kind, value)
+                self.agent.said(self.now, i, kind, value, self.out)
+                self.change_links(changes)
+            if i not in self.links:
+                continue  # what it said was that it is another's double
+            if self.beats.take_hello(i):
+                self.agent.said(self.now, i, "say_hello", None, self.out)
+            before = link.socket
+            if link.pass_(self.now):
+                self.poller.unregister(before)
+                self.poller.register(link.socket, zmq.POLLIN)
+                self.beats.open(i, link.endpoint)
+                self.agent.link_up(self.now, i)
+        if self.now >= self.look_at:
+            self.look_at = self.now + 1.0
+            self.change_links(self.directory.pass_(self.now))
+
+    def look_at_faults(self):
+        faults = [link.fault for link in self.links.values()]
+        if faults and all(faults):
+            raise Unreachable(faults[0])
+
+    def heed_drains(self):
+        if self.worker._drains != self.drains_heeded:
+            if self.drains_heeded == 0:
+                logger.info("draining")
+                self.agent.drain()
+                self.kill_at = self.now + self.worker.drain_grace
+            if self.worker._drains > 1:
+                self.kill_at = self.now
+            self.drains_heeded = self.worker._drains
+        if self.now >= self.kill_at:
+            self.kill_at = NEVER
+            self.agent.kill_all(self.now, self.out)
+
+    def events(self):
+        """What has happened; pieces of log that follow each other are one."""
+        last = None
+        while True:
+            try:
+                kind, attempt, value = self.worker._events.get_nowait()
+            except queue.Empty:
+                break
+            if last and kind == "log" == last[0] and attempt == last[1] and value[0] == last[2][0] \
+                    and len(last[2][1]) < LOG_PIECE:
+                last = (kind, attempt, (value[0], last[2][1] + value[1]))
+                continue
+            if last:
+                yield last
+            last = (kind, attempt, value)
+        if last:
+            yield last
+
+    def take_in_events(self):
+        for kind, attempt, value in self.events():
+            if kind == "ended":
+                outcome, free = value
+                if free:
+                    del self.specs[attempt]
+                self.agent.ended(self.now, attempt, outcome, free)
+            elif kind == "freed":
+                self.agent.slot_freed(self.specs.pop(attempt))
+            else:
+                link = self.agent.link_of(attempt)
+                if link is not None:
+                    body = wire.log(attempt, *value) if kind == "log" else wire.news(attempt, TASK_PROGRESS, value)
+                    self.send(link, body, may_drop=True)
+
+    def act(self):
+        """Starts, kills and says what the agent asked for. True: there is more to do at once."""
+        starts, self.out.starts = self.out.starts, []
+        for assignment, link in starts:
+            self.start(assignment, link)
+        kills, self.out.kills = self.out.kills, []
+        for attempt, reason in kills:
+            if self.waiting.pop(attempt, None) is not None:
+                self.finish(attempt, killed(reason))
+            else:
+                self.threads.kill(attempt, reason)
+        messages, self.out.messages = self.out.messages, []
+        for link, body in messages:
+            self.send(link, body)
+        return bool(starts or kills)
+
+    def send(self, link, body, may_drop=False):
+        to = self.links.get(link) or next(iter(self.links.values()), None)
+        if to is not None:
+            is_hello = body[:1] == b"\x0a"  # field 1 of the message
+            to.send(self.now, body, is_hello, may_drop)
+
+    # ---------------------------------------------------------------- tasks and the values they need
+    def start(self, assignment, link):
+        self.specs[assignment.attempt] = assignment.spec
+        missing = set()
+        for reference in self.renderer.references(assignment):
+            key = reference[:2]
+            if key in self.cache:
+                self.cache.move_to_end(key)
+                continue
+            missing.add(key)
+            fetch = self.fetches.get(key)
+            if fetch is None:
+                fetch = self.fetches[key] = _Fetch(link, reference, self.now + FETCH_AGAIN)
+                self.send(link, wire.value_request(reference))
+            fetch.wanted_by.append(assignment.attempt)
+        if missing:
+            self.waiting[assignment.attempt] = (assignment, missing)
+        else:
+            self.launch(assignment)
+
+    def launch(self, assignment):
+        function = self.worker.functions.get(assignment.spec.executor.decode())
+        if function is None:
+            return self.finish(assignment.attempt, failed(REASON_REFUSED, "this worker has no executor `%s`"
+                                                          % assignment.spec.executor.decode()))
+        try:
+            values = Values(assignment, dict(self.cache))
+            arguments, read = self.renderer.arguments(assignment, values)
+        except (RenderError, ValueError) as e:
+            return self.finish(assignment.attempt, failed(REASON_INVALID_INPUT, str(e)))
+        task = Task(assignment, values, format_run(assignment.attempt.run), arguments, self.worker._happened,
+                    self.worker.secrets)
+        for secret in read:
+            task._mask.add(secret)
+        self.threads.start(function, task)
+
+    def finish(self, attempt, outcome):
+        self.specs.pop(attempt, None)
+        self.agent.ended(self.now, attempt, outcome)
+
+    def value_came(self, reference, json):
+        fetch = self.fetches.pop(reference[:2], None)
+        if fetch is None:
+            return
+        if json is not None:
+            self.cache[reference[:2]] = json
+            self.cache_bytes += len(json)
+        for attempt in fetch.wanted_by:
+            if attempt not in self.waiting:
+                continue
+            assignment, missing = self.waiting[attempt]
+            missing.discard(reference[:2])
+            if json is None:
+                del self.waiting[attempt]
+                text = f"the value {reference.high:016x}{reference.low:016x} is gone"
+                self.finish(attempt, failed(MISSING_VALUE, text))
+            elif not missing:
+                del self.waiting[attempt]
+                self.launch(assignment)
+        while self.cache_bytes > VALUE_CACHE_BYTES and len(self.cache) > 1 and not self.waiting:
+            self.cache_bytes -= len(self.cache.popitem(last=False)[1])
+
+    def fetch_again(self):
+        for key, fetch in list(self.fetches.items()):
+            fetch.wanted_by = [attempt for attempt in fetch.wanted_by if attempt in self.waiting]
+            if not fetch.wanted_by:
+                del self.fetches[key]
+            elif fetch.again <= self.now:
+                fetch.pause = min(fetch.pause * 2, FETCH_AGAIN_MAX)
+                fetch.again = self.now + fetch.pause
+                self.send(fetch.link, wire.value_request(fetch.reference))
+
+    def sleep(self):
+        due = [self.agent.next_deadline(), self.kill_at, self.now + 1.0]
+        due += [fetch.again for fetch in self.fetches.values()]
+        if any(link.outbox for link in self.links.values()):
+            due.append(self.now + 0.005)
+        self.poller.poll(max(0.0, min(due) - time.monotonic()) * 1000)
+        try:
+            os.read(self.worker._wake_read, 4096)
+        except BlockingIOError:
+            pass
+
+    def end(self):
+        """Nothing that was started is left without having been asked to end."""
+        for attempt in list(self.threads.running):
+            self.threads.kill(attempt, 3)
+        until = time.monotonic() + END_TASKS_MAX
+        while self.threads.count() and time.monotonic() < until and self.out.refusal is None:
+            time.sleep(0.02)
+        self.beats.stop()
+        for link in self.links.values():
+            link.close()
+        self.context.term()

@@ -1,0 +1,267 @@
+// A worker written in Python (sdk/python) against real coordinators and a real Redis.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+
+#include "tests/support/cluster.h"
+
+namespace millrace::test {
+namespace {
+
+// An interpreter that has what the SDK needs; empty: there is none.
+const std::string& interpreter() {
+  static const std::string kFound = [] {
+    for (const char* python : {"python3", "/usr/bin/python3"}) {
+      if (run_program({python, "-c", "import zmq, google.protobuf"}).exit_code == 0) return std::string(python);
+    }
+    return std::string();
+  }();
+  return kFound;
+}
+
+class SdkPython : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (interpreter().empty()) GTEST_SKIP() << "python3-zmq and python3-protobuf are not installed";
+  }
+  static Program start(const Cluster& cluster, const std::string& name, Variables variables = {}) {
+    variables.emplace_back("MILLRACE_COORDINATOR", cluster.address());
+    return Program::start({interpreter(), source("tests/sdk/worker.py"), name}, cluster.scratch().file(name),
+                          variables);
+  }
+  static std::string lines(const std::string& path, const std::string& word) {
+    const std::string text = read_file(path);
+    std::size_t count = 0;
+    for (std::size_t at = text.find(word + " "); at != std::string::npos; at = text.find(word + " ", at + 1)) ++count;
+    return std::to_string(count) + " " + word;
+  }
+};
+
+constexpr std::string_view kSlow = R"yaml(
+executors: [slow, twice]
+inputs:
+  marks: {type: string, required: true}
+  seconds: {type: number, default: 2}
+nodes:
+  slow:
+    executor: slow
+    with: {marks: "{{ inputs.marks }}", seconds: "{{ inputs.seconds }}"}
+  after:
+    executor: twice
+    with: {n: "{{ nodes.slow.attempt }}"}
+outputs:
+  worker: "{{ nodes.slow.worker }}"
+  twice: "{{ nodes.after }}"
+)yaml";
+
+TEST_F(SdkPython, TheExampleRuns) {
+  Cluster cluster({.workers = {}});
+  Program worker = Program::start({interpreter(), source("sdk/python/examples/resize.py")},
+                                  cluster.scratch().file("example"), {{"MILLRACE_COORDINATOR", cluster.address()}});
+  ASSERT_TRUE(cluster.wait_for_workers(1)) << worker.err();
+
+  Value ended = cluster.wait(cluster.submit(source("sdk/python/examples/resize.yaml")));
+
+  EXPECT_EQ(text_at(ended, {"outputs", "size"}), "16x8") << ended.dump() << worker.err();
+  worker.signal(SIGTERM);
+  EXPECT_EQ(worker.wait(10s), 0) << worker.err();
+  EXPECT_TRUE(eventually(5s, [&] { return cluster.rows({"workers"}).empty(); })) << "it did not say that it leaves";
+}
+
+TEST_F(SdkPython, ATaskWhoseWorkerIsKilledRunsAgainElsewhereAndCountsOnce) {
+  Cluster cluster({.workers = {}});
+  Program first = start(cluster, "p1");
+  ASSERT_TRUE(cluster.wait_for_workers(1)) << first.err();
+  const std::string marks = cluster.scratch().file("marks");
+  const std::string run = cluster.submit(cluster.workflow("slow", kSlow), {"-i", "marks=" + marks});
+  ASSERT_TRUE(eventually(20s, [&] { return count_lines(marks) == 1; })) << first.err();
+  Program second = start(cluster, "p2");
+  ASSERT_TRUE(cluster.wait_for_workers(2)) << second.err();
+
+  first.kill();
+
+  Value ended = cluster.wait(run);
+  EXPECT_EQ(text_at(ended, {"outputs", "worker"}), "p2") << ended.dump();
+  EXPECT_EQ(number_at(ended, {"outputs", "twice"}), 4);
+  EXPECT_EQ(number_at(ended, {"nodes", "slow", "attempts"}), 2);
+  EXPECT_EQ(lines(marks, "done"), "1 done");
+  EXPECT_EQ(problem_of_history(cluster.rows({"events", run})), "");
+}
+
+TEST_F(SdkPython, ATaskOutlivesItsCoordinatorAndIsNotRunAgain) {
+  Cluster cluster({.workers = {}});
+  Program worker = start(cluster, "p1");
+  ASSERT_TRUE(cluster.wait_for_workers(1)) << worker.err();
+  const std::string marks = cluster.scratch().file("marks");
+  const std::string run = cluster.submit(cluster.workflow("slow", kSlow), {"-i", "marks=" + marks, "-i", "seconds=4"});
+  ASSERT_TRUE(eventually(20s, [&] { return count_lines(marks) == 1; })) << worker.err();
+
+  cluster.coordinator().kill();
+  cluster.start_coordinator();
+
+  Value ended = cluster.wait(run);
+  EXPECT_EQ(text_at(ended, {"status"}), "succeeded") << ended.dump();
+  EXPECT_EQ(number_at(ended, {"nodes", "slow", "attempts"}), 1) << worker.err();
+  EXPECT_EQ(lines(marks, "begun"), "1 begun");
+  EXPECT_EQ(problem_of_history(cluster.rows({"events", run})), "");
+}
+
+TEST_F(SdkPython, ACancelledTaskIsToldAndOneThatTimesOutGivesNoResult) {
+  Cluster cluster({.workers = {}});
+  Program worker = start(cluster, "p1");
+  ASSERT_TRUE(cluster.wait_for_workers(1)) << worker.err();
+  const std::string marks = cluster.scratch().file("marks");
+  const std::string run = cluster.submit(cluster.workflow("slow", kSlow), {"-i", "marks=" + marks, "-i", "seconds=60"});
+  ASSERT_TRUE(eventually(20s, [&] { return count_lines(marks) == 1; })) << worker.err();
+
+  EXPECT_EQ(cluster.cli({"cancel", run}).exit_code, 0);
+
+  EXPECT_EQ(text_at(cluster.wait(run), {"status"}), "cancelled");
+  EXPECT_EQ(lines(marks, "cancelled"), "1 cancelled");
+  const std::string deaf = cluster.workflow("deaf", R"yaml(
+executors: [deaf]
+nodes:
+  a: {executor: deaf, with: {seconds: 5}, timeout: 300ms}
+)yaml");
+  Value ended = cluster.wait(cluster.submit(deaf));
+  EXPECT_EQ(text_at(ended, {"nodes", "a", "error", "code"}), "timeout") << ended.dump() << worker.err();
+}
+
+TEST_F(SdkPython, AWorkerToldToTerminateFinishesItsTaskFirst) {
+  Cluster cluster({.workers = {}});
+  Program leaver = start(cluster, "p1");
+  ASSERT_TRUE(cluster.wait_for_workers(1)) << leaver.err();
+  const std::string marks = cluster.scratch().file("marks");
+  const std::string run = cluster.submit(cluster.workflow("slow", kSlow), {"-i", "marks=" + marks});
+  ASSERT_TRUE(eventually(20s, [&] { return count_lines(marks) == 1; })) << leaver.err();
+
+  leaver.signal(SIGTERM);
+
+  EXPECT_EQ(leaver.wait(20s), 0) << leaver.err();
+  Program other = start(cluster, "p2");
+  Value ended = cluster.wait(run);
+  EXPECT_EQ(text_at(ended, {"outputs", "worker"}), "p1") << ended.dump();
+  EXPECT_EQ(lines(marks, "begun"), "1 begun");
+}
+
+TEST_F(SdkPython, LargeValuesComeByReferenceAndSecretsStayUnseen) {
+  Cluster cluster;
+  Program worker = start(cluster, "p1", {{"MILLRACE_SECRET_API_KEY", "hush-hush-12345"}});
+  ASSERT_TRUE(cluster.wait_for_workers(3)) << worker.err();
+  const std::string file = cluster.workflow("measure", R"yaml(
+executors: [measure]
+inputs: {who: {type: string, default: "a <tester>"}}
+nodes:
+  big: {executor: shell, script: "head -c 300000 /dev/zero | tr '\\0' x"}
+  m:
+    executor: measure
+    with: {text: "{{ nodes.big.stdout }}", key: "{{ secrets.API_KEY }}"}
+outputs:
+  m: "{{ nodes.m }}"
+  run: "{{ run.id }}"
+)yaml");
+
+  const std::string run = cluster.submit(file);
+  Value ended = cluster.wait(run);
+
+  EXPECT_EQ(number_at(ended, {"outputs", "m", "length"}), 300000) << ended.dump().substr(0, 2000);
+  EXPECT_EQ(text_at(ended, {"outputs", "m", "first"}), "x");
+  EXPECT_EQ(text_at(ended, {"outputs", "m", "key"}), "***");
+  EXPECT_EQ(text_at(ended, {"outputs", "m", "run"}), run);
+  const Finished logs = cluster.cli({"logs", run, "m"});
+  EXPECT_NE(logs.out.find("the key is ***"), std::string::npos) << logs.out;
+  EXPECT_NE(logs.out.find("from a <tester>"), std::string::npos) << logs.out;
+  EXPECT_EQ((ended.dump() + logs.out + worker.out() + worker.err()).find("hush-hush"), std::string::npos);
+}
+
+TEST_F(SdkPython, AFailureNamesTheExceptionAndTheLineAndAnOutputThatIsNoJsonSaysWhere) {
+  Cluster cluster({.workers = {}});
+  Program worker = start(cluster, "p1");
+  ASSERT_TRUE(cluster.wait_for_workers(1)) << worker.err();
+  const std::string text = R"yaml(
+executors: [broken]
+fail_fast: false
+nodes:
+  raises: {executor: broken, with: {how: bad}}
+  nan: {executor: broken, with: {how: nan}}
+  typo: {executor: broken, with: {hew: bad}}
+)yaml";
+
+  Value ended = cluster.wait(cluster.submit(cluster.workflow("broken", text)));
+
+  EXPECT_EQ(text_at(ended, {"nodes", "raises", "error", "message"}), "ValueError: no good: bad") << ended.dump();
+  EXPECT_NE(text_at(ended, {"nodes", "raises", "error", "traceback"}).find("raise ValueError(\"no good: \" + how)"),
+            std::string::npos);
+  EXPECT_EQ(text_at(ended, {"nodes", "nan", "error", "code"}), "invalid_output");
+  EXPECT_NE(text_at(ended, {"nodes", "typo", "error", "message"}).find("unexpected keyword argument 'hew'"),
+            std::string::npos)
+      << ended.dump();
+}
+
+TEST_F(SdkPython, ATaskThatNobodyOffersIsToldAtOnceAndRunsWhenSomebodyDoes) {
+  Cluster cluster({.workers = {"w1"}});
+  const std::string file = cluster.workflow("twice", R"yaml(
+executors: [twice]
+nodes:
+  a: {executor: twice, with: {n: 21}}
+)yaml");
+  const std::string run = cluster.submit(file);
+  EXPECT_TRUE(eventually(10s, [&] {
+    return text_at(cluster.json({"status", run}), {"nodes", "a", "wait_reason"}) == "no_worker";
+  }));
+
+  Program worker = start(cluster, "p1");
+
+  EXPECT_EQ(number_at(cluster.wait(run), {"nodes", "a", "outputs"}), 42) << worker.err();
+}
+
+TEST_F(SdkPython, OneAddressLeadsToAllCoordinators) {
+  Cluster cluster({.workers = {}, .coordinators = 2});
+  Program worker = start(cluster, "p1");
+  ASSERT_TRUE(cluster.wait_for_workers(1)) << worker.err();
+  EXPECT_TRUE(eventually(20s, [&] { return worker.err().find("connected to coordinator-2") != std::string::npos; }))
+      << worker.err();
+  const std::string file = cluster.workflow("twice", R"yaml(
+executors: [twice]
+nodes:
+  a: {executor: twice, with: {n: 21}}
+)yaml");
+  for (int i = 0; i < 8; ++i)  // over the partitions of both
+    EXPECT_EQ(text_at(cluster.wait(cluster.submit(file)), {"status"}), "succeeded") << worker.err();
+}
+
+TEST_F(SdkPython, KeysLetItInAndOthersAreToldWhy) {
+  ScratchDirectory ring;
+  const auto keys = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {bin("millrace"), "keys"});
+    words.insert(words.end(), {"--dir", ring.path()});
+    EXPECT_EQ(run_program(words).exit_code, 0);
+  };
+  keys({"generate", "c1", "--role", "coordinator"});
+  for (const char* name : {"workers", "stranger"}) keys({"generate", name, "--role", "worker"});
+  keys({"generate", "alice", "--role", "operator"});
+  for (const char* name : {"workers", "alice"}) keys({"authorize", name});
+  Cluster cluster(
+      {.workers = {},
+       .coordinator_options = {"--curve-key", ring.file("c1.key"), "--curve-authorized", ring.file("authorized")},
+       .cli_variables = {{"MILLRACE_CURVE_KEY", ring.file("alice.key")},
+                         {"MILLRACE_CURVE_SERVER_KEY", ring.file("c1.pub")}}});
+  const auto with = [&](const std::string& key) {
+    return Variables{{"MILLRACE_CURVE_KEY", ring.file(key + ".key")},
+                     {"MILLRACE_CURVE_SERVER_KEY", ring.file("c1.pub")}};
+  };
+
+  Program stranger = start(cluster, "p0", with("stranger"));
+  Program worker = start(cluster, "p1", with("workers"));
+
+  EXPECT_EQ(stranger.wait(20s), 1);
+  EXPECT_NE(stranger.err().find("Unreachable: the coordinator does not let our key in"), std::string::npos)
+      << stranger.err();
+  const std::string text = "executors: [twice]\nnodes: {a: {executor: twice, with: {n: 21}}}\n";
+  Value ended = cluster.wait(cluster.submit(cluster.workflow("twice", text)));
+  EXPECT_EQ(number_at(ended, {"nodes", "a", "outputs"}), 42) << ended.dump() << worker.err();
+}
+
+}  // namespace
+}  // namespace millrace::test

@@ -1,0 +1,60 @@
+"""The worker that tests/process/sdk_python_test.cc plays with: NAME, then settings by MILLRACE_* variables."""
+import logging
+import os
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "sdk/python"))
+
+from millrace_sdk import Cancelled, Worker  # noqa: E402
+
+logging.basicConfig(level=logging.INFO)
+worker = Worker(name=sys.argv[1], slots=2, drain_grace=20)
+
+
+def mark(path, word):
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"{word} {os.getpid()}\n")
+
+
+@worker.task("twice")
+def twice(n):
+    return 2 * n
+
+
+@worker.task("slow")
+def slow(task, marks, seconds):
+    mark(marks, "begun")
+    try:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(0.02)
+            task.progress(seconds - (until - time.monotonic()), seconds)
+    except Cancelled:
+        mark(marks, "cancelled")
+        raise
+    mark(marks, "done")
+    return {"worker": worker.name, "attempt": task.attempt}
+
+
+@worker.task("deaf")
+def deaf(seconds):
+    time.sleep(seconds)  # one call, which nothing interrupts
+
+
+@worker.task("measure")
+def measure(task, text, key):
+    print("the key is", key)
+    print("from", task.inputs.get("who"), file=sys.stderr)
+    return {"length": len(text), "first": task.output("big")["stdout"][0], "key": key, "run": task.run}
+
+
+@worker.task("broken")
+def broken(how):
+    if how == "nan":
+        return {"a": [1.0, float("nan")]}
+    raise ValueError("no good: " + how)
+
+
+worker.run()
