@@ -1,0 +1,106 @@
+'use strict';
+// What a task sees: its arguments rendered from the values that came with the assignment, inputs and upstream outputs.
+// Expressions see `inputs`, `nodes`, `run` and `secrets`, as docs/workflow.md says. JSON is parsed only where it is read.
+// Fails: RenderError, whose message names the field and quotes the expression.
+const {Template} = require('./expressions');
+const {SecretError} = require('./secret');
+const {ExpressionError} = require('./syntax');
+const {JsonError, parse} = require('./values');
+const {referenceKey} = require('./wire');
+
+class RenderError extends Error {}
+
+// The run's id as people see it: 13 characters of base32 over mixed bits (common/base/ids.cc).
+function formatRun(run) {
+  const mix = (x) => BigInt.asUintN(64, x * 0x9E3779B97F4A7C15n);
+  let bits = mix(run);
+  bits = mix(bits ^ (bits >> 32n));
+  return Array.from({length: 13}, (_, i) =>
+    'abcdefghijklmnopqrstuvwxyz234567'[Number((bits >> BigInt(60 - 5 * i)) & 31n)]).join('');
+}
+
+// The JSON of one assignment, parsed when it is first read. `fetched`: what references stand for.
+class Values {
+  constructor(assignment, fetched) {
+    this.fetched = fetched;
+    this.payloads = new Map(assignment.bindings.map((one) => [one.name, one.value]));
+    this.parsed = new Map(assignment.bundle === null ? [] : this.parse(assignment.bundle));  // a join over very many
+    this.inputsPayload = assignment.inputs;
+  }
+
+  parse(payload) {
+    if (payload === null) return null;
+    return parse((Buffer.isBuffer(payload) ? payload : this.fetched.get(referenceKey(payload))).toString('utf8'));
+  }
+
+  names() {
+    return [...new Set([...this.payloads.keys(), ...this.parsed.keys()])];
+  }
+
+  node(name) {
+    if (!this.parsed.has(name)) this.parsed.set(name, this.parse(this.payloads.get(name) ?? null));
+    return this.parsed.get(name);
+  }
+
+  get inputs() {
+    this.inputsParsed ??= this.parse(this.inputsPayload) ?? new Map();
+    return this.inputsParsed;
+  }
+}
+
+// The names that expressions see. Secrets that were read are kept, to be masked.
+class TaskScope {
+  constructor(values, run, secrets) {
+    Object.assign(this, {values, run, secrets, read: new Map()});
+  }
+
+  hasRoot(root) {
+    return ['inputs', 'nodes', 'run', 'secrets'].includes(root);
+  }
+
+  root(root) {
+    if (root === 'secrets') throw new ExpressionError('`secrets` cannot be read whole: name one');
+    if (root === 'nodes') return new Map(this.values.names().map((name) => [name, this.values.node(name)]));
+    return root === 'run' ? this.run : this.values.inputs;
+  }
+
+  member(root, head, machine, subject) {
+    if (root === 'nodes') return this.values.names().includes(head) ? this.values.node(head) : null;
+    if (root !== 'secrets') return machine.member(this.root(root), head, subject);
+    try {
+      this.read.set(head, this.secrets.find(head));
+    } catch (error) {
+      if (error instanceof SecretError) throw new ExpressionError(error.message);
+      throw error;
+    }
+    return this.read.get(head);
+  }
+}
+
+// The values that must be fetched before: code sees all of them.
+function referencesOf(assignment) {
+  const all = [assignment.inputs, assignment.bundle, ...assignment.bindings.map((one) => one.value)];
+  const found = all.filter((one) => one !== null && !Buffer.isBuffer(one));
+  return [...new Map(found.map((one) => [referenceKey(one), one])).values()];
+}
+
+const templates = new WeakMap();  // by spec
+
+// [what the node's `with` says, secrets that stand in it]
+function argumentsOf(assignment, values, secrets) {
+  const {attempt, spec} = assignment;
+  const run = new Map([['id', formatRun(attempt.run)], ['attempt', BigInt(attempt.number)],
+    ['workflow', assignment.workflow], ['trace_id', assignment.traceId]]);
+  const scope = new TaskScope(values, run, secrets);
+  try {
+    if (!templates.has(spec))
+      templates.set(spec, new Template((spec.fields === '' ? null : parse(spec.fields))?.get('with') ?? null));
+    return [templates.get(spec).render(scope), [...scope.read.values()]];
+  } catch (error) {
+    if (error instanceof ExpressionError) throw new RenderError(`field with: ${error.message}`);
+    if (error instanceof JsonError) throw new RenderError(`a value is not JSON: ${error.message}`);
+    throw error;
+  }
+}
+
+module.exports = {RenderError, Values, argumentsOf, formatRun, referencesOf};

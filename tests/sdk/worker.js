@@ -1,0 +1,45 @@
+'use strict';
+// The worker that tests/process/sdk_test.cc plays with, in JavaScript: see worker.py.
+const fs = require('node:fs');
+const {setTimeout: sleep} = require('node:timers/promises');
+const {Worker} = require('../../sdk/node');
+
+const worker = new Worker({name: process.argv[2], slots: 2, drainGrace: 20_000});
+const mark = (file, word) => fs.appendFileSync(file, `${word} ${process.pid}\n`);
+
+worker.task('twice', ({n}) => 2 * n);
+
+worker.task('slow', async ({marks, seconds}, task) => {
+  mark(marks, 'begun');
+  try {
+    for (const until = Date.now() + seconds * 1000; Date.now() < until;) {
+      await sleep(20, undefined, {signal: task.signal});
+      task.progress(seconds - (until - Date.now()) / 1000, seconds);
+    }
+  } catch (error) {
+    mark(marks, 'cancelled');
+    throw error;
+  }
+  mark(marks, 'done');
+  return {worker: worker.name, attempt: task.attempt};
+});
+
+worker.task('deaf', async ({seconds}) => {
+  await sleep(seconds * 1000);
+});
+
+worker.task('measure', ({text, key}, task) => {
+  console.log('the key is', key);
+  console.error('from', task.inputs.who);
+  return {length: text.length, first: task.output('big').stdout[0], key, run: task.run};
+});
+
+worker.task('broken', ({how}) => {
+  if (how === 'nan') return {a: [1, NaN]};
+  throw new TypeError('no good: ' + how);
+});
+
+worker.run().catch((error) => {
+  console.error(`${error.constructor.name}: ${error.message}`);
+  process.exitCode = 1;
+});
