@@ -1,4 +1,4 @@
-"""The worker that tests/process/sdk_python_test.cc plays with: NAME, then settings by MILLRACE_* variables."""
+"""The worker that tests/process/sdk_test.cc plays with: NAME, then settings by MILLRACE_* variables."""
 import logging
 import os
 import pathlib
