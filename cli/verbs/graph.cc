@@ -12,6 +12,10 @@ namespace millrace {
 namespace {
 
 std::string kind_of(const NodeSpec& node) {
+  if (node.flow.wait) {
+    const WaitKind kind = node.flow.wait->kind;
+    return kind == WaitKind::kSignal ? "signal" : kind == WaitKind::kApproval ? "approval" : "wait";
+  }
   return node.flow.branch ? "branch" : node.executor.empty() ? "value" : node.executor;
 }
 

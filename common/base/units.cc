@@ -89,6 +89,99 @@ Result<Duration> parse_duration(std::string_view text) {
   return Duration{static_cast<Duration::rep>(total)};
 }
 
+// Days from 1970-01-01, by the proleptic Gregorian calendar.
+static std::int64_t days_of(std::int64_t year, int month, int day) {
+  year -= month <= 2 ? 1 : 0;
+  const std::int64_t era = year / 400;
+  const std::int64_t of_era = year - era * 400;
+  const std::int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+  return era * 146'097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719'468;
+}
+
+Result<Time> parse_time(std::string_view text) {
+  const auto bad = [&] { return not_a("time", text, "RFC 3339, like 2026-01-31T08:00:00Z"); };
+  std::string_view rest = text;
+  const auto number = [&](std::size_t digits, int least, int most) -> int {  // -1: not there
+    if (rest.size() < digits) return -1;
+    int value = 0;
+    for (char c : rest.substr(0, digits)) {
+      if (!is_digit(c)) return -1;
+      value = value * 10 + (c - '0');
+    }
+    rest.remove_prefix(digits);
+    return value < least || value > most ? -1 : value;
+  };
+  const auto take_one_of = [&](std::string_view any) {
+    if (rest.empty() || any.find(rest[0]) == std::string_view::npos) return '\0';
+    const char c = rest[0];
+    rest.remove_prefix(1);
+    return c;
+  };
+  static constexpr int kDays[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  const int year = number(4, 1970, 9999);
+  if (year < 0 || take_one_of("-") == 0) return bad();
+  const int month = number(2, 1, 12);
+  if (month < 0 || take_one_of("-") == 0) return bad();
+  const bool leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+  const int day = number(2, 1, kDays[month - 1] + (leap ? 1 : 0));
+  if (day < 0 || take_one_of("Tt ") == 0) return bad();
+  const int hour = number(2, 0, 23);
+  if (hour < 0 || take_one_of(":") == 0) return bad();
+  const int minute = number(2, 0, 59);
+  if (minute < 0 || take_one_of(":") == 0) return bad();
+  const int second = number(2, 0, 59);
+  if (second < 0) return bad();
+  std::int64_t us = 0;
+  if (take_one_of(".") != 0) {
+    if (rest.empty() || !is_digit(rest[0])) return bad();
+    for (std::int64_t scale = 100'000; !rest.empty() && is_digit(rest[0]); rest.remove_prefix(1), scale /= 10)
+      us += (rest[0] - '0') * scale;
+  }
+  std::int64_t ahead = 0;  // of UTC, in minutes
+  const char zone = take_one_of("Zz+-");
+  if (zone == 0) return bad();
+  if (zone == '+' || zone == '-') {
+    const int hours = number(2, 0, 23);
+    if (hours < 0 || take_one_of(":") == 0) return bad();
+    const int minutes = number(2, 0, 59);
+    if (minutes < 0) return bad();
+    ahead = (zone == '+' ? 1 : -1) * (hours * 60 + minutes);
+  }
+  if (!rest.empty()) return bad();
+  const std::int64_t minutes = (days_of(year, month, day) * 24 + hour) * 60 + minute - ahead;
+  return from_us((minutes * 60 + second) * 1'000'000 + us);
+}
+
+std::string format_time(Time time) {
+  const std::int64_t us = to_us(time);
+  std::int64_t seconds = us / 1'000'000 - (us % 1'000'000 < 0 ? 1 : 0);
+  const std::int64_t fraction = us - seconds * 1'000'000;
+  const std::int64_t of_day = ((seconds % 86'400) + 86'400) % 86'400;
+  const std::int64_t days = (seconds - of_day) / 86'400 + 719'468;
+  const std::int64_t era = days / 146'097;
+  const std::int64_t of_era = days - era * 146'097;
+  const std::int64_t of_400 = (of_era - of_era / 1'460 + of_era / 36'524 - of_era / 146'096) / 365;
+  const std::int64_t of_year = of_era - (365 * of_400 + of_400 / 4 - of_400 / 100);
+  const std::int64_t march = (5 * of_year + 2) / 153;
+  const std::int64_t day = of_year - (153 * march + 2) / 5 + 1;
+  const std::int64_t month = march < 10 ? march + 3 : march - 9;
+  const std::int64_t year = of_400 + era * 400 + (month <= 2 ? 1 : 0);
+  std::string out;
+  const auto put = [&](std::int64_t value, std::size_t digits, char before) {
+    if (before != 0) out += before;
+    const std::string text = std::to_string(value);
+    out.append(digits > text.size() ? digits - text.size() : 0, '0').append(text);
+  };
+  put(year, 4, 0);
+  put(month, 2, '-');
+  put(day, 2, '-');
+  put(of_day / 3600, 2, 'T');
+  put(of_day / 60 % 60, 2, ':');
+  put(of_day % 60, 2, ':');
+  if (fraction != 0) put(fraction, 6, '.');
+  return out + 'Z';
+}
+
 Result<std::uint64_t> parse_size(std::string_view text) {
   std::string_view rest = text;
   const Unit* unit = nullptr;

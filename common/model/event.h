@@ -32,11 +32,16 @@ enum class EventType : std::uint8_t {
   kOwnerChanged,
   kTaskProgress,  // what a task says of itself while it runs, in `data`: {"done", "total"} ...
   kTaskTokens,    // a piece of a stream, in `data`: {"text": ...}
+  // Durable again.
+  kRunPaused,
+  kRunResumed,
 };
-constexpr std::size_t kEventTypes = 16;
+constexpr std::size_t kEventTypes = 18;
 constexpr std::size_t kEventDataMax = 64 * 1024;  // bytes of `data`
 
-constexpr bool is_durable(EventType type) { return type < EventType::kTaskDispatched; }
+constexpr bool is_durable(EventType type) {
+  return type < EventType::kTaskDispatched || type == EventType::kRunPaused || type == EventType::kRunResumed;
+}
 constexpr bool is_run_end(EventType type) {
   return type >= EventType::kRunSucceeded && type <= EventType::kRunCancelled;
 }

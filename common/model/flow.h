@@ -1,5 +1,6 @@
-// Flow: what a node says about whether it runs at all: conditions, branches, joins, failures upstream, fallbacks.
-// Decided in the core (coordinator/core/flow.cc); docs/workflow.md has the rules with examples.
+// Flow: what a node says about whether it runs at all: conditions, branches, joins, failures upstream, fallbacks; what
+// it waits for; what happens when it fails. Decided in the core (coordinator/core/flow.cc, waiting.cc, cleanup.cc);
+// docs/workflow.md has the rules with examples.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "common/base/time.h"
 #include "common/base/value.h"
 
 namespace millrace {
 
 constexpr std::size_t kBranchCasesMax = 256;
 constexpr std::uint32_t kJoinMax = 10'000;
+constexpr std::size_t kRolesMax = 64;        // of an approval
+constexpr std::size_t kHandlersMax = 1'000;  // nodes that one list of handlers names
+constexpr std::size_t kSignalsSeenMax = 64;  // of a run: signals that would be recognised if they came again
 
 // Upstream nodes that failed, or were skipped because one failed.
 enum class OnUpstreamFailure : std::uint8_t {
@@ -34,12 +39,38 @@ struct BranchSpec {
   bool operator==(const BranchSpec&) const = default;
 };
 
+enum class WaitKind : std::uint8_t { kTimer, kSignal, kApproval };
+
+// What the end of its time decides for an approval that nobody decided.
+enum class ApprovalDefault : std::uint8_t { kNone, kApprove, kReject };
+
+// A node that waits. Times are written as a duration from when it begins to wait ("10s", or a number of seconds) or as
+// a moment (RFC 3339, or seconds since 1970); expressions give either.
+struct WaitSpec {
+  WaitKind kind = WaitKind::kTimer;
+  std::optional<Value> limit;      // timer: how long; signal, approval: at most so long; nothing: for ever
+  bool until = false;              // of a timer: `limit` is a moment
+  std::string signal;              // its name
+  std::optional<Value> otherwise;  // signal: the output when its time is over; without it the node fails
+  ApprovalDefault decides = ApprovalDefault::kNone;
+  std::vector<std::string> roles;  // who may decide: in one of these; none: anybody
+  std::optional<Value> message;    // what is asked; with expressions
+  bool operator==(const WaitSpec&) const = default;
+};
+
 struct FlowSpec {
   std::optional<Value> when;         // one expression, or a boolean; false: skipped
   std::optional<BranchSpec> branch;  // then the node has neither an executor nor a value
   std::uint32_t join = 0;            // so many upstream nodes that succeeded are enough; zero: all that live
   OnUpstreamFailure on_upstream_failure = OnUpstreamFailure::kSkip;
-  std::optional<Value> fallback;  // its output if it finally fails; the run is degraded then
+  std::optional<Value> fallback;            // its output if it finally fails; the run is degraded then
+  std::optional<WaitSpec> wait;             // then the node has neither an executor nor a value
+  std::string fallback_node;                // or the output of that node, which runs only then; empty: none
+  bool fallback_cached = false;             // or its latest output in an earlier run
+  std::vector<std::string> on_failure;      // nodes that run if it finally fails
+  std::string compensate;                   // the node that undoes it when the run fails or is cancelled; empty: none
+  Duration timeout_all = Duration::zero();  // of all its attempts and the waits between them; zero: none
+  std::optional<Value> deadline;            // by when it must have ended: a duration from acceptance, or a moment
   bool operator==(const FlowSpec&) const = default;
 };
 

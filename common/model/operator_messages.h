@@ -97,11 +97,33 @@ struct DrainCoordinator {  // gives up all its partitions, takes none, goes on f
   std::string name;
 };
 
+// A signal to a run: for the node that waits for it, or will. Asked twice with one `key` it comes once.
+struct SignalRun {
+  RunName run;
+  std::string name;
+  Payload payload;
+  std::uint64_t key = 0;
+  std::string caller;
+};
+struct DecideApproval {
+  RunName run;
+  std::string node;
+  bool approve = true;
+  std::string role;  // in which the caller decides; empty: none
+  std::string comment;
+  std::string caller;
+};
+struct PauseRun {  // or lets it go on
+  RunName run;
+  bool pause = true;
+};
+
 struct ExamineCluster {};  // the whole audit now, and how each coordinator is
 
-using OperatorRequest = std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue,
-                                     ListWorkers, DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators,
-                                     ListPartitions, MovePartition, DrainCoordinator, ExamineCluster>;
+using OperatorRequest =
+    std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue, ListWorkers,
+                 DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators, ListPartitions, MovePartition,
+                 DrainCoordinator, ExamineCluster, SignalRun, DecideApproval, PauseRun>;
 
 // ---------------------------------------------------------------- replies
 
@@ -189,6 +211,14 @@ struct DrainCoordinatorReply {
 struct HealthReply {
   std::vector<CoordinatorHealth> coordinators;  // that answered
 };
+// What was done to a run or to one of its nodes.
+struct ActReply {
+  RunId run;
+  RunState state = RunState::kRunning;
+  std::string node;  // empty: the run itself
+  TaskState node_state = TaskState::kPending;
+  bool repeated = false;  // it had been done before
+};
 struct ErrorReply {
   Error error;
 };
@@ -196,6 +226,6 @@ struct ErrorReply {
 using OperatorReply =
     std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
                  WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply, CoordinatorsReply, PartitionsReply,
-                 MoveReply, DrainCoordinatorReply, HealthReply>;
+                 MoveReply, DrainCoordinatorReply, HealthReply, ActReply>;
 
 }  // namespace millrace

@@ -25,14 +25,15 @@ TraceId trace_of(RunId run, std::uint64_t nonce) {
 bool operator==(const TaskRecord& a, const TaskRecord& b) {
   return a.state == b.state && a.reason == b.reason && a.failures == b.failures && a.losses == b.losses &&
          a.tries == b.tries && a.epoch == b.epoch && a.version == b.version && a.ready == b.ready &&
-         a.dispatched == b.dispatched && a.ended == b.ended && a.due == b.due && a.queued == b.queued &&
-         a.ran == b.ran && same(a.worker, b.worker) && a.output == b.output && same(a.error, b.error);
+         a.dispatched == b.dispatched && a.ended == b.ended && a.due == b.due && a.begun == b.begun &&
+         a.queued == b.queued && a.ran == b.ran && same(a.worker, b.worker) && a.output == b.output &&
+         same(a.error, b.error);
 }
 
 bool operator==(const RunRecord& a, const RunRecord& b) {
   return a.state == b.state && a.reason == b.reason && a.version == b.version && a.seq == b.seq &&
          a.records_sum == b.records_sum && a.records_live == b.records_live && a.started == b.started &&
-         a.ended == b.ended && a.outputs == b.outputs && same(a.error, b.error);
+         a.ended == b.ended && a.outputs == b.outputs && a.signals == b.signals && same(a.error, b.error);
 }
 
 std::uint64_t checksum(TaskIndex task, const TaskRecord& r) {

@@ -32,9 +32,10 @@ struct TaskRecord {
   Time ready{};                // of the latest attempt, in coordinator time
   Time dispatched{};
   Time ended{};
-  Time due{};         // kRetrying: when it becomes ready again
+  Time due{};         // kRetrying: when it becomes ready again; kWaiting: when its wait is over; zero: never
   Duration queued{};  // ready to start, summed over attempts
   Duration ran{};     // of the latest attempt, by the worker's clock
+  Time begun{};       // of a node with a limit over all its attempts: when the first one was ready
   SharedName worker;  // of the latest attempt; null: none
   Payload output;
   std::shared_ptr<const ErrorInfo> error;
@@ -89,6 +90,7 @@ struct RunRecord {
   Time ended{};
   Payload outputs;
   std::shared_ptr<const RunError> error;
+  std::vector<std::uint64_t> signals = {};  // keys of those that it was sent, the latest last, at most kSignalsSeenMax
 };
 bool operator==(const RunRecord& a, const RunRecord& b);
 

@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, 10> kTaskWords = {"pending", "ready",    
                                                          "running", "succeeded", "failed",  "skipped",  "cancelled"};
 constexpr std::array<std::string_view, 9> kRunWords = {"accepted",  "running",  "paused", "failing",  "cancelling",
                                                        "succeeded", "degraded", "failed", "cancelled"};
-constexpr std::array<std::string_view, 21> kReasonWords = {"",
+constexpr std::array<std::string_view, 27> kReasonWords = {"",
                                                            "error",
                                                            "timeout",
                                                            "lost",
@@ -30,10 +30,16 @@ constexpr std::array<std::string_view, 21> kReasonWords = {"",
                                                            "condition",
                                                            "not_chosen",
                                                            "upstream_skipped",
-                                                           "fallback"};
-constexpr std::array<std::string_view, 14> kWaitWords = {"",         "slot",    "label",     "limit",   "paused",
-                                                         "breaker",  "value",   "adoption",  "timer",   "signal",
-                                                         "approval", "backoff", "no_worker", "resource"};
+                                                           "fallback",
+                                                           "timer",
+                                                           "signal",
+                                                           "approval",
+                                                           "rejected",
+                                                           "paused",
+                                                           "reused"};
+constexpr std::array<std::string_view, 15> kWaitWords = {"",         "slot",    "label",     "limit",    "paused",
+                                                         "breaker",  "value",   "adoption",  "timer",    "signal",
+                                                         "approval", "backoff", "no_worker", "resource", "fallback"};
 
 static_assert(kTaskWords.size() == static_cast<std::size_t>(TaskState::kCancelled) + 1);
 static_assert(kRunWords.size() == static_cast<std::size_t>(RunState::kCancelled) + 1);

@@ -54,9 +54,15 @@ enum class Reason : std::uint8_t {
   kCondition,        // skipped: its `when` does not hold
   kNotChosen,        // skipped: no branch chose it
   kUpstreamSkipped,  // skipped: nothing that it waits for ran
-  kFallback,         // succeeded: it failed, and its fallback took the place of its output
+  kFallback,         // succeeded: it failed, and its fallback took the place of its output; waiting: for that
+  kTimer,            // waits until its time has come
+  kSignal,           // waits for a signal; pending: the signal has come before
+  kApproval,         // waits for somebody's decision
+  kRejected,         // failed: somebody said no
+  kPaused,           // ready, and its run is paused
+  kReused,           // succeeded: in the run that this one repeats
 };
-constexpr Reason kReasonLast = Reason::kFallback;
+constexpr Reason kReasonLast = Reason::kReused;
 
 // What a ready or waiting task waits for; `explain` prints it. Append only.
 enum class WaitReason : std::uint8_t {
@@ -74,8 +80,9 @@ enum class WaitReason : std::uint8_t {
   kBackoff,
   kNoWorker,  // no worker could run it
   kResource,  // every worker that could run it has too little left
+  kFallback,  // it failed, and waits for the node that takes its place
 };
-constexpr WaitReason kWaitReasonLast = WaitReason::kResource;
+constexpr WaitReason kWaitReasonLast = WaitReason::kFallback;
 
 constexpr bool is_terminal(TaskState s) {
   return s == TaskState::kSucceeded || s == TaskState::kFailed || s == TaskState::kSkipped ||
@@ -96,10 +103,12 @@ constexpr bool allowed(TaskState from, TaskState to) {
       return to == kDispatched || to == kWaiting || to == kSkipped || to == kCancelled || to == kSucceeded ||
              to == kFailed;
     case kWaiting: return to == kReady || to == kSucceeded || to == kFailed || to == kSkipped || to == kCancelled;
-    case kRetrying: return to == kReady || to == kFailed || to == kCancelled;
+    case kRetrying: return to == kReady || to == kWaiting || to == kSucceeded || to == kFailed || to == kCancelled;
     case kDispatched:
-      return to == kRunning || to == kReady || to == kRetrying || to == kSucceeded || to == kFailed || to == kCancelled;
-    case kRunning: return to == kReady || to == kRetrying || to == kSucceeded || to == kFailed || to == kCancelled;
+      return to == kRunning || to == kReady || to == kWaiting || to == kRetrying || to == kSucceeded || to == kFailed ||
+             to == kCancelled;
+    case kRunning:
+      return to == kReady || to == kWaiting || to == kRetrying || to == kSucceeded || to == kFailed || to == kCancelled;
     case kSucceeded:
     case kFailed:
     case kSkipped:

@@ -23,6 +23,7 @@ constexpr std::size_t kYamlBytesMax = 8 * 1024 * 1024;
 constexpr std::uint32_t kTasksMax = 2'000'000;
 constexpr std::size_t kNodeIdMax = 64;
 constexpr std::size_t kSecretNameMax = 64;
+constexpr std::size_t kRetryOnMax = 64;  // entries of `retry.on`
 
 enum class InputType : std::uint8_t { kAny, kString, kInteger, kNumber, kBoolean, kObject, kArray, kFile, kSecret };
 
@@ -39,6 +40,7 @@ struct BackoffPolicy {
   Duration initial = 100ms;
   double factor = 2;
   Duration max = 10s;
+  double jitter = 0.1;  // up to this part of it is added
   bool operator==(const BackoffPolicy&) const = default;
 };
 
@@ -46,6 +48,7 @@ struct RetryPolicy {
   std::uint32_t attempts_max = 1;  // tries that ended in failure or timeout
   std::uint32_t losses_max = 3;    // tries whose worker or owner went away
   BackoffPolicy backoff;
+  std::vector<std::string> on = {};  // reasons, or texts of the message with '*' for any: only these; none: the usual
   bool operator==(const RetryPolicy&) const = default;
 };
 
@@ -65,7 +68,9 @@ struct NodeSpec {
   std::vector<PlaceHint> sticky = {};  // at most one
   std::vector<PlaceHint> apart = {};   // `anti_affinity`
   FlowSpec flow = {};
-  bool is_control() const { return value.has_value() || flow.branch.has_value(); }  // decided in the core
+  bool is_control() const {  // decided in the core
+    return value.has_value() || flow.branch.has_value() || flow.wait.has_value();
+  }
   bool operator==(const NodeSpec&) const = default;
 };
 
@@ -82,6 +87,9 @@ struct WorkflowSpec {
   bool fail_fast = true;
   Duration timeout = Duration::zero();  // of the run; zero: none
   std::int32_t priority = 0;
+  std::optional<Value> deadline = {};         // by when it must have ended: a duration from acceptance, or a moment
+  std::vector<std::string> on_failure = {};   // nodes that run when it has failed
+  std::vector<std::string> finally_run = {};  // nodes that run when everything else has ended, whatever happened
 
   std::uint32_t node_count() const { return static_cast<std::uint32_t>(upstream.vertices()); }
   const NodeSpec& spec(std::uint32_t node) const { return specs[spec_of.empty() ? node : spec_of[node]]; }

@@ -12,7 +12,7 @@ inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "
 inline constexpr std::array<std::string_view, 9> kInputTypes = {"any",    "string", "integer", "number", "boolean",
                                                                 "object", "array",  "file",    "secret"};
 // What a node is: one of these keys.
-inline constexpr std::array<std::string_view, 3> kKinds = {"executor", "value", "branch"};
+inline constexpr std::array<std::string_view, 6> kKinds = {"executor", "value", "branch", "wait", "signal", "approval"};
 // Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
 inline constexpr std::array<std::string_view, 16> kNode = {
     "executor", "depends_on",    "description", "retry",    "on_loss",
@@ -23,6 +23,17 @@ inline constexpr std::array<std::string_view, 6> kValueNode = {"value", "depends
                                                                "when",  "join",       "on_upstream_failure"};
 inline constexpr std::array<std::string_view, 6> kBranchNode = {"branch", "depends_on", "description",
                                                                 "when",   "join",       "on_upstream_failure"};
+// Of a node that waits: its kind, and these; a signal also has the last two.
+inline constexpr std::array<std::string_view, 7> kWaitNode = {"wait", "depends_on",          "description", "when",
+                                                              "join", "on_upstream_failure", "fallback"};
+inline constexpr std::array<std::string_view, 9> kSignalNode = {
+    "signal", "depends_on", "description", "when", "join", "on_upstream_failure", "fallback", "timeout", "default"};
+inline constexpr std::array<std::string_view, 7> kApprovalNode = {
+    "approval", "depends_on", "description", "when", "join", "on_upstream_failure", "fallback"};
+inline constexpr std::array<std::string_view, 2> kWait = {"for", "until"};
+inline constexpr std::array<std::string_view, 3> kSignal = {"name", "timeout", "default"};
+inline constexpr std::array<std::string_view, 4> kApproval = {"roles", "deadline", "default", "message"};
+inline constexpr std::array<std::string_view, 2> kApprovalDefault = {"approve", "reject"};
 inline constexpr std::array<std::string_view, 3> kBranch = {"cases", "default", "choose"};
 inline constexpr std::array<std::string_view, 2> kBranchCase = {"when", "to"};
 inline constexpr std::array<std::string_view, 2> kChoose = {"all", "first"};

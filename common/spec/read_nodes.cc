@@ -13,7 +13,9 @@ namespace {
 constexpr std::int64_t kTriesMax = 100'000;
 constexpr double kFactorMax = 1000;
 
-std::string with_article(const std::string& key) { return (key == "executor" ? "an '" : "a '") + key + "'"; }
+std::string with_article(const std::string& key) {
+  return (key == "executor" || key == "approval" ? "an '" : "a '") + key + "'";
+}
 
 std::vector<std::string_view> executor_names(const Reader& reader) {
   std::vector<std::string_view> names;
@@ -178,23 +180,32 @@ NodeKeys find_keys(const std::vector<Entry>& entries) {
   return found;
 }
 
-// A node that the core decides: it has a value, or branches.
+std::span<const std::string_view> keys_of(std::string_view kind) {
+  if (kind == "value") return keys::kValueNode;
+  if (kind == "branch") return keys::kBranchNode;
+  if (kind == "wait") return keys::kWaitNode;
+  return kind == "signal" ? std::span<const std::string_view>(keys::kSignalNode) : keys::kApprovalNode;
+}
+
+// A node that the core decides: it has a value, branches, or waits.
 void read_control_node(Reader& reader, const std::vector<Entry>& entries, const NodeKeys& found,
                        const std::string& where, std::uint32_t node) {
   const Entry& kind = *found.kinds.front();
-  const bool value = kind.name == "value";
-  const std::span<const std::string_view> known = value ? std::span<const std::string_view>(keys::kValueNode)
-                                                        : std::span<const std::string_view>(keys::kBranchNode);
+  const std::span<const std::string_view> known = keys_of(kind.name);
   NodeSpec& spec = reader.spec.specs[node];
   for (const Entry& entry : entries) {
     if (std::ranges::find(known, entry.name) == known.end()) {
       reader.problem(entry.key, "unknown key '" + entry.name + "' in " + where + ", which has a '" + kind.name + "'",
                      "one of " + list_words(known), reader.suggestion(entry.name, known));
+    } else if (kind.name == "signal" && (entry.name == "timeout" || entry.name == "default")) {
+      continue;  // of the wait
     } else if (!read_flow_key(reader, entry, where, node, found.depends_on)) {
       read_common_key(reader, entry, where, node, spec);
     }
   }
-  if (value) {
+  if (kind.name == "wait" || kind.name == "signal" || kind.name == "approval") {
+    read_wait(reader, entries, kind, where, node, found.depends_on);
+  } else if (kind.name == "value") {
     spec.value = reader.value(kind.value);
     check_expressions(reader, kind.value, {"'value' of " + where, node, /*core=*/true, found.depends_on});
   } else {
@@ -226,8 +237,9 @@ void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
   const std::vector<Entry> entries = reader.entries(entry.value);
   const NodeKeys found = find_keys(entries);
   if (found.kinds.empty()) {
-    reader.problem(entry.key, where + " has neither an 'executor' nor a 'value' nor a 'branch'",
-                   "'executor' with one of " + list_words(executor_names(reader)) + ", 'value', or 'branch'");
+    reader.problem(entry.key, where + " has neither an 'executor' nor a 'value' nor a 'branch', and waits for nothing",
+                   "'executor' with one of " + list_words(executor_names(reader)) +
+                       ", 'value', 'branch', 'wait', 'signal' or 'approval'");
   }
   for (std::size_t i = 1; i < found.kinds.size(); ++i) {
     reader.problem(

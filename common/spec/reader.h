@@ -106,6 +106,14 @@ void check_expressions(Reader& reader, std::uint32_t index, const ExpressionPlac
 bool read_flow_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node, bool depends_on);
 void read_branch(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on);
 
+// `wait`, `signal` and `approval` (read_wait.cc): `kind` is the entry that says which.
+void read_wait(Reader& reader, const std::vector<Entry>& entries, const Entry& kind, const std::string& where,
+               std::uint32_t node, bool depends_on);
+// A time as text, number or expression: a duration, or a moment in RFC 3339.
+enum class TimeForm : std::uint8_t { kDuration, kMoment, kEither };
+std::optional<Value> read_moment(Reader& reader, std::uint32_t index, const std::string& what, TimeForm form,
+                                 const ExpressionPlace& place);
+
 // The graph from the edges found; reports cycles.
 void link_nodes(Reader& reader);
 

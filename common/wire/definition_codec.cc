@@ -127,7 +127,50 @@ std::vector<LabelRule> read_rules(Reader& in, const google::protobuf::RepeatedPt
   return out;
 }
 
+template <class List>
+void write_texts(const std::vector<std::string>& texts, List* out) {
+  for (const std::string& text : texts) *out->Add() = text;
+}
+
+template <class List>
+std::vector<std::string> read_texts(Reader& in, const List& list, std::size_t most) {
+  in.require(static_cast<std::size_t>(list.size()) <= most, "too many names");
+  if (!in.ok()) return {};
+  return {list.begin(), list.end()};
+}
+
+void write_wait(const WaitSpec& wait, pb::Wait* out) {
+  out->set_kind(static_cast<std::uint32_t>(wait.kind));
+  if (wait.limit) out->set_limit_json(wait.limit->dump());
+  out->set_until(wait.until);
+  out->set_signal(wait.signal);
+  if (wait.otherwise) out->set_otherwise_json(wait.otherwise->dump());
+  out->set_decides(static_cast<std::uint32_t>(wait.decides));
+  write_texts(wait.roles, out->mutable_roles());
+  if (wait.message) out->set_message_json(wait.message->dump());
+}
+
+WaitSpec read_wait(Reader& in, const pb::Wait& wait) {
+  WaitSpec out;
+  out.kind = in.to_enum(wait.kind(), kWaitKindLast, "unknown kind of wait");
+  out.limit = read_optional_json(in, wait.limit_json());
+  out.until = wait.until();
+  out.signal = wait.signal();
+  out.otherwise = read_optional_json(in, wait.otherwise_json());
+  out.decides = in.to_enum(wait.decides(), kApprovalDefaultLast, "unknown default of an approval");
+  out.roles = read_texts(in, wait.roles(), kRolesMax);
+  out.message = read_optional_json(in, wait.message_json());
+  return out;
+}
+
 void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
+  if (flow.wait) write_wait(*flow.wait, out->mutable_wait());
+  if (!flow.fallback_node.empty()) out->set_fallback_node(flow.fallback_node);
+  if (flow.fallback_cached) out->set_fallback_cached(true);
+  write_texts(flow.on_failure, out->mutable_on_failure());
+  if (!flow.compensate.empty()) out->set_compensate(flow.compensate);
+  out->set_timeout_all_us(flow.timeout_all.count());
+  if (flow.deadline) out->set_deadline_json(flow.deadline->dump());
   if (flow.when) out->set_when_json(flow.when->dump());
   if (flow.fallback) out->set_fallback_json(flow.fallback->dump());
   out->set_join(flow.join);
@@ -150,6 +193,14 @@ FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
   flow.join = spec.join();
   flow.on_upstream_failure =
       in.to_enum(spec.on_upstream_failure(), kOnUpstreamFailureLast, "unknown on_upstream_failure");
+  if (spec.has_wait()) flow.wait = read_wait(in, spec.wait());
+  flow.fallback_node = spec.fallback_node();
+  flow.fallback_cached = spec.fallback_cached();
+  flow.on_failure = read_texts(in, spec.on_failure(), kHandlersMax);
+  flow.compensate = spec.compensate();
+  flow.timeout_all = Duration{spec.timeout_all_us()};
+  in.require(spec.timeout_all_us() >= 0, "a duration is negative");
+  flow.deadline = read_optional_json(in, spec.deadline_json());
   if (!spec.has_branch()) return flow;
   const pb::Branch& branch = spec.branch();
   if (!in.require(branch.cases_size() <= static_cast<int>(kBranchCasesMax), "too many cases of a branch")) return flow;
@@ -172,6 +223,8 @@ void write(const NodeSpec& spec, pb::NodeSpec* out) {
   out->set_backoff_initial_us(spec.retry.backoff.initial.count());
   out->set_backoff_factor(spec.retry.backoff.factor);
   out->set_backoff_max_us(spec.retry.backoff.max.count());
+  if (spec.retry.backoff.jitter != BackoffPolicy{}.jitter) out->set_backoff_jitter(spec.retry.backoff.jitter);
+  write_texts(spec.retry.on, out->mutable_retry_on());
   out->set_on_loss(static_cast<std::uint32_t>(spec.on_loss));
   out->set_timeout_us(spec.timeout.count());
   out->set_priority(spec.priority);
@@ -198,6 +251,8 @@ NodeSpec read_node_spec(Reader& in, const pb::NodeSpec& spec) {
   out.retry.backoff.initial = Duration{spec.backoff_initial_us()};
   out.retry.backoff.factor = spec.backoff_factor();
   out.retry.backoff.max = Duration{spec.backoff_max_us()};
+  if (spec.has_backoff_jitter()) out.retry.backoff.jitter = spec.backoff_jitter();
+  out.retry.on = read_texts(in, spec.retry_on(), kRetryOnMax);
   out.on_loss = in.to_enum(spec.on_loss(), kOnLossLast, "unknown on_loss");
   out.timeout = Duration{spec.timeout_us()};
   out.priority = spec.priority();
@@ -208,6 +263,7 @@ NodeSpec read_node_spec(Reader& in, const pb::NodeSpec& spec) {
   out.sticky = read_hints(in, spec.sticky());
   out.apart = read_hints(in, spec.apart());
   in.require(std::isfinite(out.retry.backoff.factor), "a backoff factor is not a number");
+  in.require(out.retry.backoff.jitter >= 0 && out.retry.backoff.jitter <= 1, "a jitter is not between 0 and 1");
   in.require(spec.backoff_initial_us() >= 0 && spec.backoff_max_us() >= 0 && spec.timeout_us() >= 0,
              "a duration is negative");
   return out;
@@ -233,6 +289,9 @@ std::string encode_definition(const WorkflowSpec& spec) {
   out->set_fail_fast(spec.fail_fast);
   out->set_timeout_us(spec.timeout.count());
   out->set_priority(spec.priority);
+  if (spec.deadline) out->set_deadline_json(spec.deadline->dump());
+  write_texts(spec.on_failure, out->mutable_on_failure());
+  write_texts(spec.finally_run, out->mutable_finally_run());
   return out.serialize();
 }
 
@@ -259,6 +318,9 @@ Result<WorkflowSpec> decode_definition(std::string_view bytes) {
   spec.fail_fast = definition.fail_fast();
   spec.timeout = Duration{definition.timeout_us()};
   spec.priority = definition.priority();
+  spec.deadline = read_optional_json(in, definition.deadline_json());
+  spec.on_failure = read_texts(in, definition.on_failure(), kHandlersMax);
+  spec.finally_run = read_texts(in, definition.finally_run(), kHandlersMax);
   in.require(spec.timeout >= Duration::zero(), "a duration is negative");
   if (!in.ok()) return in.error();
   return spec;

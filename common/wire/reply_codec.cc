@@ -181,6 +181,14 @@ struct WriteReply {
     out.mutable_coordinator_drains()->set_partitions(m.partitions);
   }
   void operator()(const HealthReply& m) { millrace::write(m, out.mutable_health()); }
+  void operator()(const ActReply& m) {
+    pb::ActReply* r = out.mutable_act();
+    r->set_run(m.run.value);
+    r->set_state(static_cast<std::uint32_t>(m.state));
+    r->set_node(m.node);
+    r->set_node_state(static_cast<std::uint32_t>(m.node_state));
+    r->set_repeated(m.repeated);
+  }
   void operator()(const ErrorReply& m) { millrace::write(m.error, out.mutable_error()); }
 };
 
@@ -208,6 +216,10 @@ OperatorReply read(Reader& in, pb::Reply* m) {
     case pb::Reply::kCoordinatorDrains:
       return DrainCoordinatorReply{m->coordinator_drains().name(), m->coordinator_drains().partitions()};
     case pb::Reply::kHealth: return read_health(m->health());
+    case pb::Reply::kAct:
+      return ActReply{RunId{m->act().run()}, in.to_enum(m->act().state(), kRunStateLast, "unknown run state"),
+                      m->act().node(), in.to_enum(m->act().node_state(), kTaskStateLast, "unknown task state"),
+                      m->act().repeated()};
     case pb::Reply::kError: return ErrorReply{read_error(in, m->error())};
     case pb::Reply::KIND_NOT_SET: break;
   }

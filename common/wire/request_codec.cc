@@ -73,6 +73,13 @@ ListRuns read(Reader& in, const pb::ListRuns& m) {
   return out;
 }
 
+SignalRun read(Reader& in, pb::SignalRun* m) {
+  return {read(m->run()), m->name(), read_payload(in, m->mutable_payload()), m->key(), m->caller()};
+}
+DecideApproval read(const pb::DecideApproval& m) {
+  return {read(m.run()), m.node(), m.approve(), m.role(), m.comment(), m.caller()};
+}
+
 ReadLogs read(const pb::ReadLogs& m) { return {read(m.run()), m.node(), m.attempt(), m.since(), m.limit()}; }
 
 struct WriteRequest {
@@ -112,6 +119,27 @@ struct WriteRequest {
   }
   void operator()(const DrainCoordinator& m) { out.set_drain_coordinator(m.name); }
   void operator()(const ExamineCluster&) { out.set_examine(true); }
+  void operator()(const SignalRun& m) {
+    pb::SignalRun* r = out.mutable_signal_run();
+    write(m.run, r->mutable_run());
+    r->set_name(m.name);
+    millrace::write(m.payload, r->mutable_payload());
+    r->set_key(m.key);
+    r->set_caller(m.caller);
+  }
+  void operator()(const DecideApproval& m) {
+    pb::DecideApproval* r = out.mutable_decide_approval();
+    write(m.run, r->mutable_run());
+    r->set_node(m.node);
+    r->set_approve(m.approve);
+    r->set_role(m.role);
+    r->set_comment(m.comment);
+    r->set_caller(m.caller);
+  }
+  void operator()(const PauseRun& m) {
+    write(m.run, out.mutable_pause_run()->mutable_run());
+    out.mutable_pause_run()->set_pause(m.pause);
+  }
 
  private:
   template <class M>
@@ -141,6 +169,9 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kMovePartition: return MovePartition{m->move_partition().partition(), m->move_partition().to()};
     case pb::Request::kDrainCoordinator: return DrainCoordinator{m->drain_coordinator()};
     case pb::Request::kExamine: return ExamineCluster{};
+    case pb::Request::kSignalRun: return read(in, m->mutable_signal_run());
+    case pb::Request::kDecideApproval: return read(m->decide_approval());
+    case pb::Request::kPauseRun: return PauseRun{read(m->pause_run().run()), m->pause_run().pause()};
     case pb::Request::KIND_NOT_SET: break;
   }
   in.require(false, "unknown request");

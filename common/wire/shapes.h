@@ -29,12 +29,14 @@ namespace pb = millrace::wire;
 // The last of each enumeration that travels by number: a new value moves its line.
 constexpr TaskState kTaskStateLast = TaskState::kCancelled;
 constexpr RunState kRunStateLast = RunState::kCancelled;
-constexpr EventType kEventTypeLast = EventType::kTaskTokens;
+constexpr EventType kEventTypeLast = EventType::kRunResumed;
 constexpr Answer kAnswerLast = Answer::kRefused;
 constexpr Code kCodeLast = Code::kInternal;
 constexpr InputType kInputTypeLast = InputType::kSecret;
 constexpr OnLoss kOnLossLast = OnLoss::kFail;
 constexpr OnUpstreamFailure kOnUpstreamFailureLast = OnUpstreamFailure::kRun;
+constexpr WaitKind kWaitKindLast = WaitKind::kApproval;
+constexpr ApprovalDefault kApprovalDefaultLast = ApprovalDefault::kReject;
 
 constexpr std::size_t kCursorMax = 64;
 constexpr std::size_t kWhyMax = kErrorMessageMax;

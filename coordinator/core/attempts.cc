@@ -30,7 +30,13 @@ bool worth_retrying(Reason reason) {
     case Reason::kCondition:
     case Reason::kNotChosen:
     case Reason::kUpstreamSkipped:
-    case Reason::kFallback: return false;
+    case Reason::kFallback:
+    case Reason::kTimer:
+    case Reason::kSignal:
+    case Reason::kApproval:
+    case Reason::kRejected:
+    case Reason::kPaused:
+    case Reason::kReused: return false;
   }
   return false;
 }
@@ -63,6 +69,7 @@ std::string inputs_too_large(const Run& run, TaskIndex task) {
 }  // namespace
 
 void Partition::offer(Time, Run& run, TaskIndex task) {
+  if (run.paused()) return hold(run, task);
   if (options_.adopting && run.restored) return;  // AdoptionClosed offers whatever is ready then
   const std::shared_ptr<const Requirements>& needs = run.plan->needs(task);
   effects_.offers.push_back({run.id(), task, run.info->priority + run.plan->spec(task).priority, run.info->accepted,
@@ -78,8 +85,8 @@ std::uint32_t Partition::next_number(const Run& run, TaskIndex task) const {
 
 void Partition::on(Time now, SlotGranted& in) {
   Run* run = live(in.run);
-  if (run != nullptr && !run->stopping()) place_found(*run, in.task);
-  if (run == nullptr || run->stopping() || (options_.adopting && run->restored) ||
+  if (run != nullptr && !run->stopping() && !run->paused()) place_found(*run, in.task);
+  if (run == nullptr || run->stopping() || run->paused() || (options_.adopting && run->restored) ||
       run->states[in.task.value] != TaskState::kReady) {
     effects_.slots.push_back({in.worker.id, in.slot_class, false, in.needs});
     return;
@@ -90,10 +97,7 @@ void Partition::on(Time now, SlotGranted& in) {
     end_task(now, *run, in.task, TaskState::kFailed, Reason::kInvalidInput, EventType::kTaskFailed);
     return;
   }
-  if (run->record.state == RunState::kAccepted) {  // goes into the header with the run's next write
-    run->record.state = RunState::kRunning;
-    run->record.started = now;
-  }
+  note_start(now, *run);  // goes into the header with the run's next write
   Attempt attempt;
   attempt.id = {run->id(), in.task, options_.epoch.counter, next_number(*run, in.task)};
   attempt.worker = in.worker;
@@ -375,7 +379,7 @@ bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& 
                       const std::vector<UpstreamVersion>& rests_on, bool started) {
   if (run.ended() || run.stopping() || id.number < next_number(run, id.task) || id.epoch > options_.epoch.counter)
     return false;
-  const bool waits = waits_for_place(run, id.task);
+  const bool waits = waits_for_place(run, id.task) || is_held(run, id.task);
   TaskState state = run.states[id.task.value];
   if (state != TaskState::kReady && state != TaskState::kRetrying && !waits) return false;
   if (id.epoch != options_.epoch.counter) {
@@ -389,13 +393,10 @@ bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& 
   TaskRecord& record = run.tasks[id.task.value];
   Attempt attempt{id, worker, record.ready == Time{} ? now : record.ready, now, true, false};
   if (state == TaskState::kRetrying) move(run, id.task, TaskState::kReady);
-  place_found(run, id.task);
+  if (!let_go(run, id.task)) place_found(run, id.task);
   move(run, id.task, TaskState::kDispatched);
   if (started) move(run, id.task, TaskState::kRunning);
-  if (run.record.state == RunState::kAccepted) {
-    run.record.state = RunState::kRunning;
-    run.record.started = now;
-  }
+  note_start(now, run);
   out_.emplace(worker.id, run.id(), id.task);
   const std::shared_ptr<const Requirements>& needs = run.plan->needs(id.task);
   effects_.slots.push_back({worker.id, needs->slot_class, true, needs->resources.empty() ? nullptr : needs.get()});

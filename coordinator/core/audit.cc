@@ -96,10 +96,7 @@ void Audit::look_at(Time now, Run& run, TaskIndex task, const World& world, std:
       const Time due = run.tasks[task.value].due;
       if (p.timers_.contains({due, run.id(), task})) return;
       // What came from the store late was set to ring at once.
-      const bool rings = std::ranges::any_of(p.timers_, [&](const auto& timer) {
-        return std::get<RunId>(timer) == run.id() && std::get<TaskIndex>(timer) == task;
-      });
-      if (rings) return;
+      if (rings(run, task)) return;
       found(findings, AuditKind::kTimer, run, task, "waits for its next try and has no timer: set");
       return p.set_timer(std::max(now, due), run.id(), task);
     }
@@ -110,7 +107,7 @@ void Audit::look_at(Time now, Run& run, TaskIndex task, const World& world, std:
       return;
     case TaskState::kWaiting: {
       auto waits = run.value_waits.find(task);
-      if (waits == run.value_waits.end()) return;  // for something else, which declares itself
+      if (waits == run.value_waits.end()) return look_at_wait(now, run, task, findings);
       for (const Hash128& hash : waits->second) {
         auto fetch = p.fetches_.find(hash);
         if (p.fetched_.contains(hash) || (fetch != p.fetches_.end() && fetch->second.contains(run.id()))) continue;
@@ -125,6 +122,27 @@ void Audit::look_at(Time now, Run& run, TaskIndex task, const World& world, std:
     case TaskState::kSkipped:
     case TaskState::kCancelled: return;
   }
+}
+
+// Tasks that wait for something else than a value: a place, a timer, a signal, an approval, the end of a pause.
+void Audit::look_at_wait(Time now, Run& run, TaskIndex task, std::vector<AuditFinding>& findings) {
+  Partition& p = partition_;
+  if (p.waits_for_place(run, task) || (Partition::is_held(run, task) && run.paused())) return;
+  if (Partition::awaits_event(run, task)) {
+    const Time due = run.tasks[task.value].due;
+    if (due == Time{} || rings(run, task)) return;
+    found(findings, AuditKind::kTimer, run, task, "waits until its time and has no timer: set");
+    return p.set_timer(std::max(now, due), run.id(), task);
+  }
+  found(findings, AuditKind::kOpened, run, task, "waits, and nobody knows for what: looked at again");
+  if (p.let_go(run, task)) return p.offer(now, run, task);
+  p.decide(now, run, task);
+}
+
+bool Audit::rings(const Run& run, TaskIndex task) const {
+  return std::ranges::any_of(partition_.timers_, [&](const auto& timer) {
+    return std::get<RunId>(timer) == run.id() && std::get<TaskIndex>(timer) == task;
+  });
 }
 
 void Audit::look_at_end(Time now, Run& run, std::vector<AuditFinding>& findings) {
@@ -142,7 +160,7 @@ void Audit::look_at_end(Time now, Run& run, std::vector<AuditFinding>& findings)
     }
     return;
   }
-  if (run.done() < run.states.size()) return;
+  if (run.done() < run.states.size() || run.paused()) return;
   const bool fetched =
       std::ranges::all_of(run.output_waits, [&](const Hash128& hash) { return p.fetched_.contains(hash); });
   const bool waits = !run.output_waits.empty() && !fetched;

@@ -2,9 +2,10 @@
 // right on the spot. Cheap and continuous: a slice of tasks at a time, in turn; one partition's counts at a time.
 //
 // Every live task has an owner (an attempt at a worker that is known), a timer (to be tried again), a declared wait (a
-// slot: it is offered; a value: it is asked for; upstream tasks that have not ended), or stands on the list of what the
-// next step looks at. What is in nobody's hands was lost by a mistake of our own: that is found, told and repaired
-// here, since a run that stands still for ever is worse than one that is tried again.
+// slot: it is offered; a value: it is asked for; a signal or an approval; the end of a pause; upstream tasks that have
+// not ended), or stands on the list of what the next step looks at. What is in nobody's hands was lost by a mistake of
+// our own: that is found, told and repaired here, since a run that stands still for ever is worse than one that is
+// tried again.
 //
 // Promises: a repair never gives a task a second result: it offers, opens, sets a timer or counts a loss, all of which
 // the partition checks as it always does. Threads: none; the loop's. Times are handed in. Fails: never.
@@ -70,6 +71,8 @@ class Audit {
  private:
   void look_at_counts(Run& run, std::vector<AuditFinding>& findings);
   void look_at(Time now, Run& run, TaskIndex task, const World& world, std::vector<AuditFinding>& findings);
+  void look_at_wait(Time now, Run& run, TaskIndex task, std::vector<AuditFinding>& findings);
+  bool rings(const Run& run, TaskIndex task) const;  // it has a timer
   void look_at_end(Time now, Run& run, std::vector<AuditFinding>& findings);
   void found(std::vector<AuditFinding>& findings, AuditKind kind, const Run& run, TaskIndex task, const char* what);
 

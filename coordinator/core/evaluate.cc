@@ -97,9 +97,9 @@ Result<Value> Partition::evaluate(const Run& run, const expr::Template& what, st
 }
 
 // The core's own try, which takes no time.
-static void note_try(TaskRecord& record, const Epoch& epoch, Time now) {
+void Partition::note_try(TaskRecord& record, Time now) const {
   record.tries = 1;
-  record.epoch = epoch.counter;
+  record.epoch = options_.epoch.counter;
   record.dispatched = now;
 }
 
@@ -116,7 +116,7 @@ std::optional<Value> Partition::evaluate_for(Time now, Run& run, TaskIndex task,
   Result<Value> value = evaluate(run, what, missing);
   if (missing.empty() && value.ok()) return std::move(value).value();
   if (missing.empty()) {
-    if (run.plan->is_control_node(task)) note_try(run.tasks[task.value], options_.epoch, now);
+    if (run.plan->is_control_node(task)) note_try(run.tasks[task.value], now);
     fail_expression(now, run, task, value.error().what);
     return std::nullopt;
   }
@@ -137,7 +137,7 @@ void Partition::evaluate_control_node(Time now, Run& run, TaskIndex task) {
   if (!value) return;
   run.value_waits.erase(task);
   TaskRecord& record = run.tasks[task.value];
-  note_try(record, options_.epoch, now);
+  note_try(record, now);
   std::string json = value->dump();
   if (json.size() > kValueMax) {
     return fail_expression(now, run, task, "its value is larger than " + std::to_string(kValueMax) + " bytes");

@@ -82,6 +82,7 @@ void Partition::open_early(Run& run, TaskIndex ended) {
 
 // What its own condition says; again when values have come for which that had to wait.
 void Partition::decide(Time now, Run& run, TaskIndex task) {
+  if (awaits_event(run, task)) return wait_over(now, run, task);  // values have come that its end needs
   if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->when) {
     const std::optional<Value> holds = evaluate_for(now, run, task, *flow->when);
     if (!holds) return;
@@ -90,6 +91,7 @@ void Partition::decide(Time now, Run& run, TaskIndex task) {
       return end_task(now, run, task, TaskState::kSkipped, Reason::kCondition, EventType::kTaskSkipped);
     }
   }
+  if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->wait) return begin_wait(now, run, task, *flow);
   if (run.plan->is_control_node(task)) return evaluate_control_node(now, run, task);
   run.value_waits.erase(task);
   move(run, task, TaskState::kReady);

@@ -31,6 +31,28 @@ struct CancelRequested {
   RunId run;
   std::string why;
 };
+struct SignalGiven {  // these three are answered with ActReply
+  RequestId request;
+  RunId run;
+  std::string name;
+  Payload payload;
+  std::uint64_t key = 0;
+  std::string caller;
+};
+struct ApprovalGiven {
+  RequestId request;
+  RunId run;
+  std::string node;
+  bool approve = true;
+  std::string role;
+  std::string comment;
+  std::string caller;
+};
+struct PauseRequested {
+  RequestId request;
+  RunId run;
+  bool pause = true;
+};
 struct WaitRequested {  // answered with RunReply when the run has ended
   RequestId request;
   RunId run;
@@ -84,6 +106,6 @@ struct TimePassed {};
 
 using Input = std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
                            AttemptReclaimed, ReclaimWanted, TaskUnplaceable, WorkerReported, WorkerLost, ValueFetched,
-                           AdoptionClosed, TimePassed>;
+                           AdoptionClosed, SignalGiven, ApprovalGiven, PauseRequested, TimePassed>;
 
 }  // namespace millrace

@@ -19,6 +19,8 @@ std::string check_run(const Run& run) {
     bool out = state == TaskState::kDispatched || state == TaskState::kRunning;
     if (out != run.attempts.contains(TaskIndex{task}))
       return where + "is " + std::string(to_string(state)) + " but its attempt is not in step";
+    if (state == TaskState::kWaiting && record.reason == Reason::kPaused && !run.paused() && !run.stopping())
+      return where + "is held and its run is not paused";
     if (is_terminal(state) && (record.version == 0 || record.state != state))
       return where + "has ended without a record";
     const UpstreamSeen& seen = run.seen[task];

@@ -63,7 +63,7 @@ void Partition::offer_again(RunId id, TaskIndex task) {
 
 bool Partition::wants_place(RunId id, TaskIndex task) const {
   auto it = runs_.find(id);
-  if (it == runs_.end() || it->second->ended() || it->second->stopping()) return false;
+  if (it == runs_.end() || it->second->ended() || it->second->stopping() || it->second->paused()) return false;
   return it->second->states[task.value] == TaskState::kReady || waits_for_place(*it->second, task);
 }
 
@@ -137,6 +137,9 @@ void Partition::run_timer(Time now, RunId id, TaskIndex task) {
     run->tasks[task.value].ready = run->tasks[task.value].due;
     move(*run, task, TaskState::kReady);
     offer(now, *run, task);
+  } else if (awaits_event(*run, task) && !run->stopping()) {
+    const Time due = run->tasks[task.value].due;
+    if (due != Time{} && due <= now && !run->value_waits.contains(task)) wait_over(now, *run, task);
   }
 }
 

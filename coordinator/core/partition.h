@@ -155,6 +155,7 @@ class Partition {
   void move(Run& run, TaskIndex task, TaskState to);  // the one door
   void write(Run& run, TaskIndex task);               // its record has changed durably: version, checksum, segment
   RunWrite& touch(Run& run);                          // its header has changed
+  static void note_start(Time now, Run& run);         // its first task is dispatched, or waits
   void emit(Time now, Run& run, EventType type, TaskIndex task = {}, std::uint32_t attempt = 0,
             Reason reason = Reason::kNone);
   void complete(Time now, Run& run, TaskIndex task);  // terminal: opens what it opens
@@ -185,7 +186,28 @@ class Partition {
   bool fall_back(Run& run, TaskIndex task);
   bool failure_is_taken(const Run& run, TaskIndex task) const;
 
+  // waiting.cc
+  void on(Time now, SignalGiven& in);
+  void on(Time now, ApprovalGiven& in);
+  void on(Time now, PauseRequested& in);
+  Run* act_on(RequestId request, RunId id);  // a run that can still be acted on; else the request is answered
+  void acted(RequestId request, const Run& run, std::optional<TaskIndex> task, bool repeated);
+  void begin_wait(Time now, Run& run, TaskIndex task, const Flow& flow);
+  void wait_over(Time now, Run& run, TaskIndex task);  // nobody came in time, or the time was all there was to wait for
+  void end_wait(Time now, Run& run, TaskIndex task, Payload output);
+  void fail_wait(Time now, Run& run, TaskIndex task, Reason reason, std::string why);
+  std::optional<TaskIndex> take_signal(Time now, Run& run, std::string_view name, Payload payload,
+                                       std::optional<TaskIndex> but = {});
+  void leave_wait(Time now, Run& run, TaskIndex task);  // it ends without it
+  void restore_wait(Time now, Run& run, TaskIndex task);
+  void hold(Run& run, TaskIndex task);    // ready, while the run is paused
+  bool let_go(Run& run, TaskIndex task);  // whether it was held
+  static bool is_held(const Run& run, TaskIndex task);
+  static bool awaits_event(const TaskRecord& record);  // waits for a timer, a signal, an approval
+  static bool awaits_event(const Run& run, TaskIndex task);
+
   // evaluate.cc
+  void note_try(TaskRecord& record, Time now) const;
   void on(Time now, ValueFetched& in);
   void evaluate_control_node(Time now, Run& run, TaskIndex task);
   void fail_expression(Time now, Run& run, TaskIndex task, std::string why);
@@ -243,6 +265,10 @@ struct RestoredRun {
 RunView view_of(const Run& run, Time now, std::uint32_t nodes_max);
 RunView view_of(const RestoredRun& run, Time now, std::uint32_t nodes_max);
 RunSummary summary_of(const Run& run);
+
+// A time as a workflow writes it: a duration or a number of seconds from `from` on, or a moment. With `until` a number
+// is that of seconds since 1970, and a duration is none. Errors: kInvalid.
+Result<Time> moment_of(const Value& value, Time from, bool until);
 
 // What must be true between steps (invariants.cc); empty, or what is broken. For tests and the self-audit.
 std::string check_invariants(const Partition& partition);

@@ -133,9 +133,26 @@ Status Plan::read_flows() {
       return invalid(in_spec(workflow_, i, when.error().what));
     if (Status fallback = compile(spec.fallback, flow.fallback); !fallback.ok())
       return invalid(in_spec(workflow_, i, fallback.error().what));
+    if (spec.wait) {
+      Flow::Wait& wait = flow.wait.emplace();
+      wait.spec = *spec.wait;
+      for (auto [from, to] :
+           {std::pair{&spec.wait->limit, &wait.limit}, std::pair{&spec.wait->otherwise, &wait.otherwise},
+            std::pair{&spec.wait->message, &wait.message}}) {
+        if (Status compiled = compile(*from, *to); !compiled.ok())
+          return invalid(in_spec(workflow_, i, compiled.error().what));
+      }
+      if (spec.wait->kind == WaitKind::kTimer && !wait.limit)
+        return invalid(in_spec(workflow_, i, "a timer without its time"));
+    }
     if (Status branch = read_branch(i, flow); !branch.ok()) return branch;
   }
   if (flows_.empty()) return Done{};
+  for (std::uint32_t task = 0; task < node_count(); ++task) {
+    const Flow* flow = this->flow(TaskIndex{task});
+    if (flow != nullptr && flow->wait && flow->wait->spec.kind == WaitKind::kSignal)
+      signal_nodes_[flow->wait->spec.signal].push_back(task);
+  }
   for (std::uint32_t task = 0; task < node_count(); ++task) {
     const Flow* flow = this->flow(TaskIndex{task});
     if (flow != nullptr && flow->join > 0) early_joins_.push_back(task);
@@ -175,6 +192,17 @@ const Flow* Plan::flow(TaskIndex task) const {
   if (flows_.empty()) return nullptr;
   auto it = flows_.find(workflow_.spec_index(task.value));
   return it == flows_.end() ? nullptr : &it->second;
+}
+
+std::span<const std::uint32_t> Plan::signal_nodes(std::string_view name) const {
+  auto it = signal_nodes_.find(name);
+  return it == signal_nodes_.end() ? std::span<const std::uint32_t>() : std::span<const std::uint32_t>(it->second);
+}
+
+std::vector<std::string_view> Plan::signals() const {
+  std::vector<std::string_view> names;
+  for (const auto& [name, nodes] : signal_nodes_) names.push_back(name);
+  return names;
 }
 
 std::span<const std::uint32_t> Plan::chosen_by(TaskIndex task) const {

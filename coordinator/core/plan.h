@@ -4,6 +4,7 @@
 // compiled; `visible(node)` are the upstream tasks that a node's fields may see. Threads: may be read by any.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -50,6 +51,13 @@ struct Flow {
   std::uint32_t join = 0;
   OnUpstreamFailure on_upstream_failure = OnUpstreamFailure::kSkip;
   std::optional<expr::Template> fallback;
+  struct Wait {
+    WaitSpec spec;
+    std::optional<expr::Template> limit;
+    std::optional<expr::Template> otherwise;
+    std::optional<expr::Template> message;
+  };
+  std::optional<Wait> wait;
 };
 
 class Plan {
@@ -69,6 +77,8 @@ class Plan {
   bool is_control_node(TaskIndex task) const { return spec(task).is_control(); }
   const Flow* flow(TaskIndex task) const;  // null: it runs when all upstream has succeeded
   bool has_flow() const { return !flows_.empty(); }
+  std::span<const std::uint32_t> signal_nodes(std::string_view name) const;    // that wait for it, in their order
+  std::vector<std::string_view> signals() const;                               // all that nodes wait for, by name
   std::span<const std::uint32_t> early_joins() const { return early_joins_; }  // tasks with `join: any` or a number
   // Branch nodes that may choose this one; empty: it needs no choice.
   std::span<const std::uint32_t> chosen_by(TaskIndex task) const;
@@ -105,6 +115,7 @@ class Plan {
   std::set<TaskIndex> noted_;
   std::unordered_map<std::uint32_t, Flow> flows_;  // by spec; lookups only
   std::vector<std::uint32_t> early_joins_;
+  std::map<std::string, std::vector<std::uint32_t>, std::less<>> signal_nodes_;
   std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> chosen_by_;  // by task; lookups only
   std::vector<bool> reads_upstream_;  // by spec: its code or one of its fields sees upstream outputs
   std::vector<std::uint32_t> ranks_;

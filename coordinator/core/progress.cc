@@ -64,6 +64,11 @@ RunWrite& Partition::touch(Run& run) {
   return effects_.writes[run.write_index];
 }
 
+void Partition::note_start(Time now, Run& run) {
+  if (run.record.state == RunState::kAccepted) run.record.state = RunState::kRunning;
+  if (run.record.started == Time{}) run.record.started = now;
+}
+
 void Partition::emit(Time now, Run& run, EventType type, TaskIndex task, std::uint32_t attempt, Reason reason) {
   if (!live_events_ && !is_durable(type)) return;
   Event event;
@@ -88,6 +93,8 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
     reason = Reason::kFallback;
     event = EventType::kTaskSucceeded;
   }
+  if ((state == TaskState::kSkipped || state == TaskState::kCancelled) && run.plan->has_flow())
+    leave_wait(now, run, task);
   TaskRecord& record = run.tasks[task.value];
   record.reason = reason;
   record.ended = now;
@@ -189,7 +196,7 @@ void Partition::finish_if_done(Time now, Run& run) {
     finish(now, run, run.record.state == RunState::kFailing ? RunState::kFailed : RunState::kCancelled);
     return;
   }
-  if (run.done() < run.states.size()) return;
+  if (run.done() < run.states.size() || run.paused()) return;
   if (run.count(TaskState::kFailed) > 0) finish(now, run, RunState::kFailed);
   else if (assemble_outputs(now, run)) finish(now, run, run.fallbacks > 0 ? RunState::kDegraded : RunState::kSucceeded);
 }

@@ -21,12 +21,14 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     --run.by_state[static_cast<std::size_t>(state)];
     // A task that had lost an attempt was ready; it is pending here and opened below.
     if (record.state == TaskState::kSucceeded && record.reason == Reason::kFallback) ++run.fallbacks;
-    state =
-        record.state == TaskState::kReady || record.state == TaskState::kWaiting ? TaskState::kPending : record.state;
+    state = record.state == TaskState::kReady || (record.state == TaskState::kWaiting && !awaits_event(record))
+                ? TaskState::kPending
+                : record.state;
     ++run.by_state[static_cast<std::size_t>(state)];
     --tally_.of(TaskState::kPending);
     ++tally_.of(state);
     if (is_terminal(state)) count_bytes(run, record.output);
+    if (state == TaskState::kWaiting) restore_wait(now, run, task);
     if (state != TaskState::kRetrying) continue;
     // Whoever wrote it may have a clock far ahead of ours: from now on it waits no longer than it had to.
     Time& due = run.tasks[task.value].due;

@@ -73,10 +73,11 @@ struct Run {
   // After each change of a task's record.
   void note_record(TaskIndex task) {
     const TaskRecord& record = tasks[task.value];
-    seen[task.value] = {record.version, !record.output.is_null()};
+    seen[task.value] = {record.version, !record.output.is_null() && is_terminal(record.state)};
   }
   RunId id() const { return info->run; }
   bool ended() const { return is_terminal(record.state); }
+  bool paused() const { return record.state == RunState::kPaused; }
   bool stopping() const { return record.state == RunState::kFailing || record.state == RunState::kCancelling; }
 };
 

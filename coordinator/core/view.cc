@@ -1,8 +1,37 @@
 // Read-only answers about runs.
+#include "common/base/units.h"
 #include "coordinator/core/partition.h"
 
 namespace millrace {
 namespace {
+
+WaitReason wait_reason_of(Reason reason) {
+  if (reason == Reason::kNoWorker) return WaitReason::kNoWorker;
+  if (reason == Reason::kLabel) return WaitReason::kLabel;
+  if (reason == Reason::kTimer) return WaitReason::kTimer;
+  if (reason == Reason::kSignal) return WaitReason::kSignal;
+  if (reason == Reason::kApproval) return WaitReason::kApproval;
+  if (reason == Reason::kPaused) return WaitReason::kPaused;
+  if (reason == Reason::kFallback) return WaitReason::kFallback;
+  return WaitReason::kValue;
+}
+
+// What a person wants to know of a wait: the name of the signal, who is asked what, until when.
+std::string wait_text_of(const NodeSpec& spec, const TaskRecord& record) {
+  if (!spec.flow.wait) return "";
+  std::string text;
+  if (record.reason == Reason::kSignal) text = "signal " + spec.flow.wait->signal;
+  if (record.reason == Reason::kApproval) {
+    const Result<Value> question = Value::parse(record.output.json());
+    const Value* message = question.ok() ? question->find("message") : nullptr;
+    if (message != nullptr && message->is_string()) text = message->as_string();
+    for (const std::string& role : spec.flow.wait->roles)
+      text += (&role == &spec.flow.wait->roles.front() ? (text.empty() ? "for " : " (for ") : ", ") + role;
+    if (!text.empty() && text != "" && !spec.flow.wait->roles.empty() && message != nullptr) text += ")";
+  }
+  if (record.due != Time{}) text += (text.empty() ? "until " : ", until ") + format_time(record.due);
+  return text;
+}
 
 NodeView node_view(const Plan& plan, TaskIndex task, TaskState state, const TaskRecord& record, const Attempt* attempt,
                    Time now) {
@@ -13,7 +42,7 @@ NodeView node_view(const Plan& plan, TaskIndex task, TaskState state, const Task
   node.attempts = record.tries;
   node.queued = record.queued;
   node.ran = record.ran;
-  node.output = record.output;
+  if (state != TaskState::kPending && state != TaskState::kWaiting) node.output = record.output;
   node.error = record.error;
   if (record.worker != nullptr) node.worker = *record.worker;
   if (attempt != nullptr) {
@@ -25,9 +54,8 @@ NodeView node_view(const Plan& plan, TaskIndex task, TaskState state, const Task
     node.wait_reason = WaitReason::kSlot;
     node.queued += now - record.ready;
   } else if (state == TaskState::kWaiting) {
-    node.wait_reason = record.reason == Reason::kNoWorker ? WaitReason::kNoWorker
-                       : record.reason == Reason::kLabel  ? WaitReason::kLabel
-                                                          : WaitReason::kValue;
+    node.wait_reason = wait_reason_of(record.reason);
+    node.wait_text = wait_text_of(plan.spec(task), record);
   } else if (state == TaskState::kRetrying) {
     node.wait_reason = WaitReason::kBackoff;
   }

@@ -76,6 +76,11 @@ const AllowedKey* Access::find(std::string_view user) const {
   return user == self_.key.public_key ? &self_ : list_.find(user);
 }
 
+std::string Access::owner_of(std::string_view user) const {
+  const AllowedKey* known = find(user);
+  return known == nullptr ? "" : known->key.name;
+}
+
 bool Access::decide(const ZapQuestion& question) {
   const AllowedKey* known = find(question.public_key);
   if (known == nullptr) {

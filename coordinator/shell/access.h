@@ -50,6 +50,7 @@ class Access {
   // Errors: kRefused, "key_revoked" or "role_refused". `user` is the peer's public key (Frames::user_id).
   Status may_say(std::string_view user, FrameKind kind);
   bool is_in(std::string_view user) const { return find(user) != nullptr; }
+  std::string owner_of(std::string_view user) const;  // the name of the list; empty: not in it
   // A Hello under this id. Errors: kRefused, "id_in_use" (another owner's) or "id_not_allowed" (ids= of its key).
   Status claim_id(std::string_view user, const std::string& id);
 

@@ -54,6 +54,9 @@ RunName* run_name_of(OperatorRequest& request) {
   if (auto* read = std::get_if<ReadEvents>(&request)) return &read->run;
   if (auto* lines = std::get_if<ReadLogs>(&request)) return &lines->run;
   if (auto* definition = std::get_if<GetDefinition>(&request)) return &definition->run;
+  if (auto* signal = std::get_if<SignalRun>(&request)) return &signal->run;
+  if (auto* decision = std::get_if<DecideApproval>(&request)) return &decision->run;
+  if (auto* pause = std::get_if<PauseRun>(&request)) return &pause->run;
   return nullptr;
 }
 

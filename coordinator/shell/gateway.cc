@@ -81,6 +81,11 @@ void ZmqGateway::take_request(std::string_view routing_id, FrameKind kind, std::
   std::uint32_t hops = 0;
   auto request = decode_request(body, &hops);
   if (!request.ok()) return refuse(routing_id, request.error(), true);
+  if (access_ != nullptr && kind == FrameKind::kRequest) {  // whoever shows a key is who its list says
+    const std::string owner = access_->owner_of(frames_.user_id());
+    if (auto* signal = std::get_if<SignalRun>(&request->second)) signal->caller = owner;
+    if (auto* decision = std::get_if<DecideApproval>(&request->second)) decision->caller = owner;
+  }
   RequestId id{++requests_made_};
   requests_.emplace(id, OpenRequest{std::string(routing_id), std::string(frames_.user_id()), request->first});
   if (requests_.size() > kRequestsMax) requests_.erase(requests_.begin());

@@ -234,6 +234,7 @@ struct Loop::State {
 
   // requests.cc
   void answer(Time now, Routed& one);
+  bool act(Time now, Routed& one);
   PingReply pong() const;
   void on_submit(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops);
   std::optional<Error> full(const SubmitRun& submit, const Plan& plan) const;

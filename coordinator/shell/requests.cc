@@ -59,9 +59,42 @@ Error Loop::State::not_serving(PartitionId partition) {
                "not_serving"};
 }
 
+// Something is done to a live run; what has ended, or is with somebody else by now, is told from the store.
+bool Loop::State::act(Time now, Routed& one) {
+  const RequestId request = one.request;
+  const RunName* named = run_name_of(one.body);
+  const RunName run_name = named != nullptr ? *named : RunName{};
+  std::function<Input(RunId)> make;
+  if (auto* signal = std::get_if<SignalRun>(&one.body)) {
+    make = [=, m = std::move(*signal)](RunId run) {
+      return SignalGiven{request, run, m.name, m.payload, m.key, m.caller};
+    };
+  } else if (auto* decision = std::get_if<DecideApproval>(&one.body)) {
+    make = [=, m = std::move(*decision)](RunId run) {
+      return ApprovalGiven{request, run, m.node, m.approve, m.role, m.comment, m.caller};
+    };
+  } else if (auto* pause = std::get_if<PauseRun>(&one.body)) {
+    make = [=, pauses = pause->pause](RunId run) { return PauseRequested{request, run, pauses}; };
+  } else {
+    return false;
+  }
+  with_run(now, request, run_name, [=, this](Time at, RunId run) {
+    Share* share = share_of(run);
+    if (share != nullptr && share->has(run)) return share->core->step(at, make(run));
+    with_stored(run, request, [=, this](Time, RestoredRun& stored) {
+      if (!is_terminal(stored.record.state)) return refuse(request, not_serving(partition_of(run)));
+      refuse(request, {Code::kConflict,
+                       "run " + to_string(run) + " has ended: " + std::string(to_string(stored.record.state)),
+                       {},
+                       "run_ended"});
+    });
+  });
+  return true;
+}
+
 // A request of which we are the owner, or that anybody can answer; or one whose owner nobody knows.
 void Loop::State::answer(Time now, Routed& one) {
-  if (answer_about_cluster(now, one)) return;
+  if (answer_about_cluster(now, one) || act(now, one)) return;
   const RequestId request = one.request;
   OperatorRequest& body = one.body;
   if (auto* submit = std::get_if<SubmitRun>(&body)) {

@@ -20,8 +20,8 @@ Error damaged(RunId run, const char* what) {
   return {Code::kInternal, "run " + to_string(run) + ", " + what + ": wrong version or checksum", {}, "damaged"};
 }
 
-Error unreadable(RunId run, const char* what, std::string_view sealed) {
-  const std::string newer = newer_version(kRunFormatVersion, sealed);
+Error unreadable(RunId run, const char* what, std::string_view sealed, std::uint8_t reads = kRunFormatVersion) {
+  const std::string newer = newer_version(reads, sealed);
   if (newer.empty()) return damaged(run, what);
   return {Code::kRefused, "run " + to_string(run) + ", " + what + " " + newer, {}, "newer_version"};
 }
@@ -120,8 +120,9 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
 
 void encode_record(RunId run, const StoredRecordView& stored, Packer& out) {
   const RunRecord& record = *stored.record;
+  const std::uint8_t version = record.signals.empty() ? kRunFormatVersion : kRecordVersion;
   const std::size_t begun = out.begin_sized();
-  const std::size_t opened = out.open(kRunFormatVersion);
+  const std::size_t opened = out.open(version);
   out.fixed32(record.records_live);
   out.byte(static_cast<std::uint8_t>(record.state));
   out.byte(static_cast<std::uint8_t>(record.reason));
@@ -143,7 +144,11 @@ void encode_record(RunId run, const StoredRecordView& stored, Packer& out) {
   out.number(stored.tasks_done);
   out.number(stored.epoch);
   out.number(stored.commit);
-  out.close(opened, kRunFormatVersion, place_of(run.value, kRecordPlace));
+  if (version == kRecordVersion) {
+    out.number(record.signals.size());
+    for (std::uint64_t key : record.signals) out.fixed64(key);
+  }
+  out.close(opened, version, place_of(run.value, kRecordPlace));
   out.end_sized(begun);
 }
 
@@ -161,7 +166,9 @@ std::string encode_record(RunId run, const StoredRecord& stored) {
 
 Result<StoredRecord> decode_record(RunId run, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, place_of(run.value, kRecordPlace), without_length(bytes));
-  if (!body.has_value()) return unreadable(run, "field .m", without_length(bytes));
+  const bool with_signals = !body.has_value();
+  if (with_signals) body = unseal(kRecordVersion, place_of(run.value, kRecordPlace), without_length(bytes));
+  if (!body.has_value()) return unreadable(run, "field .m", without_length(bytes), kRecordVersion);
   Unpacker in(*body);
   StoredRecord stored;
   RunRecord& record = stored.record;
@@ -188,6 +195,9 @@ Result<StoredRecord> decode_record(RunId run, std::string_view bytes) {
   stored.tasks_done = in.number32();
   stored.epoch = in.number32();
   stored.commit = in.number();
+  if (with_signals) {
+    for (std::size_t i = in.count(8); i > 0 && !in.failed(); --i) record.signals.push_back(in.fixed64());
+  }
   if (!in.done()) return damaged(run, "field .m");
   return stored;
 }

@@ -18,6 +18,8 @@
 namespace millrace {
 
 constexpr std::uint8_t kRunFormatVersion = 1;
+// Of a run's record that holds signals; one that does not is written as version 1, which earlier programs read, too.
+constexpr std::uint8_t kRecordVersion = 2;
 
 struct StoredInfo {  // field `.i`
   RunInfo info;

@@ -99,6 +99,12 @@ void check_report(const Value& run) {
   EXPECT_EQ(number_at(run, {"outputs", "kinds"}), 2);
 }
 
+void check_approval(const Value& run) {
+  EXPECT_EQ(text_at(run, {"outputs", "image"}), "shop:latest");
+  EXPECT_EQ(at(run, {"outputs", "approved"}), Value(true));
+  EXPECT_EQ(text_at(run, {"outputs", "released"}), "released shop:latest, approved by the deadline");
+}
+
 // What an example needs beyond the programs of this build; empty: it is there.
 std::string missing(const std::string& example) {
   if (example != "report") return {};
@@ -114,6 +120,7 @@ std::vector<Example> examples() {
           {"retries", {}, 1, check_retries},
           {"router", {"-i", "userType=premium", "-i", "region=EU"}, 0, check_router, "degraded"},
           {"report", {}, 0, check_report},
+          {"approval", {}, 0, check_approval},
           {"article", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_article},
           {"http", {"-i", "base=@base"}, 0, check_http}};
 }

@@ -4,6 +4,7 @@ namespace millrace::sim {
 namespace {
 
 constexpr Duration kPatience = 2s;
+constexpr std::uint64_t kAct = 0x8000'0000;  // in the number of a request that nobody waits for
 
 }  // namespace
 
@@ -16,11 +17,44 @@ void Client::start() {
   context_.checker.definition(order_.plan);
   with_definition_ = context_.random.chance(700);
   context_.schedule.after(order_.submit_after, [this] { submit(with_definition_); });
+  for (Duration after : order_.signals_after)
+    context_.schedule.after(order_.submit_after + after, [this] { act_on_waits(); });
+  if (order_.pause_after != Duration::zero()) {
+    const Duration at = order_.submit_after + order_.pause_after;
+    context_.schedule.after(at, [this] {
+      if (run_ != RunId{}) act(PauseRun{RunName{to_string(run_), ""}, true});
+    });
+    context_.schedule.after(at + order_.pause_for, [this] { resume(); });
+  }
   if (order_.cancel_after == Duration::zero()) return;
   context_.schedule.after(order_.submit_after + order_.cancel_after, [this] {
     cancel_due_ = true;
     if (run_ != RunId{} && !ended_) cancel();
   });
+}
+
+void Client::act(const OperatorRequest& request) {
+  if (ended_) return;
+  context_.note("client " + order_.key + " acts");
+  const auto to = static_cast<int>(context_.random.below(static_cast<std::uint64_t>(coordinators_)));
+  ask_(*this, to, RequestId{static_cast<std::uint64_t>(number_) << 32 | kAct | ++acts_}, request);
+}
+
+// Until the end: what paused it may come late.
+void Client::resume() {
+  if (ended_) return;
+  if (run_ != RunId{}) act(PauseRun{RunName{to_string(run_), ""}, false});
+  context_.schedule.after(3s, [this] { resume(); });
+}
+
+void Client::act_on_waits() {
+  if (ended_ || run_ == RunId{}) return;
+  const RunName name{to_string(run_), ""};
+  const SignalRun signal{name, "go", Payload::inline_json("{\"sum\":5}"), context_.random.next() | 1, "sim"};
+  act(signal);
+  if (context_.random.chance(500)) act(signal);
+  const auto node = static_cast<std::uint32_t>(context_.random.below(order_.plan->node_count()));
+  act(DecideApproval{name, order_.plan->id(TaskIndex{node}), context_.random.chance(700), "", "", "sim"});
 }
 
 void Client::ask(const OperatorRequest& request) {
@@ -61,6 +95,7 @@ void Client::again(std::uint64_t asked) {
 
 void Client::receive(RequestId request, const OperatorReply& reply) {
   const std::uint64_t number = request.value & 0xFFFF'FFFF;
+  if ((number & kAct) != 0) return;  // refused as often as not
   context_.checker.told(order_.key, reply);
   if (ended_) return;
   if (auto* error = std::get_if<ErrorReply>(&reply)) {

@@ -28,6 +28,9 @@ class Client {
   void wait();
   void ask(const OperatorRequest& request);
   void again(std::uint64_t asked);
+  void act(const OperatorRequest& request);  // of which no answer is waited for
+  void resume();
+  void act_on_waits();
 
   Context& context_;
   int number_;
@@ -39,6 +42,7 @@ class Client {
   std::uint64_t answered_ = 0;  // the latest request that has its answer
   bool with_definition_ = false;
   bool cancel_due_ = false;
+  std::uint32_t acts_ = 0;
   RunId run_;
   bool ended_ = false;
 };

@@ -216,7 +216,8 @@ Outcome WorkerProcess::result(const Assignment& assignment) const {
   std::uint64_t sum = 1;
   for (const Binding& binding : assignment.bindings) {
     if (binding.value.is_null()) continue;  // skipped, or not ended yet
-    if (binding.value.is_inline() && binding.value.json().starts_with("{\"chosen\"")) continue;  // a branch
+    const std::string_view json = binding.value.is_inline() ? binding.value.json() : std::string_view();
+    if (json.starts_with("{\"chosen\"") || json.starts_with("{\"approved\"")) continue;  // a branch, a decision
     sum += static_cast<std::uint64_t>(sum_in(binding.value, context_.cluster).value_or(-1));
   }
   std::string json = R"({"sum":)" + std::to_string(sum % 1'000'003);

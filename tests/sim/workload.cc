@@ -81,6 +81,24 @@ Value make_condition(Random& random, std::span<const std::uint32_t> upstream) {
   return "{{ (nodes.t" + std::to_string(upstream[random.below(upstream.size())]) + ".sum | default(0)) % 2 == 0 }}";
 }
 
+// It waits for a moment, for the client's signal or for its decision; never for ever.
+void make_wait(Random& random, NodeSpec& spec) {
+  NodeSpec waiting;
+  waiting.fields = Value::Object{};
+  waiting.flow = std::move(spec.flow);
+  spec = std::move(waiting);
+  WaitSpec& wait = spec.flow.wait.emplace();
+  wait.kind = static_cast<WaitKind>(random.below(3));
+  wait.limit = std::to_string(random.between(1, 4'000)) + "ms";
+  if (wait.kind == WaitKind::kSignal) {
+    wait.signal = "go";
+    if (random.chance(700)) wait.otherwise = Value(Value::Object{{"sum", std::int64_t{kFallbackSum}}});
+  } else if (wait.kind == WaitKind::kApproval) {
+    wait.decides = static_cast<ApprovalDefault>(random.below(3));
+    wait.message = "{{ run.id }}?";
+  }
+}
+
 // Conditions, branches, joins, failures that are taken, fallbacks.
 void make_flow(Random& random, WorkflowSpec& workflow) {
   const Adjacency downstream = reversed(workflow.upstream);
@@ -94,6 +112,10 @@ void make_flow(Random& random, WorkflowSpec& workflow) {
     if (random.chance(100)) spec.flow.on_upstream_failure = OnUpstreamFailure::kRun;
     if (!spec.value && random.chance(100))
       spec.flow.fallback = Value(Value::Object{{"sum", std::int64_t{kFallbackSum}}});
+    if (random.chance(120)) {
+      make_wait(random, spec);
+      continue;
+    }
     if (after.empty() || !random.chance(150)) continue;
     NodeSpec branching;
     branching.fields = Value::Object{};
@@ -151,6 +173,12 @@ Order make_order(Random& random, int number, bool large) {
   order.twice = random.chance(200);
   order.wait = random.chance(300);
   if (random.chance(150)) order.cancel_after = random.between(1ms, 4s);
+  if (random.chance(120)) {
+    order.pause_after = random.between(1ms, 3s);
+    order.pause_for = random.between(10ms, 4s);
+  }
+  for (int i = random.chance(300) ? random.between(1, 4) : 0; i > 0; --i)
+    order.signals_after.push_back(random.between(1ms, 5s));
   return order;
 }
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/model/workflow.h"
 #include "coordinator/core/plan.h"
@@ -19,6 +20,9 @@ struct Order {  // what one client does
   bool twice = false;                        // it sends everything twice at once
   bool wait = false;                         // the submission itself waits for the end
   Duration cancel_after = Duration::zero();  // after the submission; zero: never
+  Duration pause_after = Duration::zero();   // likewise
+  Duration pause_for{};
+  std::vector<Duration> signals_after;  // when it sends signal `go` and decides whatever is asked
 };
 
 Order make_order(Random& random, int number, bool large);

@@ -4,9 +4,10 @@
 // brackets behind its first mention: executor, retry, losses, backoff (100ms or 100ms*2..10s), timeout, priority,
 // on_loss, queue, requires (gpu=a100|h100 zone!=b ssd=*), resources (cpu:2 memory:4GiB), sticky and apart (a node or a
 // key), value (JSON or text with expressions), when, join (any or a number), failures=run, fallback, branch and first
-// (CONDITION ? x y | CONDITION ? z | w). Settings of the workflow stand in front, in parentheses: fail_fast,
-// timeout, priority, output.NAME. Nodes are numbered in the order of their first mention. What cannot be read fails the
-// test that wrote it.
+// (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name), approval (roles), limit (of a signal or an
+// approval), default (of these: JSON, approve, reject), message. Settings of the workflow stand in front, in
+// parentheses: fail_fast, timeout, priority, output.NAME. Nodes are numbered in the order of their first mention. What
+// cannot be read fails the test that wrote it.
 #pragma once
 
 #include <algorithm>
@@ -138,6 +139,21 @@ class DagText {
     }
   }
 
+  static void set_wait(NodeSpec& spec, const std::string& key, const std::string& value) {
+    spec.executor.clear();
+    WaitSpec& wait = spec.flow.wait.emplace();
+    if (key == "signal") {
+      wait.kind = WaitKind::kSignal;
+      wait.signal = value;
+    } else if (key == "approval") {
+      wait.kind = WaitKind::kApproval;
+      for_each_word(value, [&](const std::string& role) { wait.roles.push_back(role); });
+    } else {
+      wait.limit = json_or_text(value);
+      wait.until = key == "until";
+    }
+  }
+
   static Value json_or_text(const std::string& text) {
     Result<Value> value = Value::parse(text);
     return value.ok() ? std::move(value).value() : Value(text);
@@ -163,7 +179,14 @@ class DagText {
     else if (key == "join") spec.flow.join = value == "any" ? 1 : static_cast<std::uint32_t>(std::stoul(value));
     else if (key == "failures") spec.flow.on_upstream_failure = OnUpstreamFailure::kRun;
     else if (key == "fallback") spec.flow.fallback = json_or_text(value);
-    else if (key == "branch" || key == "first") set_branch(spec, value, key == "first");
+    else if (key == "wait" || key == "until" || key == "signal" || key == "approval") set_wait(spec, key, value);
+    else if (key == "limit") spec.flow.wait.value().limit = json_or_text(value);
+    else if (key == "message") spec.flow.wait.value().message = json_or_text(value);
+    else if (key == "default") {
+      WaitSpec& wait = spec.flow.wait.value();
+      if (wait.kind == WaitKind::kSignal) wait.otherwise = json_or_text(value);
+      else wait.decides = value == "approve" ? ApprovalDefault::kApprove : ApprovalDefault::kReject;
+    } else if (key == "branch" || key == "first") set_branch(spec, value, key == "first");
     else fail("unknown setting '" + key + "' of a node");
   }
   template <class Take>

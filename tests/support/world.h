@@ -117,6 +117,19 @@ class World {
     const RequestId request{answered ? ++requests_ : 0};
     return say(CancelRequested{request, key.empty() ? focus_ : run_id(key), "asked"}), request;
   }
+  RequestId signal(const std::string& name, const std::string& json = "null", std::uint64_t once = 0) {
+    const RequestId request{++requests_};
+    return say(SignalGiven{request, focus_, name, Payload::inline_json(json), once, "ada@home"}), request;
+  }
+  RequestId decide(const std::string& node, bool approve, const std::string& role = "",
+                   const std::string& comment = "") {
+    const RequestId request{++requests_};
+    return say(ApprovalGiven{request, focus_, node, approve, role, comment, "ada@home"}), request;
+  }
+  RequestId pause(bool pause = true) {
+    const RequestId request{++requests_};
+    return say(PauseRequested{request, focus_, pause}), request;
+  }
   RequestId wait(const std::string& key = "") {
     const RequestId request{++requests_};
     return say(WaitRequested{request, key.empty() ? focus_ : run_id(key), 100}), request;
@@ -334,6 +347,8 @@ class World {
     for (std::uint32_t target : w.upstream.targets) text += " " + std::to_string(target);
     for (const NodeSpec& spec : w.specs) {
       text += ";" + spec.executor + std::to_string(spec.retry.attempts_max) + (spec.value ? spec.value->dump() : "");
+      if (spec.flow.wait)
+        text += "w" + (spec.flow.wait->limit ? spec.flow.wait->limit->dump() : "") + spec.flow.wait->signal;
       text += describe(Requirements{spec.executor, spec.queue, {}, spec.labels, spec.resources, false});
       for (const PlaceHint& hint : spec.sticky) text += "+" + hint.text;
       for (const PlaceHint& hint : spec.apart) text += "-" + hint.text;
@@ -408,6 +423,8 @@ class World {
       std::string line = "write " + node_name(write.run, task) + " " + std::string(to_string(record.state)) + " v" +
                          std::to_string(record.version);
       if (record.reason != Reason::kNone) line += " " + std::string(to_string(record.reason));
+      if (record.state == TaskState::kWaiting && record.due != Time{})
+        line += " due +" + format_duration(record.due - now_);
       if (record.state == TaskState::kRetrying) { line += " due +" + format_duration(record.due - now_); }
       if (!record.output.is_null()) line += " " + brief(record.output);
       if (record.error != nullptr) line += " \"" + record.error->message + "\"";
@@ -463,7 +480,13 @@ class World {
     if (auto* cancelled = std::get_if<CancelReply>(&reply))
       return std::string(cancelled->was_cancelled ? "was cancelled " : "cancel ") + name(cancelled->run) + " " +
              std::string(to_string(cancelled->state));
-    if (auto* error = std::get_if<ErrorReply>(&reply)) return "error " + std::string(to_string(error->error.code));
+    if (auto* act = std::get_if<ActReply>(&reply))
+      return std::string(act->repeated ? "again " : "done ") + name(act->run) + " " +
+             std::string(to_string(act->state)) +
+             (act->node.empty() ? "" : " " + act->node + " " + std::string(to_string(act->node_state)));
+    if (auto* error = std::get_if<ErrorReply>(&reply))
+      return "error " + std::string(to_string(error->error.code)) +
+             (error->error.name.empty() || error->error.name == "key_conflict" ? "" : " " + error->error.name);
     return "?";
   }
 

@@ -52,5 +52,21 @@ TEST(Units, FormattedDurationsParseBack) {
   }
 }
 
+TEST(Times, AreReadAndWrittenAsRfc3339) {
+  const auto us = [](const char* text) { return to_us(parse_time(text).value()); };
+  EXPECT_EQ(us("1970-01-01T00:00:00Z"), 0);
+  EXPECT_EQ(us("2026-01-31T08:00:00Z"), 1'769'846'400'000'000);
+  EXPECT_EQ(us("2026-01-31T09:30:00.25+01:30"), us("2026-01-31T08:00:00Z") + 250'000);
+  EXPECT_EQ(us("2024-02-29t23:59:59z"), us("2024-03-01T00:00:00Z") - 1'000'000);
+  EXPECT_EQ(us("2000-03-01T00:00:00-12:00"), us("2000-03-01T12:00:00Z"));
+  for (const char* bad :
+       {"", "2026", "2026-01-31", "2026-01-31T08:00:00", "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z",
+        "2026-01-31T24:00:00Z", "2026-01-31T08:00:00ZZ", "2026-01-31T08:00:00.Z", "1969-12-31T23:59:59Z"})
+    EXPECT_FALSE(parse_time(bad).ok()) << bad;
+  for (const char* text :
+       {"1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2026-12-31T00:00:00.000001Z", "2100-03-01T12:00:00Z"})
+    EXPECT_EQ(format_time(parse_time(text).value()), text);
+}
+
 }  // namespace
 }  // namespace millrace

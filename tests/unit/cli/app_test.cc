@@ -155,6 +155,10 @@ TEST_F(AppTest, EveryVerbPrintsWhatItsGoldenShows) {
       {"list", {"list"}},
       {"workers", {"workers"}},
       {"cancel", {"cancel", "abcd"}},
+      {"signal", {"signal", "abcd", "go", "-d", "{\"n\": 1}"}},
+      {"approve", {"approve", "abcd", "ask", "--reject", "--role", "boss"}},
+      {"pause", {"pause", "abcd"}},
+      {"resume", {"resume", "abcd"}},
       {"drain", {"drain", "w1"}},
       {"coordinators", {"coordinators"}},
       {"coordinators_drain", {"coordinators", "drain", "c2"}},
@@ -248,7 +252,19 @@ TEST_F(AppTest, MovingAPartitionNeedsANumberAndACoordinator) {
   EXPECT_EQ(fake.requests(), 0);
 }
 
+TEST_F(AppTest, ASignalBringsJsonAndNothingElse) {
+  EXPECT_EQ(run({"signal", "abcd", "go", "-d", "{not json"}), 2);
+  EXPECT_EQ(run({"signal", "abcd", "go", "-d", "@/nowhere.json"}), 2);
+  EXPECT_EQ(fake.requests(), 0);
+  EXPECT_EQ(run({"signal", "abcd", "go", "-d", "@" + temp_file("data.json", "[1]"), "-o", "name"}), 0);
+  EXPECT_EQ(cli.out, to_string(fixed_run()) + "\n");
+}
+
 TEST_F(AppTest, DocumentedShapesHold) {
+  for (const char* verb : {"signal", "approve", "pause", "resume"})
+    EXPECT_EQ(
+        schema_mismatch(schema("act"), the_json(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"))), "")
+        << verb;
   for (const char* verb : {"list", "workers", "events", "submit", "run", "coordinators", "partitions"}) {
     Result<Value> golden = Value::parse(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"));
     ASSERT_TRUE(golden.ok()) << verb;

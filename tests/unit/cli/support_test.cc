@@ -167,6 +167,13 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
   if (std::holds_alternative<GetRun>(request) || std::holds_alternative<WaitRun>(request)) return RunReply{view};
   if (std::holds_alternative<SubmitRun>(request)) return SubmitReply{fixed_run(), false, view.info.trace_id};
   if (std::holds_alternative<CancelRun>(request)) return CancelReply{fixed_run(), RunState::kCancelling, false};
+  if (const auto* signal = std::get_if<SignalRun>(&request))
+    return ActReply{fixed_run(), RunState::kRunning, "wait_for_" + signal->name, TaskState::kSucceeded, false};
+  if (const auto* decision = std::get_if<DecideApproval>(&request))
+    return ActReply{fixed_run(), RunState::kRunning, decision->node,
+                    decision->approve ? TaskState::kSucceeded : TaskState::kFailed, false};
+  if (const auto* pause = std::get_if<PauseRun>(&request))
+    return ActReply{fixed_run(), pause->pause ? RunState::kPaused : RunState::kRunning, "", TaskState::kPending, false};
   if (std::holds_alternative<DrainWorkerRequest>(request)) return DrainReply{"w1"};
   if (const auto* read = std::get_if<ReadEvents>(&request)) {
     std::vector<Event> events = fixed_events(5);

@@ -51,6 +51,32 @@ TEST(Audit, FindsNothingWhereNothingIsWrong) {
   EXPECT_EQ(w.audit(), Kinds{});
 }
 
+TEST(Audit, KnowsWhatIsWaitedFor) {
+  Audited w;
+  w.worker(1, 2).run("t[wait=1h], s[signal=go], q[approval=; limit=1h], a -> b, c, d");
+  EXPECT_EQ(w.audit(), Kinds{}) << w.said;
+  w.pause();
+  w.ended("a#1");
+  EXPECT_EQ(w.audit(), Kinds{}) << w.said;
+  w.crash();
+  EXPECT_EQ(w.audit(), Kinds{}) << w.said;
+  w.signal("go");
+  w.decide("q", true);
+  w.ended("c#1").ended("d#1").pass(2h);
+  EXPECT_EQ(w.audit(), Kinds{}) << w.said;
+}
+
+TEST(Audit, AWaitWithoutItsTimerGetsOne) {
+  Audited w(TestPlant::kForgetTimer);
+  w.worker(1).run("t[wait=1s], s[signal=go]");
+  w.pass(5s);
+  EXPECT_EQ(w.state("t"), TaskState::kWaiting);
+  EXPECT_EQ(w.audit(), Kinds{AuditKind::kTimer}) << w.said;
+  w.pass(1s);
+  EXPECT_EQ(w.state("t"), TaskState::kSucceeded);
+  EXPECT_EQ(w.state("s"), TaskState::kWaiting);
+}
+
 TEST(Audit, ATaskAtAWorkerThatIsNotThereIsTriedAgain) {
   Audited w;
   w.worker(1).worker(2).run("a");

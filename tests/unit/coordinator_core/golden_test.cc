@@ -92,6 +92,19 @@ bool play(World& w, const std::string& line) {
   } else if (command == "cancel") {
     in >> word;
     w.cancel(word);
+  } else if (command == "signal") {  // signal go {"x":1} | signal go {"x":1} once 7
+    in >> word;
+    std::string json = rest_of(in);
+    const std::size_t once = json.find(" once ");
+    const std::uint64_t key = once == std::string::npos ? 0 : std::stoull(json.substr(once + 6));
+    json = json.substr(0, once);
+    w.signal(word, json.empty() ? "null" : json, key);
+  } else if (command == "approve" || command == "reject") {  // approve ask manager it is fine
+    std::string role;
+    in >> word >> role;
+    w.decide(word, command == "approve", role == "-" ? "" : role, rest_of(in));
+  } else if (command == "pause" || command == "resume") {
+    w.pause(command == "pause");
   } else if (command == "wait") {
     in >> word;
     w.wait(word);

@@ -262,9 +262,11 @@ TEST(Problems, OfNodeIdsSayWhichRuleIsBroken) {
 
 TEST(Problems, OfWhatANodeIs) {
   EXPECT_EQ(problem_of("nodes:\n  a:\n"), "f:2:3: node 'a' is empty; expected a mapping of names to values");
-  EXPECT_EQ(problem_of("nodes:\n  a: {depends_on: []}\n"),
-            "f:2:3: node 'a' has neither an 'executor' nor a 'value' nor a 'branch'; expected 'executor' with one of "
-            "container, http, javascript, llm, noop, python, shell, template, 'value', or 'branch'");
+  EXPECT_EQ(
+      problem_of("nodes:\n  a: {depends_on: []}\n"),
+      "f:2:3: node 'a' has neither an 'executor' nor a 'value' nor a 'branch', and waits for nothing; expected "
+      "'executor' with one of container, http, javascript, llm, noop, python, shell, template, 'value', 'branch', "
+      "'wait', 'signal' or 'approval'");
   EXPECT_EQ(in_node("value: 1"), "f:2:23: node 'a' has both an 'executor' and a 'value'; expected one of them");
   EXPECT_EQ(
       problem_of("nodes:\n  a: {executor: python}\n"),

@@ -270,6 +270,17 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: noop, fallback: {}}}",
       "nodes: {a: {value: 1, fallback: {value: 2}}}",
       "nodes: {a: {branch: 5}}",
+      "nodes: {a: {wait: 5}}",
+      "nodes: {a: {wait: {}}}",
+      "nodes: {a: {wait: {for: 1s, until: '2026-01-31T08:00:00Z'}}}",
+      "nodes: {a: {wait: {until: tomorrow}}}",
+      "nodes: {a: {wait: 1s, timeout: 5s}}",
+      "nodes: {a: {signal: 'a b'}}",
+      "nodes: {a: {signal: {timeout: 1s}}}",
+      "nodes: {a: {signal: go, timeout: soon}}",
+      "nodes: {a: {approval: boss}}",
+      "nodes: {a: {approval: {deadline: 1d, default: maybe}}}",
+      "nodes: {a: {approval: {role: boss}}}",
       "nodes: {a: {branch: {}}}",
       "nodes: {a: {branch: [{to: b}]}, b: {executor: noop}}",
       "nodes: {a: {branch: [{when: true}]}, b: {executor: noop}}",
@@ -336,6 +347,15 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(keys_of(schema()), set_of(keys::kWorkflow));
   EXPECT_EQ(keys_of(*defs.find("valueNode")), set_of(keys::kValueNode));
   EXPECT_EQ(keys_of(*defs.find("branchNode")), set_of(keys::kBranchNode));
+  EXPECT_EQ(keys_of(*defs.find("waitNode")), set_of(keys::kWaitNode));
+  EXPECT_EQ(keys_of(*defs.find("signalNode")), set_of(keys::kSignalNode));
+  EXPECT_EQ(keys_of(*defs.find("approvalNode")), set_of(keys::kApprovalNode));
+  const auto inside = [&](const char* node, const char* key) {
+    return *defs.find(node)->find("properties")->find(key);
+  };
+  EXPECT_EQ(keys_of(inside("waitNode", "wait").find("anyOf")->as_array().at(1)), set_of(keys::kWait));
+  EXPECT_EQ(keys_of(inside("signalNode", "signal").find("anyOf")->as_array().at(1)), set_of(keys::kSignal));
+  EXPECT_EQ(keys_of(inside("approvalNode", "approval")), set_of(keys::kApproval));
   EXPECT_EQ(keys_of(*defs.find("fallback")), set_of(keys::kFallback));
   EXPECT_EQ(keys_of(*defs.find("retry")), set_of(keys::kRetry));
   EXPECT_EQ(keys_of(*defs.find("retry")->find("properties")->find("backoff")), set_of(keys::kBackoff));
@@ -357,7 +377,8 @@ TEST(Schema, HasTheFieldsOfAnExecutorOfYourOwn) {
 
 TEST(Schema, HasEveryExecutorWithItsFields) {
   const Value& defs = *schema().find("$defs");
-  std::set<std::string> nodes = {"#/$defs/branchNode", "#/$defs/valueNode", "#/$defs/customNode"};
+  std::set<std::string> nodes = {"#/$defs/approvalNode", "#/$defs/customNode", "#/$defs/branchNode",
+                                 "#/$defs/signalNode",   "#/$defs/valueNode",  "#/$defs/waitNode"};
   for (const ExecutorFields& executor : executor_table()) {
     const std::string name = std::string(executor.executor) + "Node";
     nodes.insert("#/$defs/" + name);

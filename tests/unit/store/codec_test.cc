@@ -155,6 +155,31 @@ std::string as_of(std::uint8_t version, std::string bytes, std::size_t at) {
   return bytes;
 }
 
+TEST(Versions, WhatVersionOneCannotSayIsWrittenAsVersionTwoAndNothingElse) {
+  TestRun run(run_id(1), 2);
+  RunWrite write = run.succeed(0, 2);
+  NamePool names;
+  constexpr std::size_t kBehindLength = 4;
+  EXPECT_EQ(encode_segment(run_id(1), 3, write.tasks)[0], 1);
+  write.tasks[1].second.begun = at(77);
+  const std::string segment = encode_segment(run_id(1), 3, write.tasks);
+  EXPECT_EQ(segment[0], 2);
+  const auto back = decode_segment(run_id(1), 3, segment, names);
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(*back, write.tasks);
+
+  RunRecord record = run.record();
+  const auto encoded = [&] {
+    return encode_record(run_id(1), {.record = record, .tasks_total = 2, .tasks_done = 2, .epoch = 1, .commit = 1});
+  };
+  EXPECT_EQ(encoded()[kBehindLength], 1);
+  record.signals = {7, ~0ULL};
+  EXPECT_EQ(encoded()[kBehindLength], 2);
+  const auto stored = decode_record(run_id(1), encoded());
+  ASSERT_TRUE(stored.ok());
+  EXPECT_EQ(stored->record, record);
+}
+
 TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {
   TestRun run(run_id(1), 2);
   RunWrite write = run.succeed(0, 2);
@@ -173,8 +198,8 @@ TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {
   ASSERT_TRUE(decode_record(run_id(1), record).ok());
   const Error errors[] = {
       decode_info(run_id(1), as_of(2, info, kBehindLength)).error(),
-      decode_record(run_id(1), as_of(2, record, kBehindLength)).error(),
-      decode_segment(run_id(1), 3, as_of(2, segment, 0), names).error(),
+      decode_record(run_id(1), as_of(3, record, kBehindLength)).error(),
+      decode_segment(run_id(1), 3, as_of(3, segment, 0), names).error(),
       decode_log(run_id(1), as_of(2, log, 0)).error(),
       decode_content(hash128("x"), as_of(9, content, 0)).error(),
       decode_events(place, as_of(2, events, 0)).error(),

@@ -78,6 +78,18 @@ inline bool same(const DrainCoordinatorReply& a, const DrainCoordinatorReply& b)
 }
 inline bool same(const ExamineCluster&, const ExamineCluster&) { return true; }
 inline bool same(const HealthReply& a, const HealthReply& b) { return a.coordinators == b.coordinators; }
+inline bool same(const SignalRun& a, const SignalRun& b) {
+  return a.run == b.run && a.name == b.name && a.payload == b.payload && a.key == b.key && a.caller == b.caller;
+}
+inline bool same(const DecideApproval& a, const DecideApproval& b) {
+  return a.run == b.run && a.node == b.node && a.approve == b.approve && a.role == b.role && a.comment == b.comment &&
+         a.caller == b.caller;
+}
+inline bool same(const PauseRun& a, const PauseRun& b) { return a.run == b.run && a.pause == b.pause; }
+inline bool same(const ActReply& a, const ActReply& b) {
+  return a.run == b.run && a.state == b.state && a.node == b.node && a.node_state == b.node_state &&
+         a.repeated == b.repeated;
+}
 inline bool same(const ErrorReply& a, const ErrorReply& b) { return a.error == b.error; }
 
 template <class... T>

@@ -112,12 +112,14 @@ class RandomModel {
     s.executor = text();
     if (coin()) s.value = value();
     s.fields = value();
-    s.retry = {u32(), u32(), {duration(), static_cast<double>(below(100)) / 4, duration()}};
+    s.retry = {u32(), u32(), {duration(), static_cast<double>(below(100)) / 4, duration(), 0.1}, {}};
     s.on_loss = any(OnLoss::kFail);
     s.timeout = duration();
     s.priority = i32();
     s.queue = text();
     if (coin()) return s;
+    s.retry.on = many<std::string>([&] { return text(); });
+    s.retry.backoff.jitter = static_cast<double>(below(9)) / 8;
     s.labels = many<LabelRule>([&] { return LabelRule{text(), coin(), many<std::string>([&] { return text(); })}; });
     s.resources = resources();
     s.sticky = hints();
@@ -129,12 +131,27 @@ class RandomModel {
   FlowSpec flow() {
     const auto ids = [&] { return many<std::string>([&] { return text(); }); };
     FlowSpec f;
+    if (coin()) f.wait = wait_spec();
+    if (coin()) f.fallback_node = text(), f.fallback_cached = coin(), f.compensate = text();
+    if (coin()) f.on_failure = ids(), f.timeout_all = duration(), f.deadline = value();
     if (coin()) f.when = value();
     if (coin()) f.fallback = value();
     f.join = u32();
     f.on_upstream_failure = any(OnUpstreamFailure::kRun);
     if (coin()) f.branch = BranchSpec{many<BranchCase>([&] { return BranchCase{value(), ids()}; }), ids(), coin()};
     return f;
+  }
+
+  WaitSpec wait_spec() {
+    WaitSpec w;
+    w.kind = any(WaitKind::kApproval);
+    if (coin()) w.limit = value(), w.until = coin();
+    w.signal = text();
+    if (coin()) w.otherwise = value();
+    w.decides = any(ApprovalDefault::kReject);
+    w.roles = many<std::string>([&] { return text(); });
+    if (coin()) w.message = value();
+    return w;
   }
 
   Resources resources() {
@@ -175,6 +192,10 @@ class RandomModel {
     w.fail_fast = coin();
     w.timeout = duration();
     w.priority = i32();
+    if (coin()) return w;
+    w.deadline = value();
+    w.on_failure = many<std::string>([&] { return text(); });
+    w.finally_run = many<std::string>([&] { return text(); });
     return w;
   }
 
@@ -214,7 +235,7 @@ class RandomModel {
       Event e;
       e.run = run;
       e.seq = engine_();
-      e.type = any(EventType::kTaskTokens);
+      e.type = any(EventType::kRunResumed);
       e.reason = any(kReasonLast);
       e.task = TaskIndex{u32()};
       e.attempt = u32();
@@ -295,7 +316,10 @@ class RandomModel {
             ListPartitions{},
             MovePartition{u32(), text()},
             DrainCoordinator{text()},
-            ExamineCluster{}};
+            ExamineCluster{},
+            SignalRun{run_name(), text(), payload(), engine_(), text()},
+            DecideApproval{run_name(), text(), coin(), text(), text(), text()},
+            PauseRun{run_name(), coin()}};
   }
 
   RunView run_view() {
@@ -311,7 +335,8 @@ class RandomModel {
                 time(),
                 time(),
                 payload(),
-                nullptr};
+                nullptr,
+                {}};
     if (coin()) v.record.error = std::make_shared<const RunError>(RunError{text(), text(), text(), u32(), text()});
     v.nodes = many<NodeView>([&] {
       NodeView n{text(),
@@ -382,6 +407,7 @@ class RandomModel {
     DefinitionReply definition;
     if (coin()) definition.bytes = std::make_shared<const std::string>(text());
     return {SubmitReply{RunId{engine_()}, coin(), text()},
+            ActReply{RunId{engine_()}, any(RunState::kCancelled), text(), any(TaskState::kCancelled), coin()},
             NeedDefinition{hash()},
             RunReply{run_view()},
             list,

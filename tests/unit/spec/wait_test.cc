@@ -1,0 +1,63 @@
+// Nodes that wait, as they are written.
+#include <gtest/gtest.h>
+
+#include "common/spec/parse.h"
+
+namespace millrace {
+namespace {
+
+WaitSpec wait_of(const std::string& node) {
+  const Result<WorkflowSpec> spec = parse_workflow("nodes:\n  a: {" + node + "}\n", "f");
+  EXPECT_TRUE(spec.ok()) << node << ": " << (spec.ok() ? "" : spec.error().details.at(0).message);
+  return spec.ok() && spec->specs[0].flow.wait ? *spec->specs[0].flow.wait : WaitSpec{};
+}
+
+std::string problem_of(const std::string& node) {
+  const Result<WorkflowSpec> spec = parse_workflow("nodes:\n  a: {" + node + "}\n", "f");
+  return spec.ok() ? "" : spec.error().details.at(0).message;
+}
+
+TEST(Wait, ForALengthOrUntilAMoment) {
+  EXPECT_EQ(wait_of("wait: 10s"), wait_of("wait: {for: 10s}"));
+  EXPECT_EQ(wait_of("wait: {for: 10s}").limit, Value("10s"));
+  EXPECT_FALSE(wait_of("wait: {for: 10s}").until);
+  EXPECT_TRUE(wait_of("wait: {until: '2026-01-31T08:00:00Z'}").until);
+  EXPECT_EQ(wait_of("wait: {until: 2026-01-31T08:00:00+01:00}").limit, Value("2026-01-31T08:00:00+01:00"));
+  EXPECT_EQ(wait_of("wait: {for: '{{ run.id }}'}").limit, Value("{{ run.id }}"));
+  EXPECT_EQ(problem_of("wait: {for: 10}"), "'for' in 'wait' of node 'a' is the number 10");
+  EXPECT_EQ(problem_of("wait: {until: 10s}"), "'until' in 'wait' of node 'a' is the text '10s'");
+  EXPECT_EQ(problem_of("wait: {}"), "'wait' of node 'a' has neither 'for' nor 'until'");
+  EXPECT_EQ(problem_of("wait: {for: 1s, until: '2026-01-31T08:00:00Z'}"),
+            "'wait' of node 'a' has both 'for' and 'until'");
+  EXPECT_NE(problem_of("wait: {for: '{{ secrets.x }}'}"), "");
+  EXPECT_NE(problem_of("wait: 1s, retry: {}"), "");
+}
+
+TEST(Wait, ForASignal) {
+  EXPECT_EQ(wait_of("signal: go").signal, "go");
+  EXPECT_EQ(wait_of("signal: go, timeout: 5m, default: {x: 1}"),
+            wait_of("signal: {name: go, timeout: 5m, default: {x: 1}}"));
+  EXPECT_EQ(wait_of("signal: go, timeout: 5m, default: {x: 1}").limit, Value("5m"));
+  EXPECT_EQ(wait_of("signal: go, timeout: 5m, default: {x: 1}").otherwise->dump(), R"({"x":1})");
+  EXPECT_NE(problem_of("signal: {timeout: 5m}"), "");
+  EXPECT_NE(problem_of("signal: 'a b'"), "");
+  EXPECT_NE(problem_of("signal: [go]"), "");
+}
+
+TEST(Wait, ForAnApproval) {
+  EXPECT_EQ(wait_of("approval: {}").kind, WaitKind::kApproval);
+  EXPECT_EQ(wait_of("approval:").kind, WaitKind::kApproval);
+  const WaitSpec wait =
+      wait_of("approval: {roles: [boss, owner], deadline: 2d, default: reject, message: 'sure, {{ run.id }}?'}");
+  EXPECT_EQ(wait.roles, (std::vector<std::string>{"boss", "owner"}));
+  EXPECT_EQ(wait.limit, Value("2d"));
+  EXPECT_EQ(wait.decides, ApprovalDefault::kReject);
+  EXPECT_EQ(wait.message, Value("sure, {{ run.id }}?"));
+  EXPECT_EQ(wait_of("approval: {roles: boss}").roles.size(), 1U);
+  EXPECT_NE(problem_of("approval: {default: approve}").find("decides nothing without a 'deadline'"), std::string::npos);
+  EXPECT_NE(problem_of("approval: {deadline: 2d, default: maybe}"), "");
+  EXPECT_NE(problem_of("approval: {role: boss}"), "");
+}
+
+}  // namespace
+}  // namespace millrace
