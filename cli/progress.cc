@@ -82,7 +82,8 @@ class LiveTree : public Progress {
 }  // namespace
 
 std::string progress_line(const Event& event) {
-  if (event.type == EventType::kTaskDispatched || (event.type >= EventType::kOwnerChanged && !is_durable(event.type))) return "";
+  if (event.type == EventType::kTaskDispatched || (event.type >= EventType::kOwnerChanged && !is_durable(event.type)))
+    return "";
   std::string what = is_task_event(event.type) ? printable(event.node) : "run " + to_string(event.run);
   std::string line = clock_time(event.time) + "  " + what + "  " + std::string(status_word(event.type));
   if (event.attempt > 1 || event.type == EventType::kTaskRetrying) line += "  attempt " + std::to_string(event.attempt);

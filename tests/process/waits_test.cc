@@ -54,7 +54,7 @@ TEST(Waits, OutliveTheirCoordinator) {
   const std::vector<Value> events = cluster.rows({"events", run});
   EXPECT_EQ(problem_of_history(events), "");
   EXPECT_EQ(nodes_in_order(events, "task_waiting").size(), 3U) << "late had its signal by then";
-  EXPECT_EQ(cluster.cli({"approve", run, "ask", "--role", "boss"}).exit_code, 7) << "the run has ended";
+  EXPECT_EQ(cluster.cli({"approve", run, "ask", "--reject", "--role", "boss"}).exit_code, 7) << "the run has ended";
 }
 
 TEST(Waits, ARejectedApprovalAndACancelledWait) {
