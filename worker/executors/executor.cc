@@ -16,6 +16,7 @@
 #include "worker/executors/llm.h"
 #include "worker/executors/net_adaptor.h"
 #include "worker/executors/noop.h"
+#include "worker/executors/plugin.h"
 #include "worker/executors/python.h"
 #include "worker/executors/shell.h"
 #include "worker/executors/template.h"
@@ -97,6 +98,8 @@ ExecutorSet::ExecutorSet(const ExecutorOptions& options, Reactor& reactor, TaskO
   Executor& python = *executors_.back().second;
   executors_.emplace_back("shell", make_shell_executor(work_dir, sandbox_, reactor, observer));
   executors_.emplace_back("template", make_template_executor(python, observer));
+  for (const auto& [name, file] : options.plugins)
+    executors_.emplace_back(name, make_plugin_executor(options, file, work_dir, reactor, observer));
 }
 
 ExecutorSet::~ExecutorSet() {

@@ -77,8 +77,9 @@ struct ExecutorOptions {
   EgressRules egress = {};      // what http and llm may reach; the providers' own endpoints besides
   LlmProviders providers = {};  // by name
   Secrets secrets = Secrets();
-  std::vector<std::string> hidden = {};        // directories that confined tasks cannot read
-  Isolation isolation_min = Isolation::kNone;  // less is refused
+  std::vector<std::string> hidden = {};                           // directories that confined tasks cannot read
+  Isolation isolation_min = Isolation::kNone;                     // less is refused
+  std::vector<std::pair<std::string, std::string>> plugins = {};  // executor, and the file that has it: see plugin.h
 };
 
 // All executors of this worker by name: the one table (a row an executor). `observer` and `reactor` outlive the set.

@@ -46,6 +46,24 @@ Result<std::unique_ptr<NodeProcess>> NodeProcess::start(const std::string& node,
   return out;
 }
 
+Result<std::unique_ptr<NodeProcess>> NodeProcess::serve(std::vector<std::string> argv, const Environment& environment,
+                                                        const std::string& work_dir, Reactor& reactor,
+                                                        Listener& listener) {
+  Result<Channel> channel = make_socket_pair(SOCK_STREAM);
+  if (!channel) return channel.error();
+  SpawnSpec spec;
+  spec.argv = std::move(argv);
+  spec.path = std::string(lookup(environment, "PATH"));
+  spec.env = to_strings(environment);
+  spec.cwd = work_dir;
+  spec.fds = {channel->theirs.get()};
+  std::unique_ptr<NodeProcess> out(new NodeProcess(false, reactor, listener, std::move(channel->ours)));
+  Result<std::unique_ptr<Process>> process = Process::start(reactor, *out, std::move(spec), {});
+  if (!process) return process.error();
+  out->process_ = std::move(*process);
+  return out;
+}
+
 NodeProcess::NodeProcess(bool once, Reactor& reactor, Listener& listener, Fd channel)
     : once_(once), reactor_(reactor), listener_(listener), channel_(std::move(channel)) {
   reactor_.watch(channel_.get(), Reactor::kRead, [this](std::uint32_t ready) {
@@ -100,19 +118,25 @@ bool NodeProcess::read_some() {
     return false;
   }
   reply_.append(buffer.data(), static_cast<std::size_t>(n));
-  std::optional<PythonReply> reply;
-  const Status read = read_reply(reply_, reply);
-  if (!read.ok() || (reply && (answered_ || !reply->is_end() || !reply_.empty()))) {
-    close_channel();
-    process_->terminate();
+  while (true) {
+    std::optional<PythonReply> reply;
+    const Status read = read_reply(reply_, reply);
+    if (!read.ok() || (reply && (answered_ || (reply->is_end() && !reply_.empty())))) {
+      close_channel();
+      process_->terminate();
+      return false;
+    }
+    if (!reply) return true;
+    process_->drain();
+    if (!reply->is_end()) {
+      listener_.on_said(*this, std::move(*reply));
+      continue;
+    }
+    reply_ = {};
+    answered_ = true;
+    listener_.on_reply(*this, std::move(*reply));  // may destroy this
     return false;
   }
-  if (!reply) return true;
-  reply_ = {};
-  answered_ = true;
-  process_->drain();
-  listener_.on_reply(*this, std::move(*reply));  // may destroy this
-  return false;
 }
 
 void NodeProcess::on_exit(int wait_status) {

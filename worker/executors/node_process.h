@@ -1,4 +1,5 @@
-// NodeProcess: one Node.js process that serves `javascript` tasks, its channel and its output.
+// NodeProcess: one Node.js process that serves `javascript` tasks, or the process of a plug-in, which serves as such a
+// one does: its channel and its output.
 //
 // Promises: on_log() and on_reply() in the order in which they were made; a reply comes after all output written before
 // it. on_gone() exactly once, when the process has ended and its group is dead; nothing after that. One request at a
@@ -8,6 +9,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "worker/executors/interpreter.h"
 #include "worker/executors/process.h"
@@ -23,12 +26,17 @@ class NodeProcess final : Process::Listener {
     virtual void on_log(NodeProcess& from, LogStream stream, std::string_view bytes) = 0;
     virtual void on_reply(NodeProcess& from, PythonReply reply) = 0;
     virtual void on_gone(NodeProcess& from, int wait_status) = 0;
+    virtual void on_said(NodeProcess& /*from*/, PythonReply /*said*/) {}  // not an end; must not destroy it
   };
 
   // `once`: it serves a single task. Requests may be sent at once.
   static Result<std::unique_ptr<NodeProcess>> start(const std::string& node, const std::string& work_dir, bool once,
                                                     const Confinement& confinement, Reactor& reactor,
                                                     Listener& listener);
+  // Any program that speaks the protocol over its descriptor 3, and serves many tasks. Not confined.
+  static Result<std::unique_ptr<NodeProcess>> serve(std::vector<std::string> argv,
+                                                    const std::vector<std::pair<std::string, std::string>>& environment,
+                                                    const std::string& work_dir, Reactor& reactor, Listener& listener);
   ~NodeProcess() override;
   NodeProcess(const NodeProcess&) = delete;
   NodeProcess& operator=(const NodeProcess&) = delete;

@@ -12,6 +12,7 @@
 #include "common/io/operator_http.h"
 #include "common/io/zmq_socket.h"
 #include "common/model/workflow.h"
+#include "worker/executors/plugin.h"
 #include "worker/shell/worker.h"
 
 namespace millrace {
@@ -83,6 +84,11 @@ ConfigProgram program() {
                        .type = kBoolean,
                        .default_value = "false",
                        .help = "http beyond loopback though nobody is authenticated; warns at each start"});
+  p.options.push_back({.name = "plugin",
+                       .default_value = "",
+                       .help = "shared object with executors of your own (docs/sdk.md)",
+                       .metavar = "FILE.so",
+                       .repeated = true});
   p.options.push_back({.name = "isolation",
                        .default_value = "none",
                        .help = "the least isolation that tasks may ask for",
@@ -187,6 +193,7 @@ int work(const Config& config) {
   options.prefetch_max = static_cast<std::uint32_t>(prefetch);
   options.drain_grace = config.duration("drain-grace");
 
+  options.plugins = split(config.list("plugin"));
   options.isolation = config.text("isolation");
   options.allow_egress = split(config.list("allow-egress"));
   options.secrets_dirs = split(config.list("secrets-dir"));
@@ -221,6 +228,7 @@ int work(const Config& config) {
 
 int main(int argc, char** argv) {
   using namespace millrace;
+  if (argc > 2 && argv[1] == std::string(kPluginHostWord)) return plugin_host({argv + 2, argv + argc});
   const Config config = read_config_or_exit(program(), argc, argv);
   LogOptions log;
   log.service = "worker";

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <climits>
 #include <cstdlib>
+#include <filesystem>
 #include <random>
 #include <thread>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "common/io/zmq_socket.h"
 #include "worker/core/agent.h"
 #include "worker/core/directory.h"
+#include "worker/executors/plugin.h"
 #include "worker/executors/reactor.h"
 #include "worker/executors/sandbox.h"
 #include "worker/shell/beats.h"
@@ -81,6 +83,17 @@ Result<ExecutorOptions> executor_options(const WorkerOptions& options) {
   if (!least.ok())
     return Error{Code::kInvalid, "--isolation " + options.isolation + ": expected none or process", {}, {}};
   out.isolation_min = *least;
+  for (const std::string& written : options.plugins) {
+    const std::string file = std::filesystem::absolute(written).string();  // tasks run elsewhere
+    Result<std::vector<std::string>> names = describe_plugin(file);
+    if (!names.ok()) return names.error();
+    for (std::string& name : *names) {
+      if (std::ranges::find(out.plugins, name, &std::pair<std::string, std::string>::first) != out.plugins.end())
+        return Error{
+            Code::kInvalid, "plug-in " + file + ": the executor '" + name + "' is there already", {}, "plugin"};
+      out.plugins.emplace_back(std::move(name), file);
+    }
+  }
   return out;
 }
 

@@ -39,6 +39,7 @@ struct WorkerOptions {
   std::vector<std::string> allow_egress = {};         // what http and llm tasks may reach besides: see EgressRules
   std::vector<std::string> secrets_dirs = {};         // see Secrets
   std::map<std::string, std::string> providers = {};  // see LlmProviders
+  std::vector<std::string> plugins = {};              // files: see worker/executors/plugin.h
   std::string isolation = "none";                     // the least that tasks must have: none or process
 };
 
