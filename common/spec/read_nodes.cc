@@ -70,6 +70,8 @@ void read_backoff(Reader& reader, std::uint32_t index, const std::string& where,
       max_given = max.has_value();
       max_at = entry.value;
       backoff.max = max.value_or(backoff.max);
+    } else if (entry.name == "jitter") {
+      backoff.jitter = reader.read_number(entry.value, what, 0, 1).value_or(backoff.jitter);
     } else {
       reader.unknown_key(entry, "'backoff' of " + where, keys::kBackoff);
     }
@@ -84,6 +86,23 @@ void read_backoff(Reader& reader, std::uint32_t index, const std::string& where,
 void read_on_loss(Reader& reader, std::uint32_t index, const std::string& where, NodeSpec& node) {
   const auto word = reader.read_word(index, "'on_loss' of " + where, keys::kOnLoss);
   if (word) node.on_loss = *word == "fail" ? OnLoss::kFail : OnLoss::kRetry;
+}
+
+void read_retry_on(Reader& reader, std::uint32_t index, const std::string& what, RetryPolicy& retry) {
+  std::vector<std::uint32_t> items;
+  if (reader.at(index).kind == YamlKind::kSequence) items = reader.at(index).children;
+  else items.push_back(index);
+  if (items.empty() || items.size() > kRetryOnMax) {
+    reader.problem(index, what + " has " + std::to_string(items.size()) + " entries",
+                   "1 to " + std::to_string(kRetryOnMax) + " reasons or texts of messages");
+    return;
+  }
+  for (std::uint32_t item : items) {
+    const std::optional<std::string> text = reader.read_string(item, "an entry of " + what);
+    if (!text) continue;
+    if (text->empty()) reader.problem(item, "an entry of " + what + " is empty", "a reason, or a text of messages");
+    retry.on.push_back(*text);
+  }
 }
 
 void read_retry(Reader& reader, std::uint32_t index, const std::string& where, NodeSpec& node) {
@@ -101,6 +120,8 @@ void read_retry(Reader& reader, std::uint32_t index, const std::string& where, N
     } else if (entry.name == "max_losses") {
       node.retry.losses_max =
           static_cast<std::uint32_t>(reader.read_integer(entry.value, what, 0, kTriesMax).value_or(3));
+    } else if (entry.name == "on") {
+      read_retry_on(reader, entry.value, what, node.retry);
     } else if (entry.name == "backoff") {
       read_backoff(reader, entry.value, where, node.retry.backoff);
     } else if (entry.name == "on_loss") {

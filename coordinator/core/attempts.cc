@@ -41,16 +41,56 @@ bool worth_retrying(Reason reason) {
   return false;
 }
 
+// '*' stands for anything; a text without one may stand anywhere.
+bool matches(std::string_view pattern, std::string_view text) {
+  if (pattern.find('*') == std::string_view::npos) return text.find(pattern) != std::string_view::npos;
+  std::size_t p = 0;
+  std::size_t t = 0;
+  std::size_t star = std::string_view::npos;
+  std::size_t from = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      from = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++from;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+bool is_reason(std::string_view word) {
+  for (std::uint8_t i = 1; i <= static_cast<std::uint8_t>(kReasonLast); ++i) {
+    if (to_string(static_cast<Reason>(i)) == word) return true;
+  }
+  return false;
+}
+
+// Whether the node wants another try after such a failure: `on` names reasons, or texts of the message.
+bool wants_retry(const RetryPolicy& retry, Reason reason, const std::string& message) {
+  if (retry.on.empty()) return worth_retrying(reason);
+  return std::ranges::any_of(retry.on, [&](const std::string& one) {
+    return one == to_string(reason) || (!is_reason(one) && matches(one, message));
+  });
+}
+
 bool is_cancellation(Reason reason) { return reason == Reason::kCancelRequested || reason == Reason::kFailFast; }
 
-// Exponential backoff with up to 10 % added; the jitter is a hash of what names the attempt.
+// Exponential backoff with up to `jitter` of it added; which part is a hash of what names the attempt.
 Duration backoff_of(const RetryPolicy& policy, std::uint32_t failures, const AttemptId& attempt) {
   double delay = static_cast<double>(policy.backoff.initial.count()) * std::pow(policy.backoff.factor, failures - 1);
   const auto most = static_cast<double>(policy.backoff.max.count());
   if (!(delay < most)) delay = most;  // not a number, too
   std::uint64_t words[] = {attempt.run.value, std::uint64_t{attempt.task.value} << 32 | attempt.number};
   std::uint64_t hash = hash64({reinterpret_cast<const char*>(words), sizeof words});
-  delay *= 1.0 + 0.1 * static_cast<double>(hash >> 11) / 9007199254740992.0;
+  delay *= 1.0 + policy.backoff.jitter * static_cast<double>(hash >> 11) / 9007199254740992.0;
   return Duration{static_cast<Duration::rep>(delay)};
 }
 
@@ -260,7 +300,8 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
 void Partition::failed(Time now, Run& run, TaskIndex task, Outcome& outcome) {
   TaskRecord& record = run.tasks[task.value];
   const RetryPolicy& retry = run.plan->spec(task).retry;
-  if (!run.stopping() && worth_retrying(outcome.reason) && record.failures < retry.attempts_max) {
+  const std::string& message = record.error == nullptr ? std::string() : record.error->message;
+  if (!run.stopping() && wants_retry(retry, outcome.reason, message) && record.failures < retry.attempts_max) {
     AttemptId id{run.id(), task, record.epoch, record.tries};
     record.reason = outcome.reason;
     record.ended = now;

@@ -330,7 +330,7 @@ TEST(Problems, OfDependencies) {
 TEST(Problems, OfRetriesTimeoutsAndQueues) {
   EXPECT_EQ(in_node("retry: 3"),
             "f:2:30: 'retry' of node 'a' is the number 3; expected a mapping of max_attempts, max_losses, backoff, "
-            "on_loss; did you mean 'retry: {max_attempts: 3}'?");
+            "on_loss, on; did you mean 'retry: {max_attempts: 3}'?");
   EXPECT_EQ(in_node("retry: {max_attempts: 0}"),
             "f:2:45: 'max_attempts' in 'retry' of node 'a' is the number 0; expected an integer from 1 to 100000");
   EXPECT_EQ(in_node("retry: {backoff: {factor: 0.5}}"),

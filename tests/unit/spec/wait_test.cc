@@ -59,5 +59,18 @@ TEST(Wait, ForAnApproval) {
   EXPECT_NE(problem_of("approval: {role: boss}"), "");
 }
 
+TEST(Retry, SaysWhichFailuresAreTriedAgainAndHowMuchWaitsVary) {
+  const auto retry_of = [](const std::string& text) {
+    const Result<WorkflowSpec> spec = parse_workflow("nodes: {a: {executor: noop, retry: {" + text + "}}}", "f");
+    EXPECT_TRUE(spec.ok()) << text;
+    return spec.ok() ? spec->specs[0].retry : RetryPolicy{};
+  };
+  EXPECT_EQ(retry_of("on: timeout").on, std::vector<std::string>{"timeout"});
+  EXPECT_EQ(retry_of("on: [oom, '*try again*']").on, (std::vector<std::string>{"oom", "*try again*"}));
+  EXPECT_TRUE(retry_of("max_attempts: 3").on.empty());
+  EXPECT_EQ(retry_of("backoff: {initial: 1s, jitter: 0.5}").backoff.jitter, 0.5);
+  EXPECT_EQ(retry_of("backoff: {initial: 1s}").backoff.jitter, 0.1);
+}
+
 }  // namespace
 }  // namespace millrace
