@@ -23,6 +23,7 @@ Verb workers_verb();
 Verb drain_verb();
 Verb doctor_verb();
 Verb keys_verb();
+Verb store_verb();
 Verb coordinators_verb();
 Verb partitions_verb();
 Verb version_verb();

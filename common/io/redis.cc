@@ -232,6 +232,31 @@ Result<RedisReply> Redis::command(std::span<const std::string_view> args, Durati
   return error_;
 }
 
+Result<std::vector<RedisReply>> Redis::commands(std::span<const RedisCommand> commands, Duration timeout) {
+  if (broken_) return error_;
+  assert(replies_due_ == 0 && "commands() with others in flight");
+  for (const RedisCommand& command : commands) append(command);
+  std::vector<RedisReply> replies;
+  replies.reserve(commands.size());
+  auto deadline = SteadyClock::now() + timeout;
+  while (!broken_ && replies.size() < commands.size()) {
+    const bool bytes_left = flush();
+    if (poll_replies(replies) > 0) {
+      deadline = SteadyClock::now() + timeout;
+      continue;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()).count();
+    if (left <= 0) {
+      fail("no reply in time");
+      return Error{Code::kTimeout, error_.what, {}, "redis_timeout"};
+    }
+    pollfd waiting{context_->fd, static_cast<short>(POLLIN | (bytes_left ? POLLOUT : 0)), 0};
+    poll(&waiting, 1, static_cast<int>(std::min<std::int64_t>(left, 60'000)));
+  }
+  if (broken_) return error_;
+  return replies;
+}
+
 Status Redis::load_function(std::string_view library, Duration timeout) {
   Result<RedisReply> reply = command({"FUNCTION", "LOAD", "REPLACE", library}, timeout);
   if (!reply.ok()) return reply.error();

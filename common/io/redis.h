@@ -98,6 +98,8 @@ class Redis {
   Result<RedisReply> command(std::initializer_list<std::string_view> args, Duration timeout = 5s) {
     return command(std::span(args.begin(), args.size()), timeout);
   }
+  // Sends all of them and waits for all replies, likewise. `timeout` is how long it may be silent.
+  Result<std::vector<RedisReply>> commands(std::span<const RedisCommand> commands, Duration timeout);
   // FUNCTION LOAD REPLACE. An error reply is an Error.
   Status load_function(std::string_view library, Duration timeout = 5s);
 

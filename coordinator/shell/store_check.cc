@@ -1,0 +1,274 @@
+#include "coordinator/shell/store_check.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "coordinator/shell/listing.h"
+#include "coordinator/shell/packed_events.h"
+#include "coordinator/shell/redis_keys.h"
+#include "coordinator/shell/redis_run.h"
+#include "coordinator/shell/run_codec.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kEntriesPage = 256;
+constexpr std::size_t kRunsPage = 64;
+constexpr std::size_t kFieldsPage = 1000;
+
+std::uint64_t number(std::string_view text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+class Checker {
+ public:
+  Checker(StoreLink& link, std::uint16_t partitions) : link_(link) { check_.partitions = partitions; }
+
+  Result<StoreCheck> run() {
+    for (std::uint16_t p = 0; p < check_.partitions; ++p) {
+      id_ = PartitionId{p};
+      if (Status done = partition(); !done.ok()) return done.error();
+    }
+    if (Status done = values(); !done.ok()) return done.error();
+    return std::move(check_);
+  }
+
+ private:
+  struct Told {  // by the event stream, of one run
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+    bool gap = false;
+  };
+
+  std::string key(const char* what) const { return partition_key(id_, what); }
+  void find(std::string kind, std::string key, std::string what, std::optional<RunId> run = {},
+            std::string entry = {}) {
+    check_.findings.push_back({id_.value, std::move(kind), run, std::move(key), std::move(what), std::move(entry)});
+  }
+
+  Status partition() {
+    told_.clear();
+    definitions_.clear();
+    seen_.clear();
+    Result<bool> sound = types();
+    if (!sound.ok()) return sound.error();
+    if (!*sound) return Done{};
+    const Result<OwnerRecord> owner = link_.owner(id_);
+    if (!owner.ok()) return owner.error();
+    number_ = owner->number;
+    for (Status (Checker::*step)() :
+         {&Checker::events, &Checker::listed, &Checker::live, &Checker::keys, &Checker::definitions}) {
+      if (Status done = (this->*step)(); !done.ok()) return done;
+    }
+    return Done{};
+  }
+
+  Result<bool> types() {
+    const std::pair<const char*, const char*> kTypes[] = {
+        {"owner", "hash"}, {"active", "zset"}, {"runs", "zset"}, {"keys", "hash"}, {"events", "stream"}};
+    bool sound = true;
+    for (const auto& [what, type] : kTypes) {
+      const Result<RedisReply> found = link_.ask(RedisCommand{"TYPE", key(what)});
+      if (!found.ok()) return found.error();
+      if (found->text == type || found->text == "none") continue;
+      find("index", key(what), "is a " + found->text + ", not a " + type);
+      sound = false;
+    }
+    return sound;
+  }
+
+  Status events() {
+    std::string from = "-";
+    std::uint64_t last_commit = 0;
+    for (;;) {
+      const Result<RedisReply> page =
+          link_.ask(RedisCommand{"XRANGE", key("events"), from, "+", "COUNT", std::to_string(kEntriesPage)});
+      if (!page.ok()) return page.error();
+      for (const RedisReply& entry : page->items) last_commit = std::max(last_commit, take_entry(entry));
+      if (page->items.size() < kEntriesPage) break;
+      from = "(" + page->items.back().items[0].text;
+    }
+    const Result<OwnerRecord> owner = link_.owner(id_);
+    if (!owner.ok()) return owner.error();
+    if (last_commit > owner->number) {
+      find("owner", key("owner"),
+           "is at commit " + std::to_string(owner->number) + ", but there are events of commit " +
+               std::to_string(last_commit));
+    }
+    return Done{};
+  }
+
+  std::uint64_t take_entry(const RedisReply& entry) {
+    if (entry.items.size() != 2 || entry.items[1].items.size() < 2) return 0;
+    const std::string& id = entry.items[0].text;
+    const std::size_t dash = id.find('-');
+    const StreamPlace place{id_, static_cast<std::uint32_t>(number(id.substr(0, dash))),
+                            dash == std::string::npos ? 0 : number(id.substr(dash + 1))};
+    const auto events = decode_events(place, entry.items[1].items[1].text);
+    if (!events.ok()) {
+      find("events", key("events"), "entry " + id + ": " + events.error().what, {}, id);
+      return place.commit;
+    }
+    check_.events += events->size();
+    for (const Event& event : *events) {
+      Told& told = told_[event.run];
+      if (told.first == 0) told.first = event.seq;
+      else if (event.seq != told.last + 1) told.gap = true;
+      told.last = event.seq;
+    }
+    return place.commit;
+  }
+
+  Status listed() {
+    for (std::size_t at = 0;; at += kRunsPage) {
+      const Result<RedisReply> page =
+          link_.ask(RedisCommand{"ZRANGE", key("runs"), std::to_string(at), std::to_string(at + kRunsPage - 1)});
+      if (!page.ok()) return page.error();
+      if (Status judged = judge(page->items); !judged.ok()) return judged;
+      if (page->items.size() < kRunsPage) return Done{};
+    }
+  }
+
+  // Those that are listed as live and nowhere else.
+  Status live() {
+    const Result<RedisReply> all = link_.ask(RedisCommand{"ZRANGE", key("active"), "0", "-1"});
+    if (!all.ok()) return all.error();
+    std::vector<RedisReply> unseen;
+    for (const RedisReply& id : all->items)
+      if (!seen_.contains(id.text)) unseen.push_back(id);
+    return judge(unseen);
+  }
+
+  Status judge(const std::vector<RedisReply>& ids) {
+    std::vector<std::vector<RedisCommand>> groups;
+    for (const RedisReply& id : ids) {
+      groups.push_back({{"HGETALL", key("r:") + id.text},
+                        {"ZSCORE", key("runs"), id.text},
+                        {"ZSCORE", key("active"), id.text},
+                        {"HGET", key("owner"), "n"}});
+    }
+    if (groups.empty()) return Done{};
+    const auto answers = link_.at_once(key("owner"), groups);
+    if (!answers.ok()) return answers.error();
+    for (std::size_t i = 0; i < ids.size(); ++i) judge(ids[i].text, (*answers)[i]);
+    return Done{};
+  }
+
+  void judge(const std::string& id, const std::vector<RedisReply>& replies) {
+    if (!seen_.insert(id).second) return;
+    const bool listed = !replies[1].is_nil();
+    const bool live = !replies[2].is_nil();
+    if (!listed && !live) return;  // gone meanwhile
+    const std::string where = key("r:") + id;
+    const auto run = parse_run_id(id);
+    if (!run || partition_of(*run) != id_)
+      return find("index", key(listed ? "runs" : "active"), "lists '" + id + "', which is no run of it", {}, id);
+    ++check_.runs;
+    auto stored = read_run(*run, replies[0]);
+    if (!stored.ok()) return find("run", where, stored.error().what, run);
+    if (!stored->has_value())
+      return find("index", key(live ? "active" : "runs"), "lists run " + id + ", which is not there", run, id);
+    const StoredRun& all = **stored;
+    const bool ended = is_terminal(all.record.state);
+    check_.tasks += all.tasks.size();
+    check_.runs_live += ended ? 0 : 1;
+    if (!ended && !live) find("index", key("active"), "does not list run " + id + ", which is live", run, id);
+    if (ended && live) find("index", key("active"), "lists run " + id + ", which has ended", run, id);
+    if (!listed) find("index", key("runs"), "does not list run " + id, run, id);
+    definitions_.insert(all.info.definition);
+    note_value(all.info.inputs);
+    note_value(all.record.outputs);
+    for (const auto& [task, record] : all.tasks) note_value(record.output);
+    look_at_events(*run, all, ended);
+  }
+
+  // Of a run that has ended the first ones may have been trimmed; while it lives all are there. Those of commits that
+  // came after the stream was read are not known.
+  void look_at_events(RunId run, const StoredRun& stored, bool ended) {
+    const auto told = told_.find(run);
+    const std::string id = to_string(run);
+    if (told == told_.end()) {
+      if (!ended && stored.record.seq > 0 && !changed_since(stored))
+        find("events", key("events"), "has no events of run " + id + ", which is live", run);
+      return;
+    }
+    if (told->second.gap) find("events", key("events"), "the events of run " + id + " have a gap", run);
+    if (!ended && told->second.first != 1)
+      find("events", key("events"), "the first events of run " + id + " are missing", run);
+    if (told->second.last < stored.record.seq && !changed_since(stored))
+      find("events", key("events"),
+           "the last events of run " + id + " are missing: " + std::to_string(told->second.last) + " of " +
+               std::to_string(stored.record.seq),
+           run);
+  }
+  bool changed_since(const StoredRun&) {  // the partition has gone on: what looks missing may have come later
+    const Result<OwnerRecord> now = link_.owner(id_);
+    return !now.ok() || now->number != number_;
+  }
+
+  Status keys() {
+    std::string cursor = "0";
+    do {
+      const Result<RedisReply> page =
+          link_.ask(RedisCommand{"HSCAN", key("keys"), cursor, "COUNT", std::to_string(kFieldsPage)});
+      if (!page.ok()) return page.error();
+      if (page->items.size() != 2) break;
+      cursor = page->items[0].text;
+      const std::vector<RedisReply>& fields = page->items[1].items;
+      for (std::size_t i = 0; i + 1 < fields.size(); i += 2) {
+        const auto entry = decode_key(fields[i + 1].text);
+        if (!entry.ok()) find("key", key("keys"), "an idempotency key: " + entry.error().what, {}, fields[i].text);
+        else if (partition_of(entry->run) != id_)
+          find("key", key("keys"), "an idempotency key names a run of another partition", {}, fields[i].text);
+      }
+    } while (cursor != "0");
+    return Done{};
+  }
+
+  Status definitions() {
+    for (const Hash128& hash : definitions_) {
+      const std::string where = definition_key(id_, hash);
+      const Result<RedisReply> found = link_.ask(RedisCommand{"GET", where});
+      if (!found.ok()) return found.error();
+      ++check_.definitions;
+      if (found->is_nil()) find("definition", where, "is not there, and runs need it");
+      else if (auto bytes = decode_content(hash, found->text); !bytes.ok())
+        find("definition", where, bytes.error().what);
+    }
+    return Done{};
+  }
+
+  void note_value(const Payload& payload) {
+    if (payload.is_reference()) values_.emplace(payload.hash(), id_);
+  }
+  Status values() {
+    for (const auto& [hash, partition] : values_) {
+      id_ = partition;
+      const Result<RedisReply> found = link_.ask(RedisCommand{"GET", blob_key(hash)});
+      if (!found.ok()) return found.error();
+      ++check_.values;
+      if (found->is_nil()) find("value", blob_key(hash), "is not there, and a run refers to it");
+      else if (auto bytes = decode_content(hash, found->text); !bytes.ok())
+        find("value", blob_key(hash), bytes.error().what);
+    }
+    return Done{};
+  }
+
+  StoreLink& link_;
+  StoreCheck check_;
+  PartitionId id_;
+  std::uint64_t number_ = 0;  // of the partition before its events were read
+  std::map<RunId, Told> told_;
+  std::set<std::string> seen_;
+  std::set<Hash128> definitions_;
+  std::map<Hash128, PartitionId> values_;
+};
+
+}  // namespace
+
+Result<StoreCheck> check_store(StoreLink& link, std::uint16_t partitions) { return Checker(link, partitions).run(); }
+
+}  // namespace millrace
