@@ -53,6 +53,8 @@ struct PartitionEpoch {
   auto operator<=>(const PartitionEpoch&) const = default;
 };
 
+constexpr std::uint64_t kNothingAsked = 1;  // no SayHello came over this line; their numbers are higher
+
 struct WorkerHello {
   std::uint64_t incarnation = 0;  // random per process: tells a restarted worker from a reconnected one
   std::string name;               // --id
@@ -68,6 +70,7 @@ struct WorkerHello {
   std::vector<PartitionEpoch> epochs = {};  // the highest that it has heard of
   std::vector<std::string> queues = {};     // that it serves; none: the default one
   Resources resources = {};                 // that it has, for all its tasks together
+  std::uint64_t answers = 0;                // the latest SayHello that came over this line; 0: an older worker
   bool operator==(const WorkerHello&) const = default;
 };
 
@@ -248,6 +251,7 @@ struct DrainWorker {  // finish what runs, take nothing new, leave
 
 // "I do not know you": the worker says Hello again (a restarted coordinator, or a worker that was given up).
 struct SayHello {
+  std::uint64_t number = 0;  // the Hello that it brings names it: what was sent before it has arrived, or is lost
   bool operator==(const SayHello&) const = default;
 };
 

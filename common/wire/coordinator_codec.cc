@@ -127,7 +127,7 @@ struct WriteCoordinatorMessage {
   void operator()(const Reclaim& m) { millrace::write(m.attempts, out.mutable_reclaim()); }
   void operator()(const ValueReply& m) { write(m, out.mutable_value()); }
   void operator()(const DrainWorker&) { out.set_drain(true); }
-  void operator()(const SayHello&) { out.set_say_hello(true); }
+  void operator()(const SayHello& say) { out.set_say_hello(say.number); }
   void operator()(const ClusterNews& m) { write(m, out.mutable_news()); }
 };
 
@@ -142,7 +142,7 @@ CoordinatorMessage read(Reader& in, pb::CoordinatorMessage* m, SpecCache& cache,
     case pb::CoordinatorMessage::kReclaim: return Reclaim{read_attempt_list(in, m->reclaim())};
     case pb::CoordinatorMessage::kValue: return read(m->mutable_value());
     case pb::CoordinatorMessage::kDrain: return DrainWorker{};
-    case pb::CoordinatorMessage::kSayHello: return SayHello{};
+    case pb::CoordinatorMessage::kSayHello: return SayHello{m->say_hello()};
     case pb::CoordinatorMessage::kNews: return read(in, m->news());
     case pb::CoordinatorMessage::KIND_NOT_SET: break;
   }

@@ -64,6 +64,7 @@ void write(const WorkerHello& hello, pb::WorkerHello* out) {
     write_held(std::span(hello.held).subspan(first, count), out->add_held());
   });
   out->set_draining(hello.draining);
+  out->set_answers(hello.answers);
   for (const PartitionEpoch& epoch : hello.epochs) {
     pb::PartitionEpoch* e = out->add_epochs();
     e->set_partition(epoch.partition.value);
@@ -92,6 +93,7 @@ WorkerHello read(Reader& in, const pb::WorkerHello& hello) {
   out.draining = hello.draining();
   out.queues.assign(hello.queues().begin(), hello.queues().end());
   out.resources = read_resources(in, hello.resources());
+  out.answers = hello.answers();
   in.require(hello.epochs_size() <= kPartitionsMax, "too many partitions");
   if (!in.ok()) return out;
   for (const pb::PartitionEpoch& epoch : hello.epochs()) {

@@ -106,6 +106,7 @@ struct ToWorker {
 };
 
 constexpr std::size_t kIncomingHeldMax = 4'096;  // messages, while the store refuses writes
+constexpr Duration kOnItsWay = 60s;              // how long it is known what left when
 
 constexpr PartitionId kNoPartition{kPartitionsMax};  // of what rests on no partition
 
@@ -319,9 +320,9 @@ struct Loop::State {
 
   std::map<PeerId, WorkerId> workers_by_peer;
   std::map<WorkerId, PeerId> peers_by_worker;
-  std::deque<std::pair<Time, Time>>
-      dispatches_left;                 // of the last seconds: when a turn with assignments left and began
-  std::map<PeerId, Time> asked_hello;  // when SayHello went out
+  std::deque<std::pair<Time, Time>> dispatches_left;  // within kOnItsWay: when a turn with assignments left and began
+  std::map<PeerId, std::deque<std::pair<std::uint64_t, Time>>> asked_hello;  // numbers of SayHello, when each went out
+  std::uint64_t hellos_asked = kNothingAsked;
   std::set<PeerId> hello_wanted;       // SayHello goes out with this turn
   std::set<std::string> fleet_stored;  // names as the store has them
   bool fleet_asked = false;

@@ -102,8 +102,7 @@ void Loop::State::resend(Time now) {
 // Turns leave in order, each when it is durable. What a turn says of a partition that it did not write leaves only
 // while we surely own it.
 bool Loop::State::release(Time now) {
-  while (!dispatches_left.empty() && dispatches_left.front().first < now - kWorkerLostAfter)
-    dispatches_left.pop_front();
+  while (!dispatches_left.empty() && dispatches_left.front().first < now - kOnItsWay) dispatches_left.pop_front();
   bool any = false;
   while (!turns.empty()) {
     PendingTurn& turn = turns.front();

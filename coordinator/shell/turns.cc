@@ -14,6 +14,7 @@ constexpr std::size_t kCommitBytesMax = 1024 * 1024;
 constexpr std::size_t kPollAtOnce = 64;
 constexpr std::size_t kTurnsHeldMax = 64;  // nothing new is taken in while so many wait to be released
 constexpr Duration kUnconfirmedEvery = 1s;
+constexpr std::size_t kHellosAsked = 32;  // of one worker, whose answers are known again
 
 std::string cursor_of(const PartitionCommit& commit) {
   return std::to_string(commit.epoch.counter) + "-" + std::to_string(commit.number);
@@ -279,8 +280,10 @@ bool Loop::State::close_turn(Time now) {
   }
   std::ranges::move(std::exchange(replies_direct, {}), std::back_inserter(turn.outgoing));
   for (PeerId peer : std::exchange(hello_wanted, {})) {
-    asked_hello[peer] = now;
-    sends_direct.emplace_back(peer, SayHello{});
+    auto& asked = asked_hello[peer];
+    asked.emplace_back(++hellos_asked, now);
+    if (asked.size() > kHellosAsked) asked.pop_front();
+    sends_direct.emplace_back(peer, SayHello{hellos_asked});
   }
   for (auto& [peer, message] : std::exchange(sends_direct, {})) (void)gateway.send(peer, message);
   turn.needs_commit = !commit.partitions.empty() || !commit.values.empty() || !commit.logs.empty();

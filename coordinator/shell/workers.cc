@@ -6,7 +6,7 @@
 namespace millrace {
 namespace {
 
-constexpr Duration kOnItsWay = 2s;  // an assignment sent this recently may not have been seen by who says Hello unasked
+constexpr Duration kOlderOnItsWay = 2s;         // what an older worker was sent this recently it may not have seen
 constexpr std::size_t kLogsPendingMax = 4'096;  // log chunks a turn; what lies beyond is dropped
 
 }  // namespace
@@ -82,8 +82,9 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
     return;
   }
   if (given_up) worker_gone(now, *given_up);
-  if (auto before = peers_by_worker.find(joined->id); before != peers_by_worker.end())
-    workers_by_peer.erase(before->second);
+  auto before = peers_by_worker.find(joined->id);
+  const bool new_line = before == peers_by_worker.end() || before->second != peer;  // the old one brings nothing more
+  if (before != peers_by_worker.end()) workers_by_peer.erase(before->second);
   workers_by_peer[peer] = joined->id;
   peers_by_worker[joined->id] = peer;
   fleet_dirty |= fleet_stored.insert(hello.name).second;
@@ -92,13 +93,19 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
     options.note(LoopNote::kInfo,
                  "worker " + hello.name + " has joined with " + std::to_string(hello.slots) + " slots");
 
-  // Attempts sent after we asked for this Hello may have crossed it.
-  Time said_after = now - kOnItsWay;  // what left before this has reached it
-  if (auto asked_at = asked_hello.find(peer); asked_at != asked_hello.end()) {
-    said_after = std::min(said_after, asked_at->second);
-    asked_hello.erase(asked_at);
+  // What was dispatched before this and is not named has not reached the worker. A line keeps the order, so a Hello
+  // that names our question speaks of all that left before that; one that comes over a new line of all that left at
+  // all. One that comes by itself may have been under way for long, over a line that bulk data fills: it speaks of
+  // nothing. An older worker names no question.
+  Time said_after = new_line ? now : hello.answers == 0 ? now - kOlderOnItsWay : Time::min();
+  auto& asked = asked_hello[peer];
+  if (auto one = std::ranges::find(asked, hello.answers, &std::pair<std::uint64_t, Time>::first); one != asked.end()) {
+    said_after = one->second;
+    asked.erase(asked.begin(), one + 1);
   }
-  Time exempt_after = was_known ? first_dispatch_left_after(said_after) : kNever;
+  if (asked.empty()) asked_hello.erase(peer);
+  const bool too_long_ago = said_after < now - kOnItsWay;
+  const Time exempt_after = !was_known ? kNever : too_long_ago ? Time::min() : first_dispatch_left_after(said_after);
   hear_epochs(now, hello);
   for (Share& share : shares) {
     if (!share.serving()) continue;  // it asks for a Hello of its own when it serves

@@ -15,10 +15,11 @@ namespace millrace::sim {
 enum class Plant { kNone, kNoFencing, kOpenEarly, kForgetLost, kForgetSuffix, kForgetReclaimed, kNoPatience };
 
 struct Settings {
-  bool net = false;    // messages are lost, repeated, delayed, overtaken; pairs are cut off from each other
-  bool store = false;  // commits fail before or after they are applied, are slow; connections break
-  bool loss = false;   // the store fails over to a replica that is behind: a suffix of commits is lost
-  bool crash = false;  // coordinators and workers crash, stand still and come back; two coordinators contend
+  bool net = false;     // messages are lost, repeated, delayed, overtaken; pairs are cut off from each other
+  bool store = false;   // commits fail before or after they are applied, are slow; connections break
+  bool loss = false;    // the store fails over to a replica that is behind: a suffix of commits is lost
+  bool crash = false;   // coordinators and workers crash, stand still and come back; two coordinators contend
+  bool narrow = false;  // lines to and from workers take seconds, in order; nothing is lost by that
   Plant plant = Plant::kNone;
   int workers = 0;       // 0: as the seed says
   int runs = 0;          // 0: as the seed says

@@ -16,12 +16,13 @@ class Network {
  public:
   explicit Network(Context& context) : context_(context) {}
 
-  void carry(Endpoint from, Endpoint to, const std::function<void()>& deliver) {
+  // Beats have a line of their own.
+  void carry(Endpoint from, Endpoint to, const std::function<void()>& deliver, bool beat = false) {
     Random& random = context_.random;
     if (context_.now() < cut_until(from, to)) return;
     if (!context_.net_faults()) {
-      Time& last = last_[{from, to}];
-      last = std::max(last, context_.now() + random.between(100us, 400us));
+      Time& last = last_[{beat ? -1 - from : from, to}];
+      last = std::max(last, context_.now() + random.between(100us, 400us) + (beat ? 0us : narrow(from, to)));
       return context_.schedule.at(last, deliver);
     }
     if (random.chance(loss_)) return;
@@ -35,7 +36,11 @@ class Network {
   }
   // One way: what `from` says does not reach `to`.
   void cut(Endpoint from, Endpoint to, Duration length) { cuts_[{from, to}] = context_.now() + length; }
-  void heal() { cuts_.clear(); }
+  // For a while a line takes that much longer to bring what is said over it, as one does that bulk data fills.
+  void narrow(Endpoint from, Endpoint to, Duration slower, Duration length) {
+    narrow_[{from, to}] = {slower, context_.now() + length};
+  }
+  void heal() { cuts_.clear(), narrow_.clear(); }
   void loss(int per_thousand) { loss_ = per_thousand; }
 
  private:
@@ -44,10 +49,16 @@ class Network {
     return it == cuts_.end() ? Time{} : it->second;
   }
 
+  Duration narrow(Endpoint from, Endpoint to) const {
+    auto it = narrow_.find({from, to});
+    return it == narrow_.end() || context_.now() >= it->second.second ? 0us : it->second.first;
+  }
+
   Context& context_;
   int loss_ = 20;
   std::map<std::pair<Endpoint, Endpoint>, Time> last_;
   std::map<std::pair<Endpoint, Endpoint>, Time> cuts_;
+  std::map<std::pair<Endpoint, Endpoint>, std::pair<Duration, Time>> narrow_;
 };
 
 }  // namespace millrace::sim

@@ -22,7 +22,7 @@ constexpr std::uint64_t kActionsMax = 5'000'000;
 class World {
  public:
   World(std::uint64_t seed, const Settings& settings, bool print)
-      : context_(seed, settings, print), network_(context_), failovers_(seed ^ 0xFA11) {
+      : context_(seed, settings, print), network_(context_), failovers_(seed ^ 0xFA11), narrows_(seed ^ 0x5A11) {
     Random& random = context_.random;
     const bool several = random.chance(settings.crash ? 500 : 250);
     const auto partitions = static_cast<std::uint16_t>(several ? random.between(1, 12) : random.between(1, 4));
@@ -72,6 +72,7 @@ class World {
     const Settings& settings = context_.settings;
     if (settings.net || settings.store || settings.crash) next_fault();
     if (settings.loss) next_failover();
+    if (settings.narrow) next_narrow();
     context_.schedule.at(faults_until_, [this] { heal(); });
     Time quiet_until = kNever;
     while (context_.checker.broken().empty() && context_.schedule.step()) {
@@ -135,9 +136,12 @@ class World {
     return context_.random.chance(500);  // a closed connection may still take a message
   }
   void to_coordinator(int from, int to, PeerId peer, const WorkerMessage& message) {
-    network_.carry(kWorkers + from, to, [c = coordinators_[static_cast<std::size_t>(to)].get(), peer, message] {
-      c->receive(FromWorker{peer, message});
-    });
+    network_.carry(
+        kWorkers + from, to,
+        [c = coordinators_[static_cast<std::size_t>(to)].get(), peer, message] {
+          c->receive(FromWorker{peer, message});
+        },
+        std::holds_alternative<WorkerBeat>(message));
   }
   void from_client(const Client& client, int to, RequestId request, const OperatorRequest& body) {
     network_.carry(kClients + client.number(), to,
@@ -214,6 +218,21 @@ class World {
     });
   }
 
+  void next_narrow() {
+    context_.schedule.after(narrows_.between(300ms, 3s), [this] {
+      if (context_.healed) return;
+      const int coordinator = static_cast<int>(narrows_.below(coordinators_.size()));
+      const int worker = kWorkers + static_cast<int>(narrows_.below(workers_.size()));
+      const bool to_worker = narrows_.chance(600);
+      const Duration slower = narrows_.between(100ms, 12s);
+      const Duration length = narrows_.between(1s, 15s);
+      context_.note("the line " + std::string(to_worker ? "to w" : "from w") + std::to_string(worker - kWorkers) +
+                    " takes " + std::to_string(slower.count() / 1000) + " ms longer");
+      if (to_worker) network_.narrow(coordinator, worker, slower, length);
+      else network_.narrow(worker, coordinator, slower, length);
+      next_narrow();
+    });
+  }
   void fault() {
     const Settings& settings = context_.settings;
     const std::uint64_t kind = context_.random.below(3);
@@ -311,6 +330,7 @@ class World {
   std::vector<std::unique_ptr<WorkerProcess>> workers_;
   std::vector<std::unique_ptr<Client>> clients_;
   Random failovers_;  // of its own: other faults stay as the seed has them
+  Random narrows_;    // of its own: other faults stay as the seed has them
   std::uint64_t partitions_ = 0;
   std::uint64_t operations_ = 0;
   Time look_at_calm_{};

@@ -171,6 +171,7 @@ class AgentWorld {
         for (const HeldAttempt& h : m.held) {
           out += (&h == m.held.data() ? "" : ",") + name(h.attempt) + (h.started ? "" : "(queued)") + on(h.rests_on);
         }
+        if (m.answers != kNothingAsked) out += " answers=" + std::to_string(m.answers);
         return out + (m.draining ? " draining" : "");
       }
       std::string operator()(const WorkerBeat&) const { return "beat"; }

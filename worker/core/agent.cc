@@ -42,6 +42,10 @@ void Agent::step(Time now, AgentInput input, AgentEffects& out) {
                    link.up = true;
                    link.hello_due = true;
                    link.hello_at = Time::min();
+                   link.hello_asked = kNothingAsked;
+                   for (auto& [id, h] : s.held) {
+                     if (h.link == in.link) h.report_again = kNever;
+                   }
                    link.welcomed = link.doubted = false;
                    link.name.clear();
                    link.up_since = now;
@@ -146,7 +150,10 @@ void Agent::State::said(Time now, LinkId from, CoordinatorMessage&& message, Age
                  },
                  [&](ValueReply&) {},  // for the shell
                  [&](DrainWorker&) { drain(); },
-                 [&](SayHello&) { speaker.hello_due = true; },
+                 [&](SayHello& say) {
+                   speaker.hello_due = true;
+                   if (say.number != 0) speaker.hello_asked = say.number;  // 0: not over this very line
+                 },
                  [&](ClusterNews& news) { told(from, news); },
              },
              message);

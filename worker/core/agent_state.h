@@ -72,7 +72,8 @@ struct Link {
   Time name_wanted_until = kNever;  // it was refused as in use: when to give up
   std::string refusal;              // in whose words
   std::uint32_t hellos = 0;
-  std::uint32_t unanswered = 0;  // attempts that have ended
+  std::uint32_t unanswered = 0;               // attempts that have ended
+  std::uint64_t hello_asked = kNothingAsked;  // the latest number of a SayHello, since the link came up
   Time hello_at = Time::min();
   Time heard = Time::min();
   Time up_since = Time::min();

@@ -21,6 +21,11 @@ bool differs(std::uint32_t told, std::uint32_t now) {
   return std::uint64_t{change} * 4 > told;
 }
 
+// A large report that was said over this line takes its time: repeated with each Hello it would be in its own way.
+bool is_on_its_way(Time now, const Held& h) {
+  return h.outcome.output.size() > kReportLarge && h.report_again != kNever && now < h.report_again;
+}
+
 // Moves the ids into a message, if there are any.
 template <class Message>
 void say_ids(LinkId id, std::vector<AttemptId>& ids, AgentEffects& out) {
@@ -76,11 +81,12 @@ void Agent::State::say_hello(Time now, LinkId id, Link& l, AgentEffects& out) {
   std::ranges::sort(all, {}, &Held::id);
   WorkerHello hello = options.hello;
   hello.draining = draining;
+  hello.answers = l.hello_asked;
   hello.held.clear();
   l.to_report.clear();
   for (const Held* h : all) {
     hello.held.push_back({h->id, h->phase != Phase::kQueued, h->rests_on});
-    if (h->phase == Phase::kEnded && h->link == id) l.to_report.push_back(h->id);
+    if (h->phase == Phase::kEnded && h->link == id && !is_on_its_way(now, *h)) l.to_report.push_back(h->id);
   }
   for (std::size_t p = 0; p < routes.size(); ++p) {
     if (routes[p].epoch > 0) hello.epochs.push_back({PartitionId{static_cast<std::uint16_t>(p)}, routes[p].epoch});

@@ -75,7 +75,8 @@ bool CoordinatorLink::pass(Time now) {
   }
   look_at_handshakes(now);
   const Time silent_since = std::min(hello_unanswered_since_, fault_since_);
-  if (silent_since == kNever || now < silent_since + kReopenAfter) return false;
+  if (silent_since == kNever || now < silent_since + reopen_after_) return false;
+  reopen_after_ = std::min(2 * reopen_after_, kReopenAfterMax);
   if (!fault_) log_warn("coordinator does not answer, connecting again", {{"coordinator", endpoint_}});
   const Status opened = open();
   assert(opened.ok());  // the endpoint was well formed before
@@ -118,7 +119,10 @@ void CoordinatorLink::take_in(const Frames& frames, std::vector<CoordinatorMessa
 std::size_t CoordinatorLink::receive(std::vector<CoordinatorMessage>& out, std::size_t at_most) {
   std::size_t count = 0;
   for (; count < at_most && socket_->receive(frames_); ++count) take_in(frames_, out);
-  if (count > 0) hello_unanswered_since_ = kNever;
+  if (count > 0) {
+    hello_unanswered_since_ = kNever;
+    reopen_after_ = kReopenAfter;
+  }
   if (outbox_.empty() && std::exchange(out_of_step_, false)) out.push_back(SayHello{});
   return count;
 }

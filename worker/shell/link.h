@@ -25,7 +25,8 @@ namespace millrace {
 
 constexpr std::size_t kOutboxMax = 16 * 1024 * 1024;  // a single larger message is kept when nothing else waits
 constexpr std::size_t kOutboxLogsMax = 1024 * 1024;   // logs give way earlier
-constexpr Duration kReopenAfter = 10s;
+constexpr Duration kReopenAfter = 10s;  // doubled while nothing is heard: what is large takes long over a narrow line
+constexpr Duration kReopenAfterMax = 160s;
 constexpr Duration kTellFaultEvery = 60s;
 
 class CoordinatorLink {
@@ -70,6 +71,7 @@ class CoordinatorLink {
   std::size_t outbox_bytes_ = 0;
   bool out_of_step_ = false;
   Time hello_unanswered_since_ = kNever;
+  Duration reopen_after_ = kReopenAfter;
   std::size_t bad_frames_ = 0;
   Frames frames_;
 };

@@ -260,6 +260,7 @@ class RandomModel {
     WorkerHello hello{engine_(), text(), text(), text(), u32(), u32(), u32(), labels(), {}, {}, coin(), {}};
     hello.queues = many<std::string>([&] { return text(); });
     hello.resources = resources();
+    hello.answers = u64();
     hello.epochs = partition_epochs();
     hello.executors = many<std::string>([&] { return text(); });
     hello.held = many<HeldAttempt>([&] { return HeldAttempt{attempt(), coin(), rests_on()}; });
@@ -290,7 +291,7 @@ class RandomModel {
             Reclaim{attempts()},
             ValueReply{hash(), coin(), text(100)},
             DrainWorker{},
-            SayHello{},
+            SayHello{u64()},
             news()};
   }
 

@@ -205,6 +205,30 @@ TEST(Agent, RepeatsALargeReportMoreAndMoreRarely) {
   }
 }
 
+TEST(Agent, ALargeReportIsNotRepeatedWithEachHelloButAtOnceOverANewLine) {
+  AgentWorld w;
+  w.connected();
+  w.assign("a#1");
+  w.took();
+  Outcome outcome;
+  outcome.success = true;
+  outcome.output = Payload::inline_json('"' + std::string(kReportLarge, 'x') + '"');
+  w.step(TaskEnded{w.attempt("a#1"), outcome});
+  w.took();
+  auto reports = [&] {
+    std::size_t count = 0;
+    for (const std::string& line : w.took()) count += line.starts_with("0: report a#1") ? 1U : 0U;
+    return count;
+  };
+  for (int i = 0; i < 3; ++i) {
+    w.pass(1s);
+    w.says(SayHello{kNothingAsked + 1});
+  }
+  EXPECT_EQ(reports(), 0U);
+  w.step(LinkUp{LinkId{0}});
+  EXPECT_EQ(reports(), 1U);
+}
+
 TEST(Agent, EveryKindOfAnswerEndsTheRepeating) {
   for (const Answer kind : {Answer::kRecorded, Answer::kDuplicate, Answer::kRefused}) {
     AgentWorld w;

@@ -53,6 +53,24 @@ TEST(AgentHello, ReportsNameWhatTheyRestOnOnlyAfterANewHello) {
   EXPECT_EQ(w.took(), (Lines{"0: report d#1 ok"}));
 }
 
+// By that the coordinator knows what must have come before: an attempt that such a Hello does not name is lost.
+TEST(AgentHello, NamesTheLatestRequestThatCameOverItsLine) {
+  AgentWorld w;
+  w.connected(0);
+  auto hello_after = [&](auto said) {
+    w.pass(kHelloEvery);
+    w.took();
+    said();
+    return w.took().front();
+  };
+  EXPECT_EQ(hello_after([&] { w.says(SayHello{7}); }), "0: hello held= answers=7");
+  // Asked over another line, which says nothing about this one.
+  EXPECT_EQ(hello_after([&] { w.says(SayHello{}); }), "0: hello held= answers=7");
+  // Nothing has come over a new line.
+  EXPECT_EQ(hello_after([&] { w.step(LinkUp{LinkId{0}}); }), "0: hello held=");
+  EXPECT_NE(kNothingAsked, 0U) << "what an older worker says";
+}
+
 TEST(AgentHello, ManyRequestsOfOneMomentAreOneHello) {
   AgentWorld w;
   w.connected();
