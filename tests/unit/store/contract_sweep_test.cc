@@ -1,0 +1,199 @@
+// The contract of the Store port: what is not kept any longer, and how the store is.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "coordinator/shell/run_codec.h"
+#include "tests/unit/store/store_contract.h"
+
+namespace millrace::test {
+namespace {
+
+using namespace std::string_literals;
+
+TEST_P(StoreContract, ADeletedRunIsGoneWithAllThatBelongsToIt) {
+  take(store());
+  TestRun gone(run_id(1));
+  TestRun kept(run_id(2));
+  EXPECT_EQ(commit_one(1, {gone.accept(), kept.accept()},
+                       {gone.event(EventType::kRunAccepted), kept.event(EventType::kRunAccepted)}),
+            CommitResult::kApplied);
+  TurnCommit logs;
+  logs.turn = 90;
+  logs.logs.push_back({run_id(1), {"a", 1, false, at(5), "hello"}});
+  commit(store(), logs);
+  EXPECT_EQ(commit_one(2, {gone.end(RunState::kSucceeded, 50)}), CommitResult::kApplied);
+  TurnCommit turn = turn_of(3, {});
+  turn.partitions[0].deletes = {run_id(1)};
+  EXPECT_EQ(result_of(commit(store(), turn)), CommitResult::kApplied);
+
+  EXPECT_FALSE(ask_for<RunAnswer>(store(), LoadRun{run_id(1)}).run.has_value());
+  EXPECT_EQ(listed({}), std::vector<std::string>{to_string(run_id(2))});
+  EXPECT_TRUE(ask_for<LogsAnswer>(store(), ReadRunLogs{run_id(1), "", 0, "", 100}).lines.empty());
+  EXPECT_TRUE(ask_for<EventsAnswer>(store(), ReadRunEvents{run_id(1), 0, 100}).events.empty());
+  EXPECT_TRUE(ask_for<RunAnswer>(store(), LoadRun{run_id(2)}).run.has_value());
+  KeyAnswer key = ask_for<KeyAnswer>(store(), FindKey{kPartition, "default", gone.info().key});
+  EXPECT_EQ(key.run, run_id(1)) << "its key stays for its time";
+  EXPECT_EQ(result_of(commit(store(), turn)), CommitResult::kAlready) << "sent again";
+}
+
+TEST_P(StoreContract, ARunThatLivesIsNotDeletedWhoeverSaysSo) {
+  take(store());
+  TestRun run = accepted(1, 1);
+  TurnCommit turn = turn_of(2, {});
+  turn.partitions[0].deletes = {run_id(1), run_id(77)};
+  EXPECT_EQ(result_of(commit(store(), turn)), CommitResult::kApplied);
+  EXPECT_TRUE(ask_for<RunAnswer>(store(), LoadRun{run_id(1)}).run.has_value());
+  EXPECT_EQ(ask_for<ActivePage>(store(), LoadActive{kPartition, ""}).runs.size(), 1U);
+  EXPECT_EQ(listed({}).size(), 1U);
+}
+
+TEST_P(StoreContract, ADeletionIsFencedAndNumberedLikeAnyCommit) {
+  take(store());
+  TestRun run = accepted(1, 1);
+  EXPECT_EQ(commit_one(2, {run.end(RunState::kFailed, 50)}), CommitResult::kApplied);
+  auto other = another();
+  take(*other, kPartition, Epoch{2, 9}, "c2");
+  TurnCommit turn = turn_of(3, {});
+  turn.partitions[0].deletes = {run_id(1)};
+  EXPECT_EQ(result_of(commit(store(), turn)), CommitResult::kFenced);
+  EXPECT_TRUE(ask_for<RunAnswer>(store(), LoadRun{run_id(1)}).run.has_value());
+}
+
+TEST_P(StoreContract, DefinitionsAndCountsGoWithTheCommitThatSaysSo) {
+  take(store());
+  const Hash128 hash = hash128("definition");
+  TurnCommit first = turn_of(1, {});
+  first.partitions[0].definitions.emplace_back(hash, std::make_shared<const std::string>("definition"));
+  first.partitions[0].finished = {{"default\0w"s, 3}, {"default\0v"s, 1}};
+  EXPECT_EQ(result_of(commit(store(), first)), CommitResult::kApplied);
+  EXPECT_NE(ask_for<DefinitionAnswer>(store(), LoadDefinition{kPartition, hash}).bytes, nullptr);
+  TurnCommit second = turn_of(2, {});
+  second.partitions[0].definitions_gone = {hash};
+  second.partitions[0].finished = {{"default\0w"s, 2}, {"default\0v"s, 0}};
+  EXPECT_EQ(result_of(commit(store(), second)), CommitResult::kApplied);
+  EXPECT_EQ(ask_for<DefinitionAnswer>(store(), LoadDefinition{kPartition, hash}).bytes, nullptr);
+  using Counts = std::vector<std::pair<std::string, std::uint64_t>>;
+  EXPECT_EQ(ask_for<FinishedAnswer>(store(), ReadFinished{kPartition}).counts, (Counts{{"default\0w"s, 2}}));
+  auto other = another();
+  take(*other, kPartition, Epoch{2, 9}, "c2");
+  EXPECT_TRUE(ask_for<FinishedAnswer>(*other, ReadFinished{kPartition}).counts.empty()) << "who takes it counts anew";
+}
+
+TEST_P(StoreContract, AScanShowsAllRunsOldestFirstPageByPage) {
+  take(store());
+  std::vector<RunWrite> writes;
+  for (std::uint32_t n = 1; n <= 50; ++n) {
+    TestRun run(run_id(n));
+    run.info().accepted = at(n / 5);  // many of one millisecond
+    writes.push_back(run.accept());
+    if (n % 2 == 0) writes.push_back(run.end(RunState::kSucceeded, 900));
+  }
+  EXPECT_EQ(commit_one(1, std::move(writes)), CommitResult::kApplied);
+  std::vector<RunRow> rows;
+  std::string cursor;
+  int pages = 0;
+  do {
+    ScanAnswer page = ask_for<ScanAnswer>(store(), ScanRuns{kPartition, cursor, 7});
+    EXPECT_LE(page.runs.size(), 7U);
+    EXPECT_EQ(page.skipped, 0U);
+    rows.insert(rows.end(), page.runs.begin(), page.runs.end());
+    cursor = page.next;
+  } while (!cursor.empty() && ++pages < 20);
+  ASSERT_EQ(rows.size(), 50U);
+  std::set<RunId> seen;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_LE(rows[i == 0 ? 0 : i - 1].accepted, rows[i].accepted);
+    EXPECT_TRUE(seen.insert(rows[i].run).second);
+    const bool ended = static_cast<std::uint32_t>(rows[i].run.value) % 2 == 0;
+    EXPECT_EQ(rows[i].ended, ended ? at(900) : Time{});
+    EXPECT_EQ(rows[i].workflow, "insight");
+    EXPECT_EQ(rows[i].epoch, kEpoch.counter);
+  }
+  EXPECT_TRUE(ask_for<ScanAnswer>(store(), ScanRuns{PartitionId{9}, "", 7}).runs.empty());
+}
+
+TEST_P(StoreContract, AKeyGoesWhenItsTimeIsOverAndItsRunIsGone) {
+  take(store());
+  TestRun gone(run_id(1));
+  TestRun kept(run_id(2));
+  gone.info().accepted = kept.info().accepted = at(0);
+  EXPECT_EQ(commit_one(1, {gone.accept(), kept.accept()}), CommitResult::kApplied);
+  EXPECT_EQ(commit_one(2, {gone.end(RunState::kSucceeded, 50), kept.end(RunState::kSucceeded, 50)}),
+            CommitResult::kApplied);
+  TurnCommit turn = turn_of(3, {});
+  turn.partitions[0].deletes = {run_id(1)};
+  EXPECT_EQ(result_of(commit(store(), turn)), CommitResult::kApplied);
+  Sweep sweep{Sweep::Kind::kKeys, kPartition, "", at(0), at(1000)};
+  EXPECT_EQ(ask_for<SweptAnswer>(store(), sweep).dropped, 0U) << "too young";
+  sweep.before = at(2'000);
+  SweptAnswer swept = ask_for<SweptAnswer>(store(), sweep);
+  EXPECT_EQ(swept.looked, 2U);
+  EXPECT_EQ(swept.dropped, 1U);
+  EXPECT_FALSE(ask_for<KeyAnswer>(store(), FindKey{kPartition, "default", gone.info().key}).run.has_value());
+  EXPECT_EQ(ask_for<KeyAnswer>(store(), FindKey{kPartition, "default", kept.info().key}).run, run_id(2));
+}
+
+TEST_P(StoreContract, AValueGoesWhenNoRunOfAnyPartitionNeedsItAndNobodyUsesIt) {
+  const PartitionId other{0};
+  take(store());
+  take(store(), other);
+  const std::string json = "\"" + std::string(100, 'v') + "\"";
+  const Hash128 hash = hash128(json);
+  TestRun here(run_id(1));
+  TestRun there(run_id(1, other));
+  here.info().inputs = there.info().inputs = Payload::reference(hash, json.size());
+  TurnCommit turn = turn_of(1, {here.accept()});
+  turn.values.push_back({hash, std::make_shared<const std::string>(json), run_id(1)});
+  EXPECT_EQ(result_of(commit(store(), turn)), CommitResult::kApplied);
+  EXPECT_EQ(result_of(commit(store(), turn_of(1, {there.accept()}, {}, other))), CommitResult::kApplied);
+  auto value_there = [&] { return ask_for<ValueAnswer>(store(), LoadValue{hash}).json.has_value(); };
+  // `grace` seconds without use are enough. A later run of the partition tells that an earlier one does not come any
+  // more.
+  auto sweep_all = [&](Duration grace) {
+    std::uint64_t dropped = 0;
+    for (int round = 0; round < 3; ++round) {
+      for (PartitionId partition : {kPartition, other}) {
+        Sweep sweep{Sweep::Kind::kValues, partition, "", at(1'000'000) - grace, at(1'000'000)};
+        dropped += ask_for<SweptAnswer>(store(), sweep).dropped;
+      }
+    }
+    return dropped;
+  };
+  TestRun later(run_id(9));
+  TestRun later_there(run_id(9, other));
+  TurnCommit second = turn_of(2, {here.end(RunState::kSucceeded, 5), later.accept()});
+  EXPECT_EQ(result_of(commit(store(), second)), CommitResult::kApplied);
+  TurnCommit third = turn_of(3, {});
+  third.partitions[0].deletes = {run_id(1)};
+  EXPECT_EQ(result_of(commit(store(), third)), CommitResult::kApplied);
+  EXPECT_EQ(sweep_all(Duration::zero()), 0U);
+  EXPECT_TRUE(value_there()) << "a run of another partition needs it";
+  EXPECT_EQ(
+      result_of(commit(store(), turn_of(2, {there.end(RunState::kSucceeded, 5), later_there.accept()}, {}, other))),
+      CommitResult::kApplied);
+  TurnCommit fourth = turn_of(3, {}, {}, other);
+  fourth.partitions[0].deletes = {run_id(1, other)};
+  EXPECT_EQ(result_of(commit(store(), fourth)), CommitResult::kApplied);
+  EXPECT_EQ(sweep_all(std::chrono::hours(1'000'000)), 0U);
+  EXPECT_TRUE(value_there()) << "it was used a short while ago";
+  EXPECT_EQ(sweep_all(Duration::zero()), 1U);
+  EXPECT_FALSE(value_there());
+  EXPECT_EQ(sweep_all(Duration::zero()), 0U);
+}
+
+TEST_P(StoreContract, SaysHowItIs) {
+  const ServerFacts health = ask_for<HealthAnswer>(store(), ExamineStore{}).health;
+  EXPECT_EQ(health.kind, std::string_view(GetParam()) == "memory" ? "memory" : "redis");
+  if (health.kind != "redis") return;
+  EXPECT_FALSE(health.version.empty());
+  EXPECT_EQ(health.role, "master");
+  EXPECT_EQ(health.function_version, static_cast<std::uint32_t>(kFunctionVersion));
+  EXPECT_EQ(health.format, static_cast<std::uint32_t>(kStoreFormat));
+  EXPECT_EQ(health.eviction, "noeviction");
+  EXPECT_EQ(health.appendonly, "no");
+  EXPECT_GT(health.used_bytes, 0U);
+}
+
+}  // namespace
+}  // namespace millrace::test
