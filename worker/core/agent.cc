@@ -44,7 +44,7 @@ void Agent::step(Time now, AgentInput input, AgentEffects& out) {
                    link.hello_at = Time::min();
                    link.hello_asked = kNothingAsked;
                    for (auto& [id, h] : s.held) {
-                     if (h.link == in.link) h.report_again = kNever;
+                     if (h.link == in.link) h.report_again = h.repeat_look = kNever;  // its Hello brings it
                    }
                    link.welcomed = link.doubted = false;
                    link.name.clear();
