@@ -13,6 +13,12 @@ constexpr std::size_t kNotesMax = 1'000;
 
 }  // namespace
 
+const char* to_string(RefusedPeer reason) {
+  constexpr const char* kWords[kRefusedPeers] = {
+      "unknown_key", "role", "key_revoked", "worker_id", "no_key", "wrong_server_key", "handshake_broken_off"};
+  return kWords[static_cast<std::size_t>(reason)];
+}
+
 Result<std::unique_ptr<Access>> Access::open(ZmqContext& context, const Clock& clock, const std::string& key_file,
                                              const std::string& list_file) {
   Result<KeyFile> key = read_secret_key_file(key_file);
@@ -84,12 +90,13 @@ std::string Access::owner_of(std::string_view user) const {
 bool Access::decide(const ZapQuestion& question) {
   const AllowedKey* known = find(question.public_key);
   if (known == nullptr) {
-    refuse("unknown key", question.public_key, question.address);
+    refuse(RefusedPeer::kUnknownKey, "unknown key", question.public_key, question.address);
     return false;
   }
   const Door door = question.domain == to_string(Door::kMain) ? Door::kMain : Door::kEvents;
   if (may_enter(known->key.role, door)) return true;
-  refuse(std::string("a ") + to_string(known->key.role) + " has no business at the " + to_string(door) + " port",
+  refuse(RefusedPeer::kRole,
+         std::string("a ") + to_string(known->key.role) + " has no business at the " + to_string(door) + " port",
          known->key.name, question.address);
   return false;
 }
@@ -97,13 +104,13 @@ bool Access::decide(const ZapQuestion& question) {
 Status Access::may_say(std::string_view user, FrameKind kind) {
   const AllowedKey* known = find(user);
   if (known == nullptr) {
-    refuse("key revoked", user, "");
+    refuse(RefusedPeer::kRevoked, "key revoked", user, "");
     return Error{Code::kRefused, "the key of this connection is not authorized any more", {}, "key_revoked"};
   }
   if (may_send(known->key.role, kind)) return Done{};
   const std::string what = std::string("a ") + to_string(kind) + " frame is " + who_may_send(kind) +
                            " to send; the key '" + known->key.name + "' has the role " + to_string(known->key.role);
-  refuse(what, known->key.name, "");
+  refuse(RefusedPeer::kRole, what, known->key.name, "");
   return Error{Code::kRefused, what, {}, "role_refused"};
 }
 
@@ -117,14 +124,14 @@ Status Access::claim_id(std::string_view user, const std::string& id) {
   const std::string& owner = known->key.name;
   if (!may_have_id(*known, id)) {
     const std::string what = "the key '" + owner + "' may not have the worker id '" + id + "' (ids= in the allow-list)";
-    refuse(what, owner, "");
+    refuse(RefusedPeer::kWorkerId, what, owner, "");
     return Error{Code::kRefused, what, {}, "id_not_allowed"};
   }
   auto [held, fresh] = owners_.try_emplace(id, owner);
   if (held->second == owner && !fresh) return Done{};
   if (!fresh && has_key(held->second)) {
     const std::string what = "worker id '" + id + "' belongs to the key '" + held->second + "'";
-    refuse(what, owner, "");
+    refuse(RefusedPeer::kWorkerId, what, owner, "");
     return Error{Code::kRefused, what + "; give this worker another --id", {}, "id_in_use"};
   }
   held->second = owner;
@@ -142,21 +149,25 @@ void Access::hear(ConnectionWatch& watch, Door door) {
     switch (*handshake) {
       case Handshake::kDone:
       case Handshake::kRefused: break;  // decide() has said why
-      case Handshake::kMechanism: refuse("no key was shown", "a peer without CURVE", to_string(door)); break;
+      case Handshake::kMechanism:
+        refuse(RefusedPeer::kNoKey, "no key was shown", "a peer without CURVE", to_string(door));
+        break;
       case Handshake::kCrypto:
-        refuse("the handshake was not encrypted for our key", "a peer with another --curve-server-key",
-               to_string(door));
+        refuse(RefusedPeer::kWrongServerKey, "the handshake was not encrypted for our key",
+               "a peer with another --curve-server-key", to_string(door));
         break;
       case Handshake::kBrokenOff:
-        refuse("the handshake was broken off", "a peer, without CURVE perhaps", to_string(door));
+        refuse(RefusedPeer::kBrokenOff, "the handshake was broken off", "a peer, without CURVE perhaps",
+               to_string(door));
         break;
     }
   }
 }
 
 // Counted always, logged now and then.
-void Access::refuse(const std::string& reason, std::string_view who, std::string_view where) {
+void Access::refuse(RefusedPeer kind, const std::string& reason, std::string_view who, std::string_view where) {
   ++refused_;
+  ++refused_for_[static_cast<std::size_t>(kind)];
   const Time now = clock_.now();
   if (notes_.size() >= kNotesMax) {
     std::erase_if(notes_, [&](const auto& one) { return now - one.second.logged >= kRefusalLogEvery; });

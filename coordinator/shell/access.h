@@ -9,6 +9,7 @@
 // key has the role coordinator. Bounded. Threads: the coordinator's. Fails: open() says which file and line.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -24,6 +25,12 @@
 #include "coordinator/shell/roles.h"
 
 namespace millrace {
+
+// What a peer was refused for; a bounded set of words for metrics.
+enum class RefusedPeer : std::uint8_t { kUnknownKey, kRole, kRevoked, kWorkerId, kNoKey, kWrongServerKey, kBrokenOff };
+constexpr std::size_t kRefusedPeers = 7;
+using PeersRefused = std::array<std::uint64_t, kRefusedPeers>;
+const char* to_string(RefusedPeer reason);  // "unknown_key" ...
 
 constexpr Duration kListLookEvery = 500ms;
 constexpr Duration kRefusalLogEvery = 60s;
@@ -56,6 +63,7 @@ class Access {
 
   void hear(ConnectionWatch& watch, Door door);  // handshakes that failed before any key was shown
   std::uint64_t refused() const { return refused_; }
+  const PeersRefused& refused_for() const { return refused_for_; }  // by RefusedPeer
 
  private:
   struct RefusalNote {
@@ -70,7 +78,7 @@ class Access {
   Status read_list(bool first);
   const AllowedKey* find(std::string_view user) const;
   bool decide(const ZapQuestion& question);
-  void refuse(const std::string& reason, std::string_view who, std::string_view where);
+  void refuse(RefusedPeer kind, const std::string& reason, std::string_view who, std::string_view where);
   bool has_key(const std::string& owner) const;
 
   const Clock& clock_;
@@ -85,6 +93,7 @@ class Access {
   std::map<std::string, Ids> ids_;             // by owner
   std::map<std::string, RefusalNote> notes_;   // by reason and peer
   std::uint64_t refused_ = 0;
+  PeersRefused refused_for_{};
   std::uint64_t hearers_revoked_ = 0;
 };
 

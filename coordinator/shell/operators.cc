@@ -89,6 +89,9 @@ void CoordinatorState::run_metrics(MetricsPage& page) const {
                  label("reason", reason));
   }
   page.counter("millrace_frames_refused_total", "Messages that could not be read.", real(frames_refused_));
+  for (std::size_t i = 0; i < kRefusedPeers; ++i)
+    page.counter("millrace_peers_refused_total", "Connections and messages refused for their key, by reason.",
+                 real(peers_refused_[i]), label("reason", to_string(static_cast<RefusedPeer>(i))));
   page.gauge("millrace_requests_held", "Requests that wait until a partition is served.", real(loop_.requests_held));
 }
 

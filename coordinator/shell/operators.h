@@ -7,14 +7,15 @@
 #include <string>
 
 #include "common/io/operator_http.h"
+#include "coordinator/shell/access.h"
 #include "coordinator/shell/meter.h"
 
 namespace millrace {
 
 class CoordinatorState final : public OperatorState {
  public:
-  CoordinatorState(LoopSnapshot loop, std::uint64_t frames_refused)
-      : loop_(std::move(loop)), frames_refused_(frames_refused) {}
+  CoordinatorState(LoopSnapshot loop, std::uint64_t frames_refused, const PeersRefused& peers_refused = {})
+      : loop_(std::move(loop)), frames_refused_(frames_refused), peers_refused_(peers_refused) {}
   static constexpr char kScale[] = "/v1/scale";
 
   Readiness readiness() const override;
@@ -30,6 +31,7 @@ class CoordinatorState final : public OperatorState {
 
   LoopSnapshot loop_;
   std::uint64_t frames_refused_;
+  PeersRefused peers_refused_;
 };
 
 // How many workers would have a slot for everything that waits or runs, if each had as many as those of now have on

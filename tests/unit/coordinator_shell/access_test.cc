@@ -164,6 +164,7 @@ TEST_F(AccessTest, EachRoleIsHeardWithWhatItMaySayAndToldWhatItMayNot) {
   EXPECT_EQ(refusal(*alice), "role_refused");
   EXPECT_TRUE(heard_.empty());
   EXPECT_EQ(access_->refused(), 2U);
+  EXPECT_EQ(access_->refused_for()[static_cast<std::size_t>(RefusedPeer::kRole)], 2U) << "counted by reason";
 }
 
 TEST_F(AccessTest, ARevokedKeyIsNotHeardNotSpokenToAndDoesNotComeInAgain) {
