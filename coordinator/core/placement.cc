@@ -1,5 +1,6 @@
 // Placement: the fleet: who is there, what they may take, which needs they are able to serve.
 #include "coordinator/core/placement.h"
+#include "common/base/hash.h"
 
 #include <algorithm>
 #include <cassert>
@@ -50,6 +51,7 @@ Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optio
   worker.hello.held.clear();
   worker.joined = worker.heard = now;
   worker.draining = hello.draining;
+  worker.turn = salt_ == 0 ? 0 : hash64(hello.name, salt_);
   names_[hello.name] = worker.ref.id;
   incarnations_[hello.incarnation] = worker.ref.id;
   remembered_.erase(hello.name);

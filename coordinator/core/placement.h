@@ -3,12 +3,13 @@
 // Promises: used(w) <= credit(w) and the resources taken of a worker <= those it has, for every grant it makes; among
 // tasks that some worker could take now, higher priority goes first, then older runs, then the longer remaining path,
 // then the lower id; a task goes to a worker with an idle slot before it queues anywhere, and among equals to the one
-// with the largest free share (ties: lower id). A worker that has missed two heartbeats gets nothing new. The first
-// task that waits for resources has a worker kept free for it by those that come after it, so large ones do not starve.
-// Wishes about places are followed where that costs no waiting. Tasks that ask for the same share a Need: a grant costs
-// the logarithm of the fleet, however many tasks wait. Iterates in a fixed order.
-// Threads: none of its own; owned by the loop by value. Fails: never; an unknown worker reads as "no room". Times are
-// handed in. Parts: placement.cc (the fleet), placement_choose.cc (who gets what), placement_report.cc (what is told).
+// with the largest free share (ties: by an order of this coordinator's own, order_by(); lower id without one). A worker
+// that has missed two heartbeats gets nothing new. The first task that waits for resources has a worker kept free for
+// it by those that come after it, so large ones do not starve. Wishes about places are followed where that costs no
+// waiting. Tasks that ask for the same share a Need: a grant costs the logarithm of the fleet, however many tasks wait.
+// Iterates in a fixed order. Threads: none of its own; owned by the loop by value. Fails: never; an unknown worker
+// reads as "no room". Times are handed in. Parts: placement.cc (the fleet), placement_choose.cc (who gets what),
+// placement_report.cc (what is told).
 #pragma once
 
 #include <array>
@@ -55,6 +56,7 @@ struct FleetWorker {
   std::vector<std::uint64_t> taken;  // of these
   // Placement's own:
   WorkerGroup* group = nullptr;
+  std::uint64_t turn = 0;                 // among equals
   std::array<std::uint64_t, 2> stamps{};  // of its place among the others by slot class; an older one no longer counts
   std::array<bool, 2> moved{};            // its place has to be found again
   std::array<std::uint8_t, 2> level{};    // 0: no room, 1: in the queue, 2: an idle slot
@@ -63,13 +65,15 @@ struct FleetWorker {
   const Need* kept_for = nullptr;  // the tasks for which its resources are kept free
 };
 
-// Where a worker stands among those that are able: the largest share first, then the lower id.
+// Where a worker stands among those that are able: the largest share first, then the lower turn, then the lower id.
 struct Standing {
   double share = 0;  // free; above 1 with an idle slot
   WorkerId worker;
   std::uint64_t stamp = 0;
+  std::uint64_t turn = 0;                        // among equals: the lowest first
   bool operator<(const Standing& other) const {  // as a heap's "less"
-    return share != other.share ? share < other.share : worker > other.worker;
+    if (share != other.share) return share < other.share;
+    return turn != other.turn ? turn > other.turn : worker > other.worker;
   }
 };
 
@@ -139,6 +143,10 @@ class Placement {
     bool fixed_fleet = false;                  // from when the first worker has joined; no other will
   };
   void judge(const Judging& judging) { judging_ = judging, judge_again_ = true; }
+
+  // Among equal workers each salt has an order of its own, so that many coordinators do not all choose the same ones.
+  // Before anybody joins; zero: by id.
+  void order_by(std::uint64_t salt) { salt_ = salt; }
 
   // A Hello. The same incarnation keeps its WorkerId. Refused (kRefused, "id_in_use") while another live holder of the
   // name was heard within three heartbeats; a silent one is replaced and reported in `replaced`.
@@ -265,6 +273,7 @@ class Placement {
   std::size_t awake_idle_ = 0;  // needs that are awake without a task
   std::uint32_t workers_made_ = 0;
   std::uint32_t needs_made_ = 0;
+  std::uint64_t salt_ = 0;
   Time watch_at_ = kNever;
   Judging judging_;
   bool judge_again_ = true;  // who is able has changed

@@ -76,7 +76,7 @@ void Placement::stand(FleetWorker& worker, SlotClass slot_class) {
     });
     std::make_heap(heap.begin(), heap.end());
   }
-  push(heap, {share_now, worker.ref.id, stamp});
+  push(heap, {share_now, worker.ref.id, stamp, worker.turn});
 }
 
 bool Placement::fits(const FleetWorker& worker, const Need& need) const {
@@ -112,7 +112,7 @@ void Placement::stand_fitting(FleetWorker& worker, Need& need) {
     least = std::min(least, (has - static_cast<double>(worker.taken[number])) / has);
   }
   const bool idle_slot = worker.level[index(need.what->slot_class)] > 1;
-  push(need.fitting, {(idle_slot ? 1.0 : 0.0) + least, worker.ref.id, worker.fits_stamp});
+  push(need.fitting, {(idle_slot ? 1.0 : 0.0) + least, worker.ref.id, worker.fits_stamp, worker.turn});
 }
 
 // A need with resources is kept up to date while tasks wait, and a while longer: waking costs a look at every worker.
@@ -270,7 +270,7 @@ void Placement::keep_free(Need& need) {
       const std::uint64_t taken = std::min(worker.taken[number], worker.has[number]);
       least = std::min(least, static_cast<double>(worker.has[number] - taken) / static_cast<double>(amount));
     }
-    if (least <= best) continue;
+    if (least < best || (least == best && found != nullptr && worker.turn >= found->turn)) continue;
     best = least;
     found = &worker;
   }

@@ -260,6 +260,7 @@ Status Process::open() {
   loop.tasks_max = options_.tasks_max;
   loop.unplaceable_after = options_.unplaceable_after;
   loop.fixed_fleet = options_.fixed_fleet;
+  loop.placement_salt = hash64(options_.name);
   loop.bytes_max = options_.bytes_max;
   loop.tenant_runs_max = options_.tenant_runs_max;
   loop.tenant_tasks_max = options_.tenant_tasks_max;
@@ -299,7 +300,10 @@ Status Process::run() {
     bus_->hear_subscriptions();
     look_at_access();
     if (http_ != nullptr) {
-      http_->pass([this] { return std::make_shared<CoordinatorState>(loop_->snapshot(), gateway_->frames_refused()); });
+      http_->pass([this] {
+        return std::make_shared<CoordinatorState>(loop_->snapshot(), gateway_->frames_refused(),
+                                                  access_ != nullptr ? access_->refused_for() : PeersRefused{});
+      });
     }
     if (turns < kTurnsBeforeLook && !loop_->stopped()) wait();
   }

@@ -25,6 +25,7 @@ Loop::State::State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b)
   assert(options.partitions > 0 && options.partitions <= kPartitionsMax);
   placement.judge(
       {options.fixed_fleet ? began : began + kFleetJoinsWithin, options.unplaceable_after, options.fixed_fleet});
+  placement.order_by(options.placement_salt);
   shares.resize(options.partitions);
   for (std::uint16_t i = 0; i < options.partitions; ++i) {
     shares[i].id = PartitionId{i};

@@ -41,6 +41,7 @@ struct LoopOptions {
   std::uint32_t inputs_per_turn = 4'096;
   std::optional<Duration> unplaceable_after = {};  // a task that no worker could run fails after so long; never
   bool fixed_fleet = false;                        // the first worker is the only one
+  std::uint64_t placement_salt = 0;                // Placement::order_by(): different in each coordinator of a cluster
   // Told of each durable event of a run or a failed task when it leaves; the run may be gone from memory.
   std::function<void(const Event&, const Run*)> on_event;
   std::function<void(LoopNote, const std::string&)> note = [](LoopNote, const std::string&) {};  // for the log

@@ -51,6 +51,7 @@ void CoordinatorProcess::start() {
   }
   LoopOptions options;
   options.name = name_;
+  options.placement_salt = hash64(name_);
   options.partitions = partitions_;
   options.endpoint = name_;
   options.nonce = context_.random.next();

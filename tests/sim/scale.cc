@@ -195,6 +195,7 @@ Node::Node(ScaleWorld& world, int number) : world_(world), number_(number) {}
 void Node::start() {
   LoopOptions options;
   options.name = "c" + std::to_string(number_);
+  options.placement_salt = hash64(options.name);
   options.endpoint = options.name;
   options.partitions = static_cast<std::uint16_t>(world_.settings.partitions);
   options.nonce = world_.random.next();

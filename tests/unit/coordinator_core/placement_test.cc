@@ -75,6 +75,41 @@ TEST(Placement, NeverGrantsMoreThanTheCredit) {
   EXPECT_EQ(fleet.placement.offers(), 2U);
 }
 
+// Who gets the first of `tasks` tasks when all workers are alike.
+std::vector<std::uint64_t> order_of_equals(std::uint64_t salt, std::uint32_t tasks = 8) {
+  Fleet fleet;
+  fleet.placement.order_by(salt);
+  for (std::uint32_t i = 0; i < tasks; ++i) fleet.worker("w" + std::to_string(i), 1);
+  for (std::uint32_t task = 0; task < tasks; ++task) fleet.offer(task);
+  std::vector<std::uint64_t> workers;
+  for (const Grant& grant : fleet.place()) workers.push_back(grant.worker.id.value);
+  return workers;
+}
+
+TEST(Placement, EqualWorkersAreTakenInAnOrderOfEachSaltsOwn) {
+  EXPECT_EQ(order_of_equals(0), (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(order_of_equals(17), order_of_equals(17)) << "the same salt, the same order";
+  std::set<std::uint64_t> firsts;
+  for (std::uint64_t salt = 1; salt <= 32; ++salt) {
+    const std::vector<std::uint64_t> order = order_of_equals(salt);
+    EXPECT_EQ(std::set<std::uint64_t>(order.begin(), order.end()).size(), 8U) << "each of them once";
+    firsts.insert(order.front());
+  }
+  EXPECT_GE(firsts.size(), 6U) << "32 coordinators begin with different workers";
+}
+
+TEST(Placement, TheOrderAmongEqualsDoesNotDependOnWhoJoinedFirst) {
+  std::vector<std::string> first;
+  for (const bool backwards : {false, true}) {
+    Fleet fleet;
+    fleet.placement.order_by(7);
+    for (int i = 0; i < 4; ++i) fleet.worker("w" + std::to_string(backwards ? 3 - i : i), 1);
+    fleet.offer(1);
+    first.push_back(*fleet.place().at(0).worker.name);
+  }
+  EXPECT_EQ(first[0], first[1]);
+}
+
 TEST(Placement, ACreditThatShrinksBelowWhatIsOutGrantsNothing) {
   Fleet fleet;
   const WorkerId w = fleet.worker("w", 3);
