@@ -10,12 +10,26 @@ namespace {
 Error usage(std::string what) { return {Code::kInvalid, "millrace store " + what, {}, "usage"}; }
 Value count(std::uint64_t number) { return Value(static_cast<std::int64_t>(number)); }
 
+// Fields of idempotency keys are bytes.
+Value entry_json(const StoreFinding& finding) {
+  if (finding.entry.empty()) return {};
+  if (finding.kind != "key") return Value(printable(finding.entry));
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex;
+  for (const char c : finding.entry) {
+    const auto byte = static_cast<unsigned char>(c);
+    hex += {kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return Value(hex);
+}
+
 Value finding_json(const StoreFinding& finding) {
   return Value::Object{{"partition", finding.partition ? count(*finding.partition) : Value()},
                        {"kind", finding.kind},
                        {"run", finding.run ? Value(to_string(*finding.run)) : Value()},
                        {"key", finding.key},
-                       {"what", finding.what}};
+                       {"entry", entry_json(finding)},
+                       {"what", printable(finding.what)}};
 }
 
 std::vector<Column> finding_columns() {
@@ -23,7 +37,8 @@ std::vector<Column> finding_columns() {
           {"KIND", [](const Value& row) { return cell_text(row, "kind"); }},
           {"RUN", [](const Value& row) { return cell_text(row, "run"); }},
           {"WHAT", [](const Value& row) { return cell_text(row, "what"); }},
-          {"KEY", [](const Value& row) { return cell_text(row, "key"); }, true}};
+          {"KEY", [](const Value& row) { return cell_text(row, "key"); }, true},
+          {"ENTRY", [](const Value& row) { return cell_text(row, "entry"); }, true}};
 }
 
 std::string things(std::uint64_t number, const char* what) {
@@ -69,6 +84,7 @@ Result<int> repair(const CommandContext& context, const Arguments& arguments, St
     Value row = finding_json(action.finding);
     Value::Object object = row.as_object();
     object.insert(object.begin(), {"action", Value(action.action)});
+    object.push_back({"why", action.why.empty() ? Value() : Value(action.why)});
     document.rows.emplace_back(std::move(object));
     done += action.action == "left" ? 0 : 1;
   }
@@ -79,6 +95,7 @@ Result<int> repair(const CommandContext& context, const Arguments& arguments, St
   document.columns = finding_columns();
   document.columns.insert(document.columns.begin(),
                           {"ACTION", [](const Value& row) { return cell_text(row, "action"); }});
+  document.columns.push_back({"WHY LEFT", [](const Value& row) { return cell_text(row, "why"); }});
   const Format format = output_format(arguments);
   if (!is_for_people(format) || !document.rows.empty()) context.console.out(render(document, format, context.console));
   if (is_for_people(format))
@@ -131,7 +148,10 @@ Verb store_verb() {
       "store",
       "check, repair, back up or restore what Redis keeps",
       "Talks to Redis itself, beside the coordinators, which may run or not. check reads everything and says what is\n"
-      "damaged: exit code 1. repair puts indexes right and sets aside what cannot be read, under an epoch of its own.\n"
+      "damaged: exit code 1. repair takes damaged partitions for a moment, puts indexes right and sets aside what "
+      "cannot\n"
+      "be read; where a living owner still has damaged live runs in memory, it leaves them to it unless --take is "
+      "given.\n"
       "backup writes all that the cluster keeps to FILE, each partition as of one commit; restore puts it into an\n"
       "empty store. See docs/durability.md.",
       {"millrace store check --redis redis://127.0.0.1:6379/0", "millrace store repair",
@@ -146,7 +166,7 @@ Verb store_verb() {
        {output_option(),
         {"redis", 0, Takes::kText, "URL",
          "the cluster's Redis, as its coordinators name it (environment: MILLRACE_REDIS)"},
-        {"take", 0, Takes::kNothing, "", "repair: take partitions whose owner lives; they are given back"},
+        {"take", 0, Takes::kNothing, "", "repair: give up damaged live runs that a living owner has in memory"},
         {"force", 0, Takes::kNothing, "", "restore: replace what is there"},
         {"timeout", 0, Takes::kDuration, "DURATION", "how long to wait for Redis (default: 5s)"}}},
       run};

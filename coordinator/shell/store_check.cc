@@ -1,12 +1,13 @@
 #include "coordinator/shell/store_check.h"
 
 #include <algorithm>
-#include <charconv>
+#include <map>
 #include <set>
 
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/redis_keys.h"
+#include "coordinator/shell/redis_reads.h"
 #include "coordinator/shell/redis_run.h"
 #include "coordinator/shell/run_codec.h"
 
@@ -17,21 +18,32 @@ constexpr std::size_t kEntriesPage = 256;
 constexpr std::size_t kRunsPage = 64;
 constexpr std::size_t kFieldsPage = 1000;
 
-std::uint64_t number(std::string_view text) {
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
 class Checker {
  public:
   Checker(StoreLink& link, std::uint16_t partitions) : link_(link) { check_.partitions = partitions; }
 
-  Result<StoreCheck> run() {
+  Result<StoreCheck> all() {
+    const std::pair<const char*, const char*> kTypes[] = {
+        {kMetaKey, "hash"}, {kFleetKey, "set"}, {kMembersKey, "hash"}};
+    for (const auto& [key, type] : kTypes) {
+      const Result<RedisReply> found = link_.ask(RedisCommand{"TYPE", key});
+      if (!found.ok()) return found.error();
+      if (found->text != type && found->text != "none")
+        check_.findings.push_back({{}, "cluster", {}, key, wrong_type(found->text, type)});
+    }
+    if (Status done = find_runs("mr:{p*}:r:*"); !done.ok()) return done.error();
     for (std::uint16_t p = 0; p < check_.partitions; ++p) {
       id_ = PartitionId{p};
       if (Status done = partition(); !done.ok()) return done.error();
     }
+    if (Status done = values(); !done.ok()) return done.error();
+    return std::move(check_);
+  }
+
+  Result<StoreCheck> one(PartitionId partition) {
+    id_ = partition;
+    if (Status done = find_runs(key("r:*")); !done.ok()) return done.error();
+    if (Status done = this->partition(); !done.ok()) return done.error();
     if (Status done = values(); !done.ok()) return done.error();
     return std::move(check_);
   }
@@ -44,9 +56,25 @@ class Checker {
   };
 
   std::string key(const char* what) const { return partition_key(id_, what); }
-  void find(std::string kind, std::string key, std::string what, std::optional<RunId> run = {},
-            std::string entry = {}) {
-    check_.findings.push_back({id_.value, std::move(kind), run, std::move(key), std::move(what), std::move(entry)});
+  void find(std::string kind, std::string key, std::string what, std::optional<RunId> run = {}, std::string entry = {},
+            bool live = false) {
+    check_.findings.push_back(
+        {id_.value, std::move(kind), run, std::move(key), std::move(what), std::move(entry), live});
+  }
+  static std::string wrong_type(const std::string& is, const std::string& should) {
+    return "is a " + is + ", not a " + should;
+  }
+
+  // All that there are, listed or not.
+  Status find_runs(const std::string& pattern) {
+    const Result<std::vector<std::string>> keys = link_.scan(pattern);
+    if (!keys.ok()) return keys.error();
+    for (const std::string& key : *keys) {
+      const std::string_view id = std::string_view(key).substr(key.rfind(':') + 1);
+      const std::optional<RunId> run = parse_run_id(id);
+      if (run && run_key(*run) == key) stored_[partition_of(*run)].emplace_back(id);
+    }
+    return Done{};
   }
 
   Status partition() {
@@ -59,22 +87,23 @@ class Checker {
     const Result<OwnerRecord> owner = link_.owner(id_);
     if (!owner.ok()) return owner.error();
     number_ = owner->number;
-    for (Status (Checker::*step)() :
-         {&Checker::events, &Checker::listed, &Checker::live, &Checker::keys, &Checker::definitions}) {
+    for (Status (Checker::*step)() : {&Checker::events, &Checker::listed, &Checker::live, &Checker::unlisted,
+                                      &Checker::keys, &Checker::definitions}) {
       if (Status done = (this->*step)(); !done.ok()) return done;
     }
     return Done{};
   }
 
   Result<bool> types() {
-    const std::pair<const char*, const char*> kTypes[] = {
-        {"owner", "hash"}, {"active", "zset"}, {"runs", "zset"}, {"keys", "hash"}, {"events", "stream"}};
+    const std::pair<const char*, const char*> kTypes[] = {{"owner", "hash"},   {"active", "zset"},   {"runs", "zset"},
+                                                          {"keys", "hash"},    {"events", "stream"}, {"needs", "zset"},
+                                                          {"finished", "hash"}};
     bool sound = true;
     for (const auto& [what, type] : kTypes) {
       const Result<RedisReply> found = link_.ask(RedisCommand{"TYPE", key(what)});
       if (!found.ok()) return found.error();
       if (found->text == type || found->text == "none") continue;
-      find("index", key(what), "is a " + found->text + ", not a " + type);
+      find("index", key(what), wrong_type(found->text, type));
       sound = false;
     }
     return sound;
@@ -105,8 +134,8 @@ class Checker {
     if (entry.items.size() != 2 || entry.items[1].items.size() < 2) return 0;
     const std::string& id = entry.items[0].text;
     const std::size_t dash = id.find('-');
-    const StreamPlace place{id_, static_cast<std::uint32_t>(number(id.substr(0, dash))),
-                            dash == std::string::npos ? 0 : number(id.substr(dash + 1))};
+    const StreamPlace place{id_, number_of<std::uint32_t>(id.substr(0, dash)),
+                            dash == std::string::npos ? 0 : number_of<std::uint64_t>(id.substr(dash + 1))};
     const auto events = decode_events(place, entry.items[1].items[1].text);
     if (!events.ok()) {
       find("events", key("events"), "entry " + id + ": " + events.error().what, {}, id);
@@ -142,18 +171,30 @@ class Checker {
     return judge(unseen);
   }
 
+  // Those that are there and in no index.
+  Status unlisted() {
+    std::vector<std::string> unseen;
+    for (const std::string& id : stored_[id_])
+      if (!seen_.contains(id)) unseen.push_back(id);
+    return judge(unseen);
+  }
+
   Status judge(const std::vector<RedisReply>& ids) {
-    std::vector<std::vector<RedisCommand>> groups;
-    for (const RedisReply& id : ids) {
-      groups.push_back({{"HGETALL", key("r:") + id.text},
-                        {"ZSCORE", key("runs"), id.text},
-                        {"ZSCORE", key("active"), id.text},
-                        {"HGET", key("owner"), "n"}});
+    std::vector<std::string> names;
+    for (const RedisReply& id : ids) names.push_back(id.text);
+    return judge(names);
+  }
+  Status judge(const std::vector<std::string>& ids) {
+    for (std::size_t at = 0; at < ids.size(); at += kRunsPage) {
+      const std::span<const std::string> some = std::span(ids).subspan(at, std::min(kRunsPage, ids.size() - at));
+      std::vector<std::vector<RedisCommand>> groups;
+      for (const std::string& id : some) {
+        groups.push_back({{"HGETALL", key("r:") + id}, {"ZSCORE", key("runs"), id}, {"ZSCORE", key("active"), id}});
+      }
+      const auto answers = link_.at_once(key("owner"), groups);
+      if (!answers.ok()) return answers.error();
+      for (std::size_t i = 0; i < some.size(); ++i) judge(some[i], (*answers)[i]);
     }
-    if (groups.empty()) return Done{};
-    const auto answers = link_.at_once(key("owner"), groups);
-    if (!answers.ok()) return answers.error();
-    for (std::size_t i = 0; i < ids.size(); ++i) judge(ids[i].text, (*answers)[i]);
     return Done{};
   }
 
@@ -161,16 +202,18 @@ class Checker {
     if (!seen_.insert(id).second) return;
     const bool listed = !replies[1].is_nil();
     const bool live = !replies[2].is_nil();
-    if (!listed && !live) return;  // gone meanwhile
+    const bool there = replies[0].is_error() || !replies[0].items.empty();
+    if (!listed && !live && !there) return;  // gone meanwhile
     const std::string where = key("r:") + id;
     const auto run = parse_run_id(id);
     if (!run || partition_of(*run) != id_)
       return find("index", key(listed ? "runs" : "active"), "lists '" + id + "', which is no run of it", {}, id);
     ++check_.runs;
+    if (replies[0].is_error()) return find("run", where, "run " + id + ": " + replies[0].text, run, {}, live);
     auto stored = read_run(*run, replies[0]);
-    if (!stored.ok()) return find("run", where, stored.error().what, run);
+    if (!stored.ok()) return find("run", where, stored.error().what, run, {}, live);
     if (!stored->has_value())
-      return find("index", key(live ? "active" : "runs"), "lists run " + id + ", which is not there", run, id);
+      return find("index", key(live ? "active" : "runs"), "lists run " + id + ", which is not there", run, id, live);
     const StoredRun& all = **stored;
     const bool ended = is_terminal(all.record.state);
     check_.tasks += all.tasks.size();
@@ -178,7 +221,7 @@ class Checker {
     if (!ended && !live) find("index", key("active"), "does not list run " + id + ", which is live", run, id);
     if (ended && live) find("index", key("active"), "lists run " + id + ", which has ended", run, id);
     if (!listed) find("index", key("runs"), "does not list run " + id, run, id);
-    definitions_.insert(all.info.definition);
+    definitions_[all.info.definition] |= !ended;
     note_value(all.info.inputs);
     note_value(all.record.outputs);
     for (const auto& [task, record] : all.tasks) note_value(record.output);
@@ -229,16 +272,23 @@ class Checker {
   }
 
   Status definitions() {
-    for (const Hash128& hash : definitions_) {
-      const std::string where = definition_key(id_, hash);
-      const Result<RedisReply> found = link_.ask(RedisCommand{"GET", where});
-      if (!found.ok()) return found.error();
+    for (const auto& [hash, live] : definitions_) {
       ++check_.definitions;
-      if (found->is_nil()) find("definition", where, "is not there, and runs need it");
-      else if (auto bytes = decode_content(hash, found->text); !bytes.ok())
-        find("definition", where, bytes.error().what);
+      const Result<std::string> wrong = content(definition_key(id_, hash), hash, "is not there, and runs need it");
+      if (!wrong.ok()) return wrong.error();
+      if (!wrong->empty()) find("definition", definition_key(id_, hash), *wrong, {}, {}, live);
     }
     return Done{};
+  }
+
+  // What is wrong with it; empty: nothing.
+  Result<std::string> content(const std::string& where, const Hash128& hash, const char* missing) {
+    const Result<RedisReply> found = link_.try_ask(RedisCommand{"GET", where});
+    if (!found.ok()) return found.error();
+    if (found->is_error()) return found->text;
+    if (found->is_nil()) return std::string(missing);
+    const auto bytes = decode_content(hash, found->text);
+    return bytes.ok() ? std::string() : bytes.error().what;
   }
 
   void note_value(const Payload& payload) {
@@ -247,12 +297,10 @@ class Checker {
   Status values() {
     for (const auto& [hash, partition] : values_) {
       id_ = partition;
-      const Result<RedisReply> found = link_.ask(RedisCommand{"GET", blob_key(hash)});
-      if (!found.ok()) return found.error();
       ++check_.values;
-      if (found->is_nil()) find("value", blob_key(hash), "is not there, and a run refers to it");
-      else if (auto bytes = decode_content(hash, found->text); !bytes.ok())
-        find("value", blob_key(hash), bytes.error().what);
+      const Result<std::string> wrong = content(blob_key(hash), hash, "is not there, and a run refers to it");
+      if (!wrong.ok()) return wrong.error();
+      if (!wrong->empty()) find("value", blob_key(hash), *wrong);
     }
     return Done{};
   }
@@ -263,12 +311,14 @@ class Checker {
   std::uint64_t number_ = 0;  // of the partition before its events were read
   std::map<RunId, Told> told_;
   std::set<std::string> seen_;
-  std::set<Hash128> definitions_;
+  std::map<PartitionId, std::vector<std::string>> stored_;
+  std::map<Hash128, bool> definitions_;  // and whether a live run needs it
   std::map<Hash128, PartitionId> values_;
 };
 
 }  // namespace
 
-Result<StoreCheck> check_store(StoreLink& link, std::uint16_t partitions) { return Checker(link, partitions).run(); }
+Result<StoreCheck> check_store(StoreLink& link, std::uint16_t partitions) { return Checker(link, partitions).all(); }
+Result<StoreCheck> check_partition(StoreLink& link, PartitionId partition) { return Checker(link, 1).one(partition); }
 
 }  // namespace millrace

@@ -10,5 +10,6 @@
 namespace millrace {
 
 Result<StoreCheck> check_store(StoreLink& link, std::uint16_t partitions);
+Result<StoreCheck> check_partition(StoreLink& link, PartitionId partition);
 
 }  // namespace millrace

@@ -1,13 +1,14 @@
 #include "coordinator/shell/store_link.h"
 
 #include <algorithm>
-#include <charconv>
+#include <map>
 #include <set>
 #include <thread>
 
 #include "coordinator/shell/member_codec.h"
 #include "coordinator/shell/redis_commit.h"
 #include "coordinator/shell/redis_keys.h"
+#include "coordinator/shell/redis_reads.h"
 
 namespace millrace {
 namespace {
@@ -16,13 +17,6 @@ constexpr Duration kLook = 2200ms;  // a living coordinator beats every 500 ms, 
 
 Error refused(const std::string& where, std::string_view what) {
   return {Code::kUnavailable, where + ": " + std::string(what), {}, "redis_refused"};
-}
-
-template <class T>
-T number(std::string_view text) {
-  T value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
 }
 
 }  // namespace
@@ -51,6 +45,12 @@ Result<RedisReply> StoreLink::ask(const RedisCommand& command) {
   return std::move(replies->front());
 }
 
+Result<RedisReply> StoreLink::try_ask(const RedisCommand& command) {
+  Result<std::vector<RedisReply>> replies = node_of(key_of(command)).commands(std::span(&command, 1), timeout_);
+  if (!replies.ok()) return replies.error();
+  return std::move(replies->front());
+}
+
 Result<std::vector<std::vector<RedisReply>>> StoreLink::at_once(std::string_view key,
                                                                 const std::vector<std::vector<RedisCommand>>& groups) {
   std::vector<RedisCommand> all;
@@ -67,8 +67,6 @@ Result<std::vector<std::vector<RedisReply>>> StoreLink::at_once(std::string_view
     at += group.size() + 2;
     answers.push_back(std::move((*replies)[at - 1].items));
     if (answers.back().size() != group.size()) return refused(where_, "MULTI without its replies");
-    for (const RedisReply& reply : answers.back())
-      if (reply.is_error()) return refused(where_, reply.text);
   }
   return answers;
 }
@@ -92,14 +90,14 @@ Result<std::uint16_t> StoreLink::partitions() {
   const Result<RedisReply> meta = ask(RedisCommand{"HMGET", kMetaKey, "format", "partitions"});
   if (!meta.ok()) return meta.error();
   if (meta->items.size() != 2 || meta->items[0].is_nil()) return std::uint16_t{0};
-  if (number<int>(meta->items[0].text) != kStoreFormat) {
+  if (number_of<int>(meta->items[0].text) != kStoreFormat) {
     return Error{
         Code::kConflict,
         where_ + " holds a Millrace cluster of format " + meta->items[0].text + ", not " + std::to_string(kStoreFormat),
         {},
         "cluster_mismatch"};
   }
-  return std::min(number<std::uint16_t>(meta->items[1].text), static_cast<std::uint16_t>(kPartitionsMax));
+  return std::min(number_of<std::uint16_t>(meta->items[1].text), static_cast<std::uint16_t>(kPartitionsMax));
 }
 
 Status StoreLink::load() {
@@ -115,9 +113,9 @@ Result<OwnerRecord> StoreLink::owner(PartitionId partition) {
   OwnerRecord record;
   if (reply->items.size() != 5) return record;
   record.owner = reply->items[0].text;
-  record.epoch = {number<std::uint32_t>(reply->items[1].text), number<std::uint64_t>(reply->items[2].text)};
-  record.beat = number<std::uint64_t>(reply->items[3].text);
-  record.number = number<std::uint64_t>(reply->items[4].text);
+  record.epoch = {number_of<std::uint32_t>(reply->items[1].text), number_of<std::uint64_t>(reply->items[2].text)};
+  record.beat = number_of<std::uint64_t>(reply->items[3].text);
+  record.number = number_of<std::uint64_t>(reply->items[4].text);
   return record;
 }
 

@@ -3,7 +3,6 @@
 // Threads: one. Fails: an Error of the connection; a reply that is an error is an Error as well.
 #pragma once
 
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,8 +18,10 @@ class StoreLink {
 
   // All of them at once, to the node of `key`, in order.
   Result<std::vector<RedisReply>> ask(std::string_view key, const std::vector<RedisCommand>& commands);
-  Result<RedisReply> ask(const RedisCommand& command);  // to the node of its key
-  // MULTI, the commands, EXEC: the replies as of one moment. All keys have the slot of `key`.
+  Result<RedisReply> ask(const RedisCommand& command);      // to the node of its key
+  Result<RedisReply> try_ask(const RedisCommand& command);  // likewise; a reply that is an error is an answer
+  // MULTI, the commands, EXEC: the replies as of one moment; errors among them are answers. All keys have the slot of
+  // `key`.
   Result<std::vector<std::vector<RedisReply>>> at_once(std::string_view key,
                                                        const std::vector<std::vector<RedisCommand>>& groups);
   Result<std::vector<std::string>> scan(const std::string& pattern);  // keys of all nodes, sorted, each once

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "coordinator/shell/anchored_clock.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/redis_keys.h"
 #include "coordinator/shell/redis_run.h"
@@ -29,14 +30,19 @@ class Repairer {
   explicit Repairer(StoreLink& link) : link_(link) {}
 
   Result<StoreAction> act(const StoreFinding& finding) {
-    if (!finding.partition) return StoreAction{finding, "left"};
     id_ = PartitionId{*finding.partition};
     if (finding.kind == "run" && finding.run) return set_run_aside(finding);
-    if (finding.kind == "index" && !finding.entry.empty()) return list(finding);
+    if (finding.kind == "index" && finding.run) return list(finding);
+    if (finding.kind == "index" && !finding.entry.empty()) return unlist(finding);
     if (finding.kind == "events" && !finding.entry.empty()) return set_entry_aside(finding);
     if (finding.kind == "key" && !finding.entry.empty())
       return done(finding, "removed", {{"HDEL", finding.key, finding.entry}});
-    return StoreAction{finding, "left"};
+    return left(finding, finding.kind == "definition" || finding.kind == "value"
+                             ? "only a backup can bring it back"
+                             : "nothing else has it; what is there is served");
+  }
+  static StoreAction left(const StoreFinding& finding, std::string why) {
+    return StoreAction{finding, "left", std::move(why)};
   }
 
  private:
@@ -59,7 +65,7 @@ class Repairer {
     const Result<RedisReply> found = link_.ask(RedisCommand{"XRANGE", key("events"), finding.entry, finding.entry});
     if (!found.ok()) return found.error();
     if (found->items.empty() || found->items[0].items.size() != 2 || found->items[0].items[1].items.size() < 2)
-      return StoreAction{finding, "left"};
+      return left(finding, "it is not there any more");
     return done(finding, "set_aside",
                 {{"HSET", key("damaged:events"), finding.entry, found->items[0].items[1].items[1].text},
                  {"XDEL", key("events"), finding.entry}});
@@ -68,21 +74,22 @@ class Repairer {
   // As the run itself says: listed where it lives, not listed where it is not.
   Result<StoreAction> list(const StoreFinding& finding) {
     const std::string& id = finding.entry;
-    std::optional<StoredRun> stored;
-    if (finding.run) {
-      const Result<RedisReply> fields = link_.ask(RedisCommand{"HGETALL", key("r:" + id)});
-      if (!fields.ok()) return fields.error();
-      auto read = read_run(*finding.run, *fields);
-      if (!read.ok()) return StoreAction{finding, "left"};
-      stored = std::move(*read);
-    }
-    if (!stored) return done(finding, "unlisted", {{"ZREM", key("active"), id}, {"ZREM", key("runs"), id}});
-    const std::string score = std::to_string(position_of(*finding.run, stored->info.accepted).score);
+    const Result<RedisReply> fields = link_.ask(RedisCommand{"HGETALL", key("r:" + id)});
+    if (!fields.ok()) return fields.error();
+    const auto stored = read_run(*finding.run, *fields);
+    if (!stored.ok()) return left(finding, stored.error().what);
+    if (!stored->has_value()) return unlist(finding);
+    const StoredRun& run = **stored;
+    const std::string score = std::to_string(position_of(*finding.run, run.info.accepted).score);
     std::vector<RedisCommand> commands = {{"ZADD", key("runs"), score, id}};
-    const bool ended = is_terminal(stored->record.state);
+    const bool ended = is_terminal(run.record.state);
     if (ended) commands.push_back({"ZREM", key("active"), id});
     else commands.push_back({"ZADD", key("active"), score, id});
-    return done(finding, ended ? "unlisted" : "listed", commands);
+    const bool only_too_much = ended && finding.key == key("active");
+    return done(finding, only_too_much ? "unlisted" : "listed", commands);
+  }
+  Result<StoreAction> unlist(const StoreFinding& finding) {
+    return done(finding, "unlisted", {{"ZREM", key("active"), finding.entry}, {"ZREM", key("runs"), finding.entry}});
   }
 
   StoreLink& link_;
@@ -103,21 +110,25 @@ class Tool : public StoreTool {
     Result<StoreCheck> found = check();
     if (!found.ok()) return found.error();
     StoreRepair repair;
+    repair.left = found->findings.size();
     if (found->findings.empty()) return repair;
     if (Status loaded = link_.load(); !loaded.ok()) return loaded.error();
     const Result<std::vector<std::string>> living = link_.living(found->partitions);
     if (!living.ok()) return living.error();
-    std::map<std::uint16_t, std::vector<StoreFinding>> by_partition;
-    for (StoreFinding& finding : found->findings)
-      by_partition[finding.partition.value_or(0)].push_back(std::move(finding));
-    if (!take) {
-      for (const auto& [partition, findings] : by_partition) {
-        if (Status free = nobody_owns(PartitionId{partition}, *living); !free.ok()) return free.error();
-      }
+    std::map<PartitionId, std::vector<StoreFinding>> by_partition;
+    for (StoreFinding& finding : found->findings) {
+      if (finding.partition) by_partition[PartitionId{*finding.partition}].push_back(std::move(finding));
+      else repair.actions.push_back(Repairer::left(finding, "only a backup can bring it back"));
     }
     for (const auto& [partition, findings] : by_partition) {
-      if (Status done = this->repair(PartitionId{partition}, findings, *living, repair); !done.ok())
-        return done.error();
+      const Result<std::string> holder =
+          take ? Result<std::string>{std::string()} : holds(partition, findings, *living);
+      if (!holder.ok()) return holder.error();
+      if (holder->empty()) {
+        if (Status done = this->repair(partition, *living, repair); !done.ok()) return done.error();
+        continue;
+      }
+      for (const StoreFinding& finding : findings) repair.actions.push_back(Repairer::left(finding, *holder));
     }
     Result<StoreCheck> after = check();
     if (!after.ok()) return after.error();
@@ -141,20 +152,20 @@ class Tool : public StoreTool {
     return Error{Code::kNotFound, link_.where() + " holds no Millrace cluster", {}, "store_empty"};
   }
 
-  Status nobody_owns(PartitionId partition, const std::vector<std::string>& living) {
+  // Why a partition should be left to its owner: to take it from him would give up what only he still has. Empty: it
+  // may be taken.
+  Result<std::string> holds(PartitionId partition, const std::vector<StoreFinding>& findings,
+                            const std::vector<std::string>& living) {
     const Result<OwnerRecord> record = link_.owner(partition);
     if (!record.ok()) return record.error();
-    if (std::ranges::find(living, record->owner) == living.end()) return Done{};
-    return Error{Code::kRefused,
-                 "partition " + std::to_string(partition.value) + " is owned by " + record->owner +
-                     ", which lives: stop the coordinators, or let --take take the partition for the repair",
-                 {},
-                 "partition_owned"};
+    if (std::ranges::find(living, record->owner) == living.end()) return std::string();
+    if (std::ranges::none_of(findings, &StoreFinding::live)) return std::string();
+    return record->owner + " lives and has the partition's live runs in memory: repair it when they have ended, or " +
+           "give up those that are damaged with --take";
   }
 
-  // Under an epoch of our own, so that whoever owned it writes no more; then it is given back.
-  Status repair(PartitionId partition, const std::vector<StoreFinding>& findings,
-                const std::vector<std::string>& living, StoreRepair& repair) {
+  // Under an epoch of our own, so that whoever owned it writes no more, and as it is then; it is given back.
+  Status repair(PartitionId partition, const std::vector<std::string>& living, StoreRepair& repair) {
     OwnerRecord before;
     Epoch epoch;
     for (int tries = 0;; ++tries) {
@@ -165,7 +176,8 @@ class Tool : public StoreTool {
       const Result<RedisReply> taken = link_.ask(RedisCommand{
           "FCALL", "millrace_take", "1", partition_key(partition), before.owner, std::to_string(before.epoch.counter),
           std::to_string(before.epoch.nonce), std::to_string(before.beat), std::to_string(before.number), kRepairer,
-          std::to_string(epoch.counter), std::to_string(epoch.nonce), "0"});
+          std::to_string(epoch.counter), std::to_string(epoch.nonce), std::to_string(to_us(AnchoredClock().now())),
+          "1"});  // it makes no run that needs a value: the row of those who write that down is not broken
       if (!taken.ok()) return taken.error();
       if (!taken->items.empty() && taken->items[0].integer == 1) break;
       if (tries == 20)
@@ -173,18 +185,17 @@ class Tool : public StoreTool {
     }
     Repairer repairer(link_);
     Status failed = Done{};
-    for (const StoreFinding& finding : findings) {
-      Result<StoreAction> action = repairer.act(finding);
-      if (!action.ok()) {
-        failed = action.error();
-        break;
-      }
-      repair.actions.push_back(std::move(*action));
+    const Result<StoreCheck> found = check_partition(link_, partition);
+    if (!found.ok()) failed = found.error();
+    for (std::size_t i = 0; failed.ok() && i < found->findings.size(); ++i) {
+      Result<StoreAction> action = repairer.act(found->findings[i]);
+      if (!action.ok()) failed = action.error();
+      else repair.actions.push_back(std::move(*action));
     }
     const bool lives = std::ranges::find(living, before.owner) != living.end();
-    const Result<RedisReply> released =
-        link_.ask(RedisCommand{"FCALL", "millrace_release", "1", partition_key(partition),
-                               std::to_string(epoch.counter), std::to_string(epoch.nonce), lives ? before.owner : ""});
+    const Result<RedisReply> released = link_.ask(
+        RedisCommand{"FCALL", "millrace_release", "1", partition_key(partition), std::to_string(epoch.counter),
+                     std::to_string(epoch.nonce), lives ? before.owner : "", "0"});
     if (!failed.ok()) return failed;
     if (!released.ok()) return released.error();
     return Done{};

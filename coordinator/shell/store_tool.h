@@ -2,9 +2,11 @@
 // restore it. The one way into Redis for the command line (docs/adr/0013).
 //
 // Promises: check and backup only read, and are consistent on a live cluster: a run is judged by what one MULTI saw of
-// it, a partition is backed up as it was at one commit. repair takes a partition by epoch before it touches it. restore
-// writes nothing where there is something, or where a coordinator lives.
-// Threads: blocks; one at a time. Fails: the Error names the server, the file or the partition.
+// it, a partition is backed up as it was at one commit. repair takes a damaged partition by epoch before it touches it,
+// looks at it again, and gives it back to the owner it had; sound partitions are not touched. Where a living owner
+// still has in memory what the store has lost of a live run, the partition is left to it unless told otherwise. restore
+// writes nothing where there is something, or where a coordinator lives. Threads: blocks; one at a time. Fails: the
+// Error names the server, the file or the partition.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +23,12 @@ namespace millrace {
 
 struct StoreFinding {  // something damaged
   std::optional<std::uint16_t> partition;
-  std::string kind;  // run, index, events, key, definition, value, owner
+  std::string kind;  // run, index, events, key, definition, value, owner, cluster
   std::optional<RunId> run;
   std::string key;  // in Redis
   std::string what;
-  std::string entry = {};  // in that key
+  std::string entry = {};  // in that key: a run, a field, the id of a stream entry
+  bool live = false;       // touches a run that is listed as live: its owner may have it in memory
 };
 
 struct StoreCheck {
@@ -41,7 +44,8 @@ struct StoreCheck {
 
 struct StoreAction {  // of a repair
   StoreFinding finding;
-  std::string action;  // listed, unlisted, set_aside, removed, left
+  std::string action;    // listed, unlisted, set_aside, removed, left
+  std::string why = {};  // it was left
 };
 struct StoreRepair {
   std::vector<StoreAction> actions;
@@ -61,7 +65,7 @@ class StoreTool {
   static Result<std::unique_ptr<StoreTool>> open(const std::string& url, Duration timeout);
   virtual ~StoreTool() = default;
   virtual Result<StoreCheck> check() = 0;
-  // `take`: also partitions whose owner lives; it loses them for the time of the repair.
+  // `take`: also partitions whose living owner has damaged live runs in memory; those runs are given up.
   virtual Result<StoreRepair> repair(bool take) = 0;
   virtual Result<StoreCopy> backup(const std::string& file) = 0;
   virtual Result<StoreCopy> restore(const std::string& file, bool force) = 0;
