@@ -19,7 +19,13 @@ void EventFeed::offer(const Event& event, std::vector<Event>& out) {
 
 void EventFeed::from_bus(std::span<const Event> events, std::vector<Event>& out) {
   for (const Event& event : events) {
-    if (event.type == EventType::kOwnerChanged) seen_ = std::max(seen_, last_ + 1);  // it may have lost what we missed
+    if (event.type == EventType::kOwnerChanged) {
+      if (event.reason == Reason::kLost && event.seq < last_) {  // what came after is not so any more
+        last_ = event.seq;
+        ended_ = false;
+      }
+      seen_ = std::max(seen_, last_ + 1);  // it may have lost what we missed
+    }
     offer(event, out);
   }
 }

@@ -77,10 +77,9 @@ struct Share {
     std::optional<std::map<RunId, std::uint32_t>> runs;  // with their versions, when they left our memory
   };
   Past past;
-  bool retake = false;                                 // at once, as the store is behind
-  std::optional<std::map<RunId, std::uint32_t>> lost;  // after a loss: runs that have not come from the store
-  std::vector<RunId> touched;
-  std::uint64_t lost_since = 0;
+  bool retake = false;                                   // at once, as the store is behind
+  std::optional<std::map<RunId, std::uint32_t>> lost;    // after a loss: runs that have not come from the store
+  std::vector<std::pair<RunId, std::uint64_t>> touched;  // and their latest event that is kept; 0: gone altogether
   ShareHouse house;
   std::set<std::string> awaited;  // workers of the stored fleet that have not spoken to this epoch
   bool ours() const { return phase == Phase::kLoading || phase == Phase::kServing; }
@@ -88,6 +87,17 @@ struct Share {
   bool open() const { return ours() && !giving; }  // takes inputs, of runs that it has
   bool has(RunId run) const { return open() && core->find(run) != nullptr; }
   bool served_elsewhere() const { return phase == Phase::kWatching && seen && !seen->owner.empty() && !silent; }
+};
+
+// Acknowledged commits that the store has lost and that could not be brought back.
+struct Loss {
+  PartitionId partition;
+  Time when{};
+  std::uint64_t first = 0;  // commit
+  std::uint64_t last = 0;
+  bool elsewhere = false;              // another coordinator had taken the partition: it knows its live runs, not we
+  std::size_t touched = 0;             // live runs
+  std::vector<std::string> runs = {};  // the first of them
 };
 
 // What leaves when the turn is durable.
@@ -193,6 +203,7 @@ struct Loop::State {
   void scan_keys(Share& share, const std::string& cursor);
   void on_page(Time now, Share& share, ActivePage& page);
   void restore_known(Time now, Share& share);
+  void without_definition(Share& share, const Hash128& definition, const std::string& why);
   void drop(Time now, Share& share, const std::string& why);
   void settle_slots(Share& share);
   void forget_core(Time now, Share& share);
@@ -203,11 +214,13 @@ struct Loop::State {
   void fall_behind(Time now, Share& share);
   void after_take(Time now, Share& share, const OwnerRecord& before, std::uint64_t stored);
   void repair(Time now, Share& share, const Share::Past& past, std::uint64_t stored);
-  void on_repaired(Share& share, const Share::Past& past, std::uint64_t stored, std::uint64_t reached);
-  void report_loss(Share& share, const Share::Past& past, std::uint64_t stored);
-  void look_for_loss(Share& share, const OwnerRecord& record);
+  void on_repaired(Time now, Share& share, const Share::Past& past, std::uint64_t stored, std::uint64_t reached);
+  void report_loss(Time now, Share& share, const Share::Past& past, std::uint64_t stored);
+  void look_for_loss(Time now, Share& share, const OwnerRecord& record);
   void compare_lost(Share& share, const RunInfo& info, const RunRecord& record);
-  void tell_lost(Share& share);
+  void tell_lost(Time now, Share& share);
+  Loss* latest_loss(PartitionId partition);
+  std::vector<Finding> losses_found() const;
 
   // forward.cc
   void on_request(Time now, FromClient& from);
@@ -283,6 +296,7 @@ struct Loop::State {
   PlanCache plans;
   Meter meter;
   std::deque<PendingTurn> turns;
+  std::deque<Loss> losses;  // the latest
   std::uint64_t turns_made = 0;
   bool broken = false;        // an outcome is unknown: nothing new until the pipeline was resent
   std::string store_refuses;  // then: why it takes no writes, so that new work is refused and not left waiting

@@ -8,7 +8,8 @@
 namespace millrace {
 namespace {
 
-constexpr std::size_t kRunsNamed = 20;   // of a loss, in the log
+constexpr std::size_t kRunsNamed = 20;   // of a loss
+constexpr std::size_t kLossesKept = 16;  // for who asks
 constexpr std::size_t kEpochsKept = 16;  // that one repair after the other has joined
 
 std::string count_of(std::size_t count, const char* what) {
@@ -36,7 +37,7 @@ void Loop::State::after_take(Time now, Share& share, const OwnerRecord& before, 
   const bool ours = std::ranges::find(past.epochs, before.epoch) != past.epochs.end() ||
                     (before.epoch == past.base && stored == past.base_number);
   if (!ours) {
-    report_loss(share, past, stored);
+    report_loss(now, share, past, stored);
     return begin_loading(share);
   }
   share.phase = Share::Phase::kRepairing;
@@ -57,15 +58,16 @@ void Loop::State::repair(Time now, Share& share, const Share::Past& past, std::u
               repair(clock.now(), later, past, stored);
           });
         }
-        on_repaired(owner, past, stored, repaired->number);
+        on_repaired(at, owner, past, stored, repaired->number);
       });
 }
 
-void Loop::State::on_repaired(Share& share, const Share::Past& past, std::uint64_t stored, std::uint64_t reached) {
+void Loop::State::on_repaired(Time now, Share& share, const Share::Past& past, std::uint64_t stored,
+                              std::uint64_t reached) {
   share.number = reached;
   share.past.acked = reached;
   if (reached < past.acked) {
-    report_loss(share, past, reached);
+    report_loss(now, share, past, reached);
   } else {
     meter.repaired(reached - stored);
     options.note(LoopNote::kWarn, "partition " + std::to_string(share.id.value) + ": the store had lost commits " +
@@ -80,23 +82,30 @@ void Loop::State::on_repaired(Share& share, const Share::Past& past, std::uint64
 }
 
 // The runs that it touches show when the partition is loaded: those that are older than they were here, or not there.
-void Loop::State::report_loss(Share& share, const Share::Past& past, std::uint64_t stored) {
+void Loop::State::report_loss(Time now, Share& share, const Share::Past& past, std::uint64_t stored) {
   meter.lost_commits(past.acked - stored);
   options.note(LoopNote::kError, "partition " + std::to_string(share.id.value) + ": the store has lost commits " +
                                      std::to_string(stored + 1) + " to " + std::to_string(past.acked) +
                                      ", which were acknowledged; they cannot be brought back");
   share.lost = past.runs;
-  share.lost_since = past.acked;
+  losses.push_back({share.id, now, stored + 1, past.acked});
+  if (losses.size() > kLossesKept) losses.pop_front();
+}
+
+Loss* Loop::State::latest_loss(PartitionId partition) {
+  auto it = std::find_if(losses.rbegin(), losses.rend(), [&](const Loss& loss) { return loss.partition == partition; });
+  return it == losses.rend() ? nullptr : &*it;
 }
 
 // Somebody else took the partition from a store that was behind: it cannot know, we do.
-void Loop::State::look_for_loss(Share& share, const OwnerRecord& record) {
+void Loop::State::look_for_loss(Time now, Share& share, const OwnerRecord& record) {
   const std::vector<Epoch>& ours = share.past.epochs;
   if (ours.empty() || record.epoch.counter < ours.front().counter) return;
   if (std::ranges::find(ours, record.epoch) != ours.end()) return;
   if (record.number < share.past.acked) {
-    report_loss(share, share.past, record.number);
+    report_loss(now, share, share.past, record.number);
     share.lost.reset();
+    latest_loss(share.id)->elsewhere = true;
   }
   share.past = {};
 }
@@ -104,25 +113,59 @@ void Loop::State::look_for_loss(Share& share, const OwnerRecord& record) {
 void Loop::State::compare_lost(Share& share, const RunInfo& info, const RunRecord& record) {
   if (!share.lost) return;
   auto known = share.lost->find(info.run);
-  if (known == share.lost->end() || record.version < known->second) share.touched.push_back(info.run);
+  if (known == share.lost->end() || record.version < known->second) share.touched.emplace_back(info.run, record.seq);
   if (known != share.lost->end()) share.lost->erase(known);
 }
 
-// Loaded: what has not come is lost as a whole.
-void Loop::State::tell_lost(Share& share) {
+// Loaded: what has not come is lost as a whole. Who follows a run hears how far it was set back.
+void Loop::State::tell_lost(Time now, Share& share) {
   if (!share.lost) return;
-  for (const auto& [run, version] : *share.lost) share.touched.push_back(run);
+  for (const auto& [run, version] : *share.lost) share.touched.emplace_back(run, 0);
   share.lost.reset();
-  std::vector<RunId> touched = std::exchange(share.touched, {});
+  auto touched = std::exchange(share.touched, {});
   std::ranges::sort(touched);
   meter.lost_runs(touched.size());
+  Loss* loss = latest_loss(share.id);
   std::string names;
-  for (std::size_t i = 0; i < touched.size() && i < kRunsNamed; ++i)
-    names += (i == 0 ? ": " : ", ") + to_string(touched[i]);
+  for (std::size_t i = 0; i < touched.size(); ++i) {
+    const auto& [run, kept] = touched[i];
+    Event event;
+    event.run = run;
+    event.type = EventType::kOwnerChanged;
+    event.reason = Reason::kLost;
+    event.seq = kept;
+    event.time = now;
+    event.data = Payload::inline_json("{\"kept\": " + std::to_string(kept) + "}");
+    bus.publish({&event, 1});
+    if (i >= kRunsNamed) continue;
+    if (loss != nullptr) loss->runs.push_back(to_string(run));
+    names += (i == 0 ? ": " : ", ") + to_string(run);
+  }
   if (touched.size() > kRunsNamed) names += ", ...";
+  if (loss != nullptr) loss->touched = touched.size();
   options.note(LoopNote::kError, "partition " + std::to_string(share.id.value) + ": the loss up to commit " +
-                                     std::to_string(share.lost_since) + " touches " +
+                                     std::to_string(loss == nullptr ? 0 : loss->last) + " touches " +
                                      count_of(touched.size(), "live run") + names);
+}
+
+// For whoever asks how everything is, as long as this process runs.
+std::vector<Finding> Loop::State::losses_found() const {
+  const Time now = clock.now();
+  std::vector<Finding> found;
+  for (const Loss& loss : losses) {
+    std::string what = std::to_string((now - loss.when) / 1s) + " s ago the store had lost commits " +
+                       std::to_string(loss.first) + " to " + std::to_string(loss.last) +
+                       ", which were acknowledged, and they could not be brought back";
+    if (loss.elsewhere)
+      what += "; another coordinator had taken the partition: which live runs it touches is not known";
+    else what += ": it touches " + count_of(loss.touched, "live run");
+    for (std::size_t i = 0; i < loss.runs.size(); ++i) what += (i == 0 ? ": " : ", ") + loss.runs[i];
+    if (loss.touched > loss.runs.size()) what += ", ...";
+    found.push_back({"error", "store", "partition " + std::to_string(loss.partition.value), std::move(what),
+                     "their lost tasks run again; submit anew what `millrace status` does not find; `millrace store "
+                     "check` says whether the rest is sound, docs/durability.md how to lose less"});
+  }
+  return found;
 }
 
 }  // namespace millrace

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "coordinator/shell/loop_state.h"
+#include "coordinator/shell/redis_keys.h"
 
 namespace millrace {
 namespace {
@@ -101,7 +102,7 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
     share.seen = record;
     return take(now, share);
   }
-  look_for_loss(share, record);
+  look_for_loss(now, share, record);
   if (!share.seen || *share.seen != record) {
     const bool other = !share.seen || share.seen->owner != record.owner || share.seen->epoch != record.epoch;
     share.seen = record;
@@ -180,6 +181,16 @@ void Loop::State::on_page(Time now, Share& share, ActivePage& page) {
   restore_known(now, share);
 }
 
+// Its runs cannot go on; all others do.
+void Loop::State::without_definition(Share& share, const Hash128& definition, const std::string& why) {
+  const auto needs_it = [&](const StoredRun& run) { return run.info.definition == definition; };
+  for (const StoredRun& run : share.restoring) {
+    if (needs_it(run))
+      options.note(LoopNote::kError, "run " + to_string(run.info.run) + " is not served: definition " + why);
+  }
+  std::erase_if(share.restoring, needs_it);
+}
+
 // Restores the runs whose definitions are here, asks for the others' definitions, serves when nothing is left.
 void Loop::State::restore_known(Time now, Share& share) {
   std::set<Hash128> missing;
@@ -198,27 +209,31 @@ void Loop::State::restore_known(Time now, Share& share) {
   }
   share.restoring = std::move(later);
   for (const Hash128& definition : missing) {
-    ask(LoadDefinition{share.id, definition}, [this, id = share.id, epoch = share.epoch](Time at,
-                                                                                         StoreAnswer&& answer) {
-      Share& owner = this->share(id);
-      if (owner.phase != Share::Phase::kLoading || owner.epoch != epoch) return;
-      auto* found = std::get_if<DefinitionAnswer>(&answer);
-      if (found == nullptr) {
-        return ask_again(at, [this, id, epoch] {
-          Share& later = this->share(id);
-          if (later.phase == Share::Phase::kLoading && later.epoch == epoch) restore_known(clock.now(), later);
+    ask(LoadDefinition{share.id, definition},
+        [this, id = share.id, epoch = share.epoch, definition](Time at, StoreAnswer&& answer) {
+          Share& owner = this->share(id);
+          if (owner.phase != Share::Phase::kLoading || owner.epoch != epoch) return;
+          auto* found = std::get_if<DefinitionAnswer>(&answer);
+          const auto* failed = std::get_if<ReadFailed>(&answer);
+          if (failed != nullptr && failed->error.name == "damaged") {
+            without_definition(owner, definition, failed->error.what);
+            return restore_known(at, owner);
+          }
+          if (found == nullptr) {
+            return ask_again(at, [this, id, epoch] {
+              Share& later = this->share(id);
+              if (later.phase == Share::Phase::kLoading && later.epoch == epoch) restore_known(clock.now(), later);
+            });
+          }
+          if (found->bytes == nullptr || !plans.put(found->definition, found->bytes).ok()) {
+            without_definition(owner, definition,
+                               definition_key(id, definition) + ": is not there, or cannot be read by this version");
+          }
+          restore_known(at, owner);
         });
-      }
-      if (found->bytes == nullptr || !plans.put(found->definition, found->bytes).ok()) {
-        options.note(LoopNote::kError,
-                     "definition " + to_string(found->definition) + " is gone from the store: its runs are not served");
-        std::erase_if(owner.restoring, [&](const StoredRun& run) { return run.info.definition == found->definition; });
-      }
-      restore_known(at, owner);
-    });
   }
   if (!share.load_done || !share.restoring.empty() || share.phase != Share::Phase::kLoading) return;
-  tell_lost(share);
+  tell_lost(now, share);
   share.phase = Share::Phase::kServing;
   scan_keys(share, "");
   share.adopting = true;

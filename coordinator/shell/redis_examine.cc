@@ -10,7 +10,7 @@ namespace {
 
 class ExamineRead : public RedisRead {
  public:
-  bool takes_errors() const override { return true; }  // a user that may not ask is told less
+  bool takes_error(std::string_view) const override { return true; }  // a user that may not ask is told less
 
   ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     if (replies.empty()) {

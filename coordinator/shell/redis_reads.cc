@@ -68,6 +68,11 @@ class ActiveRead : public RedisRead {
   ActiveRead(PartitionId partition, std::optional<RunPosition> after)
       : partition_(partition), after_(std::move(after)) {}
 
+  // A key of another type is a damaged run, and no reason not to serve the others.
+  bool takes_error(std::string_view text) const override {
+    return (stage_ == Stage::kSizes || stage_ == Stage::kRuns) && text.starts_with("WRONGTYPE");
+  }
+
   ReadAnswer step(RedisReplies& replies, RedisCommands& commands) override {
     switch (stage_) {
       case Stage::kStart: ask_index(commands); return std::nullopt;
@@ -110,7 +115,7 @@ class ActiveRead : public RedisRead {
   void take_sizes(const RedisReplies& replies, RedisCommands& commands) {
     std::size_t records = 0;
     for (std::size_t i = 0; i < positions_.size(); ++i) {
-      records += records_hint(replies[i].text);
+      records += replies[i].is_error() ? 0 : records_hint(replies[i].text);
       if (i > 0 && records > kActivePageRecords) cut(i);
     }
     stage_ = Stage::kRuns;
@@ -123,6 +128,10 @@ class ActiveRead : public RedisRead {
       auto run = parse_run_id(positions_[i].id);
       if (!run.has_value()) {
         page.damaged.push_back(missing(positions_[i]));
+        continue;
+      }
+      if (replies[i].is_error()) {
+        page.damaged.push_back(damaged(positions_[i], replies[i].text));
         continue;
       }
       auto stored = read_run(*run, replies[i]);
@@ -139,11 +148,9 @@ class ActiveRead : public RedisRead {
     more_ = true;
   }
   std::string key(const RunPosition& position) const { return partition_key(partition_, "r:") + position.id; }
-  Error missing(const RunPosition& position) const {
-    return {Code::kInternal,
-            "run " + position.id + ", key " + key(position) + ": is listed as live but not there",
-            {},
-            "damaged"};
+  Error missing(const RunPosition& position) const { return damaged(position, "is listed as live but not there"); }
+  Error damaged(const RunPosition& position, const std::string& why) const {
+    return {Code::kInternal, "run " + position.id + ", key " + key(position) + ": " + why, {}, "damaged"};
   }
 
   PartitionId partition_;

@@ -28,7 +28,7 @@ class RedisRead {
   // Takes the replies to the commands asked for last (none at first) and either answers or asks for more. No reply is
   // an error: those end the read before.
   virtual ReadAnswer step(RedisReplies& replies, RedisCommands& commands) = 0;
-  virtual bool takes_errors() const { return false; }  // replies that are errors are handed in, too
+  virtual bool takes_error(std::string_view) const { return false; }  // a reply that is this error is handed in, too
 };
 
 // Where the events of a run go on in the stream of its partition, so that paging does not start over.

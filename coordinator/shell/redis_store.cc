@@ -246,7 +246,7 @@ void RedisStore::take_read(const Due& due, RedisReply& reply) {
   ReadOut& out = found->second;
   if (reply.is_error()) {
     if (on_cluster() && follow(due, reply, out)) return;
-    if (out.machine->takes_errors()) {
+    if (out.machine->takes_error(reply.text)) {
       out.replies[due.index] = std::move(reply);
       if (--out.missing == 0) advance(due.number);
       return;

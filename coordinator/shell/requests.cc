@@ -341,7 +341,8 @@ void Loop::State::with_plan(PartitionId partition, const Hash128& definition,
     if (auto* failed = std::get_if<ReadFailed>(&answer)) return then(at, std::move(failed->error));
     auto* found = std::get_if<DefinitionAnswer>(&answer);
     if (found == nullptr || found->bytes == nullptr) {
-      return then(at, not_found("definition " + to_string(definition) + " is not in the store"));
+      return then(
+          at, Error{Code::kInternal, "definition " + to_string(definition) + " is not in the store", {}, "damaged"});
     }
     Result<const CachedPlan*> cached = plans.put(found->definition, found->bytes);
     if (!cached.ok()) return then(at, std::move(cached).error());

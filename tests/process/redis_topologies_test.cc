@@ -2,76 +2,16 @@
 // that lost the end.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <set>
 #include <thread>
 
 #include "common/io/redis_net.h"
 
+#include "tests/process/load.h"
 #include "tests/support/cluster.h"
 #include "tests/support/redis_group.h"
 
 namespace millrace::test {
 namespace {
-
-constexpr char kChain[] =
-    "name: chain\nnodes:\n  a: {executor: noop}\n  b: {executor: noop, depends_on: [a]}\n"
-    "  c: {executor: noop, depends_on: [b]}\n";
-
-// Submits until told to stop; every acknowledged run has to end once.
-class Load {
- public:
-  Load(Cluster& cluster, std::string file) : cluster_(cluster), file_(std::move(file)) {
-    thread_ = std::thread([this] {
-      for (int i = 0; !stop_; ++i) {
-        const std::string key = "load-" + std::to_string(i);
-        const auto asked = std::chrono::steady_clock::now();
-        Finished got = cluster_.cli({"submit", file_, "--idempotency-key", key, "-o", "name", "--timeout", "20s"});
-        const auto took = std::chrono::duration_cast<Wait>(std::chrono::steady_clock::now() - asked);
-        slowest_ = std::max(slowest_, took);
-        while (!got.out.empty() && got.out.back() == '\n') got.out.pop_back();
-        if (got.exit_code == 0) acknowledged_.push_back(got.out);
-        else errors_.push_back(got.err);
-      }
-    });
-  }
-  ~Load() { finish(); }
-  void finish() {
-    stop_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-  void expect_all_ended() {
-    finish();
-    EXPECT_TRUE(errors_.empty()) << errors_.front();
-    EXPECT_GT(acknowledged_.size(), 1U);
-    std::set<std::string> different(acknowledged_.begin(), acknowledged_.end());
-    EXPECT_EQ(different.size(), acknowledged_.size());
-    for (const std::string& run : acknowledged_) {
-      EXPECT_EQ(text_at(cluster_.wait(run), {"status"}), "succeeded") << run;
-      const std::vector<Value> events = cluster_.rows({"events", run});
-      EXPECT_EQ(problem_of_history(events), "") << run;
-      EXPECT_EQ(nodes_in_order(events, "task_succeeded"), (std::vector<std::string>{"a", "b", "c"})) << run;
-    }
-  }
-  Wait slowest() const { return slowest_; }
-  std::size_t acknowledged() const { return acknowledged_.size(); }
-
- private:
-  Cluster& cluster_;
-  std::string file_;
-  std::atomic<bool> stop_ = false;
-  std::vector<std::string> acknowledged_;
-  std::vector<std::string> errors_;
-  Wait slowest_{0};
-  std::thread thread_;
-};
-
-std::string owners(Cluster& cluster) {
-  std::string all;
-  for (const Value& row : cluster.rows({"partitions"}))
-    all += text_at(row, {"owner"}) + " " + std::to_string(number_at(row, {"epoch"})) + "\n";
-  return all;
-}
 
 TEST(RedisTopologies, ASentinelFailoverLosesNothingThatWasAcknowledged) {
   SentinelGroup group;
@@ -132,6 +72,8 @@ TEST(RedisTopologies, ALossThatTheRingDoesNotReachIsReportedWithItsRuns) {
   ASSERT_TRUE(eventually(10s, [&] { return cluster.node_status(run, "a") == "running"; }));
   std::this_thread::sleep_for(11s);  // older than what the ring keeps
   for (int i = 0; i < 16; ++i) cluster.wait(cluster.submit(cluster.workflow("chain.yaml", kChain)));
+  Program follower = cluster.start_cli({"events", run, "-f", "-o", "jsonl"}, "follower");
+  ASSERT_TRUE(eventually(10s, [&] { return follower.out().find("run_accepted") != std::string::npos; }));
   cluster.redis().kill_now();  // without a file: everything is gone
   cluster.start_redis();
   ASSERT_TRUE(eventually(20s, [&] {
@@ -139,6 +81,16 @@ TEST(RedisTopologies, ALossThatTheRingDoesNotReachIsReportedWithItsRuns) {
                std::string::npos &&
            cluster.coordinator().err().find(run) != std::string::npos;
   })) << cluster.coordinator().err();
+  EXPECT_TRUE(eventually(10s,
+                         [&] {
+                           return follower.out().find("\"type\":\"owner_changed\"") != std::string::npos &&
+                                  follower.out().find("\"data\":{\"kept\":0}") != std::string::npos;
+                         }))
+      << "who follows the run is told: " << follower.out();
+  const Finished doctor = cluster.cli({"doctor", "-o", "json"});
+  EXPECT_EQ(doctor.exit_code, 1);
+  EXPECT_NE(doctor.out.find("they could not be brought back"), std::string::npos) << doctor.out;
+  EXPECT_NE(doctor.out.find(run), std::string::npos) << doctor.out;
   ASSERT_TRUE(eventually(20s, [&] {
     return cluster.cli({"submit", cluster.workflow("chain.yaml", kChain), "--wait"}, 10s).exit_code == 0;
   })) << "new work is served";
@@ -212,46 +164,6 @@ TEST(RedisTopologies, ASlowRedisChangesNoOwner) {
   }
   EXPECT_EQ(owners(cluster), owned);
   EXPECT_EQ(text_at(cluster.wait(cluster.submit(file)), {"status"}), "succeeded");
-}
-
-TEST(RedisTopologies, TheStoreVerbsWorkBesideALiveCluster) {
-  Cluster cluster({.coordinators = 2});
-  const std::string file = cluster.workflow("chain.yaml", kChain);
-  for (int i = 0; i < 5; ++i) cluster.wait(cluster.submit(file));
-  const std::string copy = cluster.scratch().file("copy");
-  {
-    Load load(cluster, file);
-    for (int i = 0; i < 3; ++i) {
-      const Finished check = cluster.cli({"store", "check", "-o", "json", "--redis", cluster.redis().url()});
-      EXPECT_EQ(check.exit_code, 0) << check.out << check.err;
-    }
-    const Finished backup = cluster.cli({"store", "backup", copy, "--redis", cluster.redis().url()});
-    EXPECT_EQ(backup.exit_code, 0) << backup.err;
-    load.expect_all_ended();
-  }
-  RedisServer other;
-  ASSERT_TRUE(other.start());
-  EXPECT_EQ(cluster.cli({"store", "restore", copy, "--redis", other.url()}).exit_code, 0);
-  const Finished restored = cluster.cli({"store", "check", "-o", "json", "--redis", other.url()});
-  EXPECT_EQ(restored.exit_code, 0) << restored.out << restored.err;
-  EXPECT_EQ(cluster.cli({"store", "restore", copy, "--force", "--redis", cluster.redis().url()}).exit_code, 6)
-      << "coordinators live";
-
-  const std::string run = cluster.submit(file);
-  cluster.wait(run);
-  const Finished keys = run_program({"redis-cli", "-s", cluster.redis().path(), "KEYS", "mr:*:r:" + run});
-  const std::string key = keys.out.substr(0, keys.out.find('\n'));
-  run_program({"redis-cli", "-s", cluster.redis().path(), "HSET", key, ".m", "damaged"});
-  EXPECT_EQ(cluster.cli({"store", "check", "--redis", cluster.redis().url()}).exit_code, 1);
-  const Finished refused = cluster.cli({"store", "repair", "--redis", cluster.redis().url()});
-  EXPECT_EQ(refused.exit_code, 6) << refused.err;
-  const Finished repaired = cluster.cli({"store", "repair", "--take", "--redis", cluster.redis().url()});
-  EXPECT_EQ(repaired.exit_code, 0) << repaired.out << repaired.err;
-  EXPECT_EQ(cluster.cli({"submit", file, "--wait"}).exit_code, 0);
-  EXPECT_TRUE(eventually(10s, [&] {
-    const std::string all = owners(cluster);
-    return all.find("store repair") == std::string::npos && all.find("\n ") == std::string::npos;
-  })) << owners(cluster);
 }
 
 }  // namespace

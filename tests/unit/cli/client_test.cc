@@ -66,6 +66,24 @@ TEST(EventFeed, ANewOwnerMakesItReadTheStreamAgain) {
   EXPECT_FALSE(feed.gap());
 }
 
+TEST(EventFeed, ARunThatTheStoreSetBackIsReadAgainFromThere) {
+  std::vector<Event> events = fixed_events(5);
+  std::vector<Event> out;
+  EventFeed feed;
+  feed.from_bus({{events[0], events[1], events[2], events[3]}}, out);
+  Event set_back;
+  set_back.run = fixed_run();
+  set_back.type = EventType::kOwnerChanged;
+  set_back.reason = Reason::kLost;
+  set_back.seq = 2;
+  out.clear();
+  feed.from_bus({{set_back}}, out);
+  EXPECT_EQ(feed.last(), 2U);
+  EXPECT_TRUE(feed.gap());
+  feed.from_stream({fixed_run(), {events[2], events[3]}, false}, out);
+  EXPECT_EQ(seqs(out), (std::vector<std::uint64_t>{2, 3, 4})) << "what is so now is told";
+}
+
 TEST(Endpoints, AreAListAndEveryBadOneIsNamed) {
   EXPECT_EQ(*parse_endpoints("tcp://a:1,tcp://b:2"), (std::vector<std::string>{"tcp://a:1", "tcp://b:2"}));
   Result<std::vector<std::string>> bad = parse_endpoints("nonsense,tcp://b:2,tcp://c");
