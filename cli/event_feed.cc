@@ -57,6 +57,10 @@ Result<std::vector<Event>> RunEvents::step() {
   std::vector<Event> arrived = client_.take_events();
   std::erase_if(arrived, [this](const Event& event) { return event.run != run_; });
   feed_.from_bus(arrived, out);
+  if (failed_) {
+    if (!out.empty() || Client::Clock::now() < failed_at_ + kLastWord) return out;
+    return *failed_;
+  }
   bool more = false;
   if (std::optional<OperatorReply> reply = asked_ == 0 ? std::nullopt : client_.take(asked_)) {
     asked_ = 0;
@@ -65,7 +69,9 @@ Result<std::vector<Event>> RunEvents::step() {
       feed_.from_stream(*page, out);
       more = page->events.size() >= kPage;
     } else if (auto* error = std::get_if<ErrorReply>(&*reply); error != nullptr && !may_pass(error->error)) {
-      return std::move(error->error);
+      failed_ = std::move(error->error);
+      failed_at_ = Client::Clock::now();
+      return out;
     }
   }
   bool due = more || feed_.gap() || Client::Clock::now() >= next_read_;

@@ -39,6 +39,7 @@ class RunEvents {
  public:
   static constexpr Duration kReread = 2s;
   static constexpr std::uint32_t kPage = 1000;
+  static constexpr Duration kLastWord = 200ms;  // that the bus has, when the stream ends in an error
 
   RunEvents(Client& client, RunId run, std::uint64_t since);
   ~RunEvents() { client_.forget(asked_); }
@@ -55,6 +56,8 @@ class RunEvents {
   RunId run_;
   EventFeed feed_;
   Client::Number asked_ = 0;  // 0: nothing asked
+  std::optional<Error> failed_;
+  Client::Clock::time_point failed_at_;
   Client::Clock::time_point next_read_;
 };
 

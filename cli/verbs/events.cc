@@ -30,7 +30,8 @@ class Printer {
   bool print(const std::vector<Event>& events) {
     std::string out;
     for (const Event& event : events) {
-      if (!is_durable(event.type) && !all_) continue;
+      const bool set_back = event.type == EventType::kOwnerChanged && event.reason == Reason::kLost;
+      if (!is_durable(event.type) && !all_ && !set_back) continue;
       Value json = event_json(event);
       if (format_ == Format::kJson || format_ == Format::kYaml) kept_.push_back(std::move(json));
       else if (format_ == Format::kJsonl) out += json.dump() + "\n";

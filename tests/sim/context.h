@@ -29,7 +29,7 @@ struct Settings {
 struct Context {
   Context(std::uint64_t seed, const Settings& s, bool print)
       : settings(s), random(seed), trace(print), checker(cluster) {
-    if (!settings.net && !settings.crash) checker.nothing_is_lost();
+    if (!settings.net && !settings.crash) checker.nothing_is_lost(settings.narrow);
     const std::uint64_t dice = hash64(std::to_string(seed));  // not of `random`, whose row stays as it is
     if (settings.keep_few && settings.plant == Plant::kNone && dice % 10 < 3) kept = 1 + dice / 10 % 2;
   }

@@ -25,7 +25,7 @@ Plays seeds: the real loops, partitions and agents under a simulated clock, netw
 invariant breaks; the seed, the faults and the end of the trace are printed then.
 
   --seeds A..B     the seeds to play (default 1..100)
-  --faults LIST    none, or any of net, store, crash, loss, or all (the first three), separated by commas
+  --faults LIST    none, or any of net, store, crash, loss, narrow, or all (the first three), separated by commas
                    (default all)
   --trace SEED     play this seed alone and print its whole trace
   --jobs N         threads (default 1)
@@ -72,16 +72,17 @@ std::uint64_t number(const std::string& text) {
 }
 
 Settings with_faults(Settings settings, const std::string& list) {
-  settings.net = settings.store = settings.crash = settings.loss = false;
+  settings.net = settings.store = settings.crash = settings.loss = settings.narrow = false;
   std::istringstream in(list);
   for (std::string word; std::getline(in, word, ',');) {
     if (word == "none") continue;
-    if (word != "all" && word != "net" && word != "store" && word != "crash" && word != "loss")
+    if (word != "all" && word != "net" && word != "store" && word != "crash" && word != "loss" && word != "narrow")
       usage("unknown fault '" + word + "'");
     settings.net |= word == "all" || word == "net";
     settings.store |= word == "all" || word == "store";
     settings.crash |= word == "all" || word == "crash";
     settings.loss |= word == "loss";
+    settings.narrow |= word == "narrow";
   }
   return settings;
 }
