@@ -40,11 +40,15 @@ constexpr std::array<FieldSpec, 11> kHttp = {{
      "how the answer's body is read: auto (default: JSON or text by its type), json, text or base64"},
     {"response_max", FieldKind::kString, true, "the largest body that is taken, like 10MiB (default)"},
 }};
-constexpr std::array<FieldSpec, 5> kJavascript = {{
+constexpr std::array<FieldSpec, 6> kJavascript = {{
     {"script", FieldKind::kString, false, "javascript source; runs as written"},
     {"isolation", FieldKind::kString, false,
-     "process (a confined Node.js process of its own; default) or none (in a warm one that tasks share)"},
-    {"limits", FieldKind::kAny, false, "what it may use: {cpu, processes, files, file_size}"},
+     "process (a confined Node.js process of its own; default), namespaces, container or none (in a warm one that "
+     "tasks "
+     "share)"},
+    {"network", FieldKind::kBoolean, false,
+     "whether a task in namespaces of its own has the network; false unless said otherwise"},
+    {"limits", FieldKind::kAny, false, "what it may use: {memory, cpu, processes, files, file_size}"},
     {"env", FieldKind::kStringMap, true, "environment variables"},
     {"cwd", FieldKind::kString, true, "working directory"},
 }};
@@ -68,18 +72,21 @@ constexpr std::array<FieldSpec, 14> kLlm = {{
 constexpr std::array<FieldSpec, 1> kNoop = {{
     {"delay", FieldKind::kDuration, true, "how long the task takes"},
 }};
-constexpr std::array<FieldSpec, 8> kPython = {{
+constexpr std::array<FieldSpec, 9> kPython = {{
     {"script", FieldKind::kString, false, "python source; runs as written"},
     {"file", FieldKind::kString, true, "a file of the worker with the source, instead of `script`"},
     {"function", FieldKind::kString, true, "module:function to call, instead of `script`"},
     {"venv", FieldKind::kString, true, "a virtual environment of the worker whose interpreter runs it"},
     {"isolation", FieldKind::kString, false,
-     "process (a confined fork of a warm interpreter; default) or none (inside a warm interpreter)"},
+     "process (a confined fork of a warm interpreter; default), namespaces, container or none (inside a warm "
+     "interpreter)"},
+    {"network", FieldKind::kBoolean, false,
+     "whether a task in namespaces of its own has the network; false unless said otherwise"},
     {"limits", FieldKind::kAny, false, "what it may use: {memory, cpu, processes, files, file_size}"},
     {"env", FieldKind::kStringMap, true, "environment variables"},
     {"cwd", FieldKind::kString, true, "working directory"},
 }};
-constexpr std::array<FieldSpec, 11> kShell = {{
+constexpr std::array<FieldSpec, 12> kShell = {{
     {"script", FieldKind::kString, false,
      "shell source, run by /bin/sh -e unless `shell` says otherwise; runs as written"},
     {"command", FieldKind::kStringList, true, "argv, run without a shell"},
@@ -91,15 +98,19 @@ constexpr std::array<FieldSpec, 11> kShell = {{
     {"exit_codes", FieldKind::kAny, false, "what exit codes mean: a mapping of codes to success, retry or fail"},
     {"outputs", FieldKind::kString, false,
      "what the output is: all (default), text, lines or json of stdout, or the file that $MILLRACE_OUTPUT names"},
-    {"isolation", FieldKind::kString, false, "process (confined; default) or none"},
+    {"isolation", FieldKind::kString, false, "process (confined; default), namespaces, container or none"},
+    {"network", FieldKind::kBoolean, false,
+     "whether a task in namespaces of its own has the network; false unless said otherwise"},
     {"limits", FieldKind::kAny, false, "what it may use: {memory, cpu, processes, files, file_size}"},
 }};
-constexpr std::array<FieldSpec, 5> kTemplate = {{
+constexpr std::array<FieldSpec, 6> kTemplate = {{
     {"template", FieldKind::kString, false, "Jinja2 source; runs as written"},
     {"file", FieldKind::kString, true, "a file with the source instead; it may include its neighbours"},
     {"vars", FieldKind::kAny, true, "further variables of the template: a mapping"},
     {"strict", FieldKind::kBoolean, false, "whether an unknown variable is an error (default) or empty"},
     {"outputs", FieldKind::kString, false, "what the output is: text (default), or json that the text is read as"},
+    {"isolation", FieldKind::kString, false,
+     "none (in a warm interpreter; default where the worker's least is none), process, namespaces or container"},
 }};
 
 constexpr std::array<std::string_view, 1> kContainerRequired = {"image"};

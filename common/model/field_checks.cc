@@ -32,6 +32,7 @@ std::vector<FieldProblem> check_template_fields(const Value& fields) {
   std::vector<FieldProblem> out;
   if (fields.find("template") != nullptr && fields.find("file") != nullptr)
     out.push_back({"file", "stands beside 'template'", "one of them"});
+  for (FieldProblem& problem : check_task_limits(fields)) out.push_back(std::move(problem));
   const Value* outputs = fields.find("outputs");
   if (outputs != nullptr && outputs->is_string() && outputs->as_string() != "text" && outputs->as_string() != "json")
     out.push_back({"outputs", "is " + outputs->dump().substr(0, 40), "text or json"});

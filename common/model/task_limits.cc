@@ -14,7 +14,19 @@ Error wrong(const std::string& key, const char* expected) {
 Result<Isolation> parse_isolation(std::string_view word) {
   if (word == "none") return Isolation::kNone;
   if (word == "process") return Isolation::kProcess;
-  return field_error("isolation", "is \"" + std::string(word) + "\"", "process or none");
+  if (word == "namespaces") return Isolation::kNamespaces;
+  if (word == "container") return Isolation::kContainer;
+  return field_error("isolation", "is \"" + std::string(word) + "\"", "process, namespaces, container or none");
+}
+
+std::string_view to_string(Isolation isolation) {
+  switch (isolation) {
+    case Isolation::kNone: return "none";
+    case Isolation::kProcess: return "process";
+    case Isolation::kNamespaces: return "namespaces";
+    case Isolation::kContainer: return "container";
+  }
+  return "";
 }
 
 Result<TaskLimits> TaskLimits::read(const Value& value) {
@@ -50,11 +62,27 @@ std::vector<FieldProblem> check_task_limits(const Value& fields) {
   if (isolation != nullptr && isolation->is_string()) {
     if (const Result<Isolation> read = parse_isolation(isolation->as_string()); !read.ok())
       add("isolation", read.error());
+    const Value* network = fields.find("network");
+    if (network != nullptr && network->is_bool() && !network->as_bool() &&
+        (isolation->as_string() == "none" || isolation->as_string() == "process"))
+      add("network", field_error("network", "is false", "isolation: namespaces, which alone can keep it away"));
   }
   if (const Value* limits = fields.find("limits"); limits != nullptr && !limits->is_null()) {
     if (const Result<TaskLimits> read = TaskLimits::read(*limits); !read.ok()) add("limits", read.error());
   }
   return out;
+}
+
+// `process` is what every worker gives unless its kernel cannot: that one refuses it with the reason.
+std::optional<LabelRule> rule_of_isolation(const Value& fields) {
+  const Value* written = fields.find("isolation");
+  if (written == nullptr || !written->is_string()) return std::nullopt;
+  const Result<Isolation> asked = parse_isolation(written->as_string());
+  if (!asked.ok()) return std::nullopt;
+  if (*asked == Isolation::kNamespaces)
+    return LabelRule{std::string(kIsolationLabel), false, {std::string(to_string(*asked))}};
+  if (*asked == Isolation::kContainer) return LabelRule{std::string(kRuntimeClassLabel), false, {}};
+  return std::nullopt;
 }
 
 }  // namespace millrace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -9,11 +10,19 @@
 #include "common/base/time.h"
 #include "common/base/value.h"
 #include "common/model/field_checks.h"
+#include "common/model/requirements.h"
 
 namespace millrace {
 
-enum class Isolation : std::uint8_t { kNone, kProcess };
+// Ascending. kContainer: whatever of the others can be had, on a worker that itself runs in a container of the
+// operator's runtime class.
+enum class Isolation : std::uint8_t { kNone, kProcess, kNamespaces, kContainer };
 Result<Isolation> parse_isolation(std::string_view word);  // kInvalid, as a sentence about the field
+std::string_view to_string(Isolation isolation);
+
+// Labels of workers that say what isolation they can give.
+constexpr std::string_view kIsolationLabel = "isolation";         // none, process or namespaces: the most
+constexpr std::string_view kRuntimeClassLabel = "runtime_class";  // of the container that the worker runs in
 
 // What a task may use. Zero: no limit of our own.
 struct TaskLimits {
@@ -27,5 +36,8 @@ struct TaskLimits {
 };
 
 std::vector<FieldProblem> check_task_limits(const Value& fields);
+
+// What the field `isolation` of a task asks of the worker's labels; empty: nothing.
+std::optional<LabelRule> rule_of_isolation(const Value& fields);
 
 }  // namespace millrace

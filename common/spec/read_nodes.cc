@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "common/model/executor_fields.h"
+#include "common/model/task_limits.h"
 #include "common/spec/keys.h"
 #include "common/spec/reader.h"
 
@@ -250,6 +251,10 @@ void read_task_node(Reader& reader, const std::vector<Entry>& entries, const Nod
     if (!read_common_key(reader, entry, where, node, spec)) body.own.push_back(entry);
   }
   spec.fields = read_fields(reader, body);
+  if (std::optional<LabelRule> rule = rule_of_isolation(spec.fields)) {
+    spec.labels.push_back(std::move(*rule));
+    std::ranges::sort(spec.labels);
+  }
 }
 
 void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {

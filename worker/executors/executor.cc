@@ -13,6 +13,7 @@
 
 #include "worker/executors/http.h"
 #include "worker/executors/javascript.h"
+#include "worker/executors/leftovers.h"
 #include "worker/executors/llm.h"
 #include "worker/executors/net_adaptor.h"
 #include "worker/executors/noop.h"
@@ -25,7 +26,7 @@ namespace millrace {
 namespace {
 
 constexpr std::string_view kScratchName = "/millrace-work-";
-constexpr auto kScratchSettled = std::chrono::seconds(60);  // younger ones may not have their lock yet
+constexpr auto kScratchSettled = std::chrono::seconds(2);  // younger ones may not have their lock yet
 
 // The lock ends with the process that holds it, however that ends: what can be locked belongs to nobody any more.
 int locked(const std::string& directory) {
@@ -33,6 +34,17 @@ int locked(const std::string& directory) {
   if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
   close(fd);
   return -1;
+}
+
+// Processes that have left their group outlive a worker that is killed: those of users of their own are known by that.
+void end_abandoned(const std::string& scratch) {
+  if (geteuid() != 0) return;
+  std::error_code ignored;
+  for (std::filesystem::directory_iterator it(scratch, ignored), end; !ignored && it != end; it.increment(ignored)) {
+    struct stat status {};
+    const bool found = lstat(it->path().c_str(), &status) == 0;
+    if (found && S_ISDIR(status.st_mode) && status.st_uid != 0) kill_abandoned_user(status.st_uid);
+  }
 }
 
 // Removes what workers of this user that were killed have left behind.
@@ -47,9 +59,11 @@ void sweep_scratch(const std::string& root) {
   for (const std::string& path : found) {
     struct stat status {};
     if (lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) continue;
-    if (std::filesystem::last_write_time(path, ignored) > settled) continue;
+    const bool was_locked = (status.st_mode & 0777) != 0700;  // what is opened to users was
+    if (!was_locked && std::filesystem::last_write_time(path, ignored) > settled) continue;
     int fd = locked(path);
     if (fd < 0) continue;
+    end_abandoned(path);
     std::filesystem::remove_all(path, ignored);
     close(fd);
   }
@@ -60,11 +74,13 @@ std::string make_scratch(std::string& created, int& lock) {
   const char* base = std::getenv("TMPDIR");
   std::string root = base != nullptr && *base != '\0' ? base : "/tmp";
   sweep_scratch(root);
-  std::string path = root + std::string(kScratchName) + "XXXXXX";
-  if (mkdtemp(path.data()) == nullptr) return root;
-  created = path;
-  lock = locked(path);
-  return path;
+  for (;;) {
+    std::string path = root + std::string(kScratchName) + "XXXXXX";
+    if (mkdtemp(path.data()) == nullptr) return root;
+    lock = locked(path);
+    if (lock >= 0 && access(path.c_str(), F_OK) == 0) return created = path;
+    if (lock >= 0) close(lock);  // another worker has swept it away before it had its lock
+  }
 }
 
 }  // namespace
@@ -84,26 +100,28 @@ EgressRules rules_of(const ExecutorOptions& options) {
 
 ExecutorSet::ExecutorSet(const ExecutorOptions& options, Reactor& reactor, TaskObserver& observer)
     : secrets_(options.secrets),
-      sandbox_(options.hidden, options.isolation_min),
       loop_(std::make_unique<ReactorLoop>(reactor)),
       egress_(Egress::make(*loop_, rules_of(options))) {
-  std::string work_dir = options.work_dir.empty() ? make_scratch(scratch_, scratch_lock_) : options.work_dir;
+  adopt_leftovers();
+  const std::string work_dir = options.work_dir.empty() ? make_scratch(scratch_, scratch_lock_) : options.work_dir;
+  housing_ = std::make_unique<Housing>(options.housing, work_dir, !scratch_.empty());
   executors_.emplace_back("container", make_container_executor(work_dir, reactor, observer));
   executors_.emplace_back("http", make_http_executor(*egress_, observer));
-  if (auto javascript = make_javascript_executor(options, work_dir, sandbox_, reactor, observer))
+  if (auto javascript = make_javascript_executor(options, *housing_, reactor, observer))
     executors_.emplace_back("javascript", std::move(javascript));
   executors_.emplace_back("llm", make_llm_executor(options.providers, secrets_, *egress_, reactor, observer));
   executors_.emplace_back("noop", make_noop_executor(reactor, observer));
-  executors_.emplace_back("python", make_python_executor(options, work_dir, sandbox_, reactor, observer));
+  executors_.emplace_back("python", make_python_executor(options, *housing_, reactor, observer));
   Executor& python = *executors_.back().second;
-  executors_.emplace_back("shell", make_shell_executor(work_dir, sandbox_, reactor, observer));
-  executors_.emplace_back("template", make_template_executor(python, observer));
+  executors_.emplace_back("shell", make_shell_executor(work_dir, *housing_, reactor, observer));
+  executors_.emplace_back("template", make_template_executor(python, housing_->least(), observer));
   for (const auto& [name, file] : options.plugins)
     executors_.emplace_back(name, make_plugin_executor(options, file, work_dir, reactor, observer));
 }
 
 ExecutorSet::~ExecutorSet() {
   executors_.clear();
+  end_leftovers();
   if (scratch_.empty()) return;
   std::error_code ignored;  // a file of another user may stay
   std::filesystem::remove_all(scratch_, ignored);

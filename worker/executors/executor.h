@@ -19,8 +19,8 @@
 #include "common/model/executor_fields.h"
 #include "common/model/outcome.h"
 #include "common/net/egress.h"
+#include "worker/executors/housing.h"
 #include "worker/executors/llm_providers.h"
-#include "worker/executors/sandbox.h"
 #include "worker/executors/secrets.h"
 
 namespace millrace {
@@ -40,6 +40,7 @@ struct TaskContext {
   std::vector<std::pair<std::string, std::shared_ptr<const std::string>>>
       nodes;                              // visible upstream outputs as JSON, by id
   std::vector<std::string> secrets = {};  // that stand in the fields
+  std::string queue = {};                 // empty: default
 };
 
 enum class LogStream : std::uint8_t { kStdout, kStderr };
@@ -77,8 +78,7 @@ struct ExecutorOptions {
   EgressRules egress = {};      // what http and llm may reach; the providers' own endpoints besides
   LlmProviders providers = {};  // by name
   Secrets secrets = Secrets();
-  std::vector<std::string> hidden = {};                           // directories that confined tasks cannot read
-  Isolation isolation_min = Isolation::kNone;                     // less is refused
+  HousingOptions housing = {};
   std::vector<std::pair<std::string, std::string>> plugins = {};  // executor, and the file that has it: see plugin.h
 };
 
@@ -86,19 +86,19 @@ struct ExecutorOptions {
 class ExecutorSet {
  public:
   ExecutorSet(const ExecutorOptions& options, Reactor& reactor, TaskObserver& observer);
-  ~ExecutorSet();  // kills what still runs, without on_done()
+  ~ExecutorSet();  // kills what still runs, and what it left behind, without on_done()
   ExecutorSet(const ExecutorSet&) = delete;
   ExecutorSet& operator=(const ExecutorSet&) = delete;
   Executor* find(std::string_view name);  // null: no such executor here
   std::vector<std::string> names() const;
   const Secrets& secrets() const { return secrets_; }
-  const Sandbox& sandbox() const { return sandbox_; }
+  const Housing& housing() const { return *housing_; }
 
  private:
   std::string scratch_;  // made and removed by us, or by a later worker if we are killed; empty: none
   int scratch_lock_ = -1;
   Secrets secrets_;
-  Sandbox sandbox_;
+  std::unique_ptr<Housing> housing_;
   std::unique_ptr<ReactorLoop> loop_;
   std::unique_ptr<Egress> egress_;
   std::vector<std::pair<std::string, std::unique_ptr<Executor>>> executors_;

@@ -77,6 +77,7 @@ std::string header_of(const TaskContext& task, const Confinement* confinement) {
     const bool confined = confinement->landlock >= 0 || confinement->filter != nullptr;
     json.append(",\"confine\":").append(confined ? "true" : "false");
     json += ",\"limits\":" + limits_of(confinement->limits);
+    if (confinement->jail != nullptr) json += ",\"jail\":" + jail_json(*confinement->jail);
   }
   json += ",\"ids\":[";
   const char* comma = "";
@@ -126,7 +127,7 @@ std::string python_request(const TaskContext& task, const Confinement* confineme
   return out;
 }
 
-Result<std::unique_ptr<Interpreter>> Interpreter::fork(Zygote& zygote, InterpreterId id, bool once, Reactor& reactor,
+Result<std::unique_ptr<Interpreter>> Interpreter::fork(Zygote& zygote, const Zygote::Fork& fork, Reactor& reactor,
                                                        Listener& listener) {
   Result<Channel> channel = make_socket_pair(SOCK_STREAM);
   if (!channel) return channel.error();
@@ -134,8 +135,8 @@ Result<std::unique_ptr<Interpreter>> Interpreter::fork(Zygote& zygote, Interpret
   if (!out) return out.error();
   Result<Channel> err = make_output_pipe();
   if (!err) return err.error();
-  zygote.fork(id, once, std::move(channel->theirs), std::move(out->theirs), std::move(err->theirs));
-  return std::unique_ptr<Interpreter>(new Interpreter(id, once, reactor, listener, std::move(channel->ours),
+  zygote.fork(fork, std::move(channel->theirs), std::move(out->theirs), std::move(err->theirs));
+  return std::unique_ptr<Interpreter>(new Interpreter(fork.id, fork.once, reactor, listener, std::move(channel->ours),
                                                       std::move(out->ours), std::move(err->ours)));
 }
 

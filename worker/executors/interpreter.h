@@ -37,7 +37,7 @@ class Interpreter {
   };
 
   // Orders a fork from the zygote; requests may be sent at once.
-  static Result<std::unique_ptr<Interpreter>> fork(Zygote& zygote, InterpreterId id, bool once, Reactor& reactor,
+  static Result<std::unique_ptr<Interpreter>> fork(Zygote& zygote, const Zygote::Fork& fork, Reactor& reactor,
                                                    Listener& listener);
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;

@@ -18,12 +18,10 @@ constexpr int kStandbyMax = 2;  // processes of 40 MB each
 
 class JavascriptExecutor final : public Executor, NodeProcess::Listener {
  public:
-  JavascriptExecutor(const ExecutorOptions& options, std::string work_dir, Sandbox& sandbox, Reactor& reactor,
-                     TaskObserver& observer)
+  JavascriptExecutor(const ExecutorOptions& options, Housing& housing, Reactor& reactor, TaskObserver& observer)
       : node_(options.node),
         slots_(std::max(1, options.slots)),
-        work_dir_(std::move(work_dir)),
-        sandbox_(sandbox),
+        housing_(housing),
         reactor_(reactor),
         observer_(observer) {}
 
@@ -35,11 +33,12 @@ class JavascriptExecutor final : public Executor, NodeProcess::Listener {
     std::string request;             // until it is sent
     NodeProcess* process = nullptr;  // null: waits for one
     Reason why_killed = Reason::kNone;
-    TaskLimits limits = {};
+    Terms terms = {};
     std::int64_t started_us = steady_us();
   };
   struct Seat {
     std::unique_ptr<NodeProcess> process;
+    TaskSeat place = {};  // of one that serves a single task; given back when it has gone
     std::optional<AttemptId> attempt;
     bool leaving = false;  // killed; on_gone() is to come
   };
@@ -48,8 +47,9 @@ class JavascriptExecutor final : public Executor, NodeProcess::Listener {
   void on_reply(NodeProcess& from, PythonReply reply) override;
   void on_gone(NodeProcess& from, int wait_status) override;
 
-  Result<NodeProcess*> fresh(bool once, const Confinement& confinement);
-  Confinement usual() { return sandbox_.confinement({work_dir_}, {}); }
+  Result<NodeProcess*> fresh(bool once, TaskSeat place, const Confinement& confinement);
+  Result<NodeProcess*> fresh(bool once);
+  Result<NodeProcess*> own_process(const TaskContext& task, const Terms& terms);
   Result<NodeProcess*> vacant(bool once);
   void seat(NodeProcess& process, const AttemptId& attempt);
   void keep_standbys();
@@ -59,8 +59,7 @@ class JavascriptExecutor final : public Executor, NodeProcess::Listener {
 
   std::string node_;
   int slots_;
-  std::string work_dir_;
-  Sandbox& sandbox_;
+  Housing& housing_;
   Reactor& reactor_;
   TaskObserver& observer_;
   int shared_ = 0;  // processes of isolation none
@@ -79,13 +78,14 @@ std::string first_problem(const TaskContext& task) {
   const Value* limits = task.fields.find("limits");
   const bool limited = limits != nullptr && !limits->is_null();
   if (limited && string_field(task, "isolation") == "none") return "`limits` need a process of the task's own";
-  if (limited && limits->find("memory") != nullptr)
-    return "`limits.memory` cannot be had for node, which reserves more address space than it uses";
   return {};
 }
 
-Outcome crashed(int wait_status, const TaskLimits& limits) {
-  if (WIFSIGNALED(wait_status)) return failed(Reason::kCrashed, describe_end(WTERMSIG(wait_status), limits));
+Outcome crashed(int wait_status, const Terms& terms) {
+  if (WIFSIGNALED(wait_status)) {
+    const int number = WTERMSIG(wait_status);
+    return with_limit(terms, number, {}, failed(Reason::kCrashed, describe_signal(number)));
+  }
   return failed(Reason::kCrashed,
                 "node exited with code " + std::to_string(WEXITSTATUS(wait_status)) + " before the task had ended");
 }
@@ -93,20 +93,18 @@ Outcome crashed(int wait_status, const TaskLimits& limits) {
 void JavascriptExecutor::start(TaskContext task) {
   std::string problem = first_problem(task);
   if (!problem.empty()) return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
-  const bool once = string_field(task, "isolation") != "none";
-  Confinement confinement;
-  if (Status confined = confine_task(task, sandbox_, work_dir_, confinement); !confined.ok()) {
-    const Reason reason = confined.error().name == "isolation" ? Reason::kRefused : Reason::kInvalidInput;
-    return observer_.on_done(task.attempt, failed(reason, confined.error().what));
-  }
-  // Those that wait are confined as usual: other limits and places need a process of their own.
-  const bool own = once && (task.fields.find("limits") != nullptr || !string_field(task, "cwd").empty());
-  Result<NodeProcess*> process = own ? fresh(true, confinement) : vacant(once);
+  Result<Terms> terms = housing_.terms(task, true);
+  if (!terms.ok()) return observer_.on_done(task.attempt, not_started(terms.error()));
+  const bool once = terms->tier != Isolation::kNone;
+  // Those that wait are confined as usual: other limits, places and namespaces need a process of their own.
+  const bool own = once && (task.fields.find("limits") != nullptr || !string_field(task, "cwd").empty() ||
+                            terms->tier != Isolation::kProcess || terms->group != nullptr || !terms->pin.empty());
+  Result<NodeProcess*> process = own ? own_process(task, *terms) : vacant(once);
   if (!process.ok() && process.error().code != Code::kConflict)
     return observer_.on_done(task.attempt, failed(Reason::kRefused, process.error().what));
   Job& job = jobs_[task.attempt];
   job.request = python_request(task);
-  job.limits = confinement.limits;
+  if (own) job.terms = std::move(*terms);
   if (!process.ok()) return waiting_.push_back(task.attempt);
   seat(**process, task.attempt);
   if (once) keep_standbys();
@@ -121,12 +119,33 @@ void JavascriptExecutor::kill(const AttemptId& attempt, Reason why) {
   finish(attempt, killed(why));
 }
 
-Result<NodeProcess*> JavascriptExecutor::fresh(bool once, const Confinement& confinement) {
+Result<NodeProcess*> JavascriptExecutor::own_process(const TaskContext& task, const Terms& terms) {
+  TaskSeat place = housing_.users().take(terms.tier == Isolation::kNamespaces);
+  const Confinement confinement = housing_.confinement(task, terms, place.user(), place.directory());
+  return fresh(true, std::move(place), confinement);
+}
+
+Result<NodeProcess*> JavascriptExecutor::fresh(bool once) {
+  TaskSeat place;
+  Confinement confinement;
+  if (once) {
+    place = housing_.users().take(false);
+    confinement = housing_.usual(place.user());
+  } else {
+    confinement.user = housing_.users().shared();
+  }
+  return fresh(once, std::move(place), confinement);
+}
+
+Result<NodeProcess*> JavascriptExecutor::fresh(bool once, TaskSeat place, const Confinement& confinement) {
+  const std::string& directory = once ? place.directory() : housing_.users().shared_directory();
   Result<std::unique_ptr<NodeProcess>> process =
-      NodeProcess::start(node_, work_dir_, once, confinement, reactor_, *this);
+      NodeProcess::start(node_, directory, once, confinement, reactor_, *this);
   if (!process.ok()) return process.error();
   NodeProcess* raw = process->get();
-  seats_[raw].process = std::move(*process);
+  Seat& seat = seats_[raw];
+  seat.process = std::move(*process);
+  seat.place = std::move(place);
   if (!once) ++shared_;
   return raw;
 }
@@ -140,7 +159,7 @@ Result<NodeProcess*> JavascriptExecutor::vacant(bool once) {
     return process;
   }
   if (!once && shared_ >= slots_) return Error{Code::kConflict, "all processes are busy", {}, ""};
-  return fresh(once, once ? usual() : Confinement());
+  return fresh(once);
 }
 
 void JavascriptExecutor::seat(NodeProcess& process, const AttemptId& attempt) {
@@ -153,7 +172,7 @@ void JavascriptExecutor::seat(NodeProcess& process, const AttemptId& attempt) {
 void JavascriptExecutor::keep_standbys() {
   const auto wanted = static_cast<std::size_t>(std::min(slots_, kStandbyMax));
   while (idle_once_.size() < wanted) {
-    Result<NodeProcess*> process = fresh(true, usual());
+    Result<NodeProcess*> process = fresh(true);
     if (!process.ok()) return;  // the task that needs it will say why
     idle_once_.push_back(*process);
   }
@@ -178,6 +197,7 @@ void JavascriptExecutor::dismiss(NodeProcess& process) {
   if (!process.once()) --shared_;
   for (std::vector<NodeProcess*>* idle : {&idle_once_, &idle_shared_}) std::erase(*idle, &process);
   process.kill_now();
+  if (seat.place.user().alone) kill_user(seat.place.user().uid);  // also what has left its group
 }
 
 // The last thing a caller does: the observer may start and kill tasks.
@@ -201,7 +221,13 @@ void JavascriptExecutor::on_reply(NodeProcess& from, PythonReply reply) {
   if (!attempt || reply.retire || was_killed) dismiss(from);
   else idle_shared_.push_back(&from);
   seat_waiting();
-  if (attempt) finish(*attempt, outcome_of(std::move(reply)));
+  if (!attempt) return;
+  Outcome outcome = outcome_of(std::move(reply));
+  if (!outcome.success) {
+    const std::string said = outcome.error.message + outcome.error.traceback;
+    outcome = with_limit(jobs_.find(*attempt)->second.terms, 0, said, std::move(outcome));
+  }
+  finish(*attempt, std::move(outcome));
 }
 
 void JavascriptExecutor::on_gone(NodeProcess& from, int wait_status) {
@@ -209,17 +235,20 @@ void JavascriptExecutor::on_gone(NodeProcess& from, int wait_status) {
   auto found = seats_.find(&from);
   const std::optional<AttemptId> attempt = found->second.attempt;
   const std::unique_ptr<NodeProcess> process = std::move(found->second.process);  // goes last
+  const TaskSeat place = std::move(found->second.place);
+  if (place.user().alone && wait_status != 0) kill_user(place.user().uid);  // at once, however many they are
   seats_.erase(found);
   seat_waiting();
-  if (attempt) finish(*attempt, crashed(wait_status, jobs_.find(*attempt)->second.limits));
+  if (attempt) finish(*attempt, crashed(wait_status, jobs_.find(*attempt)->second.terms));
 }
 
 }  // namespace
 
-std::unique_ptr<Executor> make_javascript_executor(const ExecutorOptions& options, std::string work_dir,
-                                                   Sandbox& sandbox, Reactor& reactor, TaskObserver& observer) {
-  if (find_program(options.node, lookup(worker_environment(), "PATH")).empty()) return nullptr;
-  return std::make_unique<JavascriptExecutor>(options, std::move(work_dir), sandbox, reactor, observer);
+std::unique_ptr<Executor> make_javascript_executor(const ExecutorOptions& options, Housing& housing, Reactor& reactor,
+                                                   TaskObserver& observer) {
+  const Environment environment = worker_environment();
+  if (find_program_for(housing.users().shared(), options.node, lookup(environment, "PATH")).empty()) return nullptr;
+  return std::make_unique<JavascriptExecutor>(options, housing, reactor, observer);
 }
 
 }  // namespace millrace

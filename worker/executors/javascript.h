@@ -12,7 +12,7 @@
 namespace millrace {
 
 // Null where there is no such program: then the executor is not offered.
-std::unique_ptr<Executor> make_javascript_executor(const ExecutorOptions& options, std::string work_dir,
-                                                   Sandbox& sandbox, Reactor& reactor, TaskObserver& observer);
+std::unique_ptr<Executor> make_javascript_executor(const ExecutorOptions& options, Housing& housing, Reactor& reactor,
+                                                   TaskObserver& observer);
 
 }  // namespace millrace

@@ -32,6 +32,7 @@ Result<std::unique_ptr<NodeProcess>> NodeProcess::start(const std::string& node,
   for (const char* name : {"NODE_PATH", "NODE_OPTIONS", "NODE_EXTRA_CA_CERTS"}) {
     if (const char* value = std::getenv(name)) assign(environment, name, value);
   }
+  settle_in(environment, confinement.user, work_dir, confinement.jail != nullptr);
   SpawnSpec spec;
   spec.argv = {node, "-e", kBoot, "--", once ? "once" : "many"};
   spec.path = std::string(lookup(environment, "PATH"));

@@ -1,28 +1,15 @@
 #include "worker/executors/process.h"
 
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 
+#include "worker/executors/leftovers.h"
+
 namespace millrace {
-namespace {
-
-// Orphans of a group come to us only where we are init of a container: then somebody has to collect them.
-void reap_orphans(Reactor& reactor, pid_t group, int tries) {
-  static constexpr Duration kPause = 20ms;
-  pid_t got = 0;
-  do got = waitpid(-group, nullptr, WNOHANG);
-  while (got > 0);
-  if (got == 0 && tries > 0) {
-    reactor.after(kPause, [&reactor, group, tries] { reap_orphans(reactor, group, tries - 1); });
-  }
-}
-
-}  // namespace
 
 Result<std::unique_ptr<Process>> Process::start(Reactor& reactor, Listener& listener, SpawnSpec spec,
                                                 std::string_view input) {
@@ -32,6 +19,7 @@ Result<std::unique_ptr<Process>> Process::start(Reactor& reactor, Listener& list
   if (!out) return out.error();
   Result<Channel> err = make_output_pipe();
   if (!err) return err.error();
+  spec.adopt_orphans = true;
   spec.fds.insert(spec.fds.begin(), {in->get(), out->theirs.get(), err->theirs.get()});
   Result<pid_t> pid = spawn(spec);
   if (!pid) return pid.error();
@@ -39,7 +27,8 @@ Result<std::unique_ptr<Process>> Process::start(Reactor& reactor, Listener& list
   if (!pidfd) {
     std::string why = std::strerror(errno);
     signal_group(*pid, SIGKILL);
-    waitpid(*pid, nullptr, 0);
+    int status = 0;
+    reap(*pid, status);
     return Error{Code::kUnavailable, "pidfd_open (Linux 5.3 or newer is needed): " + why, {}, ""};
   }
   return std::unique_ptr<Process>(
@@ -61,7 +50,8 @@ Process::~Process() {
   if (pidfd_) reactor_.forget(pidfd_.get());
   if (reaped_) return;
   signal_group(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
+  int status = 0;
+  reap(pid_, status);
 }
 
 void Process::drain() {
@@ -92,9 +82,9 @@ bool Process::truncated(LogStream stream) const {
 void Process::ended() {
   signal_group(pid_, SIGKILL);
   int status = 0;
-  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
+  reap(pid_, status);
   reaped_ = true;
-  reap_orphans(reactor_, pid_, 50);
+  sweep_leftovers(reactor_);
   reactor_.forget(pidfd_.get());
   pidfd_.reset();
   if (kill_timer_) reactor_.cancel(*kill_timer_);

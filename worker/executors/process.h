@@ -1,10 +1,10 @@
 // Process: a running program, its output, and its end.
 //
 // Promises: on_output() as bytes arrive, then on_exit() exactly once, when the program has ended, its process group has
-// been killed and its output is read; nothing after that. The program's end decides, not the end of its pipes: children
-// that it left behind and that hold them are killed. Threads: the Reactor's. Owner: the listener, which outlives it and
-// may destroy it inside on_exit(); destroying it earlier kills the group and waits for the program to be gone.
-// Fails: start() with a sentence for the user.
+// been killed and its output is read (what has left the group is killed, too: see leftovers.h); nothing after that. The
+// program's end decides, not the end of its pipes: children that it left behind and that hold them are killed. Threads:
+// the Reactor's. Owner: the listener, which outlives it and may destroy it inside on_exit(); destroying it earlier
+// kills the group and waits for the program to be gone. Fails: start() with a sentence for the user.
 #pragma once
 
 #include <memory>

@@ -25,13 +25,11 @@ constexpr Duration kDeathNoticeMax = 200ms;  // from the end of an interpreter's
 
 class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Listener {
  public:
-  PythonExecutor(const ExecutorOptions& options, std::string work_dir, Sandbox& sandbox, Reactor& reactor,
-                 TaskObserver& observer)
+  PythonExecutor(const ExecutorOptions& options, Housing& housing, Reactor& reactor, TaskObserver& observer)
       : python_(options.python),
         slots_(std::max(1, options.slots)),
-        work_dir_(std::move(work_dir)),
         secrets_(options.secrets),
-        sandbox_(sandbox),
+        housing_(housing),
         reactor_(reactor),
         observer_(observer) {
     if (options.warm) static_cast<void>(wake());  // a failure shows with the first task
@@ -46,18 +44,22 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
     std::string request;                       // until it is sent
     std::optional<InterpreterId> interpreter;  // empty: waits for one
     Reason why_killed = Reason::kNone;
+    std::string problem = {};  // why it could not begin
     std::optional<TimerId> kill_timer;
-    TaskLimits limits = {};
+    Terms terms = {};
+    TaskSeat place = {};  // in namespaces, where its interpreter has none
     std::int64_t started_us = steady_us();
   };
   struct Seat {
     std::unique_ptr<Interpreter> interpreter;
     std::optional<AttemptId> attempt;  // empty: idle
+    TaskSeat place = {};               // of one that serves a single task
+    pid_t pid = 0;                     // 0: it is being forked
     std::optional<TimerId> death_timer;
   };
 
   // Of the zygote
-  void on_forked(InterpreterId, pid_t) override {}
+  void on_forked(InterpreterId id, pid_t pid) override;
   void on_fork_failed(InterpreterId id, const std::string& why) override;
   void on_died(InterpreterId id, int wait_status) override;
   void on_gone(const std::string& why, bool started) override;
@@ -72,17 +74,17 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
   Result<InterpreterId> vacant(bool once);
   bool room_for_another() const { return persistent_ < slots_; }
   void seat(InterpreterId id, const AttemptId& attempt);
+  void send(InterpreterId id, Job& job);
   void keep_standbys();
   void seat_waiting();
-  void dismiss(InterpreterId id);
+  void dismiss(InterpreterId id, bool unclean);
   std::optional<AttemptId> vacate(InterpreterId id);
   void finish(AttemptId attempt, Outcome outcome);
 
   std::string python_;
   int slots_;
-  std::string work_dir_;
   Secrets secrets_;
-  Sandbox& sandbox_;
+  Housing& housing_;
   Reactor& reactor_;
   TaskObserver& observer_;
   std::unique_ptr<Zygote> zygote_;
@@ -109,8 +111,11 @@ std::string first_problem(const TaskContext& task) {
   return {};
 }
 
-Outcome crashed(int wait_status, const TaskLimits& limits) {
-  if (WIFSIGNALED(wait_status)) return failed(Reason::kCrashed, describe_end(WTERMSIG(wait_status), limits));
+Outcome crashed(int wait_status, const Terms& terms) {
+  if (WIFSIGNALED(wait_status)) {
+    const int number = WTERMSIG(wait_status);
+    return with_limit(terms, number, {}, failed(Reason::kCrashed, describe_signal(number)));
+  }
   return failed(Reason::kCrashed, "the interpreter exited with code " + std::to_string(WEXITSTATUS(wait_status)) +
                                       " before the task had ended");
 }
@@ -131,13 +136,9 @@ void PythonExecutor::start(TaskContext task) {
     observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
     return;
   }
-  bool once = string_field(task, "isolation") != "none";
-  Confinement confinement;
-  if (Status confined = confine_task(task, sandbox_, work_dir_, confinement); !confined.ok()) {
-    const Reason reason = confined.error().name == "isolation" ? Reason::kRefused : Reason::kInvalidInput;
-    observer_.on_done(task.attempt, failed(reason, confined.error().what));
-    return;
-  }
+  Result<Terms> terms = housing_.terms(task);
+  if (!terms.ok()) return observer_.on_done(task.attempt, not_started(terms.error()));
+  const bool once = terms->tier != Isolation::kNone;
   Status awake = wake();
   Result<InterpreterId> id = awake ? vacant(once) : Result<InterpreterId>(awake.error());
   if (!id && id.error().code != Code::kConflict) {
@@ -145,8 +146,16 @@ void PythonExecutor::start(TaskContext task) {
     return;
   }
   Job& job = jobs_[task.attempt];
-  job.request = python_request(task, once ? &confinement : nullptr);
-  job.limits = confinement.limits;
+  if (once) {
+    job.terms = std::move(*terms);
+    const TaskSeat& place = seats_.find(*id)->second.place;
+    if (job.terms.tier == Isolation::kNamespaces && place.place() < 0) job.place = housing_.users().take(true);
+    const std::string& directory = job.place.place() < 0 ? place.directory() : job.place.directory();
+    const Confinement confinement = housing_.confinement(task, job.terms, place.user(), directory);
+    job.request = python_request(task, &confinement);
+  } else {
+    job.request = python_request(task, nullptr);
+  }
   if (!id) {
     waiting_.push_back(task.attempt);
     return;
@@ -176,7 +185,7 @@ void PythonExecutor::kill(const AttemptId& attempt, Reason why) {
 
 Status PythonExecutor::wake() {
   if (zygote_) return Done{};
-  Result<std::unique_ptr<Zygote>> zygote = Zygote::start(python_, work_dir_, sandbox_, reactor_, *this);
+  Result<std::unique_ptr<Zygote>> zygote = Zygote::start(python_, housing_, reactor_, *this);
   if (!zygote) return zygote.error();
   zygote_ = std::move(*zygote);
   return Done{};
@@ -184,9 +193,14 @@ Status PythonExecutor::wake() {
 
 Result<InterpreterId> PythonExecutor::fork(bool once) {
   InterpreterId id{++interpreters_made_};
-  Result<std::unique_ptr<Interpreter>> interpreter = Interpreter::fork(*zygote_, id, once, reactor_, *this);
+  TaskSeat place;
+  if (once) place = housing_.users().take(false);
+  const Zygote::Fork fork{id, once, once ? place.user() : housing_.users().shared(), place.place()};
+  Result<std::unique_ptr<Interpreter>> interpreter = Interpreter::fork(*zygote_, fork, reactor_, *this);
   if (!interpreter) return interpreter.error();
-  seats_[id].interpreter = std::move(*interpreter);
+  Seat& seat = seats_[id];
+  seat.interpreter = std::move(*interpreter);
+  seat.place = std::move(place);
   if (!once) ++persistent_;
   return id;
 }
@@ -208,7 +222,30 @@ void PythonExecutor::seat(InterpreterId id, const AttemptId& attempt) {
   job.interpreter = id;
   Seat& seat = seats_.find(id)->second;
   seat.attempt = attempt;
+  send(id, job);
+}
+
+// What is done to the process from outside has to be done before.
+void PythonExecutor::send(InterpreterId id, Job& job) {
+  const Seat& seat = seats_.find(id)->second;
+  if (job.terms.group != nullptr || !job.terms.pin.empty()) {
+    if (seat.pid == 0) return;  // on_forked() sends it
+    if (Status placed = place_process(job.terms, seat.pid); !placed.ok()) {
+      job.problem = placed.error().what;
+      zygote_->signal(id, SIGKILL);
+      return;
+    }
+  }
   seat.interpreter->send(std::exchange(job.request, {}));
+}
+
+void PythonExecutor::on_forked(InterpreterId id, pid_t pid) {
+  const auto found = seats_.find(id);
+  if (found == seats_.end()) return;
+  found->second.pid = pid;
+  if (!found->second.attempt) return;
+  Job& job = jobs_.find(*found->second.attempt)->second;
+  if (!job.request.empty()) send(id, job);
 }
 
 // Forked while their predecessors work, so that a task finds its process ready.
@@ -235,7 +272,7 @@ void PythonExecutor::seat_waiting() {
 }
 
 // Takes an interpreter out of service; what its process left behind is killed.
-void PythonExecutor::dismiss(InterpreterId id) {
+void PythonExecutor::dismiss(InterpreterId id, bool unclean) {
   auto found = seats_.find(id);
   if (found == seats_.end()) return;
   if (found->second.death_timer) reactor_.cancel(*found->second.death_timer);
@@ -244,6 +281,8 @@ void PythonExecutor::dismiss(InterpreterId id) {
   std::vector<InterpreterId>& idle = once ? idle_once_ : idle_persistent_;
   idle.erase(std::remove(idle.begin(), idle.end(), id), idle.end());
   if (zygote_) zygote_->give_up(id);
+  const TaskUser& user = found->second.place.user();
+  if (user.alone && unclean) kill_user(user.uid);  // at once, however many they are
   seats_.erase(found);
 }
 
@@ -258,6 +297,7 @@ void PythonExecutor::finish(AttemptId attempt, Outcome outcome) {
   auto found = jobs_.find(attempt);
   if (found->second.kill_timer) reactor_.cancel(*found->second.kill_timer);
   if (found->second.why_killed != Reason::kNone) outcome = killed(found->second.why_killed);
+  else if (!found->second.problem.empty()) outcome = failed(Reason::kRefused, found->second.problem);
   outcome.ran = since(found->second.started_us);
   jobs_.erase(found);
   observer_.on_done(attempt, std::move(outcome));
@@ -271,10 +311,16 @@ void PythonExecutor::on_log(InterpreterId id, LogStream stream, std::string_view
 void PythonExecutor::on_reply(InterpreterId id, PythonReply reply) {
   std::optional<AttemptId> attempt = vacate(id);
   bool was_killed = attempt && jobs_.find(*attempt)->second.why_killed != Reason::kNone;
-  if (!attempt || reply.retire || was_killed) dismiss(id);
+  if (!attempt || reply.retire || was_killed) dismiss(id, was_killed);
   else idle_persistent_.push_back(id);
   seat_waiting();
-  if (attempt) finish(*attempt, outcome_of(std::move(reply)));
+  if (!attempt) return;
+  Outcome outcome = outcome_of(std::move(reply));
+  if (!outcome.success) {
+    const std::string said = outcome.error.message + outcome.error.traceback;
+    outcome = with_limit(jobs_.find(*attempt)->second.terms, 0, said, std::move(outcome));
+  }
+  finish(*attempt, std::move(outcome));
 }
 
 // By the module `millrace`.
@@ -305,15 +351,15 @@ void PythonExecutor::on_died(InterpreterId id, int wait_status) {
   found->second.interpreter->finish_reading();  // a reply may have been overtaken by the death
   if (seats_.count(id) == 0) return;
   std::optional<AttemptId> attempt = vacate(id);
-  dismiss(id);
+  dismiss(id, true);
   seat_waiting();
-  if (attempt) finish(*attempt, crashed(wait_status, jobs_.find(*attempt)->second.limits));
+  if (attempt) finish(*attempt, crashed(wait_status, jobs_.find(*attempt)->second.terms));
 }
 
 void PythonExecutor::on_fork_failed(InterpreterId id, const std::string& why) {
   if (seats_.count(id) == 0) return;
   std::optional<AttemptId> attempt = vacate(id);
-  dismiss(id);
+  dismiss(id, false);
   seat_waiting();
   if (attempt) finish(*attempt, failed(Reason::kRefused, "cannot fork a python process: " + why));
 }
@@ -324,7 +370,7 @@ void PythonExecutor::on_gone(const std::string& why, bool started) {
     if (seat.attempt) lost.push_back(*seat.attempt);
   }
   zygote_.reset();
-  while (!seats_.empty()) dismiss(seats_.begin()->first);
+  while (!seats_.empty()) dismiss(seats_.begin()->first, true);
   if (!started) {  // another one would not start either
     lost.insert(lost.end(), waiting_.begin(), waiting_.end());
     waiting_.clear();
@@ -359,14 +405,12 @@ Status load_file(TaskContext& task) {
 // An executor for each interpreter that tasks have asked for: the worker's own, and those of virtual environments.
 class PythonExecutors final : public Executor {
  public:
-  PythonExecutors(ExecutorOptions options, std::string work_dir, Sandbox& sandbox, Reactor& reactor,
-                  TaskObserver& observer)
+  PythonExecutors(ExecutorOptions options, Housing& housing, Reactor& reactor, TaskObserver& observer)
       : options_(std::move(options)),
-        work_dir_(std::move(work_dir)),
-        sandbox_(sandbox),
+        housing_(housing),
         reactor_(reactor),
         observer_(observer),
-        own_(options_, work_dir_, sandbox_, reactor_, observer_) {
+        own_(options_, housing_, reactor_, observer_) {
     options_.warm = false;
   }
 
@@ -392,9 +436,7 @@ class PythonExecutors final : public Executor {
         return observer_.on_done(task.attempt,
                                  failed(Reason::kRefused, "this worker serves 16 virtual environments already"));
       options_.python = python;
-      found =
-          others_.emplace(python, std::make_unique<PythonExecutor>(options_, work_dir_, sandbox_, reactor_, observer_))
-              .first;
+      found = others_.emplace(python, std::make_unique<PythonExecutor>(options_, housing_, reactor_, observer_)).first;
     }
     found->second->start(std::move(task));
   }
@@ -408,8 +450,7 @@ class PythonExecutors final : public Executor {
  private:
   static constexpr std::size_t kVenvsMax = 16;
   ExecutorOptions options_;
-  std::string work_dir_;
-  Sandbox& sandbox_;
+  Housing& housing_;
   Reactor& reactor_;
   TaskObserver& observer_;
   PythonExecutor own_;
@@ -418,9 +459,9 @@ class PythonExecutors final : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> make_python_executor(const ExecutorOptions& options, std::string work_dir, Sandbox& sandbox,
-                                               Reactor& reactor, TaskObserver& observer) {
-  return std::make_unique<PythonExecutors>(options, std::move(work_dir), sandbox, reactor, observer);
+std::unique_ptr<Executor> make_python_executor(const ExecutorOptions& options, Housing& housing, Reactor& reactor,
+                                               TaskObserver& observer) {
+  return std::make_unique<PythonExecutors>(options, housing, reactor, observer);
 }
 
 }  // namespace millrace

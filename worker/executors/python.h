@@ -12,7 +12,7 @@
 
 namespace millrace {
 
-std::unique_ptr<Executor> make_python_executor(const ExecutorOptions& options, std::string work_dir, Sandbox& sandbox,
-                                               Reactor& reactor, TaskObserver& observer);
+std::unique_ptr<Executor> make_python_executor(const ExecutorOptions& options, Housing& housing, Reactor& reactor,
+                                               TaskObserver& observer);
 
 }  // namespace millrace

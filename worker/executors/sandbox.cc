@@ -4,6 +4,7 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -17,7 +18,9 @@
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <system_error>
+#include <utility>
 
 namespace millrace {
 namespace {
@@ -213,6 +216,39 @@ bool limit(int what, rlim_t soft, rlim_t hard) {
 
 }  // namespace
 
+bool enter_groups(const Confinement& c) {
+  if (const int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); fd >= 0) {
+    [[maybe_unused]] const auto written = write(fd, "500", 3);
+    close(fd);
+  }
+  for (const std::string& group : c.cgroups) {
+    const int fd = open(group.c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool in = write(fd, "0", 1) == 1;
+    const int error = errno;
+    close(fd);
+    errno = error;
+    if (!in) return false;
+  }
+  return c.pin.empty() || pin_to(c.pin, 0);
+}
+
+bool pin_to(const std::vector<int>& processors, pid_t pid) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int one : processors) CPU_SET(static_cast<std::size_t>(one), &set);
+  return sched_setaffinity(pid, sizeof set, &set) == 0;
+}
+
+// The system calls themselves: those of the C library change all threads of a process, and a child of vfork() shares
+// ours.
+bool become(const TaskUser& user) {
+  if (!user.changes) return true;
+  umask(077);
+  return syscall(SYS_setgroups, 0, nullptr) == 0 && syscall(SYS_setresgid, user.gid, user.gid, user.gid) == 0 &&
+         syscall(SYS_setresuid, user.uid, user.uid, user.uid) == 0;
+}
+
 bool confine(const Confinement& c) {
   if (c.landlock < 0 && c.filter == nullptr) return true;
   if (!drop_capabilities()) return false;
@@ -269,7 +305,8 @@ const Probe& probe() {
 
 }  // namespace
 
-Sandbox::Sandbox(std::vector<std::string> hidden, Isolation least) : hidden_(std::move(hidden)), least_(least) {
+Sandbox::Sandbox(std::vector<std::string> hidden, Isolation least, std::string runtime_class)
+    : hidden_(std::move(hidden)), least_(least), runtime_class_(std::move(runtime_class)) {
   for (std::string& path : hidden_) {
     std::error_code ignored;
     const std::filesystem::path whole = std::filesystem::weakly_canonical(path, ignored);
@@ -291,20 +328,64 @@ bool Sandbox::holds_hidden(const std::string& path) const {
 
 const sock_fprog* Sandbox::filter() const { return probe().filters ? the_filter() : nullptr; }
 
-Result<bool> Sandbox::confines(std::string_view isolation, const TaskLimits& limits) const {
-  const Result<Isolation> asked =
-      isolation.empty() ? Result<Isolation>(Isolation::kProcess) : parse_isolation(isolation);
-  if (!asked.ok()) return asked.error();
+namespace {
+
+std::string try_namespaces(const TaskUser& user) {
+  Confinement confinement;
+  confinement.user = user;
+  const bool changes = user.changes;
+  confinement.jail = std::make_shared<const Jail>(
+      make_jail({}, false, changes ? user.uid : geteuid(), changes ? user.gid : getegid()));
+  SpawnSpec spec;
+  spec.argv = {"/bin/true"};
+  spec.cwd = "/";
+  spec.path = "/bin:/usr/bin";
+  spec.confinement = &confinement;
+  const Result<pid_t> pid = spawn(spec);
+  if (!pid.ok()) return pid.error().what;
+  int status = 0;
+  return reap(*pid, status) && status == 0 ? std::string() : "a process in them did not end well";
+}
+
+}  // namespace
+
+const std::string& Sandbox::namespaces_missing(const TaskUser& user) {
+  static std::map<std::pair<bool, uid_t>, std::string> tried;
+  const std::pair<bool, uid_t> key(user.changes, user.changes ? user.uid : 0);
+  const auto found = tried.find(key);
+  if (found != tried.end()) return found->second;
+  return tried[key] = try_namespaces(user);
+}
+
+Result<Isolation> Sandbox::tier(std::string_view isolation, const TaskUser& user) const {
+  Isolation asked = std::max(Isolation::kProcess, least_);
+  if (!isolation.empty()) {
+    const Result<Isolation> read = parse_isolation(isolation);
+    if (!read.ok()) return read.error();
+    asked = *read;
+  }
   const auto refuse = [](std::string why) { return Error{Code::kRefused, std::move(why), {}, "isolation"}; };
-  if (*asked < least_) return refuse("this worker requires at least the isolation `process`");
-  if (limits.processes > 0 && geteuid() == 0)
-    return refuse(
-        "`limits.processes` cannot be had here: the kernel does not hold root to it; the worker must run as another "
-        "user");
+  if (asked < least_)
+    return refuse("this worker requires at least the isolation `" + std::string(to_string(least_)) + "`");
+  if (asked == Isolation::kContainer) {
+    if (runtime_class_.empty())
+      return refuse(
+          "the isolation `container` cannot be had here: this worker was not told that it runs in a container "
+          "(--runtime-class)");
+    if (namespaces_missing(user).empty() && filter() != nullptr) return Isolation::kNamespaces;
+    if (least_ < Isolation::kNamespaces) return Isolation::kProcess;
+    asked = Isolation::kNamespaces;
+  }
+  if (asked == Isolation::kNamespaces) {
+    if (const std::string& why = namespaces_missing(user); !why.empty())
+      return refuse("the isolation `namespaces` cannot be had here: " + why);
+    if (filter() == nullptr)
+      return refuse("the isolation `namespaces` cannot be had here: system calls cannot be filtered (seccomp)");
+  }
   const bool required = !isolation.empty() || least_ == Isolation::kProcess;
-  if (*asked == Isolation::kProcess && required && !missing_.empty())
+  if (asked == Isolation::kProcess && required && !missing_.empty())
     return refuse("the isolation `process` cannot be had here: " + missing_);
-  return *asked == Isolation::kProcess;
+  return asked;
 }
 
 // A directory as a whole where nothing in it is hidden, else what is in it, one by one.
@@ -338,6 +419,7 @@ Confinement Sandbox::confinement(const std::vector<std::string>& writable, const
   Confinement out;
   out.limits = limits;
   out.filter = filter();
+  out.tier = Isolation::kProcess;
   if (abi_ == 0) return out;
   const std::int64_t state = changed("/") ^ changed("/etc");
   if (!ruleset_ || state != made_of_ || writable != made_for_) {
@@ -346,6 +428,17 @@ Confinement Sandbox::confinement(const std::vector<std::string>& writable, const
     made_for_ = writable;
   }
   out.landlock = ruleset_.get();
+  return out;
+}
+
+Confinement Sandbox::jailed(JailPlaces places, bool network, const TaskUser& user, const TaskLimits& limits) const {
+  Confinement out;
+  out.limits = limits;
+  out.filter = filter();
+  out.tier = Isolation::kNamespaces;
+  places.hidden = hidden_;
+  out.jail = std::make_shared<const Jail>(
+      make_jail(places, network, user.changes ? user.uid : geteuid(), user.changes ? user.gid : getegid()));
   return out;
 }
 

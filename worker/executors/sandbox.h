@@ -1,4 +1,5 @@
-// Sandbox: how the process of a task is confined: isolation tier 1, `process`. Needs no privilege.
+// Sandbox: how the process of a task is confined: isolation tier 1, `process`, which needs no privilege, and tier 2,
+// `namespaces` (see jail.h), in which what follows holds besides, but for the places.
 //
 // A confined process and all it starts: gain no privileges by exec, and lose most of
 // root's; cannot trace, nor read the memory and environment
@@ -22,7 +23,9 @@
 #include "common/base/result.h"
 #include "common/base/time.h"
 #include "common/model/task_limits.h"
+#include "worker/executors/jail.h"
 #include "worker/executors/spawn.h"
+#include "worker/executors/task_users.h"
 
 namespace millrace {
 
@@ -30,28 +33,43 @@ struct Confinement {
   int landlock = -1;  // a ruleset; -1: none
   const sock_fprog* filter = nullptr;
   TaskLimits limits;
+  Isolation tier = Isolation::kNone;
+  std::shared_ptr<const Jail> jail = {};  // of tier namespaces
+  TaskUser user = {};                     // who it becomes
+  std::vector<std::string> cgroups = {};  // files that take its process id
+  std::vector<int> pin = {};              // processors; none: all
 };
 
-// Confine the calling process for good: what it may do, while the ruleset is open; what it may use, last of all. False:
-// errno says why. Async-signal-safe.
+// Of the calling process, for good, in this order: where it belongs; who it is; what it may do, while the ruleset is
+// open; what it may use. False: errno says why. Async-signal-safe.
+bool enter_groups(const Confinement& confinement);  // and makes it what the kernel ends first when memory is short
+bool pin_to(const std::vector<int>& processors, pid_t pid);  // 0: the caller
+bool become(const TaskUser& user);
 bool confine(const Confinement& confinement);
 bool limit_use(const TaskLimits& limits);
 
 class Sandbox {
  public:
-  // `hidden`: directories that tasks must not read.
-  explicit Sandbox(std::vector<std::string> hidden = {}, Isolation least = Isolation::kNone);
+  // `hidden`: directories and files that tasks must not read. `runtime_class`: of the container that the worker is in;
+  // empty: none that the operator vouches for.
+  explicit Sandbox(std::vector<std::string> hidden = {}, Isolation least = Isolation::kNone,
+                   std::string runtime_class = {});
 
-  // Whether a task that asks for `isolation` (empty: it does not) with these limits is to be confined. Fails, with the
-  // reason, where that is less than the operator requires, or cannot be had here.
-  Result<bool> confines(std::string_view isolation, const TaskLimits& limits) const;
+  // How a task is kept apart that asks for `isolation` (empty: it does not): process or namespaces, or none. Fails,
+  // with the reason, where that is less than the operator requires, or cannot be had here.
+  Result<Isolation> tier(std::string_view isolation, const TaskUser& user) const;
 
   // What the kernel does not offer, as a sentence; empty: everything is there.
   const std::string& missing() const { return missing_; }
+  // Likewise what namespaces need. Tried out, once for each user, by making them.
+  static const std::string& namespaces_missing(const TaskUser& user);
+  Isolation least() const { return least_; }
   const sock_fprog* filter() const;
-  // For a task that may also write to these directories. What is missing is left out. The descriptor is a loan until
-  // the next call.
+  // Of the tier `process`, for a task that may also write to these directories. What is missing is left out. The
+  // descriptor is a loan until the next call.
   Confinement confinement(const std::vector<std::string>& writable, const TaskLimits& limits);
+  // Of the tier `namespaces`.
+  Confinement jailed(JailPlaces places, bool network, const TaskUser& user, const TaskLimits& limits) const;
 
  private:
   Fd ruleset(const std::vector<std::string>& writable) const;
@@ -61,6 +79,7 @@ class Sandbox {
 
   std::vector<std::string> hidden_;
   Isolation least_;
+  std::string runtime_class_;
   int abi_ = 0;
   std::string missing_;
   std::vector<std::string> made_for_;

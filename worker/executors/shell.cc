@@ -27,7 +27,7 @@ class ShellTask final : public Process::Listener {
   ~ShellTask() override;
 
   Status start(Reactor& reactor, const TaskContext& task, const std::string& work_dir, const std::string& engine,
-               Sandbox* sandbox);
+               Housing* housing);
   void kill(Reason why);
   void on_output(LogStream stream, std::string_view bytes) override;
   void on_exit(int wait_status) override;
@@ -43,7 +43,8 @@ class ShellTask final : public Process::Listener {
   std::string stdout_, stderr_;
   Reason why_killed_ = Reason::kNone;
   ExitCodes exit_codes_;
-  TaskLimits limits_;
+  Terms terms_;
+  TaskSeat seat_;
   ShellOutputs outputs_ = ShellOutputs::kAll;
   std::string output_file_;  // of `outputs: file`
   std::string container_;    // its name; empty: none
@@ -80,9 +81,9 @@ class Removal final : public Process::Listener {
 
 class ShellExecutor final : public Executor {
  public:
-  // Without a sandbox: in containers.
-  ShellExecutor(Sandbox* sandbox, std::string work_dir, Reactor& reactor, TaskObserver& observer)
-      : sandbox_(sandbox), work_dir_(std::move(work_dir)), reactor_(reactor), observer_(observer) {}
+  // Without a housing: in containers.
+  ShellExecutor(Housing* housing, std::string work_dir, Reactor& reactor, TaskObserver& observer)
+      : housing_(housing), work_dir_(std::move(work_dir)), reactor_(reactor), observer_(observer) {}
 
   void start(TaskContext task) override;
   void kill(const AttemptId& attempt, Reason why) override {
@@ -102,7 +103,7 @@ class ShellExecutor final : public Executor {
  private:
   Status find_engine();
 
-  Sandbox* sandbox_;
+  Housing* housing_;
   std::string engine_;  // docker or podman, once it was found
   std::string work_dir_;
   Reactor& reactor_;
@@ -117,14 +118,15 @@ std::string first_problem(const TaskContext& task, bool contained) {
                               check_environment(task)}) {
     if (!problem.empty()) return problem;
   }
+  if (!contained) {
+    if (task.fields.find("script") == nullptr && list_field(task, "command").empty()) return "`command` is empty";
+    return {};
+  }
   for (const char* field : {"image", "network", "pull", "user"}) {
     if (std::string problem = check_string(task, field); !problem.empty()) return problem;
     if (string_field(task, field).starts_with('-')) return "`" + std::string(field) + "` begins with a dash";
   }
-  if (contained) return string_field(task, "image").empty() ? "`image` is empty" : "";
-  bool has_script = task.fields.find("script") != nullptr;
-  if (!has_script && list_field(task, "command").empty()) return "`command` is empty";
-  return {};
+  return string_field(task, "image").empty() ? "`image` is empty" : "";
 }
 
 // `script` is the program text of `shell`; `args` follow it as $1, $2 ... or, with a command, as further arguments.
@@ -172,11 +174,12 @@ std::string unique_name(const AttemptId& attempt) {
 }
 
 ShellTask::~ShellTask() {
+  process_.reset();
   if (!output_file_.empty()) unlink(output_file_.c_str());
 }
 
 Status ShellTask::start(Reactor& reactor, const TaskContext& task, const std::string& work_dir,
-                        const std::string& engine, Sandbox* sandbox) {
+                        const std::string& engine, Housing* housing) {
   if (const Value* codes = task.fields.find("exit_codes"); codes != nullptr && !codes->is_null()) {
     Result<ExitCodes> read = ExitCodes::read(*codes);
     if (!read.ok()) return read.error();
@@ -187,17 +190,24 @@ Status ShellTask::start(Reactor& reactor, const TaskContext& task, const std::st
     if (!read.ok()) return read.error();
     outputs_ = *read;
   }
+  std::string directory = work_dir;
   Confinement confinement;
-  if (sandbox != nullptr) {
-    if (Status confined = confine_task(task, *sandbox, work_dir, confinement); !confined.ok()) return confined;
+  if (housing != nullptr) {
+    Result<Terms> terms = housing->terms(task);
+    if (!terms.ok()) return terms.error();
+    terms_ = std::move(*terms);
+    seat_ = housing->users().take(terms_.tier == Isolation::kNamespaces);
+    directory = seat_.directory();
+    confinement = housing->confinement(task, terms_, seat_.user(), directory);
   }
-  Environment environment = task_environment(task);
+  Environment base = worker_environment();
+  settle_in(base, confinement.user, directory, confinement.jail != nullptr);
+  Environment environment = task_environment(task, std::move(base));
   if (outputs_ == ShellOutputs::kFile) {
-    output_file_ = work_dir + "/output-" + unique_name(task.attempt);
+    output_file_ = directory + "/output-" + unique_name(task.attempt);
     unlink(output_file_.c_str());
     assign(environment, "MILLRACE_OUTPUT", output_file_);
   }
-  limits_ = confinement.limits;
   SpawnSpec spec;
   spec.confinement = &confinement;
   if (!engine.empty()) container_ = "millrace-" + unique_name(task.attempt);
@@ -205,7 +215,7 @@ Status ShellTask::start(Reactor& reactor, const TaskContext& task, const std::st
   spec.path = std::string(lookup(environment, "PATH"));
   spec.env = to_strings(environment);
   if (engine.empty()) spec.cwd = string_field(task, "cwd");
-  if (spec.cwd.empty()) spec.cwd = work_dir;
+  if (spec.cwd.empty()) spec.cwd = directory;
   const Value* input = task.fields.find("stdin");
   Result<std::unique_ptr<Process>> process =
       Process::start(reactor, *this, std::move(spec), input == nullptr ? std::string() : text_of(*input));
@@ -226,6 +236,7 @@ void ShellTask::on_output(LogStream stream, std::string_view bytes) {
 
 void ShellTask::on_exit(int wait_status) {
   if (!container_.empty() && why_killed_ != Reason::kNone) owner_.remove(container_);
+  if (wait_status != 0 && seat_.user().alone) kill_user(seat_.user().uid);  // at once, however many they are
   owner_.finish(attempt_, outcome(wait_status));
 }
 
@@ -305,12 +316,17 @@ Outcome ShellTask::outcome(int wait_status) const {
   if (why_killed_ != Reason::kNone) {
     outcome = killed(why_killed_);
   } else if (signalled) {
-    outcome = failed(Reason::kCrashed, describe_end(WTERMSIG(wait_status), limits_));
+    outcome = with_limit(terms_, WTERMSIG(wait_status), stderr_,
+                         failed(Reason::kCrashed, describe_signal(WTERMSIG(wait_status))));
   } else if (const ExitMeaning meaning = exit_codes_.of(exit_code); meaning != ExitMeaning::kSuccess) {
     std::string message = "exit code " + std::to_string(exit_code);
     std::string_view detail = last_line(stderr_);
     if (!detail.empty()) message.append(": ").append(detail);
-    outcome = failed(meaning == ExitMeaning::kRetry ? Reason::kError : Reason::kRefused, std::move(message));
+    const int ended_by =
+        exit_code > kSignalledBase ? exit_code - kSignalledBase : 0;  // as shells tell of their children
+    outcome =
+        with_limit(terms_, ended_by, stderr_,
+                   failed(meaning == ExitMeaning::kRetry ? Reason::kError : Reason::kRefused, std::move(message)));
   } else if (Result<Payload> chosen = outputs_ == ShellOutputs::kAll ? output(exit_code) : chosen_output();
              chosen.ok()) {
     outcome.success = true;
@@ -324,7 +340,7 @@ Outcome ShellTask::outcome(int wait_status) const {
 }
 
 Status ShellExecutor::find_engine() {
-  if (sandbox_ != nullptr || !engine_.empty()) return Done{};
+  if (housing_ != nullptr || !engine_.empty()) return Done{};
   const Environment environment = worker_environment();
   for (const char* name : {"docker", "podman"}) {
     engine_ = find_program(name, lookup(environment, "PATH"));
@@ -334,7 +350,7 @@ Status ShellExecutor::find_engine() {
 }
 
 void ShellExecutor::start(TaskContext task) {
-  std::string problem = first_problem(task, sandbox_ == nullptr);
+  std::string problem = first_problem(task, housing_ == nullptr);
   if (!problem.empty()) {
     observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
     return;
@@ -344,7 +360,7 @@ void ShellExecutor::start(TaskContext task) {
     return;
   }
   auto shell_task = std::make_unique<ShellTask>(*this, task.attempt);
-  Status started = shell_task->start(reactor_, task, work_dir_, engine_, sandbox_);
+  Status started = shell_task->start(reactor_, task, work_dir_, engine_, housing_);
   if (!started) {
     const Error& error = started.error();
     const bool field = error.code == Code::kInvalid && !error.details.empty();
@@ -357,9 +373,9 @@ void ShellExecutor::start(TaskContext task) {
 
 }  // namespace
 
-std::unique_ptr<Executor> make_shell_executor(std::string work_dir, Sandbox& sandbox, Reactor& reactor,
+std::unique_ptr<Executor> make_shell_executor(std::string work_dir, Housing& housing, Reactor& reactor,
                                               TaskObserver& observer) {
-  return std::make_unique<ShellExecutor>(&sandbox, std::move(work_dir), reactor, observer);
+  return std::make_unique<ShellExecutor>(&housing, std::move(work_dir), reactor, observer);
 }
 
 std::unique_ptr<Executor> make_container_executor(std::string work_dir, Reactor& reactor, TaskObserver& observer) {

@@ -14,7 +14,7 @@
 
 namespace millrace {
 
-std::unique_ptr<Executor> make_shell_executor(std::string work_dir, Sandbox& sandbox, Reactor& reactor,
+std::unique_ptr<Executor> make_shell_executor(std::string work_dir, Housing& housing, Reactor& reactor,
                                               TaskObserver& observer);
 std::unique_ptr<Executor> make_container_executor(std::string work_dir, Reactor& reactor, TaskObserver& observer);
 

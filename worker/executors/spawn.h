@@ -51,14 +51,20 @@ struct SpawnSpec {
   std::vector<int> fds;                             // become descriptors 0, 1, 2 ... of the program
   bool die_with_parent = true;                      // SIGKILL when the caller ends
   const struct Confinement* confinement = nullptr;  // sandbox.h; null: none
-  bool adopt_orphans = false;                       // its orphaned descendants become its children, not init's
+  bool adopt_orphans = false;                       // its orphaned descendants become its children, not ours
 };
 
 Result<pid_t> spawn(const SpawnSpec& spec);
+// Collects a program that was spawned. `wait` false: only where it has ended. False: not now, or it is not ours.
+bool reap(pid_t pid, int& status, bool wait = true);
+// Whether a child of ours was spawned here and not collected.
+bool is_spawned(pid_t pid);
 
 // The file that `program` names: itself if it has a slash, else the first executable of that name in `path`; empty:
 // none.
 std::string find_program(std::string_view program, std::string_view path);
+// All of them, in that order.
+std::vector<std::string> find_programs(std::string_view program, std::string_view path);
 
 // SIGTERM, SIGKILL ... to the group that `leader` was started with. `leader` must not have been reaped.
 void signal_group(pid_t leader, int signal_number);

@@ -1,10 +1,7 @@
 #include "worker/executors/task_support.h"
 
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
-
-#include "common/base/units.h"
 
 namespace millrace {
 namespace {
@@ -81,8 +78,16 @@ Environment worker_environment() {
   return out;
 }
 
-Environment task_environment(const TaskContext& task) {
-  Environment out = worker_environment();
+void settle_in(Environment& environment, const TaskUser& user, const std::string& directory, bool jailed) {
+  if (user.changes) {
+    assign(environment, "HOME", directory);
+    assign(environment, "TMPDIR", directory);
+  }
+  if (jailed) assign(environment, "TMPDIR", "/tmp");
+}
+
+Environment task_environment(const TaskContext& task, Environment base) {
+  Environment out = std::move(base);
   assign(out, "MILLRACE_RUN", to_string(task.attempt.run));
   assign(out, "MILLRACE_NODE", task.node);
   assign(out, "MILLRACE_ATTEMPT", std::to_string(task.attempt.number));
@@ -133,27 +138,16 @@ std::vector<std::string> list_field(const TaskContext& task, std::string_view fi
   return out;
 }
 
-Status confine_task(const TaskContext& task, Sandbox& sandbox, const std::string& work_dir, Confinement& confinement) {
-  if (const Value* limits = present(task, "limits")) {
-    Result<TaskLimits> read = TaskLimits::read(*limits);
-    if (!read.ok()) return read.error();
-    confinement.limits = *read;
-  }
-  const Result<bool> confined = sandbox.confines(string_field(task, "isolation"), confinement.limits);
-  if (!confined.ok()) return confined.error();
-  if (!*confined) return Done{};
-  std::vector<std::string> writable = {work_dir};
-  if (std::string cwd = string_field(task, "cwd"); !cwd.empty()) writable.push_back(std::move(cwd));
-  confinement = sandbox.confinement(writable, confinement.limits);
-  return Done{};
+Outcome not_started(const Error& error) {
+  return failed(error.name == "isolation" ? Reason::kRefused : Reason::kInvalidInput, error.what);
 }
 
-std::string describe_end(int signal_number, const TaskLimits& limits) {
-  if (signal_number == SIGXCPU && limits.cpu > Duration::zero())
-    return "cpu: it used more than " + format_duration(limits.cpu) + " of cpu time";
-  if (signal_number == SIGXFSZ && limits.file_size > 0)
-    return "file_size: it wrote more than " + std::to_string(limits.file_size) + " bytes to one file";
-  return describe_signal(signal_number);
+Outcome with_limit(const Terms& terms, int signal_number, std::string_view said, Outcome outcome) {
+  LimitReached limit = limit_reached(terms, signal_number, said);
+  if (limit.reason == Reason::kNone) return outcome;
+  Outcome out = failed(limit.reason, std::move(limit.message), std::move(outcome.error.traceback));
+  out.output = std::move(outcome.output);
+  return out;
 }
 
 std::int64_t steady_us() {

@@ -23,7 +23,9 @@ std::string text_of(const Value& value);
 // names win). In the order given, each name once.
 using Environment = std::vector<std::pair<std::string, std::string>>;
 Environment worker_environment();  // PATH, HOME, LANG, TMPDIR and their like
-Environment task_environment(const TaskContext& task);
+// What differs for a task that is somebody else, at a place of its own.
+void settle_in(Environment& environment, const TaskUser& user, const std::string& directory, bool jailed);
+Environment task_environment(const TaskContext& task, Environment base = worker_environment());
 std::string_view lookup(const Environment& environment, std::string_view name);  // empty: not there
 void assign(Environment& environment, std::string_view name, std::string value);
 std::vector<std::string> to_strings(const Environment& environment);  // NAME=value
@@ -37,11 +39,10 @@ std::string check_environment(const TaskContext& task);
 std::string string_field(const TaskContext& task, std::string_view field);
 std::vector<std::string> list_field(const TaskContext& task, std::string_view field);
 
-// Reads `isolation` and `limits`: what the task's process is to be confined to. Fails: kInvalid, or kRefused where the
-// isolation cannot be had; both with the reason.
-Status confine_task(const TaskContext& task, Sandbox& sandbox, const std::string& work_dir, Confinement& confinement);
-// Of a process that a signal ended: which limit it was, where it was one.
-std::string describe_end(int signal_number, const TaskLimits& limits);
+// Of a task that `error` keeps from starting: kRefused where it is about the isolation, else kInvalidInput.
+Outcome not_started(const Error& error);
+// `outcome` of a task that failed, unless a limit of its own is the reason. `signal_number` 0: no signal ended it.
+Outcome with_limit(const Terms& terms, int signal_number, std::string_view said, Outcome outcome);
 
 std::int64_t steady_us();
 inline Duration since(std::int64_t start_us) { return Duration{steady_us() - start_us}; }

@@ -76,8 +76,8 @@ if orders["json"]:
 )python";
 
 std::string first_problem(const TaskContext& task) {
-  for (std::string problem :
-       {check_string(task, "template"), check_string(task, "file"), check_string(task, "outputs")}) {
+  for (std::string problem : {check_string(task, "template"), check_string(task, "file"), check_string(task, "outputs"),
+                              check_string(task, "isolation")}) {
     if (!problem.empty()) return problem;
   }
   const bool has_template = task.fields.find("template") != nullptr;
@@ -95,7 +95,8 @@ std::string first_problem(const TaskContext& task) {
 
 class TemplateExecutor final : public Executor {
  public:
-  TemplateExecutor(Executor& python, TaskObserver& observer) : python_(python), observer_(observer) {}
+  TemplateExecutor(Executor& python, Isolation least, TaskObserver& observer)
+      : python_(python), least_(least), observer_(observer) {}
 
   void start(TaskContext task) override {
     std::string problem = first_problem(task);
@@ -108,20 +109,27 @@ class TemplateExecutor final : public Executor {
                                        {"strict", strict == nullptr || strict->is_null() || strict->as_bool()},
                                        {"json", string_field(task, "outputs") == "json"}};
     task.nodes.emplace_back(kOrders, std::make_shared<const std::string>(orders.dump()));
-    task.fields = Value::Object{{"script", kScript}, {"isolation", "none"}};
+    std::string isolation = string_field(task, "isolation");
+    if (isolation.empty()) isolation = to_string(least_);
+    Value fields = Value::Object{{"script", kScript}, {"isolation", std::move(isolation)}};
+    const std::string file = string_field(task, "file");  // it must be seen, with its neighbours
+    if (const std::size_t slash = file.rfind('/'); slash != std::string::npos)
+      fields.set("env", Value::Object{{"MILLRACE_PATH", file.substr(0, slash + 1)}});
+    task.fields = std::move(fields);
     python_.start(std::move(task));
   }
   void kill(const AttemptId& attempt, Reason why) override { python_.kill(attempt, why); }
 
  private:
   Executor& python_;
+  Isolation least_;
   TaskObserver& observer_;
 };
 
 }  // namespace
 
-std::unique_ptr<Executor> make_template_executor(Executor& python, TaskObserver& observer) {
-  return std::make_unique<TemplateExecutor>(python, observer);
+std::unique_ptr<Executor> make_template_executor(Executor& python, Isolation least, TaskObserver& observer) {
+  return std::make_unique<TemplateExecutor>(python, least, observer);
 }
 
 }  // namespace millrace

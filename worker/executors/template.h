@@ -11,7 +11,7 @@
 
 namespace millrace {
 
-// `python` outlives it and runs its tasks.
-std::unique_ptr<Executor> make_template_executor(Executor& python, TaskObserver& observer);
+// `python` outlives it and runs its tasks, in a warm interpreter where the operator's `least` allows it.
+std::unique_ptr<Executor> make_template_executor(Executor& python, Isolation least, TaskObserver& observer);
 
 }  // namespace millrace

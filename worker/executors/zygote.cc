@@ -1,7 +1,6 @@
 #include "worker/executors/zygote.h"
 
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -24,6 +23,7 @@ struct __attribute__((packed)) ControlMessage {  // CONTROL in python_runner.py
   char what;
   std::uint64_t id;
   std::int64_t value;
+  std::int64_t uid, gid, place;  // of F: who it becomes and where; -1: no change
 };
 
 std::string_view bytes_of(const sock_fprog* filter) {
@@ -42,11 +42,20 @@ Environment zygote_environment() {
 
 }  // namespace
 
-Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, const std::string& work_dir, Sandbox& sandbox,
-                                              Reactor& reactor, Listener& listener) {
+Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, Housing& housing, Reactor& reactor,
+                                              Listener& listener) {
   Environment environment = zygote_environment();
   std::string path(lookup(environment, "PATH"));
-  if (find_program(python, path).empty()) {
+  const TaskUser& user = housing.users().shared();
+  const std::string program_file = find_program_for(user, python, path);
+  if (program_file.empty() && !find_program(python, path).empty()) {
+    return Error{Code::kRefused,
+                 find_program(python, path) + " cannot be run by the user " + std::to_string(user.uid) +
+                     " of the tasks: name another interpreter with --python, or another user with --task-user",
+                 {},
+                 ""};
+  }
+  if (program_file.empty()) {
     return Error{Code::kRefused,
                  python +
                      " was not found in PATH; install Python 3.9 or newer (package python3), or name another "
@@ -62,14 +71,14 @@ Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, const s
   if (!none) return none.error();
   Result<Fd> program = make_input(python_runner_source());
   if (!program) return program.error();
-  const Confinement confinement = sandbox.confinement({work_dir}, {});
+  const Confinement confinement = housing.usual({});
   Result<Fd> filter = make_input(bytes_of(confinement.filter));
   if (!filter) return filter.error();
   SpawnSpec spec;
-  spec.argv = {python, "-c", kBoot};
+  spec.argv = {program_file, "-c", kBoot};
   spec.env = to_strings(environment);
   spec.path = path;
-  spec.cwd = work_dir;
+  spec.cwd = housing.users().work_dir();
   spec.fds = {none->get(),           err->theirs.get(), err->theirs.get(),
               control->theirs.get(), program->get(),    confinement.landlock < 0 ? none->get() : confinement.landlock,
               filter->get()};
@@ -102,17 +111,18 @@ Zygote::~Zygote() {
   reactor_.forget(control_.get());
   control_.reset();
   // It ends by itself at the end of its socket; a stopped one is not waited for.
+  int status = 0;
   for (int waited = 0; waited < kEndPatienceMs; ++waited) {
-    if (waitpid(pid_, nullptr, WNOHANG) != 0) return;
+    if (reap(pid_, status, false)) return;
     usleep(1000);
   }
   ::kill(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
+  reap(pid_, status);
 }
 
-void Zygote::fork(InterpreterId id, bool once, Fd channel, Fd out, Fd err) {
-  pids_[id] = 0;
-  Order fork_order{'F', id, once ? 1 : 0, {}};
+void Zygote::fork(const Fork& fork, Fd channel, Fd out, Fd err) {
+  pids_[fork.id] = 0;
+  Order fork_order{'F', fork.id, fork.once ? 1 : 0, {}, fork.user, fork.place};
   fork_order.fds.push_back(std::move(channel));
   fork_order.fds.push_back(std::move(out));
   fork_order.fds.push_back(std::move(err));
@@ -153,7 +163,11 @@ void Zygote::send_orders() {
 
 // False: not now. A broken socket is noticed by receive(), which gives everything up.
 bool Zygote::send(const Order& order) {
-  ControlMessage body{order.what, order.id.value, order.value};
+  ControlMessage body{order.what, order.id.value, order.value, -1, -1, order.place};
+  if (order.user.changes) {
+    body.uid = order.user.uid;
+    body.gid = order.user.gid;
+  }
   iovec part{&body, sizeof body};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(3 * sizeof(int))> ancillary{};
   msghdr message{};

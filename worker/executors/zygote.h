@@ -13,7 +13,7 @@
 #include <set>
 #include <string>
 
-#include "worker/executors/sandbox.h"
+#include "worker/executors/housing.h"
 #include "worker/executors/stream.h"
 
 namespace millrace {
@@ -33,15 +33,21 @@ class Zygote {
   };
 
   // Does not wait for python to start. Fails where there is no such program.
-  // What confines its interpreters is taken from `sandbox` now.
-  static Result<std::unique_ptr<Zygote>> start(const std::string& python, const std::string& work_dir, Sandbox& sandbox,
-                                               Reactor& reactor, Listener& listener);
+  // What confines its interpreters is taken from `housing` now.
+  static Result<std::unique_ptr<Zygote>> start(const std::string& python, Housing& housing, Reactor& reactor,
+                                               Listener& listener);
   ~Zygote();
   Zygote(const Zygote&) = delete;
   Zygote& operator=(const Zygote&) = delete;
 
-  // The descriptors become the interpreter's channel, stdout and stderr. `once`: it serves a single task.
-  void fork(InterpreterId id, bool once, Fd channel, Fd out, Fd err);
+  struct Fork {
+    InterpreterId id;
+    bool once;      // it serves a single task
+    TaskUser user;  // who it becomes
+    int place;      // below the work directory; -1: where all are
+  };
+  // The descriptors become the interpreter's channel, stdout and stderr.
+  void fork(const Fork& fork, Fd channel, Fd out, Fd err);
   // Kills the interpreter with its group, and lets its pid go. It may have died already.
   void give_up(InterpreterId id);
   // Sends a signal to its group; at once when it is known, else as soon as it is forked.
@@ -53,6 +59,8 @@ class Zygote {
     InterpreterId id;
     std::int64_t value;
     std::vector<Fd> fds;
+    TaskUser user = {};
+    int place = -1;
   };
 
   Zygote(Reactor& reactor, Listener& listener, pid_t pid, Fd control, Fd err);

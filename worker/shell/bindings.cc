@@ -217,6 +217,7 @@ Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, 
 Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSource& values) {
   const Compiled& c = compiled(assignment.node_spec);
   TaskContext task;
+  task.queue = assignment.node_spec->queue;
   task.attempt = assignment.attempt();
   task.executor = c.spec->executor;
   if (c.bare) return task;

@@ -48,6 +48,7 @@ class Host final : public TaskObserver {
 
   std::size_t tasks() const { return running_.size() + waiting_.size(); }
   std::vector<std::string> executors() const { return executors_.names(); }
+  const Housing& housing() const { return executors_.housing(); }
 
   void on_log(const AttemptId& attempt, LogStream stream, std::string_view bytes) override;
   void on_done(const AttemptId& attempt, Outcome outcome) override;

@@ -92,7 +92,43 @@ ConfigProgram program() {
   p.options.push_back({.name = "isolation",
                        .default_value = "none",
                        .help = "the least isolation that tasks may ask for",
-                       .choices = {"none", "process"}});
+                       .choices = {"none", "process", "namespaces"}});
+  p.options.push_back({.name = "runtime-class",
+                       .default_value = "",
+                       .help = "container runtime class that this worker runs in, for tasks that ask for the isolation "
+                               "container",
+                       .metavar = "NAME"});
+  p.options.push_back({.name = "task-user",
+                       .default_value = "auto",
+                       .help =
+                           "who tasks run as where the worker is root: a user each out of a range (auto), NAME, UID, "
+                           "FIRST-LAST, or none",
+                       .metavar = "USER"});
+  p.options.push_back({.name = "limit",
+                       .type = kKeyValue,
+                       .default_value = "",
+                       .help =
+                           "what a task may use unless it says less: memory=1GiB, cpu=10m, processes=256, files=1024, "
+                           "file_size=1GiB",
+                       .metavar = "NAME=VALUE",
+                       .repeated = true});
+  p.options.push_back({.name = "cgroup",
+                       .default_value = "auto",
+                       .help = "where control groups of tasks are made: below the worker's own where it is alone in it "
+                               "(auto), at a path of the hierarchy, or none",
+                       .metavar = "PATH"});
+  p.options.push_back({.name = "pin",
+                       .default_value = "",
+                       .help = "processors that tasks run on, like 0-3,6; all unless given",
+                       .metavar = "CPUS"});
+  p.options.push_back({.name = "queues",
+                       .type = kKeyValue,
+                       .default_value = "",
+                       .help = "settings of a queue's tasks, as JSON or in the file NAME: {pin: 0-3, cpu_weight: 50, "
+                               "cgroup: batch}",
+                       .metavar = "NAME=JSON",
+                       .repeated = true,
+                       .nested = true});
   p.options.push_back({.name = "allow-egress",
                        .default_value = "",
                        .help = "what http and llm tasks may reach besides public addresses: loopback, private, "
@@ -195,6 +231,12 @@ int work(const Config& config) {
 
   options.plugins = split(config.list("plugin"));
   options.isolation = config.text("isolation");
+  options.runtime_class = config.text("runtime-class");
+  options.task_user = config.text("task-user");
+  options.limits = config.key_values("limit");
+  options.cgroup = config.text("cgroup");
+  options.pin = config.text("pin");
+  options.queue_settings = config.key_values("queues");
   options.allow_egress = split(config.list("allow-egress"));
   options.secrets_dirs = split(config.list("secrets-dir"));
   options.providers = config.key_values("providers");

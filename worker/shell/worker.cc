@@ -54,14 +54,78 @@ void allow_many_descriptors() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// What tasks can be kept apart by here is a label of the worker, where operators and `millrace workers -o wide` see it.
-Status tell_isolation(WorkerOptions& options) {
+// What tasks can be kept apart by here is a label of the worker, where operators and `millrace workers` see it, and
+// placement, too.
+Status tell_isolation(WorkerOptions& options, const HousingOptions& housing) {
   const std::string missing = Sandbox().missing();
-  options.labels.try_emplace("isolation", missing.empty() ? "process" : "none");
-  if (missing.empty()) return Done{};
-  if (options.isolation == "process")
+  TaskUser user;
+  if (housing.users.count > 0) user = {housing.users.first, housing.users.first, true, false};
+  const std::string& no_namespaces = Sandbox::namespaces_missing(user);
+  const bool namespaces = no_namespaces.empty() && Sandbox().filter() != nullptr;
+  options.labels[std::string(kIsolationLabel)] = namespaces ? "namespaces" : missing.empty() ? "process" : "none";
+  if (!options.runtime_class.empty()) options.labels[std::string(kRuntimeClassLabel)] = options.runtime_class;
+  if (housing.isolation_min == Isolation::kNamespaces && !namespaces)
+    return Error{Code::kRefused, "the isolation `namespaces` cannot be had here: " + no_namespaces, {}, "isolation"};
+  if (housing.isolation_min == Isolation::kProcess && !missing.empty())
     return Error{Code::kRefused, "the isolation `process` cannot be had here: " + missing, {}, "isolation"};
-  log_warn("tasks are not fully confined here", {{"worker", options.name}, {"missing", missing}});
+  if (!missing.empty()) log_warn("tasks are not fully confined here", {{"worker", options.name}, {"missing", missing}});
+  if (!namespaces)
+    log_info("tasks cannot have namespaces of their own here", {{"worker", options.name}, {"why", no_namespaces}});
+  if (geteuid() == 0 && housing.users.count == 0)
+    log_warn("tasks run as root: see --task-user", {{"worker", options.name}});
+  return Done{};
+}
+
+Error wrong_option(const std::string& option, const Error& error) {
+  return Error{Code::kInvalid, "--" + option + " " + error.what, {}, {}};
+}
+
+Result<HousingOptions> housing_options(const WorkerOptions& options) {
+  HousingOptions out;
+  out.hidden = options.secrets_dirs;
+  const Result<Isolation> least = parse_isolation(options.isolation);
+  if (!least.ok() || *least == Isolation::kContainer)
+    return Error{Code::kInvalid, "--isolation " + options.isolation + ": expected none, process or namespaces", {}, {}};
+  out.isolation_min = *least;
+  out.runtime_class = options.runtime_class;
+  Result<UserRange> users = parse_task_user(options.task_user);
+  if (!users.ok()) return users.error();
+  out.users = *users;
+  Value limits = Value::Object{};
+  for (const auto& [name, text] : options.limits) {
+    const bool number = name == "processes" || name == "files";
+    Result<Value> value = number ? Value::parse(text) : Result<Value>(Value(text));
+    limits.set(name, value.ok() ? *value : Value(text));
+  }
+  Result<TaskLimits> read = TaskLimits::read(limits);
+  if (!read.ok()) return wrong_option("limit", read.error());
+  out.limits = *read;
+  out.groups = options.cgroup != "none";
+  if (options.cgroup != "auto" && out.groups) out.cgroup = options.cgroup;
+  if (!options.pin.empty()) {
+    Result<std::vector<int>> processors = parse_processors(options.pin);
+    if (!processors.ok()) return wrong_option("pin", processors.error());
+    out.all.pin = std::move(*processors);
+  }
+  for (const auto& [queue, json] : options.queue_settings) {
+    Result<QueueSettings> settings = parse_queue_settings(json);
+    if (!settings.ok())
+      return wrong_option("queues", Error{Code::kInvalid, queue + ": " + settings.error().what, {}, {}});
+    out.queues.emplace(queue, std::move(*settings));
+  }
+  return out;
+}
+
+// What the operator asked for by name is there, or the worker does not start.
+Status check_groups(const HousingOptions& asked, const Housing& housing) {
+  const Cgroups& groups = housing.groups();
+  bool weight = false, group = !asked.cgroup.empty();
+  for (const auto& [queue, settings] : asked.queues) {
+    weight = weight || settings.cpu_weight > 0;
+    group = group || settings.asks_for_groups();
+  }
+  if ((group && !groups.can_any()) || (weight && !groups.can(Controller::kCpu)))
+    return Error{Code::kRefused, "control groups cannot be had here: " + groups.missing(), {}, "cgroup"};
   return Done{};
 }
 
@@ -78,11 +142,9 @@ Result<ExecutorOptions> executor_options(const WorkerOptions& options) {
   if (!providers.ok()) return providers.error();
   out.providers = std::move(*providers);
   out.secrets = Secrets(options.secrets_dirs);
-  out.hidden = options.secrets_dirs;
-  const Result<Isolation> least = parse_isolation(options.isolation);
-  if (!least.ok())
-    return Error{Code::kInvalid, "--isolation " + options.isolation + ": expected none or process", {}, {}};
-  out.isolation_min = *least;
+  Result<HousingOptions> housing = housing_options(options);
+  if (!housing.ok()) return housing.error();
+  out.housing = std::move(*housing);
   for (const std::string& written : options.plugins) {
     const std::string file = std::filesystem::absolute(written).string();  // tasks run elsewhere
     Result<std::vector<std::string>> names = describe_plugin(file);
@@ -123,6 +185,7 @@ class WorkerProcess final : public Worker {
                 std::uint64_t incarnation);
 
   Status connect();
+  const Housing& housing() const { return host_.housing(); }
   void change_links(const std::vector<Directory::Change>& changes);
   void send(LinkId link, const WorkerMessage& message);
   Status run() override;
@@ -442,9 +505,10 @@ Result<std::unique_ptr<Worker>> Worker::create(ZmqContext& context, WorkerOption
   const std::uint64_t incarnation = (std::uint64_t{random()} << 32 | random()) | 1U;
   Result<ExecutorOptions> executors = executor_options(options);
   if (!executors.ok()) return executors.error();
-  if (Status told = tell_isolation(options); !told.ok()) return told.error();
+  if (Status told = tell_isolation(options, executors->housing); !told.ok()) return told.error();
   allow_many_descriptors();
   auto worker = std::make_unique<WorkerProcess>(context, std::move(options), *executors, incarnation);
+  if (Status groups = check_groups(executors->housing, worker->housing()); !groups.ok()) return groups.error();
   if (Status connected = worker->connect(); !connected.ok()) return connected.error();
   return Result<std::unique_ptr<Worker>>(std::move(worker));
 }

@@ -40,7 +40,13 @@ struct WorkerOptions {
   std::vector<std::string> secrets_dirs = {};         // see Secrets
   std::map<std::string, std::string> providers = {};  // see LlmProviders
   std::vector<std::string> plugins = {};              // files: see worker/executors/plugin.h
-  std::string isolation = "none";                     // the least that tasks must have: none or process
+  std::string isolation = "none";                     // the least that tasks must have: none, process or namespaces
+  std::string runtime_class = {};                     // of the container that the worker runs in
+  std::string task_user = "none";                     // who tasks run as: see parse_task_user()
+  std::map<std::string, std::string> limits = {};     // of tasks: see TaskLimits
+  std::string cgroup = "none";                        // where control groups are made: none, auto or a path
+  std::string pin = {};                               // processors that tasks run on; empty: all
+  std::map<std::string, std::string> queue_settings = {};  // by queue, as JSON: see QueueSettings
 };
 
 class Worker {

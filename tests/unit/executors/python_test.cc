@@ -276,7 +276,7 @@ TEST_P(Python, FieldsOfTheWrongKindAreNamed) {
   TaskContext jail = h.context("python", object({{"script", ""}, {"isolation", "jail"}}));
   Outcome outcome = h.run(jail);
   EXPECT_EQ(outcome.reason, Reason::kInvalidInput);
-  EXPECT_EQ(outcome.error.message, "`isolation` is \"jail\"; expected process or none");
+  EXPECT_EQ(outcome.error.message, "`isolation` is \"jail\"; expected process, namespaces, container or none");
 }
 
 // ---- surroundings

@@ -27,7 +27,7 @@ class Attack : public ::testing::TestWithParam<const char*> {
   Harness& h() {
     if (harness == nullptr) {
       ExecutorOptions options = test_options();
-      options.hidden = {secrets};
+      options.housing.hidden = {secrets};
       harness = std::make_unique<Harness>(options);
     }
     return *harness;
@@ -188,7 +188,7 @@ TEST_F(Confined, WhatCannotBeHadIsRefusedWithTheReason) {
     EXPECT_EQ(outcome.reason, Reason::kRefused);
     EXPECT_EQ(outcome.error.message,
               "`limits.processes` cannot be had here: the kernel does not hold root to it; the worker must run as "
-              "another user");
+              "another user, or its tasks (--task-user)");
   }
   EXPECT_EQ(h.run("python", object({{"script", ""}, {"isolation", "none"}, {"limits", object({{"cpu", "1s"}})}}))
                 .error.message,
@@ -199,7 +199,7 @@ TEST_F(Confined, WhatCannotBeHadIsRefusedWithTheReason) {
 
 TEST_F(Confined, TheOperatorsLeastIsRequired) {
   ExecutorOptions options = test_options();
-  options.isolation_min = Isolation::kProcess;
+  options.housing.isolation_min = Isolation::kProcess;
   Harness strict{options};
   for (const char* executor : {"shell", "python"}) {
     const Outcome outcome = strict.run(executor, object({{"script", "true"}, {"isolation", "none"}}));

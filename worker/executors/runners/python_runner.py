@@ -1,7 +1,8 @@
 """The python side of the `python` executor: a zygote, and the interpreters it forks.
 
 The worker starts one zygote and talks to it over a packet socket (descriptor 3):
-    worker -> zygote   F id once   + 3 descriptors (channel, stdout, stderr): fork an interpreter
+    worker -> zygote   F id once, with uid, gid (who it becomes; -1: as we are) and place (a directory here; -1: none)
+                                   + 3 descriptors (channel, stdout, stderr): fork an interpreter
                        R id        the interpreter is given up: reap it when it has died
     zygote -> worker   H           ready
                        C id pid    forked
@@ -9,13 +10,14 @@ The worker starts one zygote and talks to it over a packet socket (descriptor 3)
                        X id status died (a wait status); its pid stays taken until R
 An interpreter serves tasks from its channel, one after another, or a single one where `once` is set.
     request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
-              header (JSON; `confine` and `limits` of a task with an interpreter of its own), script, inputs (JSON), one JSON a visible node in the order of header["ids"]
+              header (JSON; `confine`, `limits` and `jail` of a task with an interpreter of its own), script, inputs (JSON), one JSON a visible node in the order of header["ids"]
     reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), then the three; before the end
               of a task also what it says by the module `millrace`: its progress (output: JSON), and the secrets that it
               asks for (message: the name), each answered by two parts: 1 and the secret, or 0 and what is wrong
 When the worker dies the zygote reads the end of its socket, kills every interpreter with its process group, and exits.
 """
 import atexit
+import errno
 import gc
 import inspect
 import json
@@ -58,7 +60,7 @@ WARM_MODULES = ("collections", "datetime", "functools", "hashlib", "itertools", 
 
 OWN_VARIABLES = (b"MILLRACE_RUN", b"MILLRACE_NODE", b"MILLRACE_ATTEMPT")  # set for each task
 
-CONTROL = struct.Struct("<cQq")
+CONTROL = struct.Struct("<cQqqqq")
 REPLY = struct.Struct("<BBHIII")
 SCALARS = frozenset((str, bool, type(None)))
 
@@ -187,12 +189,130 @@ def confine(task):
     word = ctypes.c_ulong
     drop_capabilities(must)
     must(_prctl(38, word(1), word(0), word(0), word(0)), "no_new_privs")  # PR_SET_NO_NEW_PRIVS
-    if not os.path.samestat(os.fstat(RULESET_FD), os.stat("/dev/null")):
+    if task.jail is None and not os.path.samestat(os.fstat(RULESET_FD), os.stat("/dev/null")):
         must(_libc.syscall(446, RULESET_FD, 0), "landlock")  # landlock_restrict_self
     os.close(RULESET_FD)
     if task_filter.length > 0:
         program = ctypes.c_void_p(ctypes.addressof(task_filter.program))
         must(_prctl(22, word(2), program, word(0), word(0)), "seccomp")  # PR_SET_SECCOMP, filter
+
+
+# ---- namespaces: see worker/executors/jail.h ------------------------------------------------------------------------
+
+MOUNT, CLONE, ATTACH, READ_ONLY, MAKE_DIRECTORY, MAKE_FILE, LINK, LOOPBACK = range(8)
+MAY_BE_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+
+
+def checked(result):
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def call(number, *arguments):
+    return checked(_libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]))
+
+
+def raise_loopback():
+    import fcntl
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH22x", b"lo", 0x41))  # SIOCSIFFLAGS: up, running
+
+
+def take_step(operation, a, b, c, n, slots):
+    path = a.encode()
+    if operation == MOUNT:
+        source = c.encode() if not b and n & 4096 else b"millrace"
+        data = None if not c or (not b and n & 4096) else c.encode()
+        checked(_libc.mount(source, path, b.encode() or None, ctypes.c_ulong(n), data))
+    elif operation == CLONE:
+        slots[n] = call(428, -100, path, 1 | 0x8000 | os.O_CLOEXEC)
+    elif operation == ATTACH:
+        if n in slots:
+            call(429, slots[n], b"", -100, path, 4)
+    elif operation == READ_ONLY:
+        call(442, -100, path, 0x8000 if n else 0, ctypes.create_string_buffer(struct.pack("4Q", 3, 0, 0, 0), 32), 32)
+    elif operation == MAKE_DIRECTORY:
+        try:
+            os.mkdir(a, n)
+        except FileExistsError:
+            pass
+    elif operation == MAKE_FILE:
+        os.close(os.open(a, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, n))
+    elif operation == LINK:
+        os.symlink(b, a)
+    elif operation == LOOPBACK:
+        raise_loopback()
+
+
+def close_all_but(descriptor):
+    os.closerange(0, descriptor)
+    os.closerange(descriptor + 1, 4096)
+
+
+def stand_outside(first, ends):
+    """Ends as the task ends; what signals do to the task is what counts."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    close_all_but(ends)
+    told = os.read(ends, 4)
+    status = os.waitpid(first, 0)[1]
+    if len(told) == 4:
+        status = struct.unpack("i", told)[0]
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 70)
+
+
+def be_first_inside(task, tell):
+    """Everything inside ends with us, and we with the task."""
+    close_all_but(tell)
+    while True:
+        pid, status = os.wait()
+        if pid == task:
+            os.write(tell, struct.pack("i", status))
+            os._exit(0)
+
+
+def enter_jail(jail):
+    word = ctypes.c_ulong
+    if _libc.unshare(ctypes.c_int(jail["flags"])) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, "namespaces cannot be made: " + os.strerror(number))
+    _prctl(4, word(1), word(0), word(0), word(0))  # PR_SET_DUMPABLE: else our files in /proc are root's
+    for file, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (jail["uid"], jail["uid"])),
+                       ("gid_map", "%d %d 1" % (jail["gid"], jail["gid"]))):
+        descriptor = os.open("/proc/self/" + file, os.O_WRONLY)
+        os.write(descriptor, text.encode())
+        os.close(descriptor)
+    _prctl(4, word(0), word(0), word(0), word(0))
+    ends, tell = os.pipe()
+    first = os.fork()
+    if first != 0:
+        stand_outside(first, ends)
+    os.close(ends)
+    line.pid = os.getpid()  # should a step fail, it is us who say so
+    _prctl(1, word(signal.SIGKILL), word(0), word(0), word(0))  # PR_SET_PDEATHSIG
+    slots = {}
+    for operation, a, b, c, n, optional in jail["steps"]:
+        try:
+            take_step(operation, a, b, c, n, slots)
+        except OSError as error:
+            if not optional or error.errno not in MAY_BE_MISSING:
+                raise OSError(error.errno, "%s at %s cannot be had in namespaces: %s" % (
+                    b or "a place", a, os.strerror(error.errno))) from None
+    for slot in slots.values():
+        os.close(slot)
+    task = os.fork()
+    if task != 0:
+        be_first_inside(task, tell)
+    os.close(tell)
+    line.pid = os.getpid()
+    os.environ["TMPDIR"] = "/tmp"
 
 
 # ---- one task -----------------------------------------------------------------------------------------------------
@@ -207,6 +327,7 @@ class Task:
         self.cwd = header["cwd"]
         self.confine = header.get("confine")  # None: the interpreter is shared
         self.limits = header.get("limits")
+        self.jail = header.get("jail")  # namespaces of its own: see worker/executors/jail.h
         self.function = header.get("function")  # module:name, instead of a script
         self.script = parts[1]
         self.inputs = json.loads(parts[2])
@@ -345,6 +466,11 @@ def flush_streams():
 
 
 def prepare(task):
+    if task.jail is not None:
+        enter_jail(task.jail)
+        os.chdir(task.jail["home"])
+        if "processes" in task.limits:
+            task.limits["processes"] += 2  # ours
     if task.confine is not None:
         confine(task)
     for name, value in task.env.items():
@@ -506,6 +632,34 @@ def left_something_behind():
         return False
 
 
+def end_children():
+    """What the task has left behind comes to us, and ends."""
+    if not adopts:
+        return
+    for _ in range(1000):
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0] != 0:
+                pass
+        except ChildProcessError:
+            return
+        kill_children(())
+        time.sleep(0.001)
+
+
+def kill_children(spared):
+    try:
+        with open("/proc/self/task/%d/children" % os.getpid()) as file:
+            pids = [int(word) for word in file.read().split()]
+    except OSError:
+        return
+    for pid in pids:
+        if pid not in spared:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+
+
 class Surroundings:
     """What a task can change in its process and the next one must not see."""
 
@@ -551,7 +705,6 @@ class Surroundings:
 
 
 def serve(channel, once):
-    pid = os.getpid()
     surroundings = None if once else Surroundings()
     while True:
         parts = read_request(channel)
@@ -559,10 +712,12 @@ def serve(channel, once):
             return
         line.open(channel)
         kind, message, lines, output = run_task(parts, once)
-        if os.getpid() != pid:  # the script forked, and this is the copy
+        if os.getpid() != line.pid:  # the script forked, and this is the copy
             os.write(2, lines)
             return
         line.close()
+        if once:
+            end_children()
         retire = once or left_something_behind()
         if not retire:
             surroundings.restore()
@@ -572,10 +727,39 @@ def serve(channel, once):
             return
 
 
-def become_interpreter(zygote_pid, descriptors, once):
+def become(uid, gid, place):
+    if place >= 0:
+        os.chdir(str(place))
+    if uid < 0:
+        return
+    os.umask(0o077)
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if _prctl is not None:
+        _prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: its own files in /proc are its own
+    os.environ["HOME"] = os.environ["TMPDIR"] = os.getcwd() if place >= 0 else os.path.join(os.getcwd(), "shared")
+    if place < 0 and os.path.isdir("shared"):
+        os.chdir("shared")
+
+
+def expect_to_die_first():
+    try:
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(descriptor, b"500")
+        os.close(descriptor)
+    except OSError:
+        pass
+
+
+def become_interpreter(zygote_pid, descriptors, once, uid, gid, place):
+    global adopts
     os.setpgid(0, 0)
+    expect_to_die_first()
+    become(uid, gid, place)
     if _prctl is not None:
         _prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
+        adopts = _prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
     if os.getppid() != zygote_pid:
         return
     signal.set_wakeup_fd(-1)
@@ -591,6 +775,9 @@ def become_interpreter(zygote_pid, descriptors, once):
 
 
 # ---- the zygote ---------------------------------------------------------------------------------------------------
+
+adopts = False  # an interpreter: it gets the orphans of its task
+
 
 class Zygote:
     def __init__(self):
@@ -610,9 +797,9 @@ class Zygote:
         self.poll.register(self.wake_read, select.POLLIN)
 
     def say(self, what, runner=0, value=0):
-        self.control.send(CONTROL.pack(what, runner, value))
+        self.control.send(CONTROL.pack(what, runner, value, -1, -1, -1))
 
-    def fork(self, runner, descriptors, once):
+    def fork(self, runner, descriptors, once, uid, gid, place):
         try:
             pid = os.fork()
         except OSError as error:
@@ -624,7 +811,7 @@ class Zygote:
                 self.control.close()
                 os.close(self.wake_read)
                 os.close(self.wake_write)
-                become_interpreter(self.pid, descriptors, once)
+                become_interpreter(self.pid, descriptors, once, uid, gid, place)
                 status = 0
             except BaseException:
                 traceback.print_exc(file=sys.__stderr__)
@@ -644,38 +831,42 @@ class Zygote:
             self.given_up.add(runner)
 
     def notice_deaths(self):
+        unclean = bool(self.given_up)
         for runner, pid in list(self.living.items()):
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 continue
             del self.living[runner]
+            info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            unclean = unclean or info.si_code != os.CLD_EXITED or info.si_status != 0
             if runner in self.given_up:
                 self.given_up.discard(runner)
                 os.waitpid(pid, 0)
             else:
-                info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
                 status = info.si_status << 8 if info.si_code == os.CLD_EXITED else info.si_status
                 self.dead[runner] = pid
                 self.say(b"X", runner, status)
         ours = set(self.dead.values()) | set(self.living.values())
-        while True:  # orphans of tasks that were handed to us
+        while True:  # orphans of interpreters that have died were handed to us
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
             if info is None or info.si_pid in ours:
-                return
+                break
             os.waitpid(info.si_pid, 0)
+        if unclean:
+            kill_children(ours)
 
     def take_order(self):
         """Whether the worker is still there."""
         data, ancillary, _, _ = self.control.recvmsg(CONTROL.size, socket.CMSG_SPACE(3 * 4))
         if not data:
             return False
-        what, runner, once = CONTROL.unpack(data)
+        what, runner, once, uid, gid, place = CONTROL.unpack(data)
         if what == b"F":
             descriptors = struct.unpack("3i", ancillary[0][2][:12])
             try:
-                self.fork(runner, descriptors, bool(once))
+                self.fork(runner, descriptors, bool(once), uid, gid, place)
             finally:
                 for fd in descriptors:
                     os.close(fd)
@@ -715,6 +906,7 @@ class Zygote:
             pass
 
     def end(self):
+        kill_children(())
         for pid in list(self.living.values()) + list(self.dead.values()):
             for kill in (os.killpg, os.kill):
                 try:
