@@ -59,7 +59,7 @@ void sweep_scratch(const std::string& root) {
   for (const std::string& path : found) {
     struct stat status {};
     if (lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) continue;
-    const bool was_locked = (status.st_mode & 0777) != 0700;  // what is opened to users was
+    const bool was_locked = (status.st_mode & 0777) == 0711;  // as is what users enter
     if (!was_locked && std::filesystem::last_write_time(path, ignored) > settled) continue;
     int fd = locked(path);
     if (fd < 0) continue;

@@ -20,7 +20,7 @@ namespace {
 
 constexpr Duration kAgain = 2ms;
 constexpr int kTriesMax = 2000;
-constexpr int kPauses = 20;
+constexpr int kPauses = 200;
 constexpr unsigned kPauseMicroseconds = 100;
 
 // Orphans come to the first thread of a process. What it started itself stands among them.

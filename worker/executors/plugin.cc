@@ -35,7 +35,7 @@ class PluginExecutor final : public Executor, NodeProcess::Listener {
                  TaskObserver& observer)
       : file_(std::move(file)),
         slots_(static_cast<std::size_t>(std::max(1, options.slots))),
-        confined_only_(options.isolation_min != Isolation::kNone),
+        confined_only_(options.housing.isolation_min != Isolation::kNone),
         work_dir_(std::move(work_dir)),
         reactor_(reactor),
         observer_(observer) {}

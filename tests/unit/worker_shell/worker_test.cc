@@ -84,7 +84,9 @@ TEST_F(WorkerTest, SaysWhoItIsAndWhatItCan) {
   EXPECT_EQ(hello->version, kWorkerVersion);
   EXPECT_EQ(hello->slots, 2U);
   EXPECT_EQ(hello->io_slots, kIoSlots);
-  const std::string isolation = Sandbox().missing().empty() ? "process" : "none";
+  const std::string isolation = Sandbox::namespaces_missing({}).empty() ? "namespaces"
+                                : Sandbox().missing().empty()           ? "process"
+                                                                        : "none";
   EXPECT_EQ(hello->labels, (Labels{{"isolation", isolation}, {"zone", "a"}}));
   std::vector<std::string> names = {"container", "http", "javascript", "llm", "noop", "python", "shell", "template"};
   if (find_program("node", std::getenv("PATH")).empty()) std::erase(names, "javascript");

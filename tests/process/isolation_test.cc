@@ -1,0 +1,98 @@
+// Isolation between real programs: what workers say they can give, where tasks go that ask for it, who they are, and
+// what a worker that was killed leaves behind.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "tests/support/cluster.h"
+
+namespace millrace::test {
+namespace {
+
+std::string isolation_of(const Cluster& cluster) {
+  return text_at(cluster.rows({"workers"}).front(), {"labels", "isolation"});
+}
+
+TEST(IsolationOfTasks, WorkersTellWhatTheyCanGiveAndTasksGetIt) {
+  Cluster cluster{{.workers = {"w1"}}};
+  const std::string most = isolation_of(cluster);
+  EXPECT_TRUE(most == "namespaces" || most == "process" || most == "none") << most;
+  EXPECT_NE(cluster.cli({"workers", "-o", "wide"}).out.find("isolation=" + most), std::string::npos);
+  if (most != "namespaces") GTEST_SKIP() << "no namespaces here";
+  const Value run = cluster.wait(cluster.submit(cluster.workflow("inside.yaml", R"yaml(
+nodes:
+  shell: {executor: shell, isolation: namespaces, outputs: text, script: "ls /sys/class/net; touch /usr/x 2>/dev/null || echo no"}
+  python:
+    executor: python
+    isolation: namespaces
+    script: |
+      import os
+      output = {"uid": os.getuid(), "pid": os.getpid() < 5}
+  template: {executor: template, isolation: namespaces, template: "{{ 1 + 1 }}"}
+)yaml")));
+  EXPECT_EQ(text_at(run, {"status"}), "succeeded") << run.dump();
+  EXPECT_EQ(text_at(run, {"nodes", "template", "outputs"}), "2");
+  EXPECT_NE(text_at(run, {"nodes", "shell", "outputs"}).find("no"), std::string::npos) << run.dump();
+  EXPECT_TRUE(at(run, {"nodes", "python", "outputs", "pid"}).as_bool());
+  if (geteuid() == 0) EXPECT_GT(number_at(run, {"nodes", "python", "outputs", "uid"}), 0) << "tasks ran as root";
+}
+
+TEST(IsolationOfTasks, WhatNoWorkerHasIsUnplaceableAtOnce) {
+  Cluster cluster{{.workers = {"w1"}, .coordinator_options = {"--unplaceable-after", "0s"}}};
+  const Value run = cluster.wait(cluster.submit(cluster.workflow("container.yaml", R"yaml(
+nodes:
+  a: {executor: shell, isolation: container, script: "true"}
+)yaml")));
+  EXPECT_EQ(text_at(run, {"status"}), "failed");
+  EXPECT_EQ(text_at(run, {"nodes", "a", "error", "code"}), "label") << run.dump();
+  EXPECT_NE(text_at(run, {"nodes", "a", "error", "message"}).find("runtime_class"), std::string::npos) << run.dump();
+}
+
+TEST(IsolationOfTasks, TheOperatorsLeastAndLimitsHold) {
+  Cluster cluster{{.workers = {"w1"}, .worker_options = {"--isolation", "process", "--limit", "cpu=1s"}}};
+  const Value run = cluster.wait(cluster.submit(cluster.workflow("least.yaml", R"yaml(
+fail_fast: false
+nodes:
+  none: {executor: shell, isolation: none, script: "true"}
+  spins: {executor: shell, script: "while :; do :; done"}
+  asks: {executor: shell, script: "true", limits: {cpu: 5s}}
+)yaml")));
+  EXPECT_EQ(text_at(run, {"nodes", "none", "error", "code"}), "refused") << run.dump();
+  EXPECT_EQ(text_at(run, {"nodes", "spins", "error", "message"}), "cpu: it used more than 1s of cpu time") << run.dump();
+  EXPECT_EQ(text_at(run, {"nodes", "asks", "error", "code"}), "refused") << run.dump();
+}
+
+TEST(IsolationOfTasks, WhatAKilledWorkerLeavesGoesWithTheNextStart) {
+  const ScratchDirectory temporary;
+  std::filesystem::permissions(temporary.path(), std::filesystem::perms(0755));
+  const std::string before = std::getenv("TMPDIR") == nullptr ? "" : std::getenv("TMPDIR");
+  setenv("TMPDIR", temporary.path().c_str(), 1);
+  {
+    Cluster cluster{{.workers = {"w1"}}};
+    const std::string mark = "97." + std::to_string(getpid());
+    const std::string run = cluster.submit(cluster.workflow(
+        "daemon.yaml", "nodes:\n  a: {executor: shell, script: \"setsid sleep " + mark + " & sleep 60\"}\n"));
+    EXPECT_TRUE(eventually(20s, [&] { return cluster.node_status(run, "a") == "running"; }));
+    const auto directories = [&] {
+      return std::distance(std::filesystem::directory_iterator(temporary.path()),
+                           std::filesystem::directory_iterator());
+    };
+    EXPECT_EQ(directories(), 1);
+    usleep(2'500'000);
+    cluster.worker("w1").kill_now();
+    EXPECT_EQ(directories(), 1) << "nobody was left to remove it";
+    cluster.start_worker("w2");
+    EXPECT_TRUE(eventually(20s, [&] { return directories() == 1; })) << "the old one goes, the new one has come";
+    if (geteuid() == 0) {
+      EXPECT_TRUE(
+          eventually(10s, [&] { return std::system(("pgrep -f 'sleep " + mark + "$' >/dev/null").c_str()) != 0; }));
+    }
+    static_cast<void>(cluster.cli({"cancel", run}));
+  }
+  if (before.empty()) unsetenv("TMPDIR");
+  else setenv("TMPDIR", before.c_str(), 1);
+}
+
+}  // namespace
+}  // namespace millrace::test
