@@ -99,7 +99,7 @@ ConfigProgram program() {
                                "container",
                        .metavar = "NAME"});
   p.options.push_back({.name = "task-user",
-                       .default_value = "auto",
+                       .default_value = "none",
                        .help =
                            "who tasks run as where the worker is root: a user each out of a range (auto), NAME, UID, "
                            "FIRST-LAST, or none",

@@ -72,7 +72,7 @@ Status tell_isolation(WorkerOptions& options, const HousingOptions& housing) {
   if (!namespaces)
     log_info("tasks cannot have namespaces of their own here", {{"worker", options.name}, {"why", no_namespaces}});
   if (geteuid() == 0 && housing.users.count == 0)
-    log_warn("tasks run as root: see --task-user", {{"worker", options.name}});
+    log_info("tasks run as root: see --task-user", {{"worker", options.name}});
   return Done{};
 }
 
