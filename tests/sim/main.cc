@@ -98,7 +98,7 @@ const std::map<std::string, Planted>& plants() {
                                                          {"forget-lost", {Plant::kForgetLost, "all"}},
                                                          {"forget-suffix", {Plant::kForgetSuffix, "all,loss"}},
                                                          {"forget-reclaimed", {Plant::kForgetReclaimed, "none"}},
-                                                         {"no-patience", {Plant::kNoPatience, "none"}}};
+                                                         {"no-patience", {Plant::kNoPatience, "narrow"}}};
   return kPlants;
 }
 
