@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "common/base/time.h"
 #include "common/base/value.h"
 
 namespace millrace {
@@ -16,7 +15,6 @@ namespace millrace {
 constexpr std::size_t kBranchCasesMax = 256;
 constexpr std::uint32_t kJoinMax = 10'000;
 constexpr std::size_t kRolesMax = 64;        // of an approval
-constexpr std::size_t kHandlersMax = 1'000;  // nodes that one list of handlers names
 constexpr std::size_t kSignalsSeenMax = 64;  // of a run: signals that would be recognised if they came again
 
 // Upstream nodes that failed, or were skipped because one failed.
@@ -63,14 +61,8 @@ struct FlowSpec {
   std::optional<BranchSpec> branch;  // then the node has neither an executor nor a value
   std::uint32_t join = 0;            // so many upstream nodes that succeeded are enough; zero: all that live
   OnUpstreamFailure on_upstream_failure = OnUpstreamFailure::kSkip;
-  std::optional<Value> fallback;            // its output if it finally fails; the run is degraded then
-  std::optional<WaitSpec> wait;             // then the node has neither an executor nor a value
-  std::string fallback_node;                // or the output of that node, which runs only then; empty: none
-  bool fallback_cached = false;             // or its latest output in an earlier run
-  std::vector<std::string> on_failure;      // nodes that run if it finally fails
-  std::string compensate;                   // the node that undoes it when the run fails or is cancelled; empty: none
-  Duration timeout_all = Duration::zero();  // of all its attempts and the waits between them; zero: none
-  std::optional<Value> deadline;            // by when it must have ended: a duration from acceptance, or a moment
+  std::optional<Value> fallback;  // its output if it finally fails; the run is degraded then
+  std::optional<WaitSpec> wait;   // then the node has neither an executor nor a value
   bool operator==(const FlowSpec&) const = default;
 };
 

@@ -25,9 +25,8 @@ TraceId trace_of(RunId run, std::uint64_t nonce) {
 bool operator==(const TaskRecord& a, const TaskRecord& b) {
   return a.state == b.state && a.reason == b.reason && a.failures == b.failures && a.losses == b.losses &&
          a.tries == b.tries && a.epoch == b.epoch && a.version == b.version && a.ready == b.ready &&
-         a.dispatched == b.dispatched && a.ended == b.ended && a.due == b.due && a.begun == b.begun &&
-         a.queued == b.queued && a.ran == b.ran && same(a.worker, b.worker) && a.output == b.output &&
-         same(a.error, b.error);
+         a.dispatched == b.dispatched && a.ended == b.ended && a.due == b.due && a.queued == b.queued &&
+         a.ran == b.ran && same(a.worker, b.worker) && a.output == b.output && same(a.error, b.error);
 }
 
 bool operator==(const RunRecord& a, const RunRecord& b) {

@@ -35,7 +35,6 @@ struct TaskRecord {
   Time due{};         // kRetrying: when it becomes ready again; kWaiting: when its wait is over; zero: never
   Duration queued{};  // ready to start, summed over attempts
   Duration ran{};     // of the latest attempt, by the worker's clock
-  Time begun{};       // of a node with a limit over all its attempts: when the first one was ready
   SharedName worker;  // of the latest attempt; null: none
   Payload output;
   std::shared_ptr<const ErrorInfo> error;

@@ -60,9 +60,8 @@ enum class Reason : std::uint8_t {
   kApproval,         // waits for somebody's decision
   kRejected,         // failed: somebody said no
   kPaused,           // ready, and its run is paused
-  kReused,           // succeeded: in the run that this one repeats
 };
-constexpr Reason kReasonLast = Reason::kReused;
+constexpr Reason kReasonLast = Reason::kPaused;
 
 // What a ready or waiting task waits for; `explain` prints it. Append only.
 enum class WaitReason : std::uint8_t {

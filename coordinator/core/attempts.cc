@@ -35,8 +35,7 @@ bool worth_retrying(Reason reason) {
     case Reason::kSignal:
     case Reason::kApproval:
     case Reason::kRejected:
-    case Reason::kPaused:
-    case Reason::kReused: return false;
+    case Reason::kPaused: return false;
   }
   return false;
 }

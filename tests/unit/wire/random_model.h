@@ -132,8 +132,6 @@ class RandomModel {
     const auto ids = [&] { return many<std::string>([&] { return text(); }); };
     FlowSpec f;
     if (coin()) f.wait = wait_spec();
-    if (coin()) f.fallback_node = text(), f.fallback_cached = coin(), f.compensate = text();
-    if (coin()) f.on_failure = ids(), f.timeout_all = duration(), f.deadline = value();
     if (coin()) f.when = value();
     if (coin()) f.fallback = value();
     f.join = u32();
@@ -192,10 +190,6 @@ class RandomModel {
     w.fail_fast = coin();
     w.timeout = duration();
     w.priority = i32();
-    if (coin()) return w;
-    w.deadline = value();
-    w.on_failure = many<std::string>([&] { return text(); });
-    w.finally_run = many<std::string>([&] { return text(); });
     return w;
   }
 
