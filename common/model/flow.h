@@ -15,6 +15,7 @@ namespace millrace {
 constexpr std::size_t kBranchCasesMax = 256;
 constexpr std::uint32_t kJoinMax = 10'000;
 constexpr std::size_t kRolesMax = 64;        // of an approval
+constexpr std::size_t kHandlersMax = 1'000;  // nodes that one list of handlers names
 constexpr std::size_t kSignalsSeenMax = 64;  // of a run: signals that would be recognised if they came again
 
 // Upstream nodes that failed, or were skipped because one failed.
@@ -61,8 +62,10 @@ struct FlowSpec {
   std::optional<BranchSpec> branch;  // then the node has neither an executor nor a value
   std::uint32_t join = 0;            // so many upstream nodes that succeeded are enough; zero: all that live
   OnUpstreamFailure on_upstream_failure = OnUpstreamFailure::kSkip;
-  std::optional<Value> fallback;  // its output if it finally fails; the run is degraded then
-  std::optional<WaitSpec> wait;   // then the node has neither an executor nor a value
+  std::optional<Value> fallback;        // its output if it finally fails; the run is degraded then
+  std::optional<WaitSpec> wait;         // then the node has neither an executor nor a value
+  std::vector<std::string> on_failure;  // nodes that run if it finally fails
+  std::string compensate;               // the node that undoes it when the run fails or is cancelled; empty: none
   bool operator==(const FlowSpec&) const = default;
 };
 

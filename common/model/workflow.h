@@ -87,6 +87,8 @@ struct WorkflowSpec {
   bool fail_fast = true;
   Duration timeout = Duration::zero();  // of the run; zero: none
   std::int32_t priority = 0;
+  std::vector<std::string> on_failure = {};   // nodes that run when it has failed
+  std::vector<std::string> finally_run = {};  // nodes that run when everything else has ended, whatever happened
 
   std::uint32_t node_count() const { return static_cast<std::uint32_t>(upstream.vertices()); }
   const NodeSpec& spec(std::uint32_t node) const { return specs[spec_of.empty() ? node : spec_of[node]]; }

@@ -6,19 +6,20 @@
 
 namespace millrace::keys {
 
-inline constexpr std::array<std::string_view, 9> kWorkflow = {"name",    "description", "executors", "inputs",  "nodes",
-                                                              "outputs", "fail_fast",   "timeout",   "priority"};
+inline constexpr std::array<std::string_view, 11> kWorkflow = {"name",     "description", "executors", "inputs",
+                                                               "nodes",    "outputs",     "fail_fast", "timeout",
+                                                               "priority", "on_failure",  "finally"};
 inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "default", "description"};
 inline constexpr std::array<std::string_view, 9> kInputTypes = {"any",    "string", "integer", "number", "boolean",
                                                                 "object", "array",  "file",    "secret"};
 // What a node is: one of these keys.
 inline constexpr std::array<std::string_view, 6> kKinds = {"executor", "value", "branch", "wait", "signal", "approval"};
 // Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
-inline constexpr std::array<std::string_view, 16> kNode = {
+inline constexpr std::array<std::string_view, 18> kNode = {
     "executor", "depends_on",    "description", "retry",    "on_loss",
     "timeout",  "priority",      "queue",       "requires", "resources",
     "affinity", "anti_affinity", "when",        "join",     "on_upstream_failure",
-    "fallback"};
+    "fallback", "on_failure",    "compensate"};
 inline constexpr std::array<std::string_view, 6> kValueNode = {"value", "depends_on", "description",
                                                                "when",  "join",       "on_upstream_failure"};
 inline constexpr std::array<std::string_view, 6> kBranchNode = {"branch", "depends_on", "description",

@@ -64,7 +64,8 @@ void read_workflow(Reader& reader) {
   for (const Entry& entry : entries) read_key(reader, entry);
   if (const Entry* executors = find_entry(entries, "executors")) read_executors(reader, executors->value);
   if (const Entry* inputs = find_entry(entries, "inputs")) read_inputs(reader, inputs->value);
-  if (const Entry* nodes = find_entry(entries, "nodes")) read_nodes(reader, nodes->value);
+  if (const Entry* nodes = find_entry(entries, "nodes"))
+    read_nodes(reader, nodes->value, find_entry(entries, "on_failure"), find_entry(entries, "finally"));
   else reader.problem(root, "the workflow has no key 'nodes'", "'nodes' with at least one node");
   if (const Entry* outputs = find_entry(entries, "outputs")) read_outputs(reader, outputs->value);
   link_nodes(reader);

@@ -169,6 +169,7 @@ void read_depends_on(Reader& reader, std::uint32_t index, const std::string& whe
 bool read_common_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node, NodeSpec& spec) {
   const std::string what = "'" + entry.name + "' of " + where;
   if (std::ranges::find(keys::kKinds, entry.name) != keys::kKinds.end()) return true;
+  if (read_handler_key(reader, entry, where, node)) return true;
   if (entry.name == "depends_on") read_depends_on(reader, entry.value, where, node);
   else if (entry.name == "description") static_cast<void>(reader.read_string(entry.value, what));
   else if (entry.name == "retry") read_retry(reader, entry.value, where, spec);
@@ -280,12 +281,22 @@ void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
 
 }  // namespace
 
-void read_nodes(Reader& reader, std::uint32_t index) {
+void read_nodes(Reader& reader, std::uint32_t index, const Entry* on_failure, const Entry* finally) {
   if (!reader.expect_mapping(index, "'nodes'")) return;
-  const std::vector<Entry> entries = reader.entries(index);
+  std::vector<Entry> entries = reader.entries(index);
   if (entries.empty()) reader.problem(index, "a workflow without nodes", "at least one node");
+  const auto take = [&](const Entry* section, std::vector<std::string>& ids) {
+    if (section == nullptr || reader.at(section->value).kind != YamlKind::kMapping) return;
+    for (const Entry& entry : reader.entries(section->value)) {
+      ids.push_back(entry.name);
+      entries.push_back(entry);
+    }
+  };
+  take(on_failure, reader.spec.on_failure);
+  take(finally, reader.spec.finally_run);
   for (const Entry& entry : entries) {
-    reader.node_index.emplace(entry.name, static_cast<std::uint32_t>(reader.spec.ids.size()));
+    if (!reader.node_index.emplace(entry.name, static_cast<std::uint32_t>(reader.spec.ids.size())).second)
+      reader.problem(entry.key, "node '" + entry.name + "' is there twice", "another id");
     reader.spec.ids.push_back(entry.name);
   }
   reader.spec.specs.resize(entries.size());
@@ -293,6 +304,13 @@ void read_nodes(Reader& reader, std::uint32_t index) {
     check_id(reader, entries[node]);
     read_node(reader, entries[node], node);
   }
+  const auto name = [&](const Entry* section, std::vector<std::string>& ids) {
+    if (section != nullptr && reader.at(section->value).kind != YamlKind::kMapping)
+      ids = read_handlers(reader, section->value, "'" + section->name + "'");
+  };
+  name(on_failure, reader.spec.on_failure);
+  name(finally, reader.spec.finally_run);
+  check_cleanup(reader);
 }
 
 }  // namespace millrace

@@ -79,7 +79,8 @@ std::string kind_of(const YamlNode& node);  // "a list", "text", "the number 5" 
 // --- the parts
 void read_executors(Reader& reader, std::uint32_t index);
 void read_inputs(Reader& reader, std::uint32_t index);
-void read_nodes(Reader& reader, std::uint32_t index);
+// `on_failure` and `finally` of the workflow: ids, or nodes of their own; null: absent.
+void read_nodes(Reader& reader, std::uint32_t index, const Entry* on_failure, const Entry* finally);
 void read_outputs(Reader& reader, std::uint32_t index);
 
 // `requires`, `resources`, `affinity` and `anti_affinity`. False: not one of them.
@@ -113,6 +114,12 @@ void read_wait(Reader& reader, const std::vector<Entry>& entries, const Entry& k
 enum class TimeForm : std::uint8_t { kDuration, kMoment, kEither };
 std::optional<Value> read_moment(Reader& reader, std::uint32_t index, const std::string& what, TimeForm form,
                                  const ExpressionPlace& place);
+
+// Nodes that handle failures and clean up (read_handlers.cc). The first: `on_failure`, `compensate` of a node; false:
+// not one of them. The last: that none of the work waits for what cleans up.
+bool read_handler_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node);
+std::vector<std::string> read_handlers(Reader& reader, std::uint32_t index, const std::string& what);
+void check_cleanup(Reader& reader);
 
 // The graph from the edges found; reports cycles.
 void link_nodes(Reader& reader);

@@ -165,6 +165,8 @@ WaitSpec read_wait(Reader& in, const pb::Wait& wait) {
 
 void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
   if (flow.wait) write_wait(*flow.wait, out->mutable_wait());
+  write_texts(flow.on_failure, out->mutable_on_failure());
+  if (!flow.compensate.empty()) out->set_compensate(flow.compensate);
   if (flow.when) out->set_when_json(flow.when->dump());
   if (flow.fallback) out->set_fallback_json(flow.fallback->dump());
   out->set_join(flow.join);
@@ -188,6 +190,8 @@ FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
   flow.on_upstream_failure =
       in.to_enum(spec.on_upstream_failure(), kOnUpstreamFailureLast, "unknown on_upstream_failure");
   if (spec.has_wait()) flow.wait = read_wait(in, spec.wait());
+  flow.on_failure = read_texts(in, spec.on_failure(), kHandlersMax);
+  flow.compensate = spec.compensate();
   if (!spec.has_branch()) return flow;
   const pb::Branch& branch = spec.branch();
   if (!in.require(branch.cases_size() <= static_cast<int>(kBranchCasesMax), "too many cases of a branch")) return flow;
@@ -276,6 +280,8 @@ std::string encode_definition(const WorkflowSpec& spec) {
   out->set_fail_fast(spec.fail_fast);
   out->set_timeout_us(spec.timeout.count());
   out->set_priority(spec.priority);
+  write_texts(spec.on_failure, out->mutable_on_failure());
+  write_texts(spec.finally_run, out->mutable_finally_run());
   return out.serialize();
 }
 
@@ -302,6 +308,8 @@ Result<WorkflowSpec> decode_definition(std::string_view bytes) {
   spec.fail_fast = definition.fail_fast();
   spec.timeout = Duration{definition.timeout_us()};
   spec.priority = definition.priority();
+  spec.on_failure = read_texts(in, definition.on_failure(), kHandlersMax);
+  spec.finally_run = read_texts(in, definition.finally_run(), kHandlersMax);
   in.require(spec.timeout >= Duration::zero(), "a duration is negative");
   if (!in.ok()) return in.error();
   return spec;

@@ -124,8 +124,8 @@ std::uint32_t Partition::next_number(const Run& run, TaskIndex task) const {
 
 void Partition::on(Time now, SlotGranted& in) {
   Run* run = live(in.run);
-  if (run != nullptr && !run->stopping() && !run->paused()) place_found(*run, in.task);
-  if (run == nullptr || run->stopping() || run->paused() || (options_.adopting && run->restored) ||
+  if (run != nullptr && !halted(*run, in.task) && !run->paused()) place_found(*run, in.task);
+  if (run == nullptr || halted(*run, in.task) || run->paused() || (options_.adopting && run->restored) ||
       run->states[in.task.value] != TaskState::kReady) {
     effects_.slots.push_back({in.worker.id, in.slot_class, false, in.needs});
     return;
@@ -160,6 +160,11 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
   a.priority = run.info->priority + a.node_spec->priority;
   a.age = run.info->accepted;
   std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(task.value);
+  if (run.plan->has_cleanup() || !run.plan->handled_by(task).empty()) {
+    const bool told = run.plan->cleanup_of(task) != Cleanup::kNone || !run.plan->handled_by(task).empty();
+    if (told && upstream.size() <= kVisibleMax)  // beside the outputs, under a name that no node has
+      a.bundle = Payload::inline_json(Value(Value::Object{{"error", error_for(run, task)}}).dump());
+  }
   if (upstream.size() > kVisibleMax) {
     if (run.plan->reads_upstream(task)) bundle(run, upstream, a);
     return a;
@@ -281,7 +286,7 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
     return;
   }
   record.error = std::make_shared<const ErrorInfo>(std::move(outcome.error));
-  if (run.stopping() && (attempt.cancelling || is_cancellation(outcome.reason) || outcome.reason == Reason::kLost)) {
+  if (halted(run, task) && (attempt.cancelling || is_cancellation(outcome.reason) || outcome.reason == Reason::kLost)) {
     end_task(now, run, task, TaskState::kCancelled,
              run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
              EventType::kTaskCancelled);
@@ -300,7 +305,7 @@ void Partition::failed(Time now, Run& run, TaskIndex task, Outcome& outcome) {
   TaskRecord& record = run.tasks[task.value];
   const RetryPolicy& retry = run.plan->spec(task).retry;
   const std::string& message = record.error == nullptr ? std::string() : record.error->message;
-  if (!run.stopping() && wants_retry(retry, outcome.reason, message) && record.failures < retry.attempts_max) {
+  if (!halted(run, task) && wants_retry(retry, outcome.reason, message) && record.failures < retry.attempts_max) {
     AttemptId id{run.id(), task, record.epoch, record.tries};
     record.reason = outcome.reason;
     record.ended = now;
@@ -317,7 +322,7 @@ void Partition::failed(Time now, Run& run, TaskIndex task, Outcome& outcome) {
 // Its worker, or its owner, went away. The attempt is already closed.
 void Partition::lost(Time now, Run& run, TaskIndex task, std::string_view why) {
   TaskRecord& record = run.tasks[task.value];
-  if (run.stopping()) {
+  if (halted(run, task)) {
     end_task(now, run, task, TaskState::kCancelled,
              run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
              EventType::kTaskCancelled);
@@ -358,7 +363,7 @@ void Partition::on(Time now, AttemptReclaimed& in) {
   TaskIndex task = in.attempt.task;
   run->numbers[task] = in.attempt.number;
   close_attempt(*run, task);
-  if (run->stopping()) {
+  if (halted(*run, task)) {
     end_task(now, *run, task, TaskState::kCancelled,
              run->record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
              EventType::kTaskCancelled);
@@ -417,7 +422,7 @@ void Partition::on(Time now, WorkerReported& in) {
 // it).
 bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& worker,
                       const std::vector<UpstreamVersion>& rests_on, bool started) {
-  if (run.ended() || run.stopping() || id.number < next_number(run, id.task) || id.epoch > options_.epoch.counter)
+  if (run.ended() || halted(run, id.task) || id.number < next_number(run, id.task) || id.epoch > options_.epoch.counter)
     return false;
   const bool waits = waits_for_place(run, id.task) || is_held(run, id.task);
   TaskState state = run.states[id.task.value];
@@ -453,9 +458,9 @@ void Partition::on(Time now, AdoptionClosed&) {
 void Partition::offer_ready(Time now, bool restored_only) {
   for (auto& [id, run] : runs_) {
     if (restored_only && !run->restored) continue;
-    if (run->ended() || run->stopping() || run->count(TaskState::kReady) == 0) continue;
+    if (run->ended() || run->count(TaskState::kReady) == 0) continue;
     for (std::uint32_t task = 0; task < run->states.size(); ++task) {
-      if (run->states[task] == TaskState::kReady) offer(now, *run, TaskIndex{task});
+      if (run->states[task] == TaskState::kReady && !halted(*run, TaskIndex{task})) offer(now, *run, TaskIndex{task});
     }
   }
 }

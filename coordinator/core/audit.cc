@@ -44,7 +44,7 @@ Audit::Place Audit::look(Time now, Place from, std::size_t tasks, const World& w
       ++looked_;
       const TaskState state = run.states[from.task];
       const bool out = state == TaskState::kDispatched || state == TaskState::kRunning;
-      if (is_terminal(state) || (run.stopping() && !out)) continue;
+      if (is_terminal(state) || (Partition::halted(run, TaskIndex{from.task}) && !out)) continue;
       look_at(now, run, TaskIndex{from.task}, world, findings);
     }
     if (from.task < size && !run.ended()) {
@@ -101,7 +101,8 @@ void Audit::look_at(Time now, Run& run, TaskIndex task, const World& world, std:
       return p.set_timer(std::max(now, due), run.id(), task);
     }
     case TaskState::kPending:
-      if (run.frontier.unmet(task.value) > 0 || !p.opened_.empty()) return;
+      if (run.frontier.unmet(task.value) > 0 || !p.opened_.empty() || run.plan->cleanup_of(task) != Cleanup::kNone)
+        return;
       found(findings, AuditKind::kOpened, run, task, "has nothing left to wait for and is not looked at: opened");
       p.opened_.emplace_back(run.id(), task);
       return;
@@ -150,11 +151,16 @@ void Audit::look_at_end(Time now, Run& run, std::vector<AuditFinding>& findings)
   auto tell = [&](const char* what) {
     findings.push_back({AuditKind::kEnd, run.id(), {}, "run " + to_string(run.id()) + " " + what, true});
   };
+  // Something that cleans up is on its way, or looked at in the next step; what has just begun is not yet.
+  const bool cleaning = run.plan->has_cleanup() && run.phase_open > 0 &&
+                        (!p.opened_.empty() || std::ranges::any_of(run.states, [](TaskState state) {
+                          return state != TaskState::kPending && !is_terminal(state);
+                        }));
   if (run.stopping()) {
     if (run.sweeping && !p.sweeps_.contains(run.id())) {
       tell("is being stopped and nobody goes on with it: gone on");
       p.sweeps_.insert(run.id());
-    } else if (!run.sweeping && run.attempts.empty()) {
+    } else if (!run.sweeping && run.attempts.empty() && !cleaning) {
       tell("has stopped and does not end: ended");
       p.finish_if_done(now, run);
     }

@@ -10,10 +10,12 @@ namespace {
 // What an expression sees of a run: inputs, nodes (those that have ended), run. Values are parsed when asked for.
 class RunScope : public expr::Scope {
  public:
-  RunScope(const Run& run, const std::map<Hash128, std::shared_ptr<const std::string>>& fetched)
-      : run_(run), fetched_(fetched) {}
+  RunScope(const Run& run, const std::map<Hash128, std::shared_ptr<const std::string>>& fetched, Value error)
+      : run_(run), fetched_(fetched), error_(std::move(error)) {}
 
-  bool has_root(std::string_view root) const override { return root == "inputs" || root == "nodes" || root == "run"; }
+  bool has_root(std::string_view root) const override {
+    return root == "inputs" || root == "nodes" || root == "run" || root == "error";
+  }
 
   Value root(std::string_view root) const override {
     if (root == "inputs") return *parsed("inputs", run_.info->inputs);
@@ -36,11 +38,13 @@ class RunScope : public expr::Scope {
       std::optional<TaskIndex> task = run_.plan->find(head);
       return task && is_terminal(run_.states[task->value]) ? node(*task) : nullptr;
     }
+    if (root == "error") return error_.find(head);
     if (run_value_.is_null()) run_value_ = this->root("run");
     return run_value_.find(head);
   }
 
   const Value* borrow(std::string_view root) const override {
+    if (root == "error") return &error_;
     return root == "inputs" ? parsed("inputs", run_.info->inputs) : nullptr;
   }
 
@@ -75,6 +79,7 @@ class RunScope : public expr::Scope {
   mutable std::vector<Hash128> missing_;
   mutable std::string broken_;
   mutable Value run_value_;
+  Value error_;  // what the task handles; null: nothing
 };
 
 }  // namespace
@@ -88,8 +93,9 @@ Payload Partition::make_payload(RunId run, std::string json) {
   return Payload::reference(hash, size);
 }
 
-Result<Value> Partition::evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing) {
-  RunScope scope(run, fetched_);
+Result<Value> Partition::evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing,
+                                  std::optional<TaskIndex> task) {
+  RunScope scope(run, fetched_, task ? error_for(run, *task) : Value());
   Result<Value> value = what.render(scope);
   missing = scope.missing();
   if (!scope.broken().empty()) return Error{Code::kFailed, scope.broken(), {}, ""};
@@ -113,7 +119,7 @@ void Partition::fail_expression(Time now, Run& run, TaskIndex task, std::string 
 
 std::optional<Value> Partition::evaluate_for(Time now, Run& run, TaskIndex task, const expr::Template& what) {
   std::vector<Hash128> missing;
-  Result<Value> value = evaluate(run, what, missing);
+  Result<Value> value = evaluate(run, what, missing, task);
   if (missing.empty() && value.ok()) return std::move(value).value();
   if (missing.empty()) {
     if (run.plan->is_control_node(task)) note_try(run.tasks[task.value], now);
@@ -217,14 +223,14 @@ void Partition::on(Time now, ValueFetched& in) {
   };
   for (RunId id : runs) {
     Run* run = live(id);
-    if (run == nullptr || run->stopping()) continue;
+    if (run == nullptr || (run->stopping() && !run->plan->has_cleanup())) continue;
     std::vector<TaskIndex> due;
     for (const auto& [task, hashes] : run->value_waits) {
       bool concerned = std::ranges::find(hashes, in.hash) != hashes.end();
       if (concerned && (gone || all_here(hashes))) due.push_back(task);
     }
     for (TaskIndex task : due) {
-      if (run->stopping() || run->states[task.value] != TaskState::kWaiting) continue;
+      if (halted(*run, task) || run->states[task.value] != TaskState::kWaiting) continue;
       if (!gone) {
         decide(now, *run, task);
         continue;
@@ -250,7 +256,7 @@ void Partition::on(Time now, ValueFetched& in) {
   for (auto it = fetches_.begin(); it != fetches_.end();) {
     std::erase_if(it->second, [&](RunId id) {
       Run* run = live(id);
-      if (run == nullptr || run->stopping()) return true;
+      if (run == nullptr || (run->stopping() && !run->plan->has_cleanup())) return true;
       auto needs = [&](const std::vector<Hash128>& hashes) {
         return std::ranges::find(hashes, it->first) != hashes.end();
       };

@@ -45,6 +45,11 @@ Partition::Upstream Partition::upstream_of(const Run& run, TaskIndex task) const
 
 // Why the task is skipped, now that its wait is over; kNone: it is not.
 Reason Partition::hindrance(const Run& run, TaskIndex task) const {
+  if (const std::span<const std::uint32_t> handled = run.plan->handled_by(task); !handled.empty()) {
+    const bool any =
+        std::ranges::any_of(handled, [&](std::uint32_t up) { return run.states[up] == TaskState::kFailed; });
+    return any ? Reason::kNone : Reason::kNotChosen;
+  }
   const Flow* flow = run.plan->flow(task);
   const std::uint32_t join = flow == nullptr ? 0 : flow->join;
   const Upstream seen = upstream_of(run, task);
@@ -62,6 +67,7 @@ Reason Partition::hindrance(const Run& run, TaskIndex task) const {
 
 // Everything upstream has ended, or enough of it: the task becomes ready, is decided on the spot, or is skipped.
 void Partition::open(Time now, Run& run, TaskIndex task) {
+  if (run.plan->cleanup_of(task) != Cleanup::kNone) return open_cleanup(now, run, task);
   const bool plain =
       !run.plan->has_flow() &&
       run.count(TaskState::kFailed) + run.count(TaskState::kSkipped) + run.count(TaskState::kCancelled) == 0;
@@ -136,6 +142,7 @@ bool Partition::fall_back(Run& run, TaskIndex task) {
 // Whether a node takes the failure of this task upon itself: then it does not stop the run.
 bool Partition::failure_is_taken(const Run& run, TaskIndex task) const {
   if (!run.plan->has_flow()) return false;
+  if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->has_handlers) return true;
   return std::ranges::any_of(run.plan->dag().downstream().of(task.value), [&](std::uint32_t next) {
     const Flow* flow = run.plan->flow(TaskIndex{next});
     return flow != nullptr && flow->on_upstream_failure == OnUpstreamFailure::kRun;

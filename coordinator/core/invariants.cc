@@ -27,7 +27,9 @@ std::string check_run(const Run& run) {
     if (seen.version != record.version || (is_terminal(state) && seen.has_output == record.output.is_null()))
       return where + "is not what its downstream sees of it";
     if (is_terminal(state) != run.frontier.completed(task)) return where + "and the frontier disagree";
-    if (state == TaskState::kSucceeded || out || state == TaskState::kReady) {
+    const bool cleans = run.plan->cleanup_of(TaskIndex{task}) != Cleanup::kNone;
+    const bool handles = !run.plan->handled_by(TaskIndex{task}).empty();
+    if (!cleans && !handles && (state == TaskState::kSucceeded || out || state == TaskState::kReady)) {
       const Flow* flow = run.plan->flow(TaskIndex{task});
       const bool early = flow != nullptr && flow->join > 0;
       for (std::uint32_t up : run.plan->dag().upstream().of(task)) {

@@ -63,7 +63,7 @@ void Partition::offer_again(RunId id, TaskIndex task) {
 
 bool Partition::wants_place(RunId id, TaskIndex task) const {
   auto it = runs_.find(id);
-  if (it == runs_.end() || it->second->ended() || it->second->stopping() || it->second->paused()) return false;
+  if (it == runs_.end() || it->second->ended() || halted(*it->second, task) || it->second->paused()) return false;
   return it->second->states[task.value] == TaskState::kReady || waits_for_place(*it->second, task);
 }
 
@@ -120,24 +120,25 @@ void Partition::run_timer(Time now, RunId id, TaskIndex task) {
   if (task == kRunTimer) {
     if (run->stopping()) {  // tell those again that have not stopped
       for (const auto& [index, attempt] : run->attempts) {
+        if (!attempt.cancelling) continue;  // it cleans up
         effects_.cancels.push_back({attempt.worker.id, {attempt.id, run->record.reason}});
       }
       set_timer(now + kConfirmWithin, id, kRunTimer);
       return;
     }
     Duration timeout = run->plan->workflow().timeout;
-    if (timeout == Duration::zero()) return;
+    if (timeout == Duration::zero() || run->phase != Cleanup::kNone) return;
     const Time accepted = run->info->accepted;  // by a clock that may have been ahead of ours: then since we have it
     if (now >= accepted && now < accepted + timeout) return set_timer(accepted + timeout, id, kRunTimer);
     fail_run(now, *run, Reason::kTimeout,
              {std::string(to_string(Reason::kTimeout)), "the run took longer than its timeout", "", 0, ""});
     return;
   }
-  if (run->states[task.value] == TaskState::kRetrying && run->tasks[task.value].due <= now && !run->stopping()) {
+  if (run->states[task.value] == TaskState::kRetrying && run->tasks[task.value].due <= now && !halted(*run, task)) {
     run->tasks[task.value].ready = run->tasks[task.value].due;
     move(*run, task, TaskState::kReady);
     offer(now, *run, task);
-  } else if (awaits_event(*run, task) && !run->stopping()) {
+  } else if (awaits_event(*run, task) && !halted(*run, task)) {
     const Time due = run->tasks[task.value].due;
     if (due != Time{} && due <= now && !run->value_waits.contains(task)) wait_over(now, *run, task);
   }

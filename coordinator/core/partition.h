@@ -160,6 +160,7 @@ class Partition {
             Reason reason = Reason::kNone);
   void complete(Time now, Run& run, TaskIndex task);  // terminal: opens what it opens
   void work(Time now);                                // the worklist and the sweeps, within the step's budget
+  void open_some(Time now);
   void sweep(Time now, Run& run);
   void end_task(Time now, Run& run, TaskIndex task, TaskState state, Reason reason, EventType event);
   void fail_run(Time now, Run& run, Reason reason, RunError error);
@@ -186,11 +187,22 @@ class Partition {
   bool fall_back(Run& run, TaskIndex task);
   bool failure_is_taken(const Run& run, TaskIndex task) const;
 
+  // cleanup.cc
+  static bool halted(const Run& run, TaskIndex task);  // its run is being stopped, and it does not clean up
+  Value error_for(const Run& run, TaskIndex task) const;
+  void enter_phase(Run& run, Cleanup phase);
+  void undo_next(Run& run);
+  bool clean_up(Run& run);
+  void open_cleanup(Time now, Run& run, TaskIndex task);
+  void cleanup_ended(Run& run, TaskIndex task);
+  void cleanup_failed(Run& run, TaskIndex task, RunError error);
+
   // waiting.cc
   void on(Time now, SignalGiven& in);
   void on(Time now, ApprovalGiven& in);
   void on(Time now, PauseRequested& in);
-  Run* act_on(RequestId request, RunId id);  // a run that can still be acted on; else the request is answered
+  // A run that can still be acted on; else the request is answered. `waits`: also one whose clean-up may wait for it.
+  Run* act_on(RequestId request, RunId id, bool waits);
   void acted(RequestId request, const Run& run, std::optional<TaskIndex> task, bool repeated);
   void begin_wait(Time now, Run& run, TaskIndex task, const Flow& flow);
   void wait_over(Time now, Run& run, TaskIndex task);  // nobody came in time, or the time was all there was to wait for
@@ -215,7 +227,8 @@ class Partition {
   std::optional<Value> evaluate_for(Time now, Run& run, TaskIndex task, const expr::Template& what);
   bool assemble_outputs(Time now, Run& run);          // false: waits for values, or the run has failed by it
   Payload make_payload(RunId run, std::string json);  // by reference when larger than the inline limit
-  Result<Value> evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing);
+  Result<Value> evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing,
+                         std::optional<TaskIndex> task = {});
   void fetch(const Hash128& hash);
 
   // partition.cc

@@ -64,6 +64,7 @@ Result<std::shared_ptr<const Plan>> Plan::build(WorkflowSpec spec, const Hash128
   if (Status read = plan->read_wishes(); !read.ok()) return read.error();
   plan->share_needs();
   if (Status read = plan->read_flows(); !read.ok()) return read.error();
+  if (Status read = plan->read_cleanup(); !read.ok()) return read.error();
   return std::shared_ptr<const Plan>(std::move(plan));
 }
 
@@ -128,6 +129,7 @@ Status Plan::read_flows() {
     if (spec == kPlain) continue;
     Flow& flow = flows_[i];
     flow.join = spec.join;
+    flow.has_handlers = !spec.on_failure.empty();
     flow.on_upstream_failure = spec.on_upstream_failure;
     if (Status when = compile(spec.when, flow.when); !when.ok())
       return invalid(in_spec(workflow_, i, when.error().what));
@@ -158,6 +160,90 @@ Status Plan::read_flows() {
     if (flow != nullptr && flow->join > 0) early_joins_.push_back(task);
   }
   return Done{};
+}
+
+Status Plan::mark(const std::string& id, Cleanup kind) {
+  const std::optional<TaskIndex> task = find(id);
+  if (!task) return invalid("no node '" + id + "' to clean up with");
+  if (cleanup_.empty()) cleanup_.resize(node_count());
+  Cleanup& known = cleanup_[task->value];
+  if (known == kind && kind != Cleanup::kCompensate) return Done{};
+  if (known != Cleanup::kNone) return invalid("node '" + id + "' is to clean up twice");
+  known = kind;
+  cleanups_[static_cast<std::size_t>(kind)].push_back(task->value);
+  ++cleanup_count_;
+  return Done{};
+}
+
+// Who undoes, who handles failures, who runs in any case; and that none of the work waits for them.
+Status Plan::read_cleanup() {
+  for (std::uint32_t i = 0; i < workflow_.specs.size(); ++i) {
+    const FlowSpec& flow = workflow_.specs[i].flow;
+    if (flow.compensate.empty() && flow.on_failure.empty()) continue;
+    if (!workflow_.spec_of.empty()) return invalid(in_spec(workflow_, i, "a handler in the packed form"));
+    for (const std::string& id : flow.on_failure) {
+      const std::optional<TaskIndex> handler = find(id);
+      if (!handler || !std::ranges::binary_search(dag_.downstream().of(i), handler->value))
+        return invalid(in_spec(workflow_, i, "'" + id + "' is not a node that waits for it"));
+      handled_by_[handler->value].push_back(i);
+    }
+    if (flow.compensate.empty()) continue;
+    if (Status marked = mark(flow.compensate, Cleanup::kCompensate); !marked.ok()) return marked;
+    undone_by_[find(flow.compensate)->value] = i;
+  }
+  for (const std::string& id : workflow_.on_failure) {
+    if (Status marked = mark(id, Cleanup::kOnFailure); !marked.ok()) return marked;
+  }
+  for (const std::string& id : workflow_.finally_run) {
+    if (Status marked = mark(id, Cleanup::kFinally); !marked.ok()) return marked;
+  }
+  if (!cleanup_.empty()) {
+    if (cleanup_count_ == node_count()) return invalid("every node is there to clean up");
+    for (std::uint32_t task = 0; task < node_count(); ++task) {
+      const Cleanup kind = cleanup_[task];
+      for (std::uint32_t up : dag_.upstream().of(task)) {
+        const Cleanup before = cleanup_[up];
+        if (before == Cleanup::kNone || (before == kind && kind != Cleanup::kCompensate)) continue;
+        return invalid("node '" + id(TaskIndex{task}) + "' waits for '" + id(TaskIndex{up}) +
+                       "', which runs when everything else has ended");
+      }
+      if (kind == Cleanup::kCompensate && cleanup_[undone_by_[task]] != Cleanup::kNone)
+        return invalid("node '" + id(TaskIndex{task}) + "' undoes a node that is there to clean up");
+    }
+    std::uint32_t place = 0;
+    for (std::uint32_t task : dag_.order()) places_[task] = place++;
+  }
+  find_sinks();
+  return Done{};
+}
+
+// What nothing depends on, but for handlers and what cleans up, which are none themselves.
+void Plan::find_sinks() {
+  if (cleanup_.empty() && handled_by_.empty()) return;
+  const auto aside = [&](std::uint32_t task) {
+    return cleanup_of(TaskIndex{task}) != Cleanup::kNone || handled_by_.contains(task);
+  };
+  sinks_.clear();
+  for (std::uint32_t task = 0; task < node_count(); ++task) {
+    if (!aside(task) && std::ranges::all_of(dag_.downstream().of(task), aside)) sinks_.push_back(task);
+  }
+}
+
+std::optional<TaskIndex> Plan::undone_by(TaskIndex task) const {
+  auto it = undone_by_.find(task.value);
+  if (it == undone_by_.end()) return std::nullopt;
+  return TaskIndex{it->second};
+}
+
+std::uint32_t Plan::place_in_order(TaskIndex task) const {
+  auto it = places_.find(task.value);
+  return it == places_.end() ? 0 : it->second;
+}
+
+std::span<const std::uint32_t> Plan::handled_by(TaskIndex task) const {
+  if (handled_by_.empty()) return {};
+  auto it = handled_by_.find(task.value);
+  return it == handled_by_.end() ? std::span<const std::uint32_t>() : std::span<const std::uint32_t>(it->second);
 }
 
 Status Plan::read_branch(std::uint32_t spec, Flow& flow) {

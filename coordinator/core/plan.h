@@ -4,6 +4,7 @@
 // compiled; `visible(node)` are the upstream tasks that a node's fields may see. Threads: may be read by any.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -38,6 +39,9 @@ struct Wishes {
   std::vector<Wish> apart;
 };
 
+// When a node runs that is no part of the work itself: when everything else has ended, in this order.
+enum class Cleanup : std::uint8_t { kNone, kCompensate, kOnFailure, kFinally };
+
 // What decides whether a node runs: the compiled FlowSpec.
 struct Flow {
   struct Case {
@@ -58,6 +62,7 @@ struct Flow {
     std::optional<expr::Template> message;
   };
   std::optional<Wait> wait;
+  bool has_handlers = false;  // nodes that run if it fails
 };
 
 class Plan {
@@ -77,6 +82,13 @@ class Plan {
   bool is_control_node(TaskIndex task) const { return spec(task).is_control(); }
   const Flow* flow(TaskIndex task) const;  // null: it runs when all upstream has succeeded
   bool has_flow() const { return !flows_.empty(); }
+  bool has_cleanup() const { return !cleanup_.empty(); }
+  Cleanup cleanup_of(TaskIndex task) const { return cleanup_.empty() ? Cleanup::kNone : cleanup_[task.value]; }
+  std::span<const std::uint32_t> cleanups(Cleanup kind) const { return cleanups_[static_cast<std::size_t>(kind)]; }
+  std::uint32_t cleanup_count() const { return cleanup_count_; }
+  std::optional<TaskIndex> undone_by(TaskIndex task) const;                    // the node that it compensates
+  std::uint32_t place_in_order(TaskIndex task) const;                          // a topological one
+  std::span<const std::uint32_t> handled_by(TaskIndex task) const;             // nodes of whose failure it is told
   std::span<const std::uint32_t> signal_nodes(std::string_view name) const;    // that wait for it, in their order
   std::vector<std::string_view> signals() const;                               // all that nodes wait for, by name
   std::span<const std::uint32_t> early_joins() const { return early_joins_; }  // tasks with `join: any` or a number
@@ -103,6 +115,9 @@ class Plan {
   Status read_wish(std::uint32_t spec, const PlaceHint& hint, std::vector<Wish>& wishes);
   void share_needs();
   Status read_flows();
+  Status read_cleanup();
+  Status mark(const std::string& id, Cleanup kind);
+  void find_sinks();
   Status read_branch(std::uint32_t spec, Flow& flow);
 
   WorkflowSpec workflow_;
@@ -115,6 +130,12 @@ class Plan {
   std::set<TaskIndex> noted_;
   std::unordered_map<std::uint32_t, Flow> flows_;  // by spec; lookups only
   std::vector<std::uint32_t> early_joins_;
+  std::vector<Cleanup> cleanup_;  // by task; empty: none
+  std::array<std::vector<std::uint32_t>, 4> cleanups_;
+  std::uint32_t cleanup_count_ = 0;
+  std::map<std::uint32_t, std::uint32_t> undone_by_;
+  std::map<std::uint32_t, std::uint32_t> places_;  // of what may be undone
+  std::map<std::uint32_t, std::vector<std::uint32_t>> handled_by_;
   std::map<std::string, std::vector<std::uint32_t>, std::less<>> signal_nodes_;
   std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> chosen_by_;  // by task; lookups only
   std::vector<bool> reads_upstream_;  // by spec: its code or one of its fields sees upstream outputs

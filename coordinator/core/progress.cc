@@ -88,7 +88,7 @@ void Partition::emit(Time now, Run& run, EventType type, TaskIndex task, std::ui
 
 // A task ends: state, record, event, and what it opens.
 void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Reason reason, EventType event) {
-  if (state == TaskState::kFailed && !run.stopping() && fall_back(run, task)) {
+  if (state == TaskState::kFailed && !halted(run, task) && fall_back(run, task)) {
     state = TaskState::kSucceeded;
     reason = Reason::kFallback;
     event = EventType::kTaskSucceeded;
@@ -102,7 +102,8 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
   move(run, task, state);
   write(run, task);
   emit(now, run, event, task, record.tries, reason);
-  if (state == TaskState::kFailed && !run.stopping()) {
+  const bool cleans = run.plan->cleanup_of(task) != Cleanup::kNone;
+  if (state == TaskState::kFailed && (!run.stopping() || cleans)) {
     RunError error;
     error.code = std::string(to_string(reason));
     error.node = run.plan->id(task);
@@ -111,20 +112,23 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
       error.message = record.error->message;
       error.traceback = record.error->traceback;
     }
-    if (run.plan->workflow().fail_fast && !failure_is_taken(run, task)) fail_run(now, run, reason, std::move(error));
+    if (cleans) cleanup_failed(run, task, std::move(error));
+    else if (run.plan->workflow().fail_fast && !failure_is_taken(run, task))
+      fail_run(now, run, reason, std::move(error));
     else if (run.record.error == nullptr) run.record.error = std::make_shared<const RunError>(std::move(error));
   }
   complete(now, run, task);
 }
 
 void Partition::complete(Time now, Run& run, TaskIndex task) {
+  if (run.plan->cleanup_of(task) != Cleanup::kNone) cleanup_ended(run, task);
   scratch_.clear();
   run.frontier.complete(task.value, scratch_);
   if (options_.plant == TestPlant::kOpenEarly) {
     std::span<const std::uint32_t> downstream = run.plan->dag().downstream().of(task.value);
     scratch_.assign(downstream.begin(), downstream.end());
   }
-  if (!run.stopping() && options_.plant != TestPlant::kForgetOpened) {
+  if ((!run.stopping() || run.plan->has_cleanup()) && options_.plant != TestPlant::kForgetOpened) {
     for (std::uint32_t next : scratch_) opened_.emplace_back(run.id(), TaskIndex{next});
     if (!run.plan->early_joins().empty()) open_early(run, task);
   }
@@ -133,13 +137,19 @@ void Partition::complete(Time now, Run& run, TaskIndex task) {
 
 // What earlier inputs left over, within the budget of one step.
 void Partition::work(Time now) {
+  do {
+    open_some(now);
+    while (!sweeps_.empty() && records_step_ < kRecordsPerStep) sweep(now, *runs_.at(*sweeps_.begin()));
+  } while (!opened_.empty() && records_step_ < kRecordsPerStep);
+}
+
+void Partition::open_some(Time now) {
   while (!opened_.empty() && records_step_ < kRecordsPerStep) {
     auto [id, task] = opened_.front();
     opened_.pop_front();
     Run* run = live(id);
-    if (run != nullptr && !run->stopping() && run->states[task.value] == TaskState::kPending) open(now, *run, task);
+    if (run != nullptr && !halted(*run, task) && run->states[task.value] == TaskState::kPending) open(now, *run, task);
   }
-  while (!sweeps_.empty() && records_step_ < kRecordsPerStep) sweep(now, *runs_.at(*sweeps_.begin()));
 }
 
 void Partition::fail_run(Time now, Run& run, Reason reason, RunError error) {
@@ -158,6 +168,7 @@ void Partition::stop_run(Time now, Run& run, RunState state, Reason reason) {
   run.sweep_at = 0;
   sweeps_.insert(run.id());
   for (auto& [task, attempt] : run.attempts) {
+    if (!halted(run, task)) continue;
     attempt.cancelling = true;
     effects_.cancels.push_back({attempt.worker.id, {attempt.id, reason}});
   }
@@ -168,6 +179,7 @@ void Partition::sweep(Time now, Run& run) {
   Reason reason = run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast;
   while (run.sweep_at < run.states.size() && records_step_ < kRecordsPerStep) {
     TaskIndex task{run.sweep_at++};
+    if (!halted(run, task)) continue;
     switch (run.states[task.value]) {
       case TaskState::kPending:
       case TaskState::kReady:
@@ -192,11 +204,17 @@ void Partition::sweep(Time now, Run& run) {
 void Partition::finish_if_done(Time now, Run& run) {
   if (run.ended()) return;
   if (run.stopping()) {
-    if (run.sweeping || !run.attempts.empty()) return;
+    if (run.sweeping || !run.work_done() || clean_up(run)) return;
     finish(now, run, run.record.state == RunState::kFailing ? RunState::kFailed : RunState::kCancelled);
     return;
   }
-  if (run.done() < run.states.size() || run.paused()) return;
+  if (!run.work_done() || run.paused()) return;
+  if (run.plan->has_cleanup() && run.count(TaskState::kFailed) > run.cleanup_failed) {
+    run.record.state = RunState::kFailing;  // until all is cleaned up
+    touch(run);
+    return finish_if_done(now, run);
+  }
+  if (clean_up(run)) return;
   if (run.count(TaskState::kFailed) > 0) finish(now, run, RunState::kFailed);
   else if (assemble_outputs(now, run)) finish(now, run, run.fallbacks > 0 ? RunState::kDegraded : RunState::kSucceeded);
 }

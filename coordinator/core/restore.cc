@@ -29,6 +29,10 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     ++tally_.of(state);
     if (is_terminal(state)) count_bytes(run, record.output);
     if (state == TaskState::kWaiting) restore_wait(now, run, task);
+    if (is_terminal(state) && run.plan->cleanup_of(task) != Cleanup::kNone) {
+      ++run.cleanup_done;
+      if (state == TaskState::kFailed) ++run.cleanup_failed;
+    }
     if (state != TaskState::kRetrying) continue;
     // Whoever wrote it may have a clock far ahead of ours: from now on it waits no longer than it had to.
     Time& due = run.tasks[task.value].due;

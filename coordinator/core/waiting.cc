@@ -189,14 +189,16 @@ SendReply refusal(RequestId request, Code code, std::string what, std::string na
 
 }  // namespace
 
-Run* Partition::act_on(RequestId request, RunId id) {
+Run* Partition::act_on(RequestId request, RunId id, bool waits) {
   auto it = runs_.find(id);
   if (it == runs_.end()) {
     effects_.replies.push_back(refusal(request, Code::kNotFound, "no run " + to_string(id)));
     return nullptr;
   }
   Run& run = *it->second;
-  if (!run.ended() && !run.stopping()) return &run;
+  // What cleans up may wait for somebody, too.
+  const bool cleans = waits && run.phase != Cleanup::kNone;
+  if (!run.ended() && (!run.stopping() || cleans)) return &run;
   const std::string how = run.ended() ? "has ended: " : "is ending: ";
   effects_.replies.push_back(refusal(request, Code::kConflict,
                                      "run " + to_string(id) + " " + how + std::string(to_string(run.record.state)),
@@ -237,7 +239,7 @@ void Partition::on(Time now, SignalGiven& in) {
   if (it != runs_.end() && in.key != 0 &&
       std::ranges::find(it->second->record.signals, in.key) != it->second->record.signals.end())
     return acted(in.request, *it->second, std::nullopt, true);
-  Run* run = act_on(in.request, in.run);
+  Run* run = act_on(in.request, in.run, /*waits=*/true);
   if (run == nullptr) return;
   if (run->plan->signal_nodes(in.name).empty()) {
     std::string known;
@@ -290,7 +292,7 @@ void Partition::on(Time now, ApprovalGiven& in) {
     if (decided && is_terminal(record.state) && in.approve == (record.state == TaskState::kSucceeded))
       return acted(in.request, *it->second, task, true);
   }
-  Run* run = act_on(in.request, in.run);
+  Run* run = act_on(in.request, in.run, /*waits=*/true);
   if (run == nullptr) return;
   const std::string where = "approval " + quoted(in.node) + " of run " + to_string(in.run);
   if (!awaits_event(*run, *task)) {
@@ -342,7 +344,7 @@ bool Partition::let_go(Run& run, TaskIndex task) {
 
 // Running attempts end and are recorded, waits go on, nothing more is dispatched.
 void Partition::on(Time now, PauseRequested& in) {
-  Run* run = act_on(in.request, in.run);
+  Run* run = act_on(in.request, in.run, /*waits=*/false);
   if (run == nullptr) return;
   if (run->paused() == in.pause) return acted(in.request, *run, std::nullopt, true);
   if (in.pause) {

@@ -105,6 +105,17 @@ void check_approval(const Value& run) {
   EXPECT_EQ(text_at(run, {"outputs", "released"}), "released shop:latest, approved by the deadline");
 }
 
+void check_saga(const Value& run) {
+  EXPECT_EQ(text_at(run, {"error", "node"}), "hotel");
+  EXPECT_EQ(number_at(run, {"nodes", "hotel", "attempts"}), 2);
+  EXPECT_EQ(text_at(run, {"nodes", "car", "status"}), "skipped");
+  EXPECT_EQ(text_at(run, {"nodes", "give_back_flight", "outputs", "stdout"}), "gave back flight-17");
+  EXPECT_EQ(text_at(run, {"nodes", "give_back_room", "status"}), "skipped");
+  EXPECT_NE(text_at(run, {"nodes", "waiting_list", "outputs"}).find("no room"), std::string::npos);
+  EXPECT_EQ(text_at(run, {"nodes", "apologize", "outputs"}), "we are sorry: hotel error");
+  EXPECT_EQ(text_at(run, {"nodes", "close", "outputs", "failed"}), "hotel");
+}
+
 // What an example needs beyond the programs of this build; empty: it is there.
 std::string missing(const std::string& example) {
   if (example != "report") return {};
@@ -121,6 +132,7 @@ std::vector<Example> examples() {
           {"router", {"-i", "userType=premium", "-i", "region=EU"}, 0, check_router, "degraded"},
           {"report", {}, 0, check_report},
           {"approval", {}, 0, check_approval},
+          {"saga", {}, 1, check_saga},
           {"article", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_article},
           {"http", {"-i", "base=@base"}, 0, check_http}};
 }

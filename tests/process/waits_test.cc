@@ -101,5 +101,33 @@ TEST(Pause, StartsNothingMoreAlsoUnderANewCoordinator) {
   EXPECT_EQ(cluster.cli({"pause", run}).exit_code, 7);
 }
 
+constexpr const char* kCleaning = R"yaml(
+name: cleaning
+nodes:
+  book: {executor: shell, script: echo booked, compensate: unbook}
+  long: {executor: shell, depends_on: [book], script: sleep 60}
+  unbook: {executor: shell, env: {WHY: "{{ error.code }}"}, script: 'sleep 1; echo "undone: $WHY"'}
+finally:
+  close: {executor: shell, script: sleep 1; echo closed}
+)yaml";
+
+TEST(CleanUp, OfACancelledRunOutlivesTheCoordinator) {
+  Cluster cluster({.workers = {"w1"}});
+  const std::string run = cluster.submit(cluster.workflow("cleaning.yaml", kCleaning));
+  ASSERT_TRUE(eventually(20s, [&] { return cluster.node_status(run, "long") == "running"; }));
+  EXPECT_EQ(cluster.cli({"cancel", run}).exit_code, 0);
+  ASSERT_TRUE(eventually(20s, [&] { return cluster.node_status(run, "unbook") == "running"; }));
+  EXPECT_EQ(text_at(cluster.json({"status", run}), {"status"}), "cancelling");
+  cluster.coordinator().kill();
+  cluster.start_coordinator();
+  const Value ended = cluster.wait(run);
+  EXPECT_EQ(text_at(ended, {"status"}), "cancelled") << ended.dump_pretty();
+  EXPECT_EQ(text_at(ended, {"nodes", "long", "status"}), "cancelled");
+  EXPECT_EQ(text_at(ended, {"nodes", "unbook", "outputs", "stdout"}), "undone: cancel_requested");
+  EXPECT_EQ(text_at(ended, {"nodes", "close", "outputs", "stdout"}), "closed");
+  EXPECT_EQ(problem_of_history(cluster.rows({"events", run})), "");
+  EXPECT_EQ(cluster.cli({"doctor"}).out.find("audit"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace millrace::test

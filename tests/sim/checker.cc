@@ -111,7 +111,25 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
   if (std::string early = too_early(run, task); !early.empty()) fail("I3: " + where + " succeeded before " + early);
 }
 
+// What cleans up comes when everything before its phase has ended; what undoes, when what succeeded later is undone.
+std::string Checker::too_early_to_clean_up(const Seen& run, TaskIndex task) {
+  const Plan& plan = *run.plan;
+  const std::optional<TaskIndex> undone = plan.undone_by(task);
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const TaskIndex other{i};
+    if (is_terminal(run.tasks[i].state)) continue;
+    if (plan.cleanup_of(other) < plan.cleanup_of(task)) return plan.id(other);
+    const std::optional<TaskIndex> also = plan.undone_by(other);
+    if (undone && also && other != task && run.tasks[also->value].state == TaskState::kSucceeded &&
+        run.tasks[also->value].ended > run.tasks[undone->value].ended)
+      return plan.id(other);
+  }
+  return "";
+}
+
 std::string Checker::too_early(const Seen& run, TaskIndex task) {
+  if (run.plan->cleanup_of(task) != Cleanup::kNone) return too_early_to_clean_up(run, task);
+  if (!run.plan->handled_by(task).empty()) return "";
   const FlowSpec& flow = run.plan->spec(task).flow;
   const bool takes_failures = flow.on_upstream_failure == OnUpstreamFailure::kRun;
   std::uint32_t well = 0;
@@ -288,6 +306,7 @@ void Checker::check_end(RunId id, const Seen& run) {
   }
   check_results(name, run);
   if (run.plan->has_flow()) check_skips(name, run);
+  if (run.plan->has_cleanup()) check_cleanup(name, run);
 }
 
 // What the pretend executors and the value nodes give for a task: {"sum": 1 + the sums of all upstream}.
@@ -314,6 +333,29 @@ void Checker::check_results(const std::string& name, const Seen& run) {
   }
 }
 
+// What runs in any case has run; what had succeeded is undone exactly when the run did not.
+void Checker::check_cleanup(const std::string& name, const Seen& run) {
+  bool work_succeeded = true;
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const TaskState state = run.tasks[i].state;
+    const bool work = run.plan->cleanup_of(TaskIndex{i}) == Cleanup::kNone;
+    if (work && (state == TaskState::kFailed || state == TaskState::kCancelled)) work_succeeded = false;
+  }
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const TaskIndex task{i};
+    const bool ran = run.tasks[i].state == TaskState::kSucceeded || run.tasks[i].state == TaskState::kFailed;
+    const std::string where = name + ": task " + run.plan->id(task);
+    const Cleanup kind = run.plan->cleanup_of(task);
+    if (kind == Cleanup::kFinally && !ran) fail("cleanup: " + where + " did not run");
+    if (kind == Cleanup::kOnFailure && ran && work_succeeded && run.state != RunState::kFailed)
+      fail("cleanup: " + where + " handled a failure that was none");
+    if (kind != Cleanup::kCompensate) continue;
+    const bool wanted = !work_succeeded && run.tasks[run.plan->undone_by(task)->value].state == TaskState::kSucceeded;
+    if (wanted != ran && !(work_succeeded && run.state != RunState::kSucceeded && run.state != RunState::kDegraded))
+      fail("cleanup: " + where + (ran ? " undid what it should not" : " did not undo"));
+  }
+}
+
 // Each skipped task has the reason that the ends before it give; each that ran has none.
 void Checker::check_skips(const std::string& name, const Seen& run) {
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
@@ -337,7 +379,8 @@ void Checker::check_skips(const std::string& name, const Seen& run) {
       return fail("flow: " + where + " is skipped though nothing before it is");
     if (record.reason == Reason::kCondition && !flow.when)
       return fail("flow: " + where + " has no condition that does not hold");
-    if (record.reason == Reason::kNotChosen && run.plan->chosen_by(TaskIndex{i}).empty())
+    if (record.reason == Reason::kNotChosen && run.plan->chosen_by(TaskIndex{i}).empty() &&
+        run.plan->handled_by(TaskIndex{i}).empty() && run.plan->cleanup_of(TaskIndex{i}) == Cleanup::kNone)
       return fail("flow: " + where + " needs no choice");
   }
 }

@@ -78,6 +78,8 @@ class Checker {
   void check_skips(const std::string& name, const Seen& run);
   // What keeps a task that started from having been allowed to; empty: nothing.
   static std::string too_early(const Seen& run, TaskIndex task);
+  static std::string too_early_to_clean_up(const Seen& run, TaskIndex task);
+  void check_cleanup(const std::string& name, const Seen& run);
 
   const MemoryCluster& cluster_;
   std::map<Hash128, std::shared_ptr<const Plan>> plans_;

@@ -130,6 +130,32 @@ void make_flow(Random& random, WorkflowSpec& workflow) {
   }
 }
 
+// Some of what nothing depends on cleans up, or handles a failure.
+void make_cleanup(Random& random, WorkflowSpec& workflow) {
+  const Adjacency downstream = reversed(workflow.upstream);
+  std::size_t work = workflow.specs.size();
+  for (std::uint32_t node = 1; node < workflow.specs.size(); ++node) {
+    if (work == 1 || !downstream.of(node).empty() || !random.chance(600)) continue;
+    const std::span<const std::uint32_t> before = workflow.upstream.of(node);
+    NodeSpec& spec = workflow.specs[node];
+    spec.flow = FlowSpec{};
+    if (spec.executor.empty() && !spec.value) spec = make_node(random, false);
+    spec.fields.is_object() ? spec.fields.set("hang", std::int64_t{0}) : void();
+    const std::uint64_t kind = random.below(6);
+    if (kind == 0) workflow.finally_run.push_back(workflow.ids[node]);
+    else if (kind == 1) workflow.on_failure.push_back(workflow.ids[node]);
+    else if (!before.empty()) {
+      FlowSpec& flow = workflow.specs[before[random.below(before.size())]].flow;
+      if (kind == 2) flow.on_failure.push_back(workflow.ids[node]);
+      else if (flow.compensate.empty()) flow.compensate = workflow.ids[node];
+      if (kind == 2) continue;  // part of the work
+    } else {
+      continue;
+    }
+    --work;
+  }
+}
+
 WorkflowSpec make_workflow(Random& random, bool large) {
   WorkflowSpec workflow;
   workflow.name = "sim";
@@ -149,6 +175,7 @@ WorkflowSpec make_workflow(Random& random, bool large) {
     workflow.specs.push_back(std::move(spec));
   }
   if (!large && random.chance(250)) make_flow(random, workflow);
+  if (!large && random.chance(300)) make_cleanup(random, workflow);
   if (random.chance(300)) {
     workflow.outputs_declared = true;
     const std::uint64_t shown = random.below(nodes);

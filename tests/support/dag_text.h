@@ -5,9 +5,9 @@
 // on_loss, queue, requires (gpu=a100|h100 zone!=b ssd=*), resources (cpu:2 memory:4GiB), sticky and apart (a node or a
 // key), value (JSON or text with expressions), when, join (any or a number), failures=run, fallback, branch and first
 // (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name), approval (roles), limit (of a signal or an
-// approval), on (an entry of retry.on), default (of these: JSON, approve, reject), message. Settings of the workflow
-// stand in front, in parentheses: fail_fast, timeout, priority, output.NAME. Nodes are numbered in the order of their
-// first mention. What cannot be read fails the test that wrote it.
+// approval), handlers (nodes that run if it fails), compensate, on (retry.on, words), default (of these: JSON, approve,
+// reject), message. Settings of the workflow stand in front, in parentheses: fail_fast, timeout, priority, output.NAME.
+// Nodes are numbered in the order of their first mention. What cannot be read fails the test that wrote it.
 #pragma once
 
 #include <algorithm>
@@ -180,6 +180,9 @@ class DagText {
     else if (key == "failures") spec.flow.on_upstream_failure = OnUpstreamFailure::kRun;
     else if (key == "fallback") spec.flow.fallback = json_or_text(value);
     else if (key == "wait" || key == "until" || key == "signal" || key == "approval") set_wait(spec, key, value);
+    else if (key == "compensate") spec.flow.compensate = value;
+    else if (key == "handlers")
+      for_each_word(value, [&](const std::string& id) { spec.flow.on_failure.push_back(id); });
     else if (key == "on") spec.retry.on.push_back(value);
     else if (key == "limit") spec.flow.wait.value().limit = json_or_text(value);
     else if (key == "message") spec.flow.wait.value().message = json_or_text(value);
@@ -229,6 +232,10 @@ class DagText {
   void set_workflow(const std::string& key, const std::string& value) {
     if (key == "fail_fast") workflow_.fail_fast = value == "true";
     else if (key == "timeout") workflow_.timeout = parse_duration(value).value();
+    else if (key == "on_failure")
+      for_each_word(value, [&](const std::string& id) { workflow_.on_failure.push_back(id); });
+    else if (key == "finally")
+      for_each_word(value, [&](const std::string& id) { workflow_.finally_run.push_back(id); });
     else if (key == "priority") workflow_.priority = std::stoi(value);
     else if (key.starts_with("output.")) {
       workflow_.outputs_declared = true;

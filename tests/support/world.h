@@ -353,6 +353,8 @@ class World {
       for (const PlaceHint& hint : spec.sticky) text += "+" + hint.text;
       for (const PlaceHint& hint : spec.apart) text += "-" + hint.text;
     }
+    for (const std::string& id : w.on_failure) text += "!" + id;
+    for (const std::string& id : w.finally_run) text += "~" + id;
     for (const auto& [name, value] : w.outputs) text += "|" + name + value.dump();
     return text;
   }
@@ -453,6 +455,7 @@ class World {
       line += (i == 0 ? " (" : ", ") + a.names[i] + "@" + std::to_string(a.bindings[i].version) + "=" +
               brief(a.bindings[i].value) + (i + 1 == a.bindings.size() ? ")" : "");
     }
+    if (a.bundle.is_inline() && !a.bundle.is_null()) line += " " + std::string(a.bundle.json());
     lines_.push_back(std::move(line));
   }
 

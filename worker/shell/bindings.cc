@@ -39,7 +39,7 @@ class BindingScope final : public expr::Scope {
         parsed_(assignment.bindings.size()) {}
 
   bool has_root(std::string_view root) const override {
-    return root == "inputs" || root == "nodes" || root == "run" || root == "secrets";
+    return root == "inputs" || root == "nodes" || root == "run" || root == "secrets" || root == "error";
   }
 
   Value root(std::string_view root) const override {
@@ -49,7 +49,9 @@ class BindingScope final : public expr::Scope {
       return Value();
     }
     Value::Object nodes;
-    for (std::size_t i = 0; i < parsed_.size(); ++i) nodes.emplace_back(assignment_.names[i], node(i));
+    for (std::size_t i = 0; i < parsed_.size(); ++i) {
+      if (assignment_.names[i] != "error") nodes.emplace_back(assignment_.names[i], node(i));
+    }
     return nodes;
   }
 
@@ -63,6 +65,12 @@ class BindingScope final : public expr::Scope {
 
   const Value* borrow(std::string_view root) const override {
     if (root == "inputs") return inputs_.get();
+    if (root == "error") {  // of what failed, for nodes that handle it; elsewhere null
+      static const Value kNone;
+      const auto name = std::ranges::find(assignment_.names, root);
+      return name == assignment_.names.end() ? &kNone
+                                             : &node(static_cast<std::size_t>(name - assignment_.names.begin()));
+    }
     if (root != "run") return nullptr;
     if (!run_) run_ = run_value(assignment_);
     return &*run_;

@@ -55,12 +55,15 @@ class TaskScope {
   }
 
   hasRoot(root) {
-    return ['inputs', 'nodes', 'run', 'secrets'].includes(root);
+    return ['inputs', 'nodes', 'run', 'secrets', 'error'].includes(root);
   }
 
   root(root) {
     if (root === 'secrets') throw new ExpressionError('`secrets` cannot be read whole: name one');
-    if (root === 'nodes') return new Map(this.values.names().map((name) => [name, this.values.node(name)]));
+    if (root === 'nodes') {
+      return new Map(this.values.names().filter((name) => name !== 'error').map((name) => [name, this.values.node(name)]));
+    }
+    if (root === 'error') return this.values.node(root);  // of what failed, for nodes that handle it; elsewhere null
     return root === 'run' ? this.run : this.values.inputs;
   }
 

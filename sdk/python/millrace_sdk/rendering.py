@@ -63,13 +63,15 @@ class TaskScope:
         self.values, self.run, self.secrets, self.read = values, run, secrets, {}
 
     def has_root(self, root):
-        return root in ("inputs", "nodes", "run", "secrets")
+        return root in ("inputs", "nodes", "run", "secrets", "error")
 
     def root(self, root):
         if root == "secrets":
             raise ExpressionError("`secrets` cannot be read whole: name one")
         if root == "nodes":
-            return {name: self.values.node(name) for name in self.values.names()}
+            return {name: self.values.node(name) for name in self.values.names() if name != "error"}
+        if root == "error":  # of what failed, for nodes that handle it; elsewhere null
+            return self.values.node(root)
         return self.run if root == "run" else self.values.inputs
 
     def member(self, root, head, machine, subject):

@@ -81,7 +81,8 @@ TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
       "'python'?",
       "f:10:5: unknown key 'depend_on' in node 'statistics'; expected one of executor, depends_on, description, retry, "
       "on_loss, timeout, priority, queue, requires, resources, affinity, anti_affinity, when, join, "
-      "on_upstream_failure, fallback, script, file, function, venv, isolation, network, limits, env, cwd; did you mean "
+      "on_upstream_failure, fallback, on_failure, compensate, script, file, function, venv, isolation, network, "
+      "limits, env, cwd; did you mean "
       "'depends_on'?",
       "f:13:14: 'timeout' of node 'statistics' is the number 30; expected a duration with its unit, longer than 0s: "
       "100ms, 30s, 5m, 1h, 2d; did you mean '30s'?",

@@ -132,6 +132,8 @@ class RandomModel {
     const auto ids = [&] { return many<std::string>([&] { return text(); }); };
     FlowSpec f;
     if (coin()) f.wait = wait_spec();
+    if (coin()) f.compensate = text();
+    if (coin()) f.on_failure = ids();
     if (coin()) f.when = value();
     if (coin()) f.fallback = value();
     f.join = u32();
@@ -190,6 +192,9 @@ class RandomModel {
     w.fail_fast = coin();
     w.timeout = duration();
     w.priority = i32();
+    if (coin()) return w;
+    w.on_failure = many<std::string>([&] { return text(); });
+    w.finally_run = many<std::string>([&] { return text(); });
     return w;
   }
 

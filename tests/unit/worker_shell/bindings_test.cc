@@ -82,6 +82,20 @@ TEST(Bindings, TheObjectOfAllNodesCanBeRead) {
   EXPECT_EQ(task.fields.find("stdin")->dump(), R"({"a":1,"b-c":[2],"d":null})");
 }
 
+TEST(Bindings, WhatFailedIsSeenByNodesThatHandleItAndIsNullElsewhere) {
+  TaskText text{.executor = "shell",
+                .fields = R"({"command": ["{{ error.code }} of {{ error.node }}"], "stdin": "{{ nodes }}"})",
+                .nodes = {{"a", json("1")}}};
+  EXPECT_EQ(rendered(text).fields.find("command")->dump(), R"([" of "])");
+  Assignment a = make_assignment(text);
+  a.bundle = json(R"({"error":{"code":"timeout","node":"a"}})");
+  Bindings bindings;
+  const Result<TaskContext> task = bindings.render(a, Fetched{});
+  ASSERT_TRUE(task.ok()) << task.error().what;
+  EXPECT_EQ(task->fields.find("command")->dump(), R"(["timeout of a"])");
+  EXPECT_EQ(task->fields.find("stdin")->dump(), R"({"a":1})") << "beside the nodes, not one of them";
+}
+
 TEST(Bindings, CodeGetsTheBytesOfAllValuesUntouched) {
   const TaskContext task = rendered({.executor = "python",
                                      .fields = R"({"script": "output = 1"})",

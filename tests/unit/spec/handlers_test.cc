@@ -1,0 +1,54 @@
+// Nodes that handle failures and clean up, as they are written.
+#include <gtest/gtest.h>
+
+#include "common/spec/parse.h"
+
+namespace millrace {
+namespace {
+
+using Ids = std::vector<std::string>;
+
+std::string problem_of(const std::string& text) {
+  const Result<WorkflowSpec> spec = parse_workflow(text, "f");
+  return spec.ok() ? "" : spec.error().details.at(0).message;
+}
+
+TEST(Handlers, AreNamedOrWrittenInTheirSection) {
+  const Result<WorkflowSpec> spec = parse_workflow(
+      "nodes:\n"
+      "  a: {executor: noop, on_failure: h, compensate: c}\n"
+      "  h: {value: '{{ error.message }}'}\n"
+      "  c: {executor: noop}\n"
+      "  f: {executor: noop}\n"
+      "on_failure: {tell: {executor: noop}}\n"
+      "finally: [f]\n",
+      "f");
+  ASSERT_TRUE(spec.ok()) << spec.error().details.at(0).message;
+  EXPECT_EQ(spec->ids, (Ids{"a", "h", "c", "f", "tell"}));
+  EXPECT_EQ(spec->specs[0].flow.on_failure, Ids{"h"});
+  EXPECT_EQ(spec->specs[0].flow.compensate, "c");
+  EXPECT_EQ(spec->on_failure, Ids{"tell"});
+  EXPECT_EQ(spec->finally_run, Ids{"f"});
+  EXPECT_EQ(spec->upstream.of(1).size(), 1U) << "it waits for what it handles";
+  EXPECT_EQ(spec->upstream.of(2).size(), 1U) << "and for what it undoes";
+}
+
+TEST(Handlers, OfWhatIsWrong) {
+  EXPECT_EQ(problem_of("nodes: {a: {executor: noop, on_failure: b}}"),
+            "'on_failure' of node 'a' names 'b', which is not a node");
+  EXPECT_EQ(problem_of("nodes: {a: {executor: noop, compensate: a}}"),
+            "'compensate' of node 'a' names the node itself");
+  EXPECT_EQ(problem_of("nodes: {a: {executor: noop}}\nfinally: [b]"), "'finally' names 'b', which is not a node");
+  EXPECT_EQ(problem_of("nodes: {a: {executor: noop}}\nfinally: {a: {executor: noop}}"), "node 'a' is there twice");
+  EXPECT_EQ(problem_of("nodes: {a: {executor: noop}}\nfinally: a"), "every node is there to clean up");
+  EXPECT_EQ(problem_of(
+                "nodes: {a: {executor: noop, compensate: c}, b: {executor: noop, compensate: c}, c: {executor: noop}}"),
+            "node 'c' is named by 'compensate' and by 'compensate'");
+  EXPECT_EQ(
+      problem_of("nodes: {a: {executor: noop}, b: {executor: noop, depends_on: f}}\nfinally: {f: {executor: noop}}"),
+      "node 'b' waits for 'f', which runs when everything else has ended ('finally')");
+  EXPECT_NE(problem_of("nodes: {a: {executor: noop}}\noutputs: {x: '{{ error.code }}'}"), "");
+}
+
+}  // namespace
+}  // namespace millrace
