@@ -12,6 +12,8 @@
 namespace millrace::bench {
 namespace {
 
+constexpr std::uint64_t kRunsATag = 64;
+
 SocketOptions client_options(const std::optional<CurveClient>& keys) {
   SocketOptions options;
   options.curve_client = keys;
@@ -82,7 +84,9 @@ void RawClient::use(std::string definition_bytes) {
 
 SubmitRun RawClient::submission(bool wait) {
   SubmitRun submit;
-  submit.key = session_ + "-" + std::to_string(++keys_);
+  // What is submitted in a row lives in one partition, so that few partitions share a commit (docs/cli.md, key tags).
+  const std::uint64_t number = keys_++;
+  submit.key = "{" + session_ + "-" + std::to_string(number / kRunsATag) + "}-" + std::to_string(number);
   submit.definition = definition_;
   submit.definition_bytes = std::exchange(unsent_definition_, nullptr);
   submit.caller = "bench";

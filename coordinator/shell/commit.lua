@@ -9,7 +9,7 @@
 -- again, which is harmless: its fields, members and stream entry have the same names.
 -- Each batch of a call is checked, applied and answered on its own: applied, already, gap, fenced, refused <why>.
 
-local VERSION = 6  -- grows with every change here; kFunctionVersion in redis_commit.h follows
+local VERSION = 7  -- grows with every change here; kFunctionVersion in redis_commit.h follows
 local FIELDS_MAX = 2000  -- arguments of one command (even: pairs stay together); unpack fails near 8,000
 local KEY_LIFE = 24 * 3600  -- seconds that an idempotency key lives at least
 local RUN_ID = 13  -- characters of a printed run id
@@ -135,20 +135,26 @@ local on_cluster  -- each entry sets it: keys of this call may be on their way t
 
 -- Why new runs cannot be written, or nil. What the partition has of its own was looked at when it was taken; a run that
 -- is known was looked at when it was accepted. On a Redis Cluster every key is looked at: while a slot is moved, those
--- that are away are refused, and so is all that is new.
+-- that are away are refused, and so is all that is new. Elsewhere one command tells that nothing new is there yet.
 local function obstacle(base, args, at, runs)
+  local names = {}
   for _ = 1, runs do
     local flags = args[at + 1]
-    if on_cluster or flags == '1' or flags == '3' then
-      local key = base .. ':r:' .. args[at]
-      if not is_type(key, 'hash') then return 'refused WRONGTYPE ' .. key end
-    end
+    if on_cluster or flags == '1' or flags == '3' then names[#names + 1] = base .. ':r:' .. args[at] end
     if flags == '1' or flags == '3' then
       at = at + 5
     else
       at = at + 2
     end
     at = at + tonumber(args[at]) + 1
+  end
+  for first = 1, #names, FIELDS_MAX do
+    local last = math.min(first + FIELDS_MAX - 1, #names)
+    if on_cluster or call('EXISTS', unpack(names, first, last)) > 0 then
+      for i = first, last do
+        if not is_type(names[i], 'hash') then return 'refused WRONGTYPE ' .. names[i] end
+      end
+    end
   end
   return nil
 end

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "coordinator/shell/loop_state.h"
+#include "coordinator/shell/run_codec.h"
 
 namespace millrace {
 namespace {
@@ -39,7 +40,7 @@ Share* Loop::State::share_of(RunId run) {
 }
 
 PartitionId Loop::State::partition_for(const std::string& tenant, const std::string& key) const {
-  return PartitionId{static_cast<std::uint16_t>(hash64(key, hash64(tenant)) % shares.size())};
+  return PartitionId{static_cast<std::uint16_t>(hash64(key_tag(key), hash64(tenant)) % shares.size())};
 }
 
 bool Loop::State::all_serving() const {

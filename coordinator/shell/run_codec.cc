@@ -218,6 +218,14 @@ std::string key_field(std::string_view tenant, std::string_view key) {
   return field.take().substr(0, 12);
 }
 
+std::string_view key_tag(std::string_view key) {
+  const std::size_t open = key.find('{');
+  if (open == std::string_view::npos) return key;
+  const std::size_t close = key.find('}', open + 1);
+  if (close == std::string_view::npos || close == open + 1) return key;
+  return key.substr(open + 1, close - open - 1);
+}
+
 std::uint64_t key_fingerprint(std::string_view field) { return Unpacker(field).fixed64(); }
 std::uint64_t key_fingerprint(std::string_view tenant, std::string_view key) {
   return key_fingerprint(key_field(tenant, key));

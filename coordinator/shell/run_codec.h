@@ -66,6 +66,10 @@ Result<StoredRecord> decode_record(RunId run, std::string_view bytes);
 std::uint32_t records_hint(std::string_view first_piece);
 
 std::string key_field(std::string_view tenant, std::string_view key);  // 12 bytes
+// What decides, with the tenant, which partition a run lives in: what stands in the key's first pair of braces, or else
+// the whole key. The rule of Redis Cluster's hash tags:
+// https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+std::string_view key_tag(std::string_view key);
 std::uint64_t key_fingerprint(std::string_view tenant, std::string_view key);
 std::uint64_t key_fingerprint(std::string_view field);  // the same, of a key_field()
 std::string encode_key(const StoredKey& key);

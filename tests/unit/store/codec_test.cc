@@ -88,6 +88,14 @@ TEST(RunCodec, RecordComesBack) {
   EXPECT_FALSE(decode_record(run_id(2), bytes).ok());
 }
 
+TEST(RunCodec, ATagInBracesDecidesWhereAKeyLives) {
+  EXPECT_EQ(key_tag("{orders-17}-0004"), "orders-17");
+  EXPECT_EQ(key_tag("eu-{orders-17}"), "orders-17");
+  EXPECT_EQ(key_tag("{a}{b}"), "a");
+  EXPECT_EQ(key_tag("{a{b}"), "a{b");
+  for (const char* whole : {"orders-17-0004", "{}orders", "{orders", "orders}", "}{"}) EXPECT_EQ(key_tag(whole), whole);
+}
+
 TEST(RunCodec, KeysLogsAndContentComeBackAndDamageShows) {
   const StoredKey key{.run = run_id(3), .request = 0x89ABCDEF, .accepted = at(0)};
   EXPECT_EQ(decode_key(encode_key(key))->run, key.run);
