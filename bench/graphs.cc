@@ -89,4 +89,26 @@ WorkflowSpec python_fan(std::uint32_t tasks, const std::string& isolation) {
   return spec;
 }
 
+namespace {
+
+WorkflowSpec items(NodeSpec node, std::uint32_t count) {
+  WorkflowSpec spec = packed("bench-items", 1, [](std::uint32_t, std::vector<std::uint32_t>&) {});
+  node.flow.foreach.emplace();
+  node.flow.foreach->kind = ForeachKind::kRange;
+  node.flow.foreach->over = Value::Object{{"to", std::int64_t{count}}};
+  spec.specs = {std::move(node)};
+  return spec;
+}
+
+}  // namespace
+
+WorkflowSpec no_op_items(std::uint32_t count) { return items(noop(), count); }
+
+WorkflowSpec sleeping_items(std::uint32_t count) {
+  NodeSpec python;
+  python.executor = "python";
+  python.fields = Value::Object{{"script", "import time\ntime.sleep(0.001)\noutput = item\n"}, {"isolation", "none"}};
+  return items(std::move(python), count);
+}
+
 }  // namespace millrace::bench

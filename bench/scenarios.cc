@@ -83,6 +83,58 @@ class Python : public Graph {
   }
 };
 
+// One mapped node over a range, its chunks sized by the coordinator; each item counts as a task.
+class Foreach : public Scenario {
+ public:
+  Foreach(WorkflowSpec (*over)(std::uint32_t items), std::uint32_t items, std::uint32_t runs)
+      : over_(over), items_(items), runs_(runs) {}
+  Status prepare(RawClient& client) override {
+    Measured ignored;
+    return drive(client, over_(std::min(1'000U, items_)), {}, ignored);
+  }
+  Status run(RawClient& client, Measured& out) override {
+    Status done = drive(client, over_(items_), {1, runs_, 1}, out);
+    out.tasks = items_ * runs_;
+    return done;
+  }
+  Status check(RawClient& client, Measured& out) override {
+    Result<OperatorReply> reply = client.call(GetRun{{"@latest", "bench"}, 10}, 60s);
+    if (!reply.ok()) return reply.error();
+    auto* run = std::get_if<RunReply>(&*reply);
+    if (run == nullptr || run->view.nodes.size() != 1 || !run->view.nodes[0].items)
+      return failure("the run does not show its items");
+    const NodeView& node = run->view.nodes[0];
+    if (node.items->done != items_ || node.items->failed != 0) return failure("not every item has a result");
+    ran_ = node.ran;
+    return look(out);
+  }
+
+ protected:
+  virtual Status look(Measured&) { return Done{}; }
+  double ran_s() const { return static_cast<double>(ran_.count()) / 1e6; }  // of all chunks of the last run
+
+ private:
+  WorkflowSpec (*over_)(std::uint32_t items);
+  std::uint32_t items_;
+  std::uint32_t runs_;
+  Duration ran_{};
+};
+
+// Items that sleep: whatever of the slots' time is not spent in attempts is what the coordinator's chunks cost.
+class Items : public Foreach {
+ public:
+  Items(std::uint32_t items, int slots) : Foreach(sleeping_items, items, 1), slots_(slots) {}
+
+ protected:
+  Status look(Measured& out) override {
+    out.figures["overhead_percent"] = 100 * (1 - ran_s() / (out.total_s * slots_));
+    return Done{};
+  }
+
+ private:
+  int slots_;
+};
+
 // --runs of them, one after the other.
 std::unique_ptr<Scenario> runs_of(const Options& o, WorkflowSpec spec, WorkflowSpec warm) {
   return std::make_unique<Graph>(std::move(spec), ClosedLoop{1, o.runs, 1}, std::move(warm), ClosedLoop{});
@@ -96,6 +148,12 @@ std::unique_ptr<Scenario> make_diamond(const Options& o) {
                                  ClosedLoop{4, 200, std::min(8U, o.in_flight)});
 }
 std::unique_ptr<Scenario> make_fanout(const Options& o) { return runs_of(o, fan_in(o.tasks), fan_in(8)); }
+std::unique_ptr<Scenario> make_foreach(const Options& o) {
+  return std::make_unique<Foreach>(no_op_items, o.tasks, o.runs);
+}
+std::unique_ptr<Scenario> make_items(const Options& o) {
+  return std::make_unique<Items>(o.tasks, o.cluster.workers * o.cluster.slots);
+}
 std::unique_ptr<Scenario> make_layered(const Options& o) {
   return runs_of(o, layered(std::max(1U, o.tasks / 100), 100), layered(2, 100));
 }
@@ -113,6 +171,10 @@ void set_default(double& value, double wanted) {
 // All runs are looked at afterwards. As a variable: an earlier version does not know the option.
 void keep_all(Options& o) {
   o.cluster.settings = {{"MILLRACE_RETENTION_COUNT", "0"}, {"MILLRACE_RETENTION_AGE", "0s"}};
+}
+void adjust_items(Options& o) {
+  keep_all(o);
+  if (o.cluster.slots == 0) o.cluster.slots = 4;
 }
 void adjust_submit(Options& o) {
   keep_all(o);
@@ -242,6 +304,10 @@ const std::vector<ScenarioKind>& scenario_kinds() {
       {"single", "one-task runs, one after the other", 5'000, kToResult, make_single, nullptr},
       {"fanout", "one run: no-op tasks without upstream, and a join over all", 100'000, kToResult, make_fanout,
        nullptr},
+      {"foreach", "one run: one no-op node over a range, in chunks sized by the coordinator; items count as tasks",
+       100'000, kToResult, make_foreach, nullptr},
+      {"items", "one run: one python node over a range; each item sleeps 1 ms: what sizing chunks leaves of the slots",
+       20'000, kToResult, make_items, adjust_items},
       {"chain", "one run: each task has the one before as upstream", 1'000, kToResult, make_chain, nullptr},
       {"diamond", "runs a -> (b, c) -> d, --in-flight at once", 40'000, kToResult, make_diamond, nullptr},
       {"layered", "one run: layers of 100, three parents each in the layer before", 2'000, kToResult, make_layered,

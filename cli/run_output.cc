@@ -1,5 +1,6 @@
 #include "cli/run_output.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "cli/text.h"
@@ -11,6 +12,37 @@ std::string node_reason(const Value& row) {
   const Value* error = row.find("error");
   if (error == nullptr || error->is_null()) return "";
   return cell_text(*error, "code") + ": " + cell_text(*error, "message");
+}
+
+// "[######....] 60/100, 2 failed": of a fan-out.
+std::string items_cell(const Value& row) {
+  const Value* items = row.find("items");
+  if (items == nullptr) return "";
+  static constexpr std::int64_t kWidth = 10;
+  const std::int64_t total = items->find("total")->as_int();
+  const std::int64_t done = items->find("done")->as_int();
+  const std::int64_t failed = items->find("failed")->as_int();
+  const auto full =
+      static_cast<std::size_t>(total <= 0 ? (done > 0 ? 0 : kWidth) : std::min(done, total) * kWidth / total);
+  std::string cell = "[" + std::string(full, '#') + std::string(kWidth - full, '.') + "] " + std::to_string(done) +
+                     "/" + (total > 0 || done == 0 ? std::to_string(total) : "?");
+  if (failed > 0) cell += ", " + std::to_string(failed) + " failed";
+  return cell;
+}
+
+// The failed items of all fan-outs, before anything else is shown of them.
+std::string failed_items(const std::vector<Value>& rows) {
+  std::string out;
+  for (const Value& row : rows) {
+    const Value* items = row.find("items");
+    if (items == nullptr || items->find("failed")->as_int() == 0) continue;
+    const Value::Array& shown = items->find("failed_items")->as_array();
+    out += "\nfailed items of " + cell_text(row, "node") + ":\n";
+    for (const Value& item : shown) out += "  " + cell_text(item, "index") + "  " + node_reason(item) + "\n";
+    const auto more = items->find("failed")->as_int() - static_cast<std::int64_t>(shown.size());
+    if (more > 0) out += "  and " + std::to_string(more) + " more\n";
+  }
+  return out;
 }
 
 const std::vector<Column>& node_columns() {
@@ -26,6 +58,14 @@ const std::vector<Column>& node_columns() {
       {"WAITS BECAUSE", [](const Value& row) { return cell_text(row, "wait_text"); }, true},
       {"OUTPUTS", [](const Value& row) { return cell_text(row, "outputs"); }, true},
   };
+  return columns;
+}
+
+// With one more where there are fan-outs.
+std::vector<Column> columns_for(const std::vector<Value>& rows) {
+  std::vector<Column> columns = node_columns();
+  const auto mapped = [](const Value& row) { return row.find("items") != nullptr; };
+  if (std::ranges::any_of(rows, mapped)) columns.insert(columns.begin() + 2, {"ITEMS", items_cell});
   return columns;
 }
 
@@ -83,7 +123,8 @@ Result<std::string> render_run(const RunView& view, RunStyle style, Format forma
     std::size_t columns = console.out_terminal ? static_cast<std::size_t>(console.size().columns) : 0;
     out += heading(*run, colour);
     std::vector<Value> rows = node_rows(*run);
-    if (!rows.empty()) out += "\n" + render_table(node_columns(), rows, format == Format::kWide, columns, colour);
+    out += failed_items(rows);
+    if (!rows.empty()) out += "\n" + render_table(columns_for(rows), rows, format == Format::kWide, columns, colour);
     std::string outputs = outputs_text(*run->find("outputs"));
     if (!outputs.empty()) out += "\noutputs:\n" + outputs;
   } else {

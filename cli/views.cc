@@ -52,6 +52,27 @@ Value by_status_json(const RunView& view) {
   return Value::Object{{"total", std::uint64_t{view.nodes_total}}, {"by_status", std::move(by_status)}};
 }
 
+// Of a fan-out: what its items came to, and the first of those that failed.
+Value items_json(const NodeView& node) {
+  const ItemsView& items = *node.items;
+  Value::Array failed;
+  for (const FailedItem& item : items.shown) {
+    const RunError error{std::string(to_string(item.reason)), item.error == nullptr ? "" : item.error->message,
+                         node.id + "[" + std::to_string(item.index) + "]", item.attempts,
+                         item.error == nullptr ? "" : item.error->traceback};
+    failed.push_back(Value::Object{
+        {"index", std::uint64_t{item.index}}, {"attempts", std::uint64_t{item.attempts}}, {"error", error_of(error)}});
+  }
+  const std::uint64_t busy = std::uint64_t{items.done} + items.running + items.retrying;
+  return Value::Object{{"total", std::uint64_t{items.total}},
+                       {"done", std::uint64_t{items.done}},
+                       {"failed", std::uint64_t{items.failed}},
+                       {"running", std::uint64_t{items.running}},
+                       {"retrying", std::uint64_t{items.retrying}},
+                       {"waiting", std::uint64_t{items.total > busy ? items.total - busy : 0}},
+                       {"failed_items", std::move(failed)}};
+}
+
 Result<Value> node_json(const NodeView& node, const ReadPayload& read, bool with_output) {
   Value output;
   if (with_output && !node.output.is_null()) {
@@ -68,6 +89,7 @@ Result<Value> node_json(const NodeView& node, const ReadPayload& read, bool with
     object.emplace_back("wait_reason", to_string(node.wait_reason));
     object.emplace_back("wait_text", text_or_null(node.wait_text));
   }
+  if (node.items) object.emplace_back("items", items_json(node));
   return Value(std::move(object));
 }
 

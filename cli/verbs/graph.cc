@@ -19,6 +19,16 @@ std::string kind_of(const NodeSpec& node) {
   return node.flow.branch ? "branch" : node.executor.empty() ? "value" : node.executor;
 }
 
+// What a fan-out goes over, in one line: "foreach {{ inputs.rows }}"; empty: the node is none.
+std::string foreach_of(const NodeSpec& node) {
+  if (!node.flow.foreach) return "";
+  const Value& over = node.flow.foreach->over;
+  std::string text = over.is_string() ? over.as_string() : over.dump();
+  static constexpr std::size_t kShown = 60;
+  if (text.size() > kShown) text = text.substr(0, kShown) + "...";
+  return "foreach " + text;
+}
+
 Value graph_json(const WorkflowSpec& spec, const Dag& dag) {
   std::vector<std::uint32_t> layer_of = dag.layers();
   Value::Array nodes;
@@ -30,6 +40,8 @@ Value graph_json(const WorkflowSpec& spec, const Dag& dag) {
                                   {"executor", kind_of(spec.spec(node))},
                                   {"layer", std::uint64_t{layer_of[node]}},
                                   {"depends_on", std::move(upstream)}});
+    if (const std::string foreach = foreach_of(spec.spec(node)); !foreach.empty())
+      nodes.back().set("foreach", foreach.substr(foreach.find(' ') + 1));
     while (layers.size() <= layer_of[node]) layers.push_back(Value::Array{});
     layers[layer_of[node]].push_back(spec.id(node));
   }
@@ -54,6 +66,8 @@ std::string layers_text(const WorkflowSpec& spec, const Value& graph, bool wide)
       std::string upstream = cell_pairs(node, "depends_on");
       std::string line = "  " + node.find("node")->as_string();
       if (wide) line = padded(line, widest + 4) + "[" + cell_text(node, "executor") + "]";
+      if (const Value* foreach = node.find("foreach")) line += "  x " + printable(foreach->as_string());
+      if (!upstream.empty() && line.size() > widest + (wide ? 16 : 4)) line += "  ";
       if (!upstream.empty()) line = padded(line, widest + (wide ? 16 : 4)) + "<- " + upstream;
       out += line + "\n";
     }
@@ -73,7 +87,10 @@ std::string quoted(std::string_view text) {
 std::string dot_text(const WorkflowSpec& spec, const Dag& dag) {
   std::string out = "digraph " + quoted(spec.name) + " {\n  rankdir=LR;\n  node [shape=box];\n";
   for (std::uint32_t node = 0; node < spec.node_count(); ++node) {
-    out += "  " + quoted(spec.id(node)) + " [tooltip=" + quoted(kind_of(spec.spec(node))) + "];\n";
+    const std::string foreach = foreach_of(spec.spec(node));
+    out += "  " + quoted(spec.id(node)) + " [tooltip=" + quoted(kind_of(spec.spec(node)));
+    if (!foreach.empty()) out += ", shape=box3d, xlabel=" + quoted(foreach);
+    out += "];\n";
   }
   for (std::uint32_t node = 0; node < spec.node_count(); ++node) {
     for (std::uint32_t up : dag.upstream().of(node))
@@ -86,7 +103,8 @@ std::string dot_text(const WorkflowSpec& spec, const Dag& dag) {
 std::string mermaid_text(const WorkflowSpec& spec, const Dag& dag) {
   std::string out = "flowchart LR\n";
   for (std::uint32_t node = 0; node < spec.node_count(); ++node) {
-    out += "  n" + std::to_string(node) + "[\"" + spec.id(node) + "\"]\n";
+    const bool mapped = spec.spec(node).flow.foreach.has_value();  // a fan-out is drawn with a double frame
+    out += "  n" + std::to_string(node) + (mapped ? "[[\"" : "[\"") + spec.id(node) + (mapped ? "\"]]\n" : "\"]\n");
   }
   for (std::uint32_t node = 0; node < spec.node_count(); ++node) {
     for (std::uint32_t up : dag.upstream().of(node)) {

@@ -17,6 +17,8 @@ constexpr std::uint32_t kJoinMax = 10'000;
 constexpr std::size_t kRolesMax = 64;        // of an approval
 constexpr std::size_t kHandlersMax = 1'000;  // nodes that one list of handlers names
 constexpr std::size_t kSignalsSeenMax = 64;  // of a run: signals that would be recognised if they came again
+constexpr std::uint32_t kChunkMax = 10'000;  // items of one attempt
+constexpr std::uint32_t kParallelMax = 100'000;
 
 // Upstream nodes that failed, or were skipped because one failed.
 enum class OnUpstreamFailure : std::uint8_t {
@@ -57,6 +59,28 @@ struct WaitSpec {
   bool operator==(const WaitSpec&) const = default;
 };
 
+enum class ForeachKind : std::uint8_t {
+  kItems,  // of a list, an object ({key, value} each) or a text (its lines)
+  kRange,  // {from, to, step}: whole numbers from `from` up to but without `to`
+};
+
+enum class OnItemError : std::uint8_t {
+  kFail,      // the node fails
+  kContinue,  // null stands in the item's place
+  kDrop,      // the item is left out of the output
+};
+
+// A mapped node: its executor runs once for each item; its output is the list of their outputs, in the items' order.
+struct ForeachSpec {
+  ForeachKind kind = ForeachKind::kItems;
+  Value over;                      // an expression or a literal; of a range an object
+  std::uint32_t chunk = 0;         // items of one attempt; zero: found out while it runs
+  std::uint32_t parallel_max = 0;  // attempts at once; zero: as many as workers take
+  OnItemError on_error = OnItemError::kFail;
+  std::optional<Value> collect;  // rendered on the worker, takes the place of an item's output; false: nothing is kept
+  bool operator==(const ForeachSpec&) const = default;
+};
+
 struct FlowSpec {
   std::optional<Value> when;         // one expression, or a boolean; false: skipped
   std::optional<BranchSpec> branch;  // then the node has neither an executor nor a value
@@ -66,6 +90,7 @@ struct FlowSpec {
   std::optional<WaitSpec> wait;         // then the node has neither an executor nor a value
   std::vector<std::string> on_failure;  // nodes that run if it finally fails
   std::string compensate;               // the node that undoes it when the run fails or is cancelled; empty: none
+  std::optional<ForeachSpec> foreach;   // the node is mapped
   bool operator==(const FlowSpec&) const = default;
 };
 

@@ -12,4 +12,10 @@ std::string clip(std::string text, std::size_t bytes_max) {
   return text;
 }
 
+bool Outcome::operator==(const Outcome& o) const {
+  const bool same_items = items == o.items || (items != nullptr && o.items != nullptr && *items == *o.items);
+  return success == o.success && reason == o.reason && error == o.error && output == o.output && waited == o.waited &&
+         ran == o.ran && same_items;
+}
+
 }  // namespace millrace

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/base/time.h"
 #include "common/model/payload.h"
@@ -24,14 +25,30 @@ struct ErrorInfo {
 // Cuts at a limit without splitting a UTF-8 sequence and marks the cut.
 std::string clip(std::string text, std::size_t bytes_max);
 
+// How the items of one attempt ended. They run one after the other, in their order; those that did not start are dealt
+// out again.
+struct ItemFailure {
+  std::uint32_t offset = 0;  // within the attempt
+  Reason reason = Reason::kError;
+  ErrorInfo error;
+  bool operator==(const ItemFailure&) const = default;
+};
+struct ItemsOutcome {
+  std::uint32_t count = 0;            // the attempt had
+  std::uint32_t done = 0;             // ended, from the first; Outcome::output is the array of their outputs
+  std::vector<ItemFailure> failures;  // among them, by offset; null stands in their place
+  bool operator==(const ItemsOutcome&) const = default;
+};
+
 struct Outcome {
   bool success = false;
-  Reason reason = Reason::kNone;  // kNone on success
-  ErrorInfo error;                // empty on success
-  Payload output;                 // also kept on failure where there is one (shell)
-  Duration waited{};              // in the worker, from assignment to start
-  Duration ran{};                 // from start to end, by the worker's clock
-  bool operator==(const Outcome&) const = default;
+  Reason reason = Reason::kNone;                   // kNone on success
+  ErrorInfo error;                                 // empty on success
+  Payload output;                                  // also kept on failure where there is one (shell)
+  Duration waited{};                               // in the worker, from assignment to start
+  Duration ran{};                                  // from start to end, by the worker's clock
+  std::shared_ptr<const ItemsOutcome> items = {};  // of attempts that have items; null: of any other, or none started
+  bool operator==(const Outcome& other) const;
 };
 
 }  // namespace millrace

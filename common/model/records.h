@@ -35,6 +35,10 @@ struct TaskRecord {
   Time due{};         // kRetrying: when it becomes ready again; kWaiting: when its wait is over; zero: never
   Duration queued{};  // ready to start, summed over attempts
   Duration ran{};     // of the latest attempt, by the worker's clock
+  // Of items of a mapped node (their index is Plan::base() + the first of them): how many the record is of. Of the
+  // mapped node itself: all of them, and how many failed. `output` of items is the array of their outputs.
+  std::uint32_t items = 0;
+  std::uint32_t items_failed = 0;
   SharedName worker;  // of the latest attempt; null: none
   Payload output;
   std::shared_ptr<const ErrorInfo> error;

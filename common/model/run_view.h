@@ -16,6 +16,25 @@
 
 namespace millrace {
 
+// What a fan-out comes to. The failed ones that are shown are the first kItemsShownMax.
+constexpr std::size_t kItemsShownMax = 20;
+struct FailedItem {
+  std::uint32_t index = 0;
+  Reason reason = Reason::kNone;
+  std::uint32_t attempts = 0;
+  std::shared_ptr<const ErrorInfo> error;
+  bool operator==(const FailedItem&) const;
+};
+struct ItemsView {
+  std::uint32_t total = 0;
+  std::uint32_t done = 0;    // ended, well or not
+  std::uint32_t failed = 0;  // of these
+  std::uint32_t running = 0;
+  std::uint32_t retrying = 0;
+  std::vector<FailedItem> shown;
+  bool operator==(const ItemsView&) const = default;
+};
+
 struct NodeView {
   std::string id;
   TaskState state = TaskState::kPending;
@@ -26,8 +45,9 @@ struct NodeView {
   Duration ran{};              // of the last attempt
   std::string worker;
   std::shared_ptr<const ErrorInfo> error;
-  Payload output;              // may be a reference: fetched by the client with GetValue
-  std::string wait_text = {};  // what it requires and what the nearest workers lack, where none could run it
+  Payload output;                       // may be a reference: fetched by the client with GetValue
+  std::string wait_text = {};           // what it requires and what the nearest workers lack, where none could run it
+  std::optional<ItemsView> items = {};  // of a mapped node that has begun
   bool operator==(const NodeView&) const;
 };
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -44,6 +45,7 @@ struct HeldAttempt {  // running or queued at the worker
   AttemptId attempt;
   bool started = false;
   std::vector<UpstreamVersion> rests_on;
+  std::uint32_t items = 0;  // how many it has; zero: none
   bool operator==(const HeldAttempt&) const = default;
 };
 
@@ -107,7 +109,8 @@ struct AttemptsReclaimed {  // given back, not started; will not start
 struct TaskLog {
   AttemptId attempt;
   bool stderr_stream = false;
-  std::string text;  // UTF-8
+  std::string text;                        // UTF-8
+  std::optional<std::uint32_t> item = {};  // whose, of an attempt that has items
   bool operator==(const TaskLog&) const = default;
 };
 
@@ -189,6 +192,15 @@ struct RunContext {
   bool operator==(const RunContext&) const = default;
 };
 
+// What an attempt of a mapped node works on, one after the other: items first .. first + count - 1 of the node.
+struct AssignedItems {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  Payload values;                      // a JSON array of `count` values
+  Duration budget = Duration::zero();  // after so long no further item is begun; zero: all of them are
+  bool operator==(const AssignedItems&) const = default;
+};
+
 struct Assignment {
   std::shared_ptr<const RunContext> context;
   TaskIndex task;
@@ -201,6 +213,7 @@ struct Assignment {
   std::vector<Binding> bindings;   // upstream tasks that the node may see
   std::vector<std::string> names;  // ids of the bindings, in step with them
   Payload bundle;                  // a join over very many: their outputs as one object by id, instead of bindings
+  std::shared_ptr<const AssignedItems> items = {};  // null: the node is not mapped
   AttemptId attempt() const { return {context->run, task, context->epoch, number}; }
 };
 bool operator==(const Assignment& a, const Assignment& b);

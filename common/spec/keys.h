@@ -15,11 +15,12 @@ inline constexpr std::array<std::string_view, 9> kInputTypes = {"any",    "strin
 // What a node is: one of these keys.
 inline constexpr std::array<std::string_view, 6> kKinds = {"executor", "value", "branch", "wait", "signal", "approval"};
 // Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
-inline constexpr std::array<std::string_view, 18> kNode = {
+inline constexpr std::array<std::string_view, 23> kNode = {
     "executor", "depends_on",    "description", "retry",    "on_loss",
     "timeout",  "priority",      "queue",       "requires", "resources",
     "affinity", "anti_affinity", "when",        "join",     "on_upstream_failure",
-    "fallback", "on_failure",    "compensate"};
+    "fallback", "on_failure",    "compensate",  "foreach",  "max_parallel",
+    "chunk",    "on_item_error", "collect"};
 inline constexpr std::array<std::string_view, 6> kValueNode = {"value", "depends_on", "description",
                                                                "when",  "join",       "on_upstream_failure"};
 inline constexpr std::array<std::string_view, 6> kBranchNode = {"branch", "depends_on", "description",
@@ -40,6 +41,8 @@ inline constexpr std::array<std::string_view, 2> kBranchCase = {"when", "to"};
 inline constexpr std::array<std::string_view, 2> kChoose = {"all", "first"};
 inline constexpr std::array<std::string_view, 2> kOnUpstreamFailure = {"skip", "run"};
 inline constexpr std::array<std::string_view, 1> kFallback = {"value"};
+inline constexpr std::array<std::string_view, 3> kRange = {"from", "to", "step"};
+inline constexpr std::array<std::string_view, 3> kOnItemError = {"fail", "continue", "drop"};
 inline constexpr std::array<std::string_view, 5> kRetry = {"max_attempts", "max_losses", "backoff", "on_loss", "on"};
 inline constexpr std::array<std::string_view, 4> kBackoff = {"initial", "factor", "max", "jitter"};
 inline constexpr std::array<std::string_view, 1> kAffinity = {"sticky"};
@@ -48,6 +51,9 @@ inline constexpr std::array<std::string_view, 2> kOnLoss = {"retry", "fail"};
 
 // Names that an expression may start with.
 inline constexpr std::array<std::string_view, 3> kRoots = {"nodes", "inputs", "run"};
+// What the fields of a mapped node see besides, and what its `collect` sees.
+inline constexpr std::array<std::string_view, 2> kItemRoots = {"item", "index"};
+inline constexpr std::array<std::string_view, 3> kCollectRoots = {"output", "item", "index"};
 // `secrets` besides, in the fields of executors. Reserved: nothing holds it.
 inline constexpr std::array<std::string_view, 1> kReservedRoots = {"env"};
 // What `run` holds: on a worker all of these, in the core all but the last.

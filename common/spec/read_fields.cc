@@ -171,7 +171,9 @@ Value read_fields(Reader& reader, const TaskBody& body) {
     }
     const std::string what = "'" + entry.name + "' of " + where;
     fields.as_object().emplace_back(entry.name, read_field(reader, *field, entry.value, what));
-    if (field->templated) check_expressions(reader, entry.value, {what, body.node, /*core=*/false, body.depends_on});
+    ExpressionPlace place{what, body.node, /*core=*/false, body.depends_on};
+    if (body.mapped) place.more = keys::kItemRoots;
+    if (field->templated) check_expressions(reader, entry.value, place);
   }
   check_required(reader, *executor, body.own, where, body.executor_at);
   check_more(reader, *executor, body.own, where, fields);

@@ -143,7 +143,7 @@ bool read_flow_key(Reader& reader, const Entry& entry, const std::string& where,
   } else if (entry.name == "fallback") {
     read_fallback(reader, entry.value, where, node, depends_on);
   } else {
-    return false;
+    return read_foreach_key(reader, entry, where, node, depends_on);
   }
   return true;
 }

@@ -192,6 +192,7 @@ bool read_common_key(Reader& reader, const Entry& entry, const std::string& wher
 struct NodeKeys {
   std::vector<const Entry*> kinds;  // of `executor`, `value` and `branch`, those that are there
   bool depends_on = false;
+  bool foreach = false;
 };
 
 NodeKeys find_keys(const std::vector<Entry>& entries) {
@@ -199,6 +200,7 @@ NodeKeys find_keys(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) {
     if (std::ranges::find(keys::kKinds, entry.name) != keys::kKinds.end()) found.kinds.push_back(&entry);
     if (entry.name == "depends_on") found.depends_on = true;
+    if (entry.name == "foreach") found.foreach = true;
   }
   return found;
 }
@@ -242,6 +244,8 @@ void read_task_node(Reader& reader, const std::vector<Entry>& entries, const Nod
   TaskBody body;
   body.node = node;
   body.depends_on = found.depends_on;
+  body.mapped = found.foreach;
+  if (found.foreach) spec.flow.foreach.emplace();
   const auto named = [](const Entry* kind) { return kind->name == "executor"; };
   if (const auto executor = std::ranges::find_if(found.kinds, named); executor != found.kinds.end()) {
     body.executor_at = (*executor)->value;

@@ -91,20 +91,25 @@ struct TaskBody {
   std::uint32_t executor_at = 0;  // where the executor is named
   std::vector<Entry> own;         // the keys that are not every node's
   bool depends_on = false;        // the node has the key
+  bool mapped = false;            // it has a `foreach`
 };
 Value read_fields(Reader& reader, const TaskBody& body);
 
 // Where an expression stands: what it may name and whose edge it makes.
 struct ExpressionPlace {
-  std::string where;                  // "'env' of node 'a'"
-  std::optional<std::uint32_t> node;  // gets the edges; none: `outputs`
-  bool core = false;                  // evaluated in the core: neither env nor secrets
-  bool all_nodes = false;             // may name nodes by a computed key
+  std::string where;                            // "'env' of node 'a'"
+  std::optional<std::uint32_t> node;            // gets the edges; none: `outputs`
+  bool core = false;                            // evaluated in the core: neither env nor secrets
+  bool all_nodes = false;                       // may name nodes by a computed key
+  std::span<const std::string_view> more = {};  // further names that it may start with
+  bool only_more = false;                       // and no others
 };
 void check_expressions(Reader& reader, std::uint32_t index, const ExpressionPlace& place);
 
 // The keys of a node about whether it runs (read_flow.cc). False: not one of them.
 bool read_flow_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node, bool depends_on);
+bool read_foreach_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node,
+                      bool depends_on);
 void read_branch(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on);
 
 // `wait`, `signal` and `approval` (read_wait.cc): `kind` is the entry that says which.

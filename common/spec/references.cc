@@ -46,7 +46,9 @@ class Checker {
   }
 
   void check_reference(std::uint32_t scalar, const expr::Reference& reference) {
-    if (reference.root == "nodes") check_node(scalar, reference);
+    if (std::ranges::find(place_.more, reference.root) != place_.more.end()) return;
+    if (place_.only_more) check_root(scalar, reference);
+    else if (reference.root == "nodes") check_node(scalar, reference);
     else if (reference.root == "inputs") check_input(scalar, reference);
     else if (reference.root == "error" && place_.node) return;  // null where nothing failed
     else if (reference.root == "run") check_run(scalar, reference);
@@ -112,17 +114,22 @@ class Checker {
   }
 
   void check_root(std::uint32_t scalar, const expr::Reference& reference) {
-    std::string hint = reader_.suggestion(reference.root, keys::kRoots);
+    std::vector<std::string_view> roots(place_.more.begin(), place_.more.end());
+    if (!place_.only_more) roots.insert(roots.begin(), keys::kRoots.begin(), keys::kRoots.end());
+    std::string hint = reader_.suggestion(reference.root, roots);
     std::string message = "unknown name '" + reference.root + "'";
-    if (std::ranges::find(keys::kReservedRoots, reference.root) != keys::kReservedRoots.end()) {
+    if (std::ranges::find(keys::kItemRoots, reference.root) != keys::kItemRoots.end()) {
+      message = "'" + reference.root + "' is not known here";
+      hint = "only the fields of a node with a 'foreach' see it";
+    } else if (std::ranges::find(keys::kReservedRoots, reference.root) != keys::kReservedRoots.end()) {
       message = "'" + reference.root + "' cannot be read here";
     } else if (reader_.node_index.contains(reference.root)) {
       hint = "did you mean 'nodes." + reference.root + "'?";
     } else if (std::ranges::find(reader_.spec.inputs, reference.root, &InputSpec::name) != reader_.spec.inputs.end()) {
       hint = "did you mean 'inputs." + reference.root + "'?";
     }
-    reader_.problem_in(scalar, reference.offset, in_place(message),
-                       "a path that starts with " + list_words(keys::kRoots), std::move(hint));
+    reader_.problem_in(scalar, reference.offset, in_place(message), "a path that starts with " + list_words(roots),
+                       std::move(hint));
   }
 
   std::string in_place(const std::string& message) const { return message + " (in " + place_.where + ")"; }

@@ -104,6 +104,22 @@ class AssignWriter {
         [&](std::size_t i) -> const std::string& { return *names[i].first; });
   }
 
+  void items(std::span<const Assignment> tasks, pb::AssignGroup* group) {
+    std::vector<std::uint32_t> numbers;  // none in most groups
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      if (tasks[i].items == nullptr) continue;
+      const AssignedItems& items = *tasks[i].items;
+      pb::AssignedItems* entry = group->add_assigned_items();
+      entry->set_first(items.first);
+      entry->set_count(items.count);
+      entry->set_values(payloads_.number(items.values));
+      entry->set_budget_us(items.budget.count());
+      numbers.resize(tasks.size());
+      numbers[i] = static_cast<std::uint32_t>(group->assigned_items_size());
+    }
+    write_column<std::uint32_t>(group->mutable_items(), numbers.size(), 0, [&](std::size_t i) { return numbers[i]; });
+  }
+
   void group(std::span<const Assignment> tasks) {
     const std::size_t n = tasks.size();
     pb::AssignGroup* out = out_->add_groups();
@@ -124,6 +140,7 @@ class AssignWriter {
         [&](std::size_t i) -> const std::string& { return tasks[i].node; });
     write_column<std::uint32_t>(out->mutable_bundles(), n, 0,
                                 [&](std::size_t i) { return payloads_.number(tasks[i].bundle); });
+    items(tasks, out);
     bindings(tasks, out);
   }
 
@@ -197,6 +214,15 @@ class AssignReader {
     return last_spec_;
   }
 
+  std::shared_ptr<const AssignedItems> assigned_items(const pb::AssignGroup& group, std::uint32_t index) {
+    if (!in_.require(index < static_cast<std::uint32_t>(group.assigned_items_size()), "items are missing"))
+      return nullptr;
+    const pb::AssignedItems& entry = group.assigned_items(static_cast<int>(index));
+    in_.require(entry.count() > 0 && entry.count() <= kChunkMax && entry.budget_us() >= 0, "items out of range");
+    return std::make_shared<const AssignedItems>(AssignedItems{
+        entry.first(), entry.count(), payload_at(in_, payloads_, entry.values()), Duration{entry.budget_us()}});
+  }
+
   void read_group(const pb::AssignGroup& group, std::vector<Assignment>& out) {
     const auto n = static_cast<std::size_t>(group.task_deltas_size());
     in_.require(n > 0, "an empty group");
@@ -207,6 +233,7 @@ class AssignReader {
     const Column<std::int64_t> ages(in_, group.ages_us(), n, 0);
     const TextColumn nodes(in_, group.nodes(), n, kNodeIdMax);
     const Column<std::uint32_t> bundles(in_, group.bundles(), n, 0);
+    const Column<std::uint32_t> items(in_, group.items(), n, 0);
     VersionReader bindings(in_, group.bindings(), n);
     const Column<std::uint32_t> values(in_, group.binding_values(), bindings.total(), 0);
     const TextColumn names(in_, group.binding_names(), bindings.total(), kNodeIdMax);
@@ -226,6 +253,7 @@ class AssignReader {
       a.priority = priorities[i];
       a.age = from_us(ages[i]);
       a.bundle = payload_at(in_, payloads_, bundles[i]);
+      if (items[i] > 0) a.items = assigned_items(group, items[i] - 1);
       const std::size_t bound = bindings.count(i);
       a.bindings.reserve(bound);
       a.names.reserve(bound);
@@ -266,6 +294,10 @@ std::size_t wire_size(const Assignment& assignment) {
     size += 32 + (value.is_inline() && !value.is_null() ? value.size() : 24);
   }
   for (const std::string& name : assignment.names) size += name.size();
+  if (assignment.items != nullptr) {
+    const Payload& values = assignment.items->values;
+    size += 40 + (values.is_inline() ? values.size() : 24);
+  }
   return size;
 }
 

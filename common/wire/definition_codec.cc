@@ -171,6 +171,22 @@ void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
   if (flow.fallback) out->set_fallback_json(flow.fallback->dump());
   out->set_join(flow.join);
   out->set_on_upstream_failure(static_cast<std::uint32_t>(flow.on_upstream_failure));
+  if (flow.foreach) {
+    pb::Foreach* foreach = out->mutable_foreach();
+    foreach
+      ->set_kind(static_cast<std::uint32_t>(flow.foreach->kind));
+    foreach
+      ->set_over_json(flow.foreach->over.dump());
+    foreach
+      ->set_chunk(flow.foreach->chunk);
+    foreach
+      ->set_parallel_max(flow.foreach->parallel_max);
+    foreach
+      ->set_on_error(static_cast<std::uint32_t>(flow.foreach->on_error));
+    if (flow.foreach->collect)
+      foreach
+        ->set_collect_json(flow.foreach->collect->dump());
+  }
   if (!flow.branch) return;
   pb::Branch* branch = out->mutable_branch();
   for (const BranchCase& one : flow.branch->cases) {
@@ -180,6 +196,18 @@ void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
   }
   for (const std::string& id : flow.branch->otherwise) *branch->add_otherwise() = id;
   branch->set_first(flow.branch->first);
+}
+
+ForeachSpec read_foreach(Reader& in, const pb::Foreach& foreach) {
+  ForeachSpec out;
+  out.kind = in.to_enum(foreach.kind(), kForeachKindLast, "unknown kind of foreach");
+  out.over = read_json(in, foreach.over_json());
+  out.chunk = foreach.chunk();
+  out.parallel_max = foreach.parallel_max();
+  out.on_error = in.to_enum(foreach.on_error(), kOnItemErrorLast, "unknown on_item_error");
+  out.collect = read_optional_json(in, foreach.collect_json());
+  in.require(out.chunk <= kChunkMax && out.parallel_max <= kParallelMax, "a fan-out out of range");
+  return out;
 }
 
 FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
@@ -192,6 +220,7 @@ FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
   if (spec.has_wait()) flow.wait = read_wait(in, spec.wait());
   flow.on_failure = read_texts(in, spec.on_failure(), kHandlersMax);
   flow.compensate = spec.compensate();
+  if (spec.has_foreach()) flow.foreach = read_foreach(in, spec.foreach ());
   if (!spec.has_branch()) return flow;
   const pb::Branch& branch = spec.branch();
   if (!in.require(branch.cases_size() <= static_cast<int>(kBranchCasesMax), "too many cases of a branch")) return flow;

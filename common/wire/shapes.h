@@ -37,6 +37,8 @@ constexpr OnLoss kOnLossLast = OnLoss::kFail;
 constexpr OnUpstreamFailure kOnUpstreamFailureLast = OnUpstreamFailure::kRun;
 constexpr WaitKind kWaitKindLast = WaitKind::kApproval;
 constexpr ApprovalDefault kApprovalDefaultLast = ApprovalDefault::kReject;
+constexpr ForeachKind kForeachKindLast = ForeachKind::kRange;
+constexpr OnItemError kOnItemErrorLast = OnItemError::kDrop;
 
 constexpr std::size_t kCursorMax = 64;
 constexpr std::size_t kWhyMax = kErrorMessageMax;

@@ -80,6 +80,39 @@ RunRecord read(Reader& in, pb::RunRecord* record) {
   return out;
 }
 
+void write(const ItemsView& items, pb::ItemsView* out) {
+  out->set_total(items.total);
+  out->set_done(items.done);
+  out->set_failed(items.failed);
+  out->set_running(items.running);
+  out->set_retrying(items.retrying);
+  for (const FailedItem& item : items.shown) {
+    pb::FailedItem* one = out->add_shown();
+    one->set_index(item.index);
+    one->set_reason(static_cast<std::uint32_t>(item.reason));
+    one->set_attempts(item.attempts);
+    if (item.error == nullptr) continue;
+    one->mutable_error()->set_message(item.error->message);
+    one->mutable_error()->set_traceback(item.error->traceback);
+  }
+}
+
+ItemsView read(Reader& in, pb::ItemsView* items) {
+  ItemsView out{items->total(), items->done(), items->failed(), items->running(), items->retrying(), {}};
+  in.require(static_cast<std::size_t>(items->shown_size()) <= kItemsShownMax, "too many failed items");
+  if (!in.ok()) return out;
+  for (pb::FailedItem& item : *items->mutable_shown()) {
+    FailedItem& one = out.shown.emplace_back();
+    one.index = item.index();
+    one.reason = in.to_enum(item.reason(), kReasonLast, "unknown reason");
+    one.attempts = item.attempts();
+    if (!item.has_error()) continue;
+    one.error = std::make_shared<const ErrorInfo>(ErrorInfo{std::move(*item.mutable_error()->mutable_message()),
+                                                            std::move(*item.mutable_error()->mutable_traceback())});
+  }
+  return out;
+}
+
 void write(const NodeView& node, pb::NodeView* out) {
   out->set_id(node.id);
   out->set_state(static_cast<std::uint32_t>(node.state));
@@ -95,6 +128,7 @@ void write(const NodeView& node, pb::NodeView* out) {
   }
   if (!node.output.is_null()) millrace::write(node.output, out->mutable_output());
   if (!node.wait_text.empty()) out->set_wait_text(node.wait_text);
+  if (node.items) write(*node.items, out->mutable_items());
 }
 
 NodeView read(Reader& in, pb::NodeView* node) {
@@ -113,6 +147,7 @@ NodeView read(Reader& in, pb::NodeView* node) {
   }
   if (node->has_output()) out.output = read_payload(in, node->mutable_output());
   out.wait_text = std::move(*node->mutable_wait_text());
+  if (node->has_items()) out.items = read(in, node->mutable_items());
   return out;
 }
 

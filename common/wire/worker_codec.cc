@@ -39,14 +39,16 @@ void write_held(std::span<const HeldAttempt> held, pb::HeldGroup* out) {
   write_versions(
       n, [&](std::size_t i) { return held[i].attempt.task.value; },
       [&](std::size_t i) -> const auto& { return held[i].rests_on; }, [&] { return out->mutable_rests_on(); });
+  write_column<std::uint32_t>(out->mutable_items(), n, 0, [&](std::size_t i) { return held[i].items; });
 }
 
 void read_held(Reader& in, const pb::HeldGroup& group, std::vector<HeldAttempt>& out) {
   const auto n = static_cast<std::size_t>(group.attempts().task_deltas_size());
   const Column<bool> started(in, group.started(), n, false);
+  const Column<std::uint32_t> items(in, group.items(), n, 0);
   VersionReader rests_on(in, group.rests_on(), n);
   read_attempts(in, group.attempts(), [&](std::size_t i, const AttemptId& attempt) {
-    out.push_back({attempt, started[i], rests_on.list(i, attempt.task)});
+    out.push_back({attempt, started[i], rests_on.list(i, attempt.task), items[i]});
   });
 }
 
@@ -109,6 +111,37 @@ constexpr std::uint32_t pack_result(const Outcome& outcome) {
   return 2 * static_cast<std::uint32_t>(outcome.reason) + (outcome.success ? 1 : 0);
 }
 
+void write(const ItemsOutcome& items, pb::ItemsOutcome* out) {
+  out->set_count(items.count);
+  out->set_done(items.done);
+  for (const ItemFailure& failure : items.failures) {
+    pb::ItemFailure* one = out->add_failures();
+    one->set_offset(failure.offset);
+    one->set_reason(static_cast<std::uint32_t>(failure.reason));
+    one->mutable_error()->set_message(failure.error.message);
+    one->mutable_error()->set_traceback(failure.error.traceback);
+  }
+}
+
+// Its failures ascend and lie within what was done, what was done within its count.
+std::shared_ptr<const ItemsOutcome> read(Reader& in, pb::ItemsOutcome* items) {
+  auto out = std::make_shared<ItemsOutcome>();
+  out->count = items->count();
+  out->done = items->done();
+  if (!in.require(out->count > 0 && out->count <= kChunkMax && out->done <= out->count, "items out of range"))
+    return out;
+  std::uint32_t next = 0;
+  for (pb::ItemFailure& failure : *items->mutable_failures()) {
+    if (!in.require(failure.offset() >= next && failure.offset() < out->done, "a failed item out of range")) break;
+    next = failure.offset() + 1;
+    out->failures.push_back({failure.offset(),
+                             in.to_enum(failure.reason(), kReasonLast, "unknown reason"),
+                             {std::move(*failure.mutable_error()->mutable_message()),
+                              std::move(*failure.mutable_error()->mutable_traceback())}});
+  }
+  return out;
+}
+
 void write_reports(std::span<const AttemptReport> reports, PayloadTable& payloads, pb::AttemptReports* message) {
   const std::size_t n = reports.size();
   pb::ReportGroup* out = message->add_groups();
@@ -133,6 +166,14 @@ void write_reports(std::span<const AttemptReport> reports, PayloadTable& payload
   write_versions(
       n, [&](std::size_t i) { return reports[i].attempt.task.value; },
       [&](std::size_t i) -> const auto& { return reports[i].rests_on; }, [&] { return out->mutable_rests_on(); });
+  std::vector<std::uint32_t> items;  // none in most messages
+  for (std::size_t i = 0; i < n; ++i) {
+    if (reports[i].outcome.items == nullptr) continue;
+    items.resize(n);
+    write(*reports[i].outcome.items, message->add_items());
+    items[i] = static_cast<std::uint32_t>(message->items_size());
+  }
+  write_column<std::uint32_t>(out->mutable_items(), items.size(), 0, [&](std::size_t i) { return items[i]; });
 }
 
 void write(const AttemptReports& reports, pb::AttemptReports* out) {
@@ -159,13 +200,14 @@ class Errors {
 };
 
 void read_reports(Reader& in, const pb::ReportGroup& group, const std::vector<Payload>& payloads, Errors& errors,
-                  std::vector<AttemptReport>& out) {
+                  const std::vector<std::shared_ptr<const ItemsOutcome>>& items, std::vector<AttemptReport>& out) {
   const auto n = static_cast<std::size_t>(group.attempts().task_deltas_size());
   const Column<std::uint32_t> results(in, group.results(), n, 0);
   const Column<std::int64_t> waited(in, group.waited_us(), n, 0);
   const Column<std::int64_t> ran(in, group.ran_us(), n, 0);
   const Column<std::uint32_t> outputs(in, group.outputs(), n, 0);
   const Column<bool> has_error(in, group.has_error(), n, false);
+  const Column<std::uint32_t> item_numbers(in, group.items(), n, 0);
   VersionReader rests_on(in, group.rests_on(), n);
   read_attempts(in, group.attempts(), [&](std::size_t i, const AttemptId& attempt) {
     AttemptReport& report = out.emplace_back();
@@ -177,6 +219,8 @@ void read_reports(Reader& in, const pb::ReportGroup& group, const std::vector<Pa
     report.outcome.waited = Duration{waited[i]};
     report.outcome.ran = Duration{ran[i]};
     report.rests_on = rests_on.list(i, attempt.task);
+    if (item_numbers[i] > 0 && in.require(item_numbers[i] <= items.size(), "items are missing"))
+      report.outcome.items = items[item_numbers[i] - 1];
   });
 }
 
@@ -184,10 +228,15 @@ AttemptReports read(Reader& in, pb::AttemptReports* message) {
   AttemptReports out;
   const std::vector<Payload> payloads = read_payloads(in, message->mutable_payloads());
   Errors errors(message->mutable_errors());
+  std::vector<std::shared_ptr<const ItemsOutcome>> items;
+  in.require(static_cast<std::size_t>(message->items_size()) <= kBatchMax, "too many items");
+  for (pb::ItemsOutcome& one : *message->mutable_items()) {
+    if (in.ok()) items.push_back(read(in, &one));
+  }
   out.reports.reserve(count_entries(in, message->groups(), kBatchMax, kCountAttempts));
   count_entries(in, message->groups(), kBindingsMax, kCountRestsOn);
   for (const pb::ReportGroup& group : message->groups()) {
-    if (in.ok()) read_reports(in, group, payloads, errors, out.reports);
+    if (in.ok()) read_reports(in, group, payloads, errors, items, out.reports);
   }
   in.require(errors.all_taken(), "more errors than reports with one");
   return out;
@@ -202,11 +251,13 @@ void write(const TaskLog& log, pb::TaskLog* out) {
   out->set_number(log.attempt.number);
   out->set_stderr_stream(log.stderr_stream);
   out->set_text(log.text);
+  if (log.item) out->set_item(*log.item + 1);
 }
 
 TaskLog read(pb::TaskLog* log) {
   return {AttemptId{RunId{log->run()}, TaskIndex{log->task()}, log->epoch(), log->number()}, log->stderr_stream(),
-          std::move(*log->mutable_text())};
+          std::move(*log->mutable_text()),
+          log->item() == 0 ? std::nullopt : std::optional<std::uint32_t>(log->item() - 1)};
 }
 
 void write(const TaskNews& news, pb::TaskNews* out) {
@@ -282,10 +333,19 @@ Result<WorkerMessage> decode_worker_message(std::string_view bytes) {
   return message;
 }
 
+static std::size_t items_size(const Outcome& outcome) {
+  std::size_t size = 0;
+  if (outcome.items == nullptr) return size;
+  for (const ItemFailure& failure : outcome.items->failures)
+    size += 16 + failure.error.message.size() + failure.error.traceback.size();
+  return size + 16;
+}
+
 std::size_t wire_size(const AttemptReport& report) {
   const Outcome& outcome = report.outcome;
   const std::size_t value = outcome.output.is_inline() && !outcome.output.is_null() ? outcome.output.size() : 24;
-  return 48 + value + outcome.error.message.size() + outcome.error.traceback.size() + 8 * report.rests_on.size();
+  return 48 + value + outcome.error.message.size() + outcome.error.traceback.size() + 8 * report.rests_on.size() +
+         items_size(outcome);
 }
 
 }  // namespace millrace

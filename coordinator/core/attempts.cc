@@ -1,97 +1,11 @@
 // Partition: attempts: dispatched, reported, lost, adopted, retried.
 #include <algorithm>
-#include <cmath>
 
 #include "coordinator/core/partition.h"
+#include "coordinator/core/tries.h"
 
 namespace millrace {
 namespace {
-
-// Failures that another try cannot mend.
-bool worth_retrying(Reason reason) {
-  switch (reason) {
-    case Reason::kError:
-    case Reason::kTimeout:
-    case Reason::kInvalidOutput:
-    case Reason::kOutOfMemory:
-    case Reason::kCrashed: return true;
-    case Reason::kNone:
-    case Reason::kLost:
-    case Reason::kPoisoned:
-    case Reason::kUpstreamFailed:
-    case Reason::kFailFast:
-    case Reason::kCancelRequested:
-    case Reason::kInvalidInput:
-    case Reason::kExpression:
-    case Reason::kRefused:
-    case Reason::kMissingValue:
-    case Reason::kNoWorker:
-    case Reason::kLabel:
-    case Reason::kCondition:
-    case Reason::kNotChosen:
-    case Reason::kUpstreamSkipped:
-    case Reason::kFallback:
-    case Reason::kTimer:
-    case Reason::kSignal:
-    case Reason::kApproval:
-    case Reason::kRejected:
-    case Reason::kPaused: return false;
-  }
-  return false;
-}
-
-// '*' stands for anything; a text without one may stand anywhere.
-bool matches(std::string_view pattern, std::string_view text) {
-  if (pattern.find('*') == std::string_view::npos) return text.find(pattern) != std::string_view::npos;
-  std::size_t p = 0;
-  std::size_t t = 0;
-  std::size_t star = std::string_view::npos;
-  std::size_t from = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      from = t;
-    } else if (p < pattern.size() && pattern[p] == text[t]) {
-      ++p;
-      ++t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++from;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
-bool is_reason(std::string_view word) {
-  for (std::uint8_t i = 1; i <= static_cast<std::uint8_t>(kReasonLast); ++i) {
-    if (to_string(static_cast<Reason>(i)) == word) return true;
-  }
-  return false;
-}
-
-// Whether the node wants another try after such a failure: `on` names reasons, or texts of the message.
-bool wants_retry(const RetryPolicy& retry, Reason reason, const std::string& message) {
-  if (retry.on.empty()) return worth_retrying(reason);
-  return std::ranges::any_of(retry.on, [&](const std::string& one) {
-    return one == to_string(reason) || (!is_reason(one) && matches(one, message));
-  });
-}
-
-bool is_cancellation(Reason reason) { return reason == Reason::kCancelRequested || reason == Reason::kFailFast; }
-
-// Exponential backoff with up to `jitter` of it added; which part is a hash of what names the attempt.
-Duration backoff_of(const RetryPolicy& policy, std::uint32_t failures, const AttemptId& attempt) {
-  double delay = static_cast<double>(policy.backoff.initial.count()) * std::pow(policy.backoff.factor, failures - 1);
-  const auto most = static_cast<double>(policy.backoff.max.count());
-  if (!(delay < most)) delay = most;  // not a number, too
-  std::uint64_t words[] = {attempt.run.value, std::uint64_t{attempt.task.value} << 32 | attempt.number};
-  std::uint64_t hash = hash64({reinterpret_cast<const char*>(words), sizeof words});
-  delay *= 1.0 + policy.backoff.jitter * static_cast<double>(hash >> 11) / 9007199254740992.0;
-  return Duration{static_cast<Duration::rep>(delay)};
-}
 
 // Whether what a join over very many would get together is more than one value may be.
 std::string inputs_too_large(const Run& run, TaskIndex task) {
@@ -125,6 +39,7 @@ std::uint32_t Partition::next_number(const Run& run, TaskIndex task) const {
 void Partition::on(Time now, SlotGranted& in) {
   Run* run = live(in.run);
   if (run != nullptr && !halted(*run, in.task) && !run->paused()) place_found(*run, in.task);
+  if (run != nullptr && run->plan->is_mapped(in.task)) return deal_items(now, *run, in);
   if (run == nullptr || halted(*run, in.task) || run->paused() || (options_.adopting && run->restored) ||
       run->states[in.task.value] != TaskState::kReady) {
     effects_.slots.push_back({in.worker.id, in.slot_class, false, in.needs});
@@ -217,8 +132,8 @@ void Partition::on(Time now, AttemptStarted& in) {
   if (run == nullptr) return;
   auto it = run->attempts.find(in.attempt.task);
   if (it == run->attempts.end() || it->second.id != in.attempt) return;
-  it->second.confirmed = true;
-  if (run->states[in.attempt.task.value] != TaskState::kDispatched) return;
+  it->second.confirmed = it->second.started = true;
+  if (run->plan->is_item(in.attempt.task) || run->states[in.attempt.task.value] != TaskState::kDispatched) return;
   move(*run, in.attempt.task, TaskState::kRunning);
   emit(now, *run, EventType::kTaskRunning, in.attempt.task, in.attempt.number);
 }
@@ -232,6 +147,7 @@ void Partition::on(Time now, AttemptEnded& in) {
   auto found = runs_.find(id.run);
   if (found == runs_.end()) return answer(in.worker, id, Answer::kRefused, "no such live run");
   Run& run = *found->second;
+  if (run.plan->is_item(id.task) && run.plan->node_of(id.task)) return items_ended(now, run, in);
   if (id.task.value >= run.tasks.size()) return answer(in.worker, id, Answer::kRefused, "no such task");
   const TaskRecord& record = run.tasks[id.task.value];
   if (is_terminal(run.states[id.task.value])) {
@@ -257,19 +173,8 @@ void Partition::close_attempt(Run& run, TaskIndex task) {
 }
 
 void Partition::slot_freed(const Run& run, TaskIndex task, WorkerId worker) {
-  const std::shared_ptr<const Requirements>& needs = run.plan->needs(task);
+  const std::shared_ptr<const Requirements>& needs = run.plan->needs(*run.plan->node_of(task));
   effects_.slots.push_back({worker, needs->slot_class, false, needs->resources.empty() ? nullptr : needs.get()});
-}
-
-// What the attempt leaves in the record, whatever its outcome.
-static void note(TaskRecord& record, const Attempt& attempt, const Outcome& outcome) {
-  record.tries = attempt.id.number;
-  record.epoch = attempt.id.epoch;
-  record.worker = attempt.worker.name;
-  record.ready = attempt.ready;
-  record.dispatched = attempt.dispatched;
-  record.queued += (attempt.dispatched - attempt.ready) + outcome.waited;
-  record.ran = outcome.ran;
 }
 
 void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outcome) {
@@ -349,6 +254,7 @@ void Partition::lost(Time now, Run& run, TaskIndex task, std::string_view why) {
 }
 
 void Partition::lose_attempt(Time now, Run& run, TaskIndex task, std::string_view why) {
+  if (run.plan->is_item(task)) return lose_items(now, run, task, why);
   const Attempt attempt = run.attempts.at(task);
   close_attempt(run, task);
   note(run.tasks[task.value], attempt, Outcome{});
@@ -361,6 +267,7 @@ void Partition::on(Time now, AttemptReclaimed& in) {
   auto it = run->attempts.find(in.attempt.task);
   if (it == run->attempts.end() || it->second.id != in.attempt) return;
   TaskIndex task = in.attempt.task;
+  if (run->plan->is_item(task)) return items_reclaimed(now, *run, task);
   run->numbers[task] = in.attempt.number;
   close_attempt(*run, task);
   if (halted(*run, task)) {
@@ -392,17 +299,21 @@ void Partition::on(Time now, WorkerReported& in) {
   for (const HeldAttempt& held : in.held) {
     Run* run = live(held.attempt.run);
     bool ours = false;
-    if (run != nullptr && held.attempt.task.value < run->tasks.size()) {
+    if (run != nullptr && run->plan->node_of(held.attempt.task)) {
       auto it = run->attempts.find(held.attempt.task);
       if (it != run->attempts.end() && it->second.id == held.attempt && it->second.worker.id == in.worker.id) {
         it->second.confirmed = true;
-        if (held.started && run->states[held.attempt.task.value] == TaskState::kDispatched) {
+        it->second.started |= held.started;
+        if (held.started && !run->plan->is_item(held.attempt.task) &&
+            run->states[held.attempt.task.value] == TaskState::kDispatched) {
           move(*run, held.attempt.task, TaskState::kRunning);
           emit(now, *run, EventType::kTaskRunning, held.attempt.task, held.attempt.number);
         }
         ours = true;
       } else if (it == run->attempts.end()) {
-        ours = adopt(now, *run, held.attempt, in.worker, held.rests_on, held.started);
+        ours = run->plan->is_item(held.attempt.task)
+                   ? adopt_items(now, *run, held.attempt, in.worker, held.rests_on, held.started, held.items)
+                   : adopt(now, *run, held.attempt, in.worker, held.rests_on, held.started);
       }
     }
     if (ours) spoken_of.emplace(held.attempt.run, held.attempt.task);
@@ -427,14 +338,7 @@ bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& 
   const bool waits = waits_for_place(run, id.task) || is_held(run, id.task);
   TaskState state = run.states[id.task.value];
   if (state != TaskState::kReady && state != TaskState::kRetrying && !waits) return false;
-  if (id.epoch != options_.epoch.counter) {
-    std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(id.task.value);
-    if (rests_on.size() != upstream.size()) return false;
-    for (const UpstreamVersion& up : rests_on) {
-      if (!std::ranges::binary_search(upstream, up.task.value) || run.tasks[up.task.value].version != up.version)
-        return false;
-    }
-  }
+  if (id.epoch != options_.epoch.counter && !rests_on_these(run, id.task, rests_on)) return false;
   TaskRecord& record = run.tasks[id.task.value];
   Attempt attempt{id, worker, record.ready == Time{} ? now : record.ready, now, true, false};
   if (state == TaskState::kRetrying) move(run, id.task, TaskState::kReady);
@@ -449,6 +353,14 @@ bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& 
   return true;
 }
 
+// Whether what an attempt was given of the upstream is what is recorded there now.
+bool Partition::rests_on_these(const Run& run, TaskIndex node, const std::vector<UpstreamVersion>& rests_on) const {
+  std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(node.value);
+  return rests_on.size() == upstream.size() && std::ranges::all_of(rests_on, [&](const UpstreamVersion& up) {
+           return std::ranges::binary_search(upstream, up.task.value) && run.tasks[up.task.value].version == up.version;
+         });
+}
+
 void Partition::on(Time now, AdoptionClosed&) {
   if (!options_.adopting) return;
   options_.adopting = false;
@@ -458,9 +370,16 @@ void Partition::on(Time now, AdoptionClosed&) {
 void Partition::offer_ready(Time now, bool restored_only) {
   for (auto& [id, run] : runs_) {
     if (restored_only && !run->restored) continue;
-    if (run->ended() || run->count(TaskState::kReady) == 0) continue;
+    if (run->ended()) continue;
+    for (const auto& [node, mapped] : run->mapped) {
+      mapped->offers = 0;
+      offer_items(now, *run, *mapped);
+    }
+    if (run->count(TaskState::kReady) == 0) continue;
     for (std::uint32_t task = 0; task < run->states.size(); ++task) {
-      if (run->states[task] == TaskState::kReady && !halted(*run, TaskIndex{task})) offer(now, *run, TaskIndex{task});
+      if (run->states[task] == TaskState::kReady && !halted(*run, TaskIndex{task}) &&
+          !run->plan->is_mapped(TaskIndex{task}))
+        offer(now, *run, TaskIndex{task});
     }
   }
 }

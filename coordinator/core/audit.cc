@@ -76,6 +76,7 @@ void Audit::look_at(Time now, Run& run, TaskIndex task, const World& world, std:
   switch (run.states[task.value]) {
     case TaskState::kDispatched:
     case TaskState::kRunning: {
+      if (Mapped* mapped = p.mapped_at(run, task)) return look_at_items(now, run, *mapped, world, findings);
       auto attempt = run.attempts.find(task);
       if (attempt == run.attempts.end()) {
         found(findings, AuditKind::kOwner, run, task, "is out and nobody knows where: tried again");
@@ -144,6 +145,33 @@ bool Audit::rings(const Run& run, TaskIndex task) const {
   return std::ranges::any_of(partition_.timers_, [&](const auto& timer) {
     return std::get<RunId>(timer) == run.id() && std::get<TaskIndex>(timer) == task;
   });
+}
+
+// Every chunk that is out is at a worker that is there; and while there is something to do, something is out, offered
+// or waits for its time.
+void Audit::look_at_items(Time now, Run& run, Mapped& mapped, const World& world, std::vector<AuditFinding>& findings) {
+  Partition& p = partition_;
+  std::vector<TaskIndex> homeless;
+  for (const auto& [first, count] : mapped.out) {
+    const TaskIndex chunk{mapped.base + first};
+    const WorkerId worker = run.attempts.at(chunk).worker.id;
+    if (!p.out_.contains({worker, run.id(), chunk})) {
+      found(findings, AuditKind::kOwner, run, chunk, "is not among those of its worker: put there");
+      p.out_.emplace(worker, run.id(), chunk);
+    }
+    if (world.knows && !world.knows(worker)) homeless.push_back(chunk);
+  }
+  for (TaskIndex chunk : homeless) {
+    if (!run.attempts.contains(chunk)) continue;  // its node has ended meanwhile
+    found(findings, AuditKind::kOwner, run, chunk, "is at a worker that is not there: tried again");
+    p.lose_attempt(now, run, chunk, "its worker was not there");
+  }
+  if (Partition::halted(run, mapped.node) || run.ended() || run.paused() || is_terminal(run.states[mapped.node.value]))
+    return;
+  if (p.options_.adopting) return;
+  if (mapped.waiting > 0 || !mapped.out.empty() || mapped.offers > 0 || run.value_waits.contains(mapped.node)) return;
+  found(findings, AuditKind::kOffer, run, mapped.node, "has items left and none is offered: offered");
+  p.advance_items(now, run, mapped);
 }
 
 void Audit::look_at_end(Time now, Run& run, std::vector<AuditFinding>& findings) {

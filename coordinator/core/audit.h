@@ -73,6 +73,7 @@ class Audit {
   void look_at(Time now, Run& run, TaskIndex task, const World& world, std::vector<AuditFinding>& findings);
   void look_at_wait(Time now, Run& run, TaskIndex task, std::vector<AuditFinding>& findings);
   bool rings(const Run& run, TaskIndex task) const;  // it has a timer
+  void look_at_items(Time now, Run& run, Mapped& mapped, const World& world, std::vector<AuditFinding>& findings);
   void look_at_end(Time now, Run& run, std::vector<AuditFinding>& findings);
   void found(std::vector<AuditFinding>& findings, AuditKind kind, const Run& run, TaskIndex task, const char* what);
 

@@ -230,9 +230,11 @@ void Partition::on(Time now, ValueFetched& in) {
       if (concerned && (gone || all_here(hashes))) due.push_back(task);
     }
     for (TaskIndex task : due) {
-      if (halted(*run, task) || run->states[task.value] != TaskState::kWaiting) continue;
+      const bool collecting = run->plan->is_mapped(task) && run->states[task.value] == TaskState::kRunning;
+      if (halted(*run, task) || (run->states[task.value] != TaskState::kWaiting && !collecting)) continue;
       if (!gone) {
-        decide(now, *run, task);
+        if (collecting) finish_items(now, *run, *mapped_at(*run, task));
+        else decide(now, *run, task);
         continue;
       }
       run->value_waits.erase(task);

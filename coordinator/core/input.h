@@ -64,6 +64,7 @@ struct SlotGranted {  // by Placement, for a task that was offered
   WorkerRef worker;
   SlotClass slot_class = SlotClass::kCpu;
   const Requirements* needs = nullptr;  // where it has resources; a loan of this turn
+  std::uint32_t slots = 0;              // of that class, of all workers together
 };
 struct AttemptStarted {
   WorkerRef worker;

@@ -4,6 +4,32 @@
 namespace millrace {
 namespace {
 
+// An item is in exactly one place.
+std::string check_items(const Run& run, const Mapped& m) {
+  std::uint64_t out = 0;
+  for (const auto& [first, count] : m.out) {
+    out += count;
+    if (!run.attempts.contains(TaskIndex{m.base + first})) return "has items out without an attempt";
+    if (m.done.overlaps(first, first + count)) return "has items out that are done";
+    if (m.todo.overlaps(first, first + count)) return "has items out that are to be dealt out";
+  }
+  if (out != m.running) return "counts its items out wrong";
+  if (is_terminal(run.states[m.node.value])) return "";
+  if (m.done.count() > 0 && m.opened && m.done.count() > m.total) return "has done more than it has";
+  std::uint64_t waiting = 0;
+  for (const auto& [item, past] : m.history) {
+    waiting += past.waiting ? 1 : 0;
+    if (past.waiting && (m.todo.contains(item) || m.done.contains(item))) return "has an item that waits elsewhere too";
+    if (m.done.contains(item)) return "remembers an item that is done";
+  }
+  if (waiting != m.waiting) return "counts its items that wait wrong";
+  if (m.opened && m.todo.count() + m.done.count() + out + waiting != m.total) return "has lost items";
+  for (const auto& [first, end] : m.todo.ranges()) {
+    if (m.done.overlaps(first, end)) return "would deal out items that are done";
+  }
+  return "";
+}
+
 std::string check_run(const Run& run) {
   std::string name = "run " + to_string(run.id()) + ": ";
   std::array<std::uint32_t, 10> counted{};
@@ -17,7 +43,8 @@ std::string check_run(const Run& run) {
     sum += run.sums[task];
     written += record.version > 0 ? 1 : 0;
     bool out = state == TaskState::kDispatched || state == TaskState::kRunning;
-    if (out != run.attempts.contains(TaskIndex{task}))
+    const bool mapped = run.plan->is_mapped(TaskIndex{task});
+    if (mapped ? out && !run.mapped.contains(TaskIndex{task}) : out != run.attempts.contains(TaskIndex{task}))
       return where + "is " + std::string(to_string(state)) + " but its attempt is not in step";
     if (state == TaskState::kWaiting && record.reason == Reason::kPaused && !run.paused() && !run.stopping())
       return where + "is held and its run is not paused";
@@ -40,6 +67,11 @@ std::string check_run(const Run& run) {
     }
   }
   if (counted != run.by_state) return name + "the counts by state are wrong";
+  for (const auto& [node, mapped] : run.mapped) {
+    if (std::string broken = check_items(run, *mapped); !broken.empty())
+      return name + "task " + run.plan->id(node) + " " + broken;
+  }
+  if (!run.mapped.empty()) sum = run.record.records_sum, written = run.record.records_live;  // items' are not kept
   if (sum != run.record.records_sum) return name + "the checksum of its records is wrong";
   if (written != run.record.records_live) return name + "the number of its records is wrong";
   if (run.ended() && !run.attempts.empty()) return name + "has ended with attempts out";

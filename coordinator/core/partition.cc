@@ -64,7 +64,9 @@ void Partition::offer_again(RunId id, TaskIndex task) {
 bool Partition::wants_place(RunId id, TaskIndex task) const {
   auto it = runs_.find(id);
   if (it == runs_.end() || it->second->ended() || halted(*it->second, task) || it->second->paused()) return false;
-  return it->second->states[task.value] == TaskState::kReady || waits_for_place(*it->second, task);
+  const Run& run = *it->second;
+  if (run.plan->is_mapped(task) && run.states[task.value] == TaskState::kRunning) return true;  // for its next items
+  return run.states[task.value] == TaskState::kReady || waits_for_place(run, task);
 }
 
 Time Partition::next_deadline() const {
@@ -134,6 +136,7 @@ void Partition::run_timer(Time now, RunId id, TaskIndex task) {
              {std::string(to_string(Reason::kTimeout)), "the run took longer than its timeout", "", 0, ""});
     return;
   }
+  if (run->plan->is_item(task)) return item_due(now, *run, task);
   if (run->states[task.value] == TaskState::kRetrying && run->tasks[task.value].due <= now && !halted(*run, task)) {
     run->tasks[task.value].ready = run->tasks[task.value].due;
     move(*run, task, TaskState::kReady);

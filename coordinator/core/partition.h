@@ -21,6 +21,7 @@
 
 #include "common/model/run_view.h"
 #include "coordinator/core/effect.h"
+#include "coordinator/core/fanout.h"
 #include "coordinator/core/input.h"
 #include "coordinator/core/run.h"
 #include "coordinator/core/tally.h"
@@ -50,6 +51,7 @@ struct PartitionOptions {
   std::size_t inline_max = kInlineMaxDefault;
   bool adopting = false;  // ready tasks of restored runs are held back until AdoptionClosed
   TestPlant plant = TestPlant::kNone;
+  std::uint64_t run_tasks_max = kTasksMax;  // nodes and items of one run
 };
 
 // Durations seen per definition, for ranks along the critical path. Bounded.
@@ -57,6 +59,7 @@ struct DurationHistory {
   std::vector<std::uint32_t> ran_us;  // by spec, moving average; 0: never seen
   std::uint64_t runs = 0;             // ended runs that it knows of
   std::shared_ptr<const std::vector<std::uint32_t>> ranks;
+  std::map<std::uint32_t, Pace> paces;  // of mapped nodes, by spec
 };
 
 // An attempt that is out and of which its worker has not said that it started.
@@ -131,6 +134,8 @@ class Partition {
   void on(Time now, AdoptionClosed& in);
   bool adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& worker,
              const std::vector<UpstreamVersion>& rests_on, bool started);
+  bool rests_on_these(const Run& run, TaskIndex node, const std::vector<UpstreamVersion>& rests_on) const;
+  bool is_unstarted(const Run& run, TaskIndex task, const Attempt& attempt) const;
   void settle(Time now, Run& run, const Attempt& attempt, Outcome& outcome);
   void failed(Time now, Run& run, TaskIndex task, Outcome& outcome);
   void lost(Time now, Run& run, TaskIndex task, std::string_view why);
@@ -217,6 +222,39 @@ class Partition {
   static bool is_held(const Run& run, TaskIndex task);
   static bool awaits_event(const TaskRecord& record);  // waits for a timer, a signal, an approval
   static bool awaits_event(const Run& run, TaskIndex task);
+
+  // fanout.cc
+  Mapped* mapped_at(const Run& run, TaskIndex node) const;  // null: it has not begun
+  Mapped& mapped_of(Run& run, TaskIndex node);
+  void open_items(Time now, Run& run, TaskIndex node, const Flow& flow);
+  void advance_items(Time now, Run& run, Mapped& mapped);  // ends the node, or offers what it has to do
+  void offer_items(Time now, Run& run, Mapped& mapped);
+  std::uint32_t take_items(const Run& run, Mapped& mapped, std::uint32_t& first, std::string& values);
+  void deal_items(Time now, Run& run, SlotGranted& in);
+  bool adopt_items(Time now, Run& run, const AttemptId& id, const WorkerRef& worker,
+                   const std::vector<UpstreamVersion>& rests_on, bool started, std::uint32_t count);
+  void hold_items(Time now, Run& run, Mapped& mapped, std::uint32_t first, std::uint32_t count, Attempt attempt);
+  void finish_items(Time now, Run& run, Mapped& mapped);
+  void close_items(Run& run, TaskIndex node);  // it ends: what it held goes
+  bool fetch_items(Run& run, Mapped& mapped);
+
+  // fanout_ends.cc
+  void items_ended(Time now, Run& run, AttemptEnded& in);
+  void settle_items(Time now, Run& run, Mapped& mapped, const Attempt& attempt, std::uint32_t count, Outcome& outcome);
+  void keep_items(Time now, Run& run, Mapped& mapped, const Attempt& attempt, const Outcome& outcome,
+                  std::uint32_t first, std::uint32_t count, std::string_view outputs);
+  void item_failed(Time now, Run& run, Mapped& mapped, const Attempt& attempt, const Outcome& outcome,
+                   std::uint32_t item, Reason reason, ErrorInfo error);
+  void item_failed_for_good(Time now, Run& run, Mapped& mapped, std::uint32_t item, Reason reason);
+  void items_lost(Time now, Run& run, Mapped& mapped, const Attempt& attempt, std::uint32_t first, std::uint32_t count,
+                  std::string_view why);
+  void lose_items(Time now, Run& run, TaskIndex chunk, std::string_view why);
+  void items_reclaimed(Time now, Run& run, TaskIndex chunk);
+  std::uint32_t release_items(Run& run, Mapped& mapped, TaskIndex chunk);  // is out no more; how many it had
+  void item_due(Time now, Run& run, TaskIndex item);
+  void restore_items(Time now, Run& run, TaskIndex chunk, const TaskRecord& record);
+  void write_items(Run& run, TaskIndex chunk, TaskRecord& record, std::uint64_t& sum);
+  void tell_progress(Time now, Run& run, Mapped& mapped);
 
   // evaluate.cc
   void note_try(TaskRecord& record, Time now) const;

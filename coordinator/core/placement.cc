@@ -56,6 +56,8 @@ Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optio
   incarnations_[hello.incarnation] = worker.ref.id;
   remembered_.erase(hello.name);
   number_resources(worker);
+  slots_.cpu += hello.slots;
+  slots_.io += hello.io_slots;
   WorkerRef ref = worker.ref;
   FleetWorker& kept = fleet_.emplace(ref.id, std::move(worker)).first->second;
   watch_at_ = std::min(watch_at_, now + kDoubtAfter);
@@ -110,6 +112,8 @@ void Placement::leave(WorkerId id, Time now) {
   ungroup(worker);
   if (auto name = names_.find(worker.hello.name); name != names_.end() && name->second == id) names_.erase(name);
   incarnations_.erase(worker.hello.incarnation);
+  slots_.cpu -= worker.hello.slots;
+  slots_.io -= worker.hello.io_slots;
   fleet_.erase(it);
   judge_again_ = true;
 }

@@ -196,6 +196,9 @@ class Placement {
     for (const auto& [id, worker] : fleet_) take(worker, now - worker.heard >= 3 * kBeatEvery);
   }
   std::size_t workers() const { return fleet_.size(); }
+  std::uint32_t slots(SlotClass slot_class) const {  // of all workers together
+    return slot_class == SlotClass::kCpu ? slots_.cpu : slots_.io;
+  }
   std::size_t offers() const;
   std::size_t demand() const;       // offers, and attempts that are out
   std::size_t unplaceable() const;  // offers that no worker could take
@@ -271,6 +274,7 @@ class Placement {
   std::deque<std::pair<std::uint64_t, std::uint64_t>> places_by_age_;  // key and serial
   std::uint64_t places_made_ = 0;
   std::size_t awake_idle_ = 0;  // needs that are awake without a task
+  CreditUpdate slots_;          // of the fleet
   std::uint32_t workers_made_ = 0;
   std::uint32_t needs_made_ = 0;
   std::uint64_t salt_ = 0;

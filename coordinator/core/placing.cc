@@ -52,22 +52,28 @@ std::vector<Unstarted> Partition::unstarted(WorkerId worker, Time before) const 
        it != out_.end() && std::get<WorkerId>(*it) == worker; ++it) {
     const auto& [id, run_id, task] = *it;
     const Run& run = *runs_.at(run_id);
-    if (run.states[task.value] != TaskState::kDispatched) continue;
     const Attempt& attempt = run.attempts.at(task);
-    if (attempt.cancelling || attempt.dispatched > before) continue;
-    const std::shared_ptr<const Requirements>& needs = run.plan->needs(task);
+    if (!is_unstarted(run, task, attempt) || attempt.cancelling || attempt.dispatched > before) continue;
+    const TaskIndex node = *run.plan->node_of(task);
+    const std::shared_ptr<const Requirements>& needs = run.plan->needs(node);
     if (needs->slot_class != SlotClass::kCpu) continue;  // the others do not wait
-    out.push_back({run_id, task, run.info->priority + run.plan->spec(task).priority, run.info->accepted,
+    out.push_back({run_id, task, run.info->priority + run.plan->spec(node).priority, run.info->accepted,
                    attempt.dispatched, attempt.reclaimed, needs.get()});
   }
   return out;
 }
 
+bool Partition::is_unstarted(const Run& run, TaskIndex task, const Attempt& attempt) const {
+  return run.plan->is_item(task) ? !attempt.started : run.states[task.value] == TaskState::kDispatched;
+}
+
 // Asked for, and nothing more: until its worker says that it has not started the attempt is where it is.
 void Partition::on(Time now, ReclaimWanted& in) {
   Run* run = live(in.run);
-  if (run == nullptr || run->states[in.task.value] != TaskState::kDispatched) return;
-  Attempt& attempt = run->attempts.at(in.task);
+  if (run == nullptr) return;
+  const auto found = run->attempts.find(in.task);
+  if (found == run->attempts.end() || !is_unstarted(*run, in.task, found->second)) return;
+  Attempt& attempt = found->second;
   if (attempt.worker.id != in.worker || attempt.cancelling) return;
   attempt.reclaimed = now;
   attempt.confirmed = false;  // the answer may be lost: then its worker is asked what it has

@@ -1,6 +1,7 @@
 #include "coordinator/core/plan.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 
 namespace millrace {
@@ -148,6 +149,17 @@ Status Plan::read_flows() {
         return invalid(in_spec(workflow_, i, "a timer without its time"));
     }
     if (Status branch = read_branch(i, flow); !branch.ok()) return branch;
+    if (!spec.foreach) continue;
+    if (workflow_.specs[i].is_control()) return invalid(in_spec(workflow_, i, "a node without an executor is mapped"));
+    if (!workflow_.spec_of.empty()) return invalid(in_spec(workflow_, i, "a mapped node in the packed form"));
+    if (Status over = compile(spec.foreach->over, flow.foreach); !over.ok())
+      return invalid(in_spec(workflow_, i, over.error().what));
+    mapped_.push_back(i);
+  }
+  if (!mapped_.empty()) {
+    static constexpr std::uint32_t kTop = 0xFFFF'FFF0;  // the last ones mean other things
+    item_room_ = (kTop - node_count()) / static_cast<std::uint32_t>(mapped_.size());
+    for (std::uint32_t i = 0; i < mapped_.size(); ++i) base_of_[mapped_[i]] = node_count() + i * item_room_;
   }
   if (flows_.empty()) return Done{};
   for (std::uint32_t task = 0; task < node_count(); ++task) {
@@ -274,6 +286,27 @@ Status Plan::read_branch(std::uint32_t spec, Flow& flow) {
   return Done{};
 }
 
+std::optional<TaskIndex> Plan::node_of(TaskIndex task) const {
+  if (!is_item(task)) return task;
+  if (mapped_.empty()) return std::nullopt;
+  const std::uint32_t place = (task.value - node_count()) / item_room_;
+  if (place >= mapped_.size()) return std::nullopt;
+  return TaskIndex{mapped_[place]};
+}
+
+Cleanup Plan::cleanup_of(TaskIndex task) const {
+  if (cleanup_.empty()) return Cleanup::kNone;
+  const std::optional<TaskIndex> node = node_of(task);
+  return node ? cleanup_[node->value] : Cleanup::kNone;
+}
+
+std::string Plan::id(TaskIndex task) const {
+  if (!is_item(task)) return workflow_.id(task.value);
+  const std::optional<TaskIndex> node = node_of(task);
+  if (!node) return "?" + std::to_string(task.value);
+  return workflow_.id(node->value) + "[" + std::to_string(task.value - base(*node)) + "]";
+}
+
 const Flow* Plan::flow(TaskIndex task) const {
   if (flows_.empty()) return nullptr;
   auto it = flows_.find(workflow_.spec_index(task.value));
@@ -314,9 +347,15 @@ std::optional<TaskIndex> Plan::find(std::string_view id) const {
     if (index >= node_count()) return std::nullopt;
     return TaskIndex{static_cast<std::uint32_t>(index)};
   }
-  auto it = by_id_.find(id);
-  if (it == by_id_.end()) return std::nullopt;
-  return TaskIndex{it->second};
+  if (auto it = by_id_.find(id); it != by_id_.end()) return TaskIndex{it->second};
+  const std::size_t bracket = id.ends_with(']') ? id.find('[') : std::string_view::npos;  // an item
+  const auto it = bracket == std::string_view::npos ? by_id_.end() : by_id_.find(id.substr(0, bracket));
+  if (it == by_id_.end() || !base_of_.contains(it->second)) return std::nullopt;
+  std::uint32_t item = 0;
+  const std::string_view digits = id.substr(bracket + 1, id.size() - bracket - 2);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), item);
+  if (error != std::errc() || end != digits.data() + digits.size() || item >= item_room_) return std::nullopt;
+  return TaskIndex{base_of_.at(it->second) + item};
 }
 
 const expr::Template* Plan::value_template(TaskIndex task) const {

@@ -62,7 +62,8 @@ struct Flow {
     std::optional<expr::Template> message;
   };
   std::optional<Wait> wait;
-  bool has_handlers = false;  // nodes that run if it fails
+  bool has_handlers = false;              // nodes that run if it fails
+  std::optional<expr::Template> foreach;  // what a mapped node goes over
 };
 
 class Plan {
@@ -77,20 +78,31 @@ class Plan {
   const NodeSpec& spec(TaskIndex task) const { return workflow_.spec(task.value); }
   // The spec as the messages share it: a pointer that lives as long as anybody holds it.
   std::shared_ptr<const NodeSpec> shared_spec(std::uint32_t spec_index) const { return shared_specs_[spec_index]; }
-  std::string id(TaskIndex task) const { return workflow_.id(task.value); }
+  std::string id(TaskIndex task) const;  // of an item "node[7]"
   std::optional<TaskIndex> find(std::string_view id) const;
   bool is_control_node(TaskIndex task) const { return spec(task).is_control(); }
   const Flow* flow(TaskIndex task) const;  // null: it runs when all upstream has succeeded
   bool has_flow() const { return !flows_.empty(); }
   bool has_cleanup() const { return !cleanup_.empty(); }
-  Cleanup cleanup_of(TaskIndex task) const { return cleanup_.empty() ? Cleanup::kNone : cleanup_[task.value]; }
+  Cleanup cleanup_of(TaskIndex task) const;  // of an item that of its node
   std::span<const std::uint32_t> cleanups(Cleanup kind) const { return cleanups_[static_cast<std::size_t>(kind)]; }
   std::uint32_t cleanup_count() const { return cleanup_count_; }
-  std::optional<TaskIndex> undone_by(TaskIndex task) const;                    // the node that it compensates
-  std::uint32_t place_in_order(TaskIndex task) const;                          // a topological one
-  std::span<const std::uint32_t> handled_by(TaskIndex task) const;             // nodes of whose failure it is told
-  std::span<const std::uint32_t> signal_nodes(std::string_view name) const;    // that wait for it, in their order
-  std::vector<std::string_view> signals() const;                               // all that nodes wait for, by name
+  std::optional<TaskIndex> undone_by(TaskIndex task) const;                  // the node that it compensates
+  std::uint32_t place_in_order(TaskIndex task) const;                        // a topological one
+  std::span<const std::uint32_t> handled_by(TaskIndex task) const;           // nodes of whose failure it is told
+  std::span<const std::uint32_t> signal_nodes(std::string_view name) const;  // that wait for it, in their order
+  std::vector<std::string_view> signals() const;                             // all that nodes wait for, by name
+  // Mapped nodes. Above all nodes lie their items: item i of a node is the task base(node) + i, and each has room for
+  // item_room() of them. The same for all runs, so a task's index says whose item it is.
+  bool is_mapped(TaskIndex task) const {
+    return !mapped_.empty() && task.value < node_count() && base_of_.contains(task.value);
+  }
+  std::uint32_t base(TaskIndex node) const { return base_of_.at(node.value); }
+  std::uint32_t item_room() const { return item_room_; }
+  bool is_item(TaskIndex task) const { return task.value >= node_count(); }
+  // The node of a task: itself, or whose item it is. Nothing: there is no such task.
+  std::optional<TaskIndex> node_of(TaskIndex task) const;
+  const std::vector<std::uint32_t>& mapped() const { return mapped_; }
   std::span<const std::uint32_t> early_joins() const { return early_joins_; }  // tasks with `join: any` or a number
   // Branch nodes that may choose this one; empty: it needs no choice.
   std::span<const std::uint32_t> chosen_by(TaskIndex task) const;
@@ -137,6 +149,9 @@ class Plan {
   std::map<std::uint32_t, std::uint32_t> places_;  // of what may be undone
   std::map<std::uint32_t, std::vector<std::uint32_t>> handled_by_;
   std::map<std::string, std::vector<std::uint32_t>, std::less<>> signal_nodes_;
+  std::vector<std::uint32_t> mapped_;                         // nodes
+  std::unordered_map<std::uint32_t, std::uint32_t> base_of_;  // by node; lookups only
+  std::uint32_t item_room_ = 0;
   std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> chosen_by_;  // by task; lookups only
   std::vector<bool> reads_upstream_;  // by spec: its code or one of its fields sees upstream outputs
   std::vector<std::uint32_t> ranks_;

@@ -96,6 +96,7 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
   if ((state == TaskState::kSkipped || state == TaskState::kCancelled) && run.plan->has_flow())
     leave_wait(now, run, task);
   TaskRecord& record = run.tasks[task.value];
+  if (run.plan->is_mapped(task)) close_items(run, task);
   record.reason = reason;
   record.ended = now;
   count_bytes(run, record.output);
@@ -189,6 +190,8 @@ void Partition::sweep(Time now, Run& run) {
         break;
       case TaskState::kDispatched:
       case TaskState::kRunning:
+        if (Mapped* mapped = mapped_at(run, task)) advance_items(now, run, *mapped);
+        break;
       case TaskState::kSucceeded:
       case TaskState::kFailed:
       case TaskState::kSkipped:
@@ -204,7 +207,9 @@ void Partition::sweep(Time now, Run& run) {
 void Partition::finish_if_done(Time now, Run& run) {
   if (run.ended()) return;
   if (run.stopping()) {
-    if (run.sweeping || !run.work_done() || clean_up(run)) return;
+    if (run.sweeping || !run.work_done()) return;
+    // Chunks may be out of a fan-out that has ended.
+    if ((run.phase == Cleanup::kNone && !run.attempts.empty()) || clean_up(run) || !run.attempts.empty()) return;
     finish(now, run, run.record.state == RunState::kFailing ? RunState::kFailed : RunState::kCancelled);
     return;
   }
@@ -268,6 +273,9 @@ void Partition::learn(Run& run) {
     auto ran = static_cast<std::uint32_t>(std::clamp<Duration::rep>(run.tasks[task].ran.count(), 1, 0x7FFFFFFF));
     std::uint32_t& seen = history.ran_us[run.plan->workflow().spec_index(task)];
     seen = seen == 0 ? ran : static_cast<std::uint32_t>((std::uint64_t{seen} * 7 + ran) / 8);
+  }
+  for (const auto& [node, mapped] : run.mapped) {
+    if (mapped->pace.item_us > 0) history.paces[run.plan->workflow().spec_index(node.value)] = mapped->pace;
   }
   ++history.runs;
   if ((history.runs & (history.runs - 1)) != 0) return;  // ranks are made anew after 1, 2, 4, 8 ... runs

@@ -14,6 +14,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
   ++tally_.restored;
   run.restored = true;
   for (const auto& [task, record] : restored.tasks) {
+    if (run.plan->is_item(task)) continue;
     run.tasks[task.value] = record;
     run.sums[task.value] = checksum(task, record);
     run.note_record(task);
@@ -38,6 +39,9 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     Time& due = run.tasks[task.value].due;
     due = std::min(record.due, now + (record.due - record.ended));
     set_timer(std::max(now, due), run.id(), task);
+  }
+  for (const auto& [task, record] : restored.tasks) {  // what they are worth depends on their nodes
+    if (run.plan->is_item(task)) restore_items(now, run, task, record);
   }
   std::vector<std::uint32_t> opened;
   run.frontier.open_sources(opened);

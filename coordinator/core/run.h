@@ -15,6 +15,7 @@
 #include "common/graph/frontier.h"
 #include "common/model/records.h"
 #include "common/model/worker_messages.h"
+#include "coordinator/core/fanout.h"
 #include "coordinator/core/input.h"
 #include "coordinator/core/plan.h"
 
@@ -28,6 +29,7 @@ struct Attempt {
   Time dispatched{};
   bool confirmed = false;   // the worker has spoken of it
   bool cancelling = false;  // told to stop
+  bool started = false;     // of items: the worker said so
   Time reclaimed{};         // when it was asked back; zero: never
 };
 
@@ -50,6 +52,8 @@ struct Run {
   std::vector<UpstreamSeen> seen;                            // by task: what assignments downstream need of its record
   std::array<std::uint32_t, 10> by_state{};                  // counts over `states`
   std::map<TaskIndex, Attempt> attempts;                     // that are out
+  std::map<TaskIndex, std::unique_ptr<Mapped>> mapped;       // nodes whose items run, or have run
+  std::uint32_t items = 0;                                   // of these, all told
   std::map<TaskIndex, std::uint32_t> numbers;                // attempt numbers used without a record (reclaimed)
   std::map<TaskIndex, std::vector<Hash128>> value_waits;     // value nodes that wait for values held by reference
   std::vector<Hash128> output_waits;                         // the same for the run's outputs

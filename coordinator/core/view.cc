@@ -1,4 +1,6 @@
 // Read-only answers about runs.
+#include <algorithm>
+
 #include "common/base/units.h"
 #include "coordinator/core/partition.h"
 
@@ -64,6 +66,14 @@ NodeView node_view(const Plan& plan, TaskIndex task, TaskState state, const Task
 
 void count(RunView& view, TaskState state) { ++view.by_state[state]; }
 
+void count_item(Mapped& mapped, std::uint32_t first, const TaskRecord& record) {
+  if (record.state == TaskState::kRetrying) ++mapped.waiting;
+  if (is_terminal(record.state)) mapped.done.add(first, first + std::max(record.items, 1U));
+  if (record.state != TaskState::kFailed) return;
+  ++mapped.failed;
+  mapped.show({first, record.reason, record.tries, record.error});
+}
+
 }  // namespace
 
 RunView view_of(const Run& run, Time now, std::uint32_t nodes_max) {
@@ -81,6 +91,10 @@ RunView view_of(const Run& run, Time now, std::uint32_t nodes_max) {
     auto it = run.attempts.find(TaskIndex{task});
     view.nodes.push_back(node_view(*run.plan, TaskIndex{task}, run.states[task], run.tasks[task],
                                    it == run.attempts.end() ? nullptr : &it->second, now));
+    if (auto mapped = run.mapped.find(TaskIndex{task}); mapped != run.mapped.end()) {
+      view.nodes.back().items = mapped->second->view();
+      if (run.states[task] == TaskState::kRunning) view.nodes.back().ran = now - mapped->second->dispatched;
+    }
   }
   return view;
 }
@@ -93,12 +107,22 @@ RunView view_of(const RestoredRun& run, Time now, std::uint32_t nodes_max) {
   view.nodes_total = run.plan->node_count();
   static const TaskRecord kPending;
   std::vector<const TaskRecord*> records(view.nodes_total, &kPending);
-  for (const auto& [task, record] : run.tasks) records[task.value] = &record;
+  std::map<TaskIndex, Mapped> mapped;
+  for (const auto& [task, record] : run.tasks) {
+    if (!run.plan->is_item(task)) records[task.value] = &record;
+    else if (const auto node = run.plan->node_of(task))
+      count_item(mapped[*node], task.value - run.plan->base(*node), record);
+  }
   for (const TaskRecord* record : records) count(view, record->state);
   if (view.nodes_total > nodes_max) return view;
   view.nodes.reserve(view.nodes_total);
   for (std::uint32_t task = 0; task < view.nodes_total; ++task) {
     view.nodes.push_back(node_view(*run.plan, TaskIndex{task}, records[task]->state, *records[task], nullptr, now));
+    const TaskRecord& record = *records[task];
+    auto items = mapped.find(TaskIndex{task});
+    if (items == mapped.end() && record.items == 0) continue;
+    view.nodes.back().items = items == mapped.end() ? ItemsView{} : items->second.view();
+    view.nodes.back().items->total = record.items;
   }
   return view;
 }

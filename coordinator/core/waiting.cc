@@ -358,7 +358,13 @@ void Partition::on(Time now, PauseRequested& in) {
   run->record.state = RunState::kRunning;
   emit(now, *run, EventType::kRunResumed);
   for (std::uint32_t task = 0; task < run->states.size() && run->count(TaskState::kWaiting) > 0; ++task) {
-    if (let_go(*run, TaskIndex{task}) || waits_for_place(*run, TaskIndex{task})) offer(now, *run, TaskIndex{task});
+    const bool freed = let_go(*run, TaskIndex{task}) || waits_for_place(*run, TaskIndex{task});
+    const bool mapped = run->plan->is_mapped(TaskIndex{task}) && run->states[task] == TaskState::kReady;
+    if (freed && !mapped) offer(now, *run, TaskIndex{task});
+  }
+  for (const auto& [node, mapped] : run->mapped) {  // what was offered before the pause may be forgotten
+    mapped->offers = 0;
+    offer_items(now, *run, *mapped);
   }
   finish_if_done(now, *run);
   acted(in.request, *run, std::nullopt, false);

@@ -83,7 +83,9 @@ class RunLog {
     std::string_view trace = info != nullptr ? std::string_view(info->trace_id) : std::string_view();
     std::string_view workflow = info != nullptr ? std::string_view(info->workflow) : std::string_view();
     if (is_task_event(event.type)) {
-      SharedName worker = run_now != nullptr ? run_now->tasks[event.task.value].worker : nullptr;
+      const bool known =
+          run_now != nullptr && event.task.value < run_now->tasks.size();  // an item's record is not kept
+      SharedName worker = known ? run_now->tasks[event.task.value].worker : nullptr;
       log_info(to_string(event.type), {{"trace_id", trace},
                                        {"run", run},
                                        {"node", event.node},
@@ -258,6 +260,7 @@ Status Process::open() {
   if (options_.store == "memory") loop.epoch_above = static_cast<std::uint32_t>(random_nonce() >> 44);
   loop.runs_max = options_.runs_max;
   loop.tasks_max = options_.tasks_max;
+  loop.run_tasks_max = options_.run_tasks_max;
   loop.unplaceable_after = options_.unplaceable_after;
   loop.fixed_fleet = options_.fixed_fleet;
   loop.placement_salt = hash64(options_.name);

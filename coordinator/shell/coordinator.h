@@ -36,11 +36,12 @@ struct CoordinatorOptions {
   std::string curve_authorized;                    // file of the allow-list; goes with curve_key
   std::string http;                                // HOST:PORT for operators; empty: none
   std::string http_token;                          // what all its pages but the probes need; empty: nothing
-  bool insecure_listen = false;           // listen where other machines can reach us though nobody is authenticated
-  std::uint32_t runs_max = 1'000'000;     // live runs: above it a submission is refused (queue_full)
-  std::uint64_t tasks_max = 50'000'000;   // tasks of live runs
-  std::uint64_t bytes_max = 8ULL << 30U;  // inputs and outputs of live runs
-  std::uint32_t tenant_runs_max = 0;      // of one tenant; zero: no limit of its own
+  bool insecure_listen = false;             // listen where other machines can reach us though nobody is authenticated
+  std::uint32_t runs_max = 1'000'000;       // live runs: above it a submission is refused (queue_full)
+  std::uint64_t tasks_max = 50'000'000;     // tasks of live runs
+  std::uint64_t run_tasks_max = 2'000'000;  // nodes of one run, and items of those that are mapped
+  std::uint64_t bytes_max = 8ULL << 30U;    // inputs and outputs of live runs
+  std::uint32_t tenant_runs_max = 0;        // of one tenant; zero: no limit of its own
   std::uint64_t tenant_tasks_max = 0;
   RetentionPolicy retention = {};
   Duration key_life = 24h;       // an idempotency key is remembered as long as its run, and at least this

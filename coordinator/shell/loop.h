@@ -31,8 +31,9 @@ struct LoopOptions {
   std::uint32_t epoch_above = 0;  // epochs are taken above this one; random where a store forgets what ids it gave out
   std::uint32_t runs_max = 1'000'000;
   std::uint64_t tasks_max = 50'000'000;
-  std::uint64_t bytes_max = 8ULL << 30U;  // inputs and outputs of live runs
-  std::uint32_t tenant_runs_max = 0;      // live runs of one tenant, here; zero: no limit of its own
+  std::uint64_t run_tasks_max = 2'000'000;  // nodes and items of one run
+  std::uint64_t bytes_max = 8ULL << 30U;    // inputs and outputs of live runs
+  std::uint32_t tenant_runs_max = 0;        // live runs of one tenant, here; zero: no limit of its own
   std::uint64_t tenant_tasks_max = 0;
   RetentionPolicy retention = {};
   Duration key_life = 24h;       // an idempotency key is remembered as long as its run, and at least this

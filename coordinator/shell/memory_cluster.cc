@@ -81,8 +81,9 @@ void MemoryCluster::write(Partition& partition, const RunWrite& write, std::uint
   run.tasks_total = write.tasks_total;
   run.tasks_done = write.tasks_done;
   for (const auto& [task, record] : write.tasks) {
-    if (task.value >= run.tasks.size()) run.tasks.resize(task.value + 1);
-    TaskRecord& kept = run.tasks[task.value];
+    const bool item = task.value >= write.tasks_total;  // of a mapped node: few of many indices are used
+    if (!item && task.value >= run.tasks.size()) run.tasks.resize(task.value + 1);
+    TaskRecord& kept = item ? run.items[task] : run.tasks[task.value];
     if (record.version >= kept.version) kept = record;
   }
   if (is_terminal(write.record.state) && run.info != nullptr)
@@ -113,6 +114,7 @@ StoredRun MemoryCluster::stored(RunId id, const Run& run) const {
   stored.tasks.reserve(run.record.records_live);
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i)
     if (run.tasks[i].version > 0) stored.tasks.push_back({TaskIndex{i}, run.tasks[i]});
+  stored.tasks.insert(stored.tasks.end(), run.items.begin(), run.items.end());
   return stored;
 }
 
@@ -232,7 +234,7 @@ StoreAnswer MemoryCluster::answer(const ReadRunLogs& read) {
     if (log.number <= since) continue;
     if (answer.lines.size() == limit) break;
     answer.cursor = std::to_string(log.number);
-    if (!read.node.empty() && read.node != log.line.node) continue;
+    if (!is_line_of(log.line.node, read.node)) continue;
     if (read.attempt != 0 && read.attempt != log.line.attempt) continue;
     answer.lines.push_back(log.line);
   }

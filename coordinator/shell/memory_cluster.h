@@ -51,7 +51,8 @@ class MemoryCluster {
   struct Run {
     std::shared_ptr<const RunInfo> info;
     RunRecord record;
-    std::vector<TaskRecord> tasks;  // by index; version 0: no record
+    std::vector<TaskRecord> tasks;          // by index; version 0: no record
+    std::map<TaskIndex, TaskRecord> items;  // of mapped nodes
     std::uint32_t tasks_total = 0;
     std::uint32_t tasks_done = 0;
     std::vector<Event> events;

@@ -120,8 +120,8 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
 
 void Loop::State::begin_loading(Share& share) {
   share.phase = Share::Phase::kLoading;
-  share.core =
-      std::make_unique<Partition>(PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true, options.plant});
+  share.core = std::make_unique<Partition>(
+      PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true, options.plant, options.run_tasks_max});
   share.load_cursor.clear();
   share.load_done = false;
   share.restoring.clear();
@@ -312,7 +312,8 @@ void Loop::State::forget_core(Time now, Share& share) {
   settle_slots(share);
   for (const auto& [id, run] : share.core->runs()) {
     for (const auto& [task, attempt] : run->attempts)
-      placement.freed(attempt.worker.id, run->plan->slot_class(task), run->plan->needs(task).get());
+      placement.freed(attempt.worker.id, run->plan->slot_class(*run->plan->node_of(task)),
+                      run->plan->needs(*run->plan->node_of(task)).get());
   }
   meter.gave_up(share.core->tally());
   share.core.reset();

@@ -146,8 +146,7 @@ class LogsRead : public RedisRead {
     auto line = decode_log(read_.run, *packed);
     if (!line.ok()) return damaged(line.error().what);
     answer_.cursor = entry.items[0].text;
-    bool wanted =
-        (read_.node.empty() || read_.node == line->node) && (read_.attempt == 0 || read_.attempt == line->attempt);
+    bool wanted = is_line_of(line->node, read_.node) && (read_.attempt == 0 || read_.attempt == line->attempt);
     if (!wanted) return std::nullopt;
     answer_.lines.push_back(std::move(*line));
     if (answer_.lines.size() < limit_) return std::nullopt;

@@ -397,7 +397,7 @@ void Loop::State::events(Time, RequestId request, RunId run, const ReadEvents& q
     auto found = std::make_shared<EventsAnswer>(std::get<EventsAnswer>(std::move(answer)));
     auto send = [this, request, run, found](const Plan& plan, bool ended) {
       for (Event& event : found->events) {
-        if (is_task_event(event.type) && event.task.value < plan.node_count()) event.node = plan.id(event.task);
+        if (is_task_event(event.type) && plan.node_of(event.task)) event.node = plan.id(event.task);
       }
       bool last = !found->events.empty() && is_run_end(found->events.back().type);
       reply(request, EventsReply{run, std::move(found->events), last || (found->events.empty() && ended)});

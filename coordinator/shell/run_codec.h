@@ -75,6 +75,10 @@ std::uint64_t key_fingerprint(std::string_view field);  // the same, of a key_fi
 std::string encode_key(const StoredKey& key);
 Result<StoredKey> decode_key(std::string_view bytes);
 
+// Whether a line of that node is one that was asked for: of a mapped node all its items are.
+inline bool is_line_of(std::string_view node, std::string_view wanted) {
+  return wanted.empty() || node == wanted || (node.starts_with(wanted) && node.substr(wanted.size()).starts_with('['));
+}
 std::string encode_log(RunId run, const LogLine& line);
 Result<LogLine> decode_log(RunId run, std::string_view bytes);
 

@@ -25,7 +25,8 @@ enum Field : std::uint32_t {
   kEpoch = 1U << 11,    // other than the base
   kDue = 1U << 12,
   kVersion = 1U << 13,  // other than 1
-  kAllFields = (1U << 14) - 1,
+  kItems = 1U << 15,    // items, items_failed: since version 2 of segments
+  kAllFields = ((1U << 14) - 1) | kItems,
 };
 
 constexpr std::size_t kRecordBytesMin = 3;  // distance, state, fields
@@ -49,6 +50,7 @@ std::uint32_t fields_of(const TaskRecord& r, std::uint32_t base_epoch) {
   add(r.epoch != base_epoch, kEpoch);
   add(r.due != Time{}, kDue);
   add(r.version != 1, kVersion);
+  add(r.items != 0, kItems);
   return fields;
 }
 
@@ -121,6 +123,10 @@ void pack(Packer& out, const TaskRecord& r, const Base& base, const Names& names
   if (fields & kEpoch) out.number(r.epoch);
   time(kDue, r.due);
   if (fields & kVersion) out.number(r.version);
+  if (fields & kItems) {
+    out.number(r.items);
+    out.number(r.items_failed);
+  }
 }
 
 std::uint16_t number16(Unpacker& in) {
@@ -164,6 +170,10 @@ TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>&
   r.epoch = (fields & kEpoch) ? in.number32() : base.epoch;
   r.due = time(kDue);
   r.version = (fields & kVersion) ? in.number32() : 1;
+  if (fields & kItems) {
+    r.items = in.number32();
+    r.items_failed = in.number32();
+  }
   return r;
 }
 
@@ -203,7 +213,9 @@ void encode_segment(RunId run, std::uint64_t commit, std::span<const TaskEntry> 
   Names names;
   for (std::size_t i : order) names.add(entries[i].second.worker);
 
-  const std::size_t opened = out.open(kSegmentVersion);
+  const bool newer = std::ranges::any_of(order, [&](std::size_t i) { return entries[i].second.items != 0; });
+  const std::uint8_t version = newer ? kSegmentVersionLast : kSegmentVersion;
+  const std::size_t opened = out.open(version);
   out.time(base.time, Time{});
   out.number(base.epoch);
   out.number(names.all().size());
@@ -215,7 +227,7 @@ void encode_segment(RunId run, std::uint64_t commit, std::span<const TaskEntry> 
     next = std::uint64_t{entries[i].first.value} + 1;
     pack(out, entries[i].second, base, names);
   }
-  out.close(opened, kSegmentVersion, place_of(run.value, commit));
+  out.close(opened, version, place_of(run.value, commit));
 }
 
 std::string encode_segment(RunId run, std::uint64_t commit, std::span<const TaskEntry> entries) {
@@ -233,8 +245,9 @@ Result<std::vector<TaskEntry>> decode_segment(RunId run, std::uint64_t commit, s
                  "damaged"};
   };
   auto body = unseal(kSegmentVersion, place_of(run.value, commit), bytes);
+  if (!body.has_value()) body = unseal(kSegmentVersionLast, place_of(run.value, commit), bytes);
   if (!body.has_value()) {
-    const std::string newer = newer_version(kSegmentVersion, bytes);
+    const std::string newer = newer_version(kSegmentVersionLast, bytes);
     if (newer.empty()) return damaged("wrong version or checksum");
     return Error{Code::kRefused,
                  "segment of run " + to_string(run) + ", commit " + std::to_string(commit) + " " + newer,

@@ -209,8 +209,8 @@ void Loop::State::place(Time now) {
     for (Grant& grant : grants) {
       Share* share = share_of(grant.run);
       if (share != nullptr && share->open()) {
-        share->core->step(now,
-                          SlotGranted{grant.run, grant.task, std::move(grant.worker), grant.slot_class, grant.needs});
+        share->core->step(now, SlotGranted{grant.run, grant.task, std::move(grant.worker), grant.slot_class,
+                                           grant.needs, placement.slots(grant.slot_class)});
       } else {
         placement.freed(grant.worker.id, grant.slot_class, grant.needs);
         if (share != nullptr && share->ours()) share->postponed.emplace_back(grant.run, grant.task);

@@ -49,8 +49,8 @@ void Loop::State::explain_waits(RunView& view, const Run& run, const Share& shar
   std::map<const Requirements*, std::pair<WaitReason, std::string>> known;
   for (std::uint32_t i = 0; i < view.nodes.size(); ++i) {
     const TaskIndex task{i};
-    if (!share.core->wants_place(run.id(), task)) continue;
     NodeView& node = view.nodes[i];
+    if (node.state == TaskState::kRunning || !share.core->wants_place(run.id(), task)) continue;
     if (share.adopting && run.restored) {
       node.wait_reason = WaitReason::kAdoption;
       continue;

@@ -160,10 +160,12 @@ void Loop::State::on_log(Time now, TaskLog& log) {
   Share* share = share_of(log.attempt.run);
   if (share == nullptr || !share->open() || logs_pending.size() >= kLogsPendingMax) return;
   const Run* run = share->core->find(log.attempt.run);
-  if (run == nullptr || log.attempt.task.value >= run->plan->node_count()) return;
+  const auto node = run == nullptr ? std::nullopt : run->plan->node_of(log.attempt.task);
+  if (!node) return;
+  std::string name = run->plan->id(*node);
+  if (log.item && run->plan->is_mapped(*node)) name += "[" + std::to_string(*log.item) + "]";
   logs_pending.push_back(
-      {log.attempt.run,
-       {run->plan->id(log.attempt.task), log.attempt.number, log.stderr_stream, now, std::move(log.text)}});
+      {log.attempt.run, {std::move(name), log.attempt.number, log.stderr_stream, now, std::move(log.text)}});
 }
 
 // Ephemeral: it rests on nothing that this turn writes, is never stored, and nobody waits for it.

@@ -46,6 +46,14 @@ void check_insight(const Value& run) {
   EXPECT_FALSE(text_at(run, {"outputs", "headline"}).empty());
 }
 
+void check_fanout(const Value& run) {
+  EXPECT_EQ(number_at(run, {"outputs", "measured"}), 57);  // three of sixty are broken
+  ASSERT_TRUE(at(run, {"outputs", "lines"}).is_array());
+  EXPECT_EQ(at(run, {"outputs", "lines"}).as_array().at(2), Value("south: 15 values, at most 96"));
+  EXPECT_EQ(number_at(run, {"nodes", "measure", "items", "total"}), 60);
+  EXPECT_EQ(number_at(run, {"nodes", "measure", "items", "failed"}), 3);
+}
+
 void check_hello(const Value& run) {
   EXPECT_EQ(text_at(run, {"outputs", "greeting"}), "Hello, Ada!");
   EXPECT_EQ(text_at(run, {"outputs", "loud"}), "HELLO, ADA!");
@@ -129,6 +137,7 @@ std::vector<Example> examples() {
           {"dag200", {}, 0, check_dag200},
           {"build", {}, 0, check_build},
           {"retries", {}, 1, check_retries},
+          {"fanout", {}, 0, check_fanout},
           {"router", {"-i", "userType=premium", "-i", "region=EU"}, 0, check_router, "degraded"},
           {"report", {}, 0, check_report},
           {"approval", {}, 0, check_approval},

@@ -99,7 +99,8 @@ void Checker::written(const PartitionCommit& commit, const RunWrite& write) {
 }
 
 void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, const TaskRecord& record) {
-  TaskRecord& kept = run.tasks.at(task.value);
+  const bool item = run.plan->is_item(task);
+  TaskRecord& kept = item ? run.items[task] : run.tasks.at(task.value);
   const std::string where = name + ": task " + run.plan->id(task);
   if (is_terminal(kept.state)) return fail("I2: " + where + " has a result and is written again");
   if (record.version != kept.version + 1) return fail("I2: " + where + ": its version does not grow by one");
@@ -108,7 +109,10 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
   if (nothing_is_lost_ && record.losses > 0) fail("loss: " + where + " counts a loss, and nothing was lost");
   kept = record;
   if (record.state != TaskState::kSucceeded) return;
-  if (std::string early = too_early(run, task); !early.empty()) fail("I3: " + where + " succeeded before " + early);
+  if (item && is_terminal(run.tasks[run.plan->node_of(task)->value].state))
+    return fail("I2: " + where + " is written after the end of its node");
+  if (std::string early = too_early(run, *run.plan->node_of(task)); !early.empty())
+    fail("I3: " + where + " succeeded before " + early);
 }
 
 // What cleans up comes when everything before its phase has ended; what undoes, when what succeeded later is undone.
@@ -173,9 +177,10 @@ void Checker::upstream_committed(const char* what, const Assignment& assignment)
   auto found = runs_.find(id.run);
   if (found == runs_.end()) return fail(std::string("I3: ") + text(id) + " is " + what + ", its run is not durable");
   const Seen& run = found->second;
-  if (std::string early = too_early(run, id.task); !early.empty())
+  const TaskIndex node = *run.plan->node_of(id.task);
+  if (std::string early = too_early(run, node); !early.empty())
     fail(std::string("I3: ") + text(id) + " is " + what + " before " + early + " is committed");
-  if (run.plan->spec(id.task).flow.join > 0) return;  // what it did not wait for may have ended meanwhile
+  if (run.plan->spec(node).flow.join > 0) return;  // what it did not wait for may have ended meanwhile
   for (const Binding& binding : assignment.bindings) {
     const TaskRecord& record = run.tasks[binding.task.value];
     if (record.version != binding.version || record.output.size() != binding.value.size())
@@ -199,6 +204,8 @@ void Checker::ended(const AttemptId& attempt) { running_.erase({attempt.run, att
 void Checker::answered(const ReportAnswer& answer) {
   if (answer.answer != Answer::kRecorded) return;
   auto found = runs_.find(answer.attempt.run);
+  // Of items that were lost together, or were not begun, nothing is written.
+  if (found != runs_.end() && found->second.plan->is_item(answer.attempt.task)) return;
   if (found == runs_.end() || found->second.tasks.at(answer.attempt.task.value).tries < answer.attempt.number)
     fail("I4: " + text(answer.attempt) + " is answered as recorded and is not in the store");
 }
@@ -324,6 +331,10 @@ void Checker::check_results(const std::string& name, const Seen& run) {
     for (std::uint32_t up : run.plan->dag().upstream().of(i)) expected += sums[up];
     expected %= 1'000'003;
     if (record.reason == Reason::kFallback) expected = kFallbackSum;
+    if (flow.foreach && record.reason != Reason::kFallback) {
+      if (flow.join == 0) check_items(name, run, TaskIndex{i}, expected);
+      continue;
+    }
     const auto got = sum_in(record.output, cluster_);
     if (!got) return fail("I2: " + name + ": task " + run.plan->id(TaskIndex{i}) + " has no result");
     sums[i] = static_cast<std::uint64_t>(*got);
@@ -354,6 +365,39 @@ void Checker::check_cleanup(const std::string& name, const Seen& run) {
     if (wanted != ran && !(work_succeeded && run.state != RunState::kSucceeded && run.state != RunState::kDegraded))
       fail("cleanup: " + where + (ran ? " undid what it should not" : " did not undo"));
   }
+}
+
+// Every item of a mapped node has exactly one result, and they stand in its output in order: item i gives sum + i.
+void Checker::check_items(const std::string& name, const Seen& run, TaskIndex node, std::uint64_t sum) {
+  const std::string where = name + ": task " + run.plan->id(node);
+  const ForeachSpec& foreach = *run.plan->spec(node).flow.foreach;
+  const std::size_t total = foreach.over.as_array().size();
+  const TaskRecord& record = run.tasks[node.value];
+  std::vector<int> results(total);
+  std::vector<bool> failed(total);
+  for (const auto& [task, item] : run.items) {
+    if (*run.plan->node_of(task) != node) continue;
+    for (std::uint32_t i = task.value - run.plan->base(node); i < task.value - run.plan->base(node) + item.items; ++i) {
+      if (i >= total) return fail("items: " + where + " has a result of an item that is not there");
+      results[i] += is_terminal(item.state) ? 1 : 0;
+      failed[i] = item.state == TaskState::kFailed;
+    }
+  }
+  std::string expected = "[";
+  std::uint32_t failures = 0;
+  for (std::size_t i = 0; i < total; ++i) {
+    if (results[i] != 1) return fail("items: " + where + " has " + std::to_string(results[i]) + " results of one item");
+    failures += failed[i] ? 1 : 0;
+    if (failed[i] && foreach.on_error == OnItemError::kDrop) continue;
+    if (expected.size() > 1) expected += ',';
+    expected += failed[i] ? "null" : std::to_string(sum + i);
+  }
+  expected += ']';
+  if (failures > 0 && foreach.on_error == OnItemError::kFail)
+    return fail("items: " + where + " succeeded with failures");
+  if (record.items != total || record.items_failed != failures) return fail("items: " + where + " counts them wrong");
+  if (!record.output.is_inline() || record.output.json() != expected)
+    return fail("items: " + where + " has another output than its items");
 }
 
 // Each skipped task has the reason that the ends before it give; each that ran has none.

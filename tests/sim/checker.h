@@ -67,6 +67,7 @@ class Checker {
     std::uint32_t version = 0;
     bool deleted = false;
     std::vector<TaskRecord> tasks;
+    std::map<TaskIndex, TaskRecord> items;  // of mapped nodes
   };
   void written(const PartitionCommit& commit, const RunWrite& write);
   void task_written(Seen& run, const std::string& name, TaskIndex task, const TaskRecord& record);
@@ -75,6 +76,7 @@ class Checker {
   void upstream_committed(const char* what, const Assignment& assignment);
   void check_end(RunId id, const Seen& run);
   void check_results(const std::string& name, const Seen& run);
+  void check_items(const std::string& name, const Seen& run, TaskIndex node, std::uint64_t sum);
   void check_skips(const std::string& name, const Seen& run);
   // What keeps a task that started from having been allowed to; empty: nothing.
   static std::string too_early(const Seen& run, TaskIndex task);

@@ -157,6 +157,14 @@ void WorkerProcess::perform(AgentEffects& out) {
     Outcome outcome;
     outcome.reason = kill.why;
     outcome.error.message = "killed";
+    if (const Assignment& killed = it->second.assignment; killed.items != nullptr) {  // what had ended before counts
+      items_result(killed, context_.random.below(killed.items->count + 1), outcome);
+      if (outcome.items->done == killed.items->count) {
+        outcome.success = true;
+        outcome.reason = Reason::kNone;
+        outcome.error = {};
+      }
+    }
     const Duration takes = context_.random.between(1ms, 20ms);
     later(takes, [this, attempt = kill.attempt, outcome] { end(attempt, outcome); });
   }
@@ -189,8 +197,9 @@ void WorkerProcess::begin(const StartTask& start) {
   if (licenses > kLicenses) context_.checker.fail("resources: " + name_ + " runs more than its licenses are for");
   if (tasks_.size() > slots_) context_.checker.fail("slots: " + name_ + " runs more attempts than it has slots");
   if (attempt.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "hang"))) return;
+  const std::uint32_t items = assignment.items != nullptr ? assignment.items->count : 1;
   const Duration takes =
-      std::chrono::milliseconds(field(*assignment.node_spec, "ms")) + context_.random.between(0us, 500us);
+      items * std::chrono::milliseconds(field(*assignment.node_spec, "ms")) + context_.random.between(0us, 500us);
   later(takes, [this, attempt] {
     auto it = tasks_.find(attempt);
     if (it != tasks_.end() && !it->second.ending) end(attempt, result(it->second.assignment));
@@ -205,14 +214,7 @@ void WorkerProcess::end(const AttemptId& attempt, Outcome outcome) {
   take(TaskEnded{attempt, std::move(outcome)});
 }
 
-Outcome WorkerProcess::result(const Assignment& assignment) const {
-  Outcome outcome;
-  outcome.ran = std::chrono::milliseconds(field(*assignment.node_spec, "ms"));
-  if (assignment.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "fail"))) {
-    outcome.reason = Reason::kError;
-    outcome.error.message = "it was told to fail";
-    return outcome;
-  }
+std::uint64_t WorkerProcess::sum_of(const Assignment& assignment) const {
   std::uint64_t sum = 1;
   for (const Binding& binding : assignment.bindings) {
     if (binding.value.is_null()) continue;  // skipped, or not ended yet
@@ -220,7 +222,47 @@ Outcome WorkerProcess::result(const Assignment& assignment) const {
     if (json.starts_with("{\"chosen\"") || json.starts_with("{\"approved\"")) continue;  // a branch, a decision
     sum += static_cast<std::uint64_t>(sum_in(binding.value, context_.cluster).value_or(-1));
   }
-  std::string json = R"({"sum":)" + std::to_string(sum % 1'000'003);
+  return sum % 1'000'003;
+}
+
+// Item i gives sum + i; every third fails as often as the node is told to.
+void WorkerProcess::items_result(const Assignment& assignment, std::uint64_t done, Outcome& outcome) const {
+  auto items = std::make_shared<ItemsOutcome>();
+  items->count = assignment.items->count;
+  items->done = static_cast<std::uint32_t>(done);
+  const std::uint64_t sum = sum_of(assignment);
+  std::string outputs = "[";
+  for (std::uint32_t i = 0; i < done; ++i) {
+    const std::uint32_t item = assignment.items->first + i;
+    if (i > 0) outputs += ',';
+    if (item % 3 == 1 && assignment.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "fail"))) {
+      items->failures.push_back({i, Reason::kError, {"it was told to fail", ""}});
+      outputs += "null";
+    } else {
+      outputs += std::to_string(sum + item);
+    }
+  }
+  if (done > 0) outcome.output = Payload::inline_json(outputs + "]");
+  outcome.items = std::move(items);
+}
+
+Outcome WorkerProcess::result(const Assignment& assignment) const {
+  Outcome outcome;
+  if (assignment.items != nullptr) {  // now and then its time is over before it is through
+    const std::uint32_t count = assignment.items->count;
+    const bool all = assignment.number % 3 != 0;
+    outcome.success = true;
+    outcome.ran = count * std::chrono::milliseconds(field(*assignment.node_spec, "ms"));
+    items_result(assignment, all ? count : (count + 1) / 2, outcome);
+    return outcome;
+  }
+  outcome.ran = std::chrono::milliseconds(field(*assignment.node_spec, "ms"));
+  if (assignment.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "fail"))) {
+    outcome.reason = Reason::kError;
+    outcome.error.message = "it was told to fail";
+    return outcome;
+  }
+  std::string json = R"({"sum":)" + std::to_string(sum_of(assignment));
   if (const std::int64_t pad = field(*assignment.node_spec, "pad"); pad > 0)
     json += R"(,"pad":")" + std::string(static_cast<std::size_t>(pad), 'x') + '"';
   outcome.success = true;

@@ -49,6 +49,8 @@ class WorkerProcess {
   void begin(const StartTask& start);
   void end(const AttemptId& attempt, Outcome outcome);
   Outcome result(const Assignment& assignment) const;
+  std::uint64_t sum_of(const Assignment& assignment) const;
+  void items_result(const Assignment& assignment, std::uint64_t done, Outcome& outcome) const;
   void beat();
   void tick();
   void later(Duration wait, std::function<void()> action);  // unless this life is over

@@ -156,6 +156,34 @@ void make_cleanup(Random& random, WorkflowSpec& workflow) {
   }
 }
 
+// Nodes that nothing waits for become mapped ones.
+void make_fanouts(Random& random, WorkflowSpec& workflow) {
+  const Adjacency downstream = reversed(workflow.upstream);
+  for (std::uint32_t node = 0; node < workflow.specs.size(); ++node) {
+    NodeSpec& spec = workflow.specs[node];
+    if (spec.is_control() || !downstream.of(node).empty() || !random.chance(500)) continue;
+    ForeachSpec& foreach = spec.flow.foreach.emplace();
+    Value::Array items;
+    const auto count = random.chance(100) ? 0 : random.between(1, random.chance(200) ? 200 : 20);
+    for (int i = 0; i < count; ++i) items.emplace_back(i);
+    foreach
+      .over = std::move(items);
+    foreach
+      .chunk = random.chance(300) ? 0 : static_cast<std::uint32_t>(random.between(1, 9));
+    if (random.chance(200))
+      foreach
+        .parallel_max = static_cast<std::uint32_t>(random.between(1, 3));
+    foreach
+      .on_error = random.chance(300)   ? OnItemError::kFail
+                  : random.chance(500) ? OnItemError::kContinue
+                                       : OnItemError::kDrop;
+    Value fields = Value::Object{};
+    fields.set("ms", std::int64_t{random.between(0, 12)});
+    if (random.chance(250)) fields.set("fail", std::int64_t{random.between(1, 3)});
+    spec.fields = std::move(fields);
+  }
+}
+
 WorkflowSpec make_workflow(Random& random, bool large) {
   WorkflowSpec workflow;
   workflow.name = "sim";
@@ -176,10 +204,13 @@ WorkflowSpec make_workflow(Random& random, bool large) {
   }
   if (!large && random.chance(250)) make_flow(random, workflow);
   if (!large && random.chance(300)) make_cleanup(random, workflow);
+  if (Random aside = random; !large && aside.chance(300)) make_fanouts(aside, workflow);  // seeds without keep theirs
   if (random.chance(300)) {
     workflow.outputs_declared = true;
     const std::uint64_t shown = random.below(nodes);
-    workflow.outputs.emplace_back("sum", "{{ nodes.t" + std::to_string(shown) + ".sum }}");
+    if (workflow.specs[shown].flow.foreach)
+      workflow.outputs.emplace_back("all", "{{ nodes.t" + std::to_string(shown) + " }}");
+    else workflow.outputs.emplace_back("sum", "{{ nodes.t" + std::to_string(shown) + ".sum }}");
   }
   workflow.fail_fast = random.chance(500);
   if (random.chance(80)) workflow.timeout = random.between(500ms, 8s);

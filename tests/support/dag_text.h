@@ -6,8 +6,9 @@
 // key), value (JSON or text with expressions), when, join (any or a number), failures=run, fallback, branch and first
 // (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name), approval (roles), limit (of a signal or an
 // approval), handlers (nodes that run if it fails), compensate, on (retry.on, words), default (of these: JSON, approve,
-// reject), message. Settings of the workflow stand in front, in parentheses: fail_fast, timeout, priority, output.NAME.
-// Nodes are numbered in the order of their first mention. What cannot be read fails the test that wrote it.
+// reject), message, foreach (JSON or text; an object with "to" is a range), chunk, parallel, on_item_error and collect.
+// Settings of the workflow stand in front, in parentheses: fail_fast, timeout, priority, output.NAME. Nodes are
+// numbered in the order of their first mention. What cannot be read fails the test that wrote it.
 #pragma once
 
 #include <algorithm>
@@ -178,6 +179,14 @@ class DagText {
     else if (key == "when") spec.flow.when = json_or_text(value);
     else if (key == "join") spec.flow.join = value == "any" ? 1 : static_cast<std::uint32_t>(std::stoul(value));
     else if (key == "failures") spec.flow.on_upstream_failure = OnUpstreamFailure::kRun;
+    else if (key == "foreach") set_foreach(spec, json_or_text(value));
+    else if (key == "chunk") spec.flow.foreach->chunk = static_cast<std::uint32_t>(std::stoul(value));
+    else if (key == "parallel") spec.flow.foreach->parallel_max = static_cast<std::uint32_t>(std::stoul(value));
+    else if (key == "on_item_error")
+      spec.flow.foreach->on_error = value == "drop"       ? OnItemError::kDrop
+                                    : value == "continue" ? OnItemError::kContinue
+                                                          : OnItemError::kFail;
+    else if (key == "collect") spec.flow.foreach->collect = json_or_text(value);
     else if (key == "fallback") spec.flow.fallback = json_or_text(value);
     else if (key == "wait" || key == "until" || key == "signal" || key == "approval") set_wait(spec, key, value);
     else if (key == "compensate") spec.flow.compensate = value;
@@ -192,6 +201,14 @@ class DagText {
       else wait.decides = value == "approve" ? ApprovalDefault::kApprove : ApprovalDefault::kReject;
     } else if (key == "branch" || key == "first") set_branch(spec, value, key == "first");
     else fail("unknown setting '" + key + "' of a node");
+  }
+  static void set_foreach(NodeSpec& spec, Value over) {
+    ForeachSpec& foreach = spec.flow.foreach.emplace();
+    if (over.is_object() && over.find("to") != nullptr)
+      foreach
+        .kind = ForeachKind::kRange;
+    foreach
+      .over = std::move(over);
   }
   template <class Take>
   static void for_each_word(const std::string& text, Take take) {

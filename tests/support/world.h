@@ -145,6 +145,25 @@ class World {
     if (reason != kOk) report.outcome.error = {"it went wrong", ""};
     return say(AttemptEnded{worker.empty() ? holder(attempt) : ref(worker), std::move(report)});
   }
+  // A report of items: the first `done` ended with these outputs, but those at `failed` offsets failed; `rest`: why it
+  // did not go on, kOk if it merely stopped. `count`: of the attempt, where nobody knows it.
+  World& items(const std::string& attempt, std::uint32_t done, const std::string& outputs,
+               const std::vector<std::uint32_t>& failed = {}, Reason rest = kOk, std::uint32_t count = 0,
+               const std::string& worker = "", std::uint32_t epoch = 0) {
+    AttemptReport report{id(attempt), {}, {}};
+    if (epoch != 0) report.attempt.epoch = epoch;
+    auto items = std::make_shared<ItemsOutcome>();
+    for (std::uint32_t offset : failed) items->failures.push_back({offset, Reason::kError, {"it went wrong", ""}});
+    items->done = done;
+    const auto dealt = dealt_.find(report.attempt);
+    items->count = count != 0 ? count : dealt == dealt_.end() ? done : dealt->second;
+    report.outcome.success = rest == kOk;
+    report.outcome.reason = rest;
+    if (done > 0) report.outcome.output = Payload::inline_json(outputs);
+    report.outcome.ran = done * 1ms;
+    report.outcome.items = std::move(items);
+    return say(AttemptEnded{worker.empty() ? holder(attempt) : ref(worker), std::move(report)});
+  }
   World& ended_late(const std::string& attempt, std::uint32_t epoch, std::vector<UpstreamVersion> rests_on,
                     const std::string& worker = "w1", const std::string& output = "null") {
     AttemptReport report{id(attempt), {}, std::move(rests_on)};
@@ -161,8 +180,14 @@ class World {
     for (std::string name : held) {
       const bool queued = name.ends_with('?');
       if (queued) name.pop_back();
-      HeldAttempt one{id(name), !queued, rests_on};
-      if (epoch != 0) one.attempt.epoch = epoch;
+      const std::size_t at = name.find('@');  // "a#1@2": of epoch 2
+      const std::uint32_t of =
+          at == std::string::npos ? epoch : static_cast<std::uint32_t>(std::stoul(name.substr(at + 1)));
+      name = name.substr(0, at);
+      const std::size_t times = name.find('x', name.find('#'));  // "a[0]#1x5": it has 5 items
+      HeldAttempt one{id(name.substr(0, times)), !queued, rests_on};
+      if (times != std::string::npos) one.items = static_cast<std::uint32_t>(std::stoul(name.substr(times + 1)));
+      if (of != 0) one.attempt.epoch = of;
       in.held.push_back(std::move(one));
     }
     return say(std::move(in));
@@ -301,7 +326,10 @@ class World {
       for (Offer& offer : offers) placement_.offer(std::move(offer));
       placement_.place(grants);
       if (grants.empty()) break;
-      for (Grant& grant : grants) step(SlotGranted{grant.run, grant.task, grant.worker, grant.slot_class, grant.needs});
+      for (Grant& grant : grants) {
+        step(SlotGranted{grant.run, grant.task, grant.worker, grant.slot_class, grant.needs,
+                         placement_.slots(grant.slot_class)});
+      }
     }
     for (const auto& [name, ref] : workers_) {
       const FleetWorker* w = placement_.find(ref.id);
@@ -346,6 +374,11 @@ class World {
     for (const std::string& id : w.ids) text += "," + id;
     for (std::uint32_t target : w.upstream.targets) text += " " + std::to_string(target);
     for (const NodeSpec& spec : w.specs) {
+      if (spec.flow.foreach) {
+        const ForeachSpec& f = *spec.flow.foreach;
+        text += f.over.dump() + std::to_string(f.chunk) + "/" + std::to_string(f.parallel_max) +
+                std::to_string(static_cast<int>(f.on_error)) + (f.collect ? f.collect->dump() : "");
+      }
       text += ";" + spec.executor + std::to_string(spec.retry.attempts_max) + (spec.value ? spec.value->dump() : "");
       if (spec.flow.wait)
         text += "w" + (spec.flow.wait->limit ? spec.flow.wait->limit->dump() : "") + spec.flow.wait->signal;
@@ -362,8 +395,7 @@ class World {
   std::string node_name(RunId run, TaskIndex task) const { return prefix(run) + partition_->find(run)->plan->id(task); }
   std::string attempt_name(const AttemptId& id) const {
     const Run* run = partition_->find(id.run);
-    std::string task = run != nullptr && id.task.value < run->tasks.size() ? run->plan->id(id.task)
-                                                                           : "?" + std::to_string(id.task.value);
+    std::string task = run != nullptr ? run->plan->id(id.task) : "?" + std::to_string(id.task.value);
     std::string text = prefix(id.run) + task + "#" + std::to_string(id.number);
     return id.epoch == options_.epoch.counter ? text : text + " of epoch " + std::to_string(id.epoch);
   }
@@ -424,6 +456,8 @@ class World {
       kept = record;
       std::string line = "write " + node_name(write.run, task) + " " + std::string(to_string(record.state)) + " v" +
                          std::to_string(record.version);
+      if (record.items > 0) line += " items " + std::to_string(record.items);
+      if (record.items_failed > 0) line += " failed " + std::to_string(record.items_failed);
       if (record.reason != Reason::kNone) line += " " + std::string(to_string(record.reason));
       if (record.state == TaskState::kWaiting && record.due != Time{})
         line += " due +" + format_duration(record.due - now_);
@@ -456,6 +490,11 @@ class World {
               brief(a.bindings[i].value) + (i + 1 == a.bindings.size() ? ")" : "");
     }
     if (a.bundle.is_inline() && !a.bundle.is_null()) line += " " + std::string(a.bundle.json());
+    if (a.items != nullptr) {
+      dealt_[a.attempt()] = a.items->count;
+      line += " items " + std::to_string(a.items->first) + "+" + std::to_string(a.items->count) + " " +
+              brief(a.items->values);
+    }
     lines_.push_back(std::move(line));
   }
 
@@ -511,6 +550,7 @@ class World {
   std::map<Hash128, std::shared_ptr<const std::string>> values_;
   std::set<Hash128> wanted_;
   std::map<RequestId, OperatorReply> replies_;
+  std::map<AttemptId, std::uint32_t> dealt_;  // items of attempts
   std::vector<AttemptId> assigned_;
   std::size_t records_most_ = 0;
   Lines lines_;

@@ -220,6 +220,7 @@ void Agent::State::assigned(Time now, LinkId from, Assignment&& assignment) {
   h.serial = ++serials;
   h.arrived = now;
   h.rests_on = versions(assignment.bindings);
+  h.items = assignment.items != nullptr ? assignment.items->count : 0;
   h.assignment = std::move(assignment);
   waiting[index(h.slot_class)].insert(Waiting(h));
 }
@@ -298,7 +299,7 @@ void Agent::State::ended(const AttemptId& attempt, Outcome&& outcome, Time now) 
 void Agent::State::logged(TaskLogged&& log, AgentEffects& out) {
   auto it = held.find(log.attempt);
   if (it == held.end() || it->second.unwanted || !link(it->second.link).up) return;
-  out.messages.push_back({it->second.link, TaskLog{log.attempt, log.stderr_stream, std::move(log.text)}});
+  out.messages.push_back({it->second.link, TaskLog{log.attempt, log.stderr_stream, std::move(log.text), log.item}});
 }
 
 void Agent::State::said_of(TaskSaid&& said, AgentEffects& out) {
@@ -395,7 +396,7 @@ void Agent::State::start_one(Time now, Held& h, AgentEffects& out) {
   h.phase = Phase::kRunning;
   h.started = now;
   ++running[index(h.slot_class)];
-  if (const Duration timeout = h.assignment.node_spec->timeout; timeout > Duration::zero()) {
+  if (const Duration timeout = h.assignment.node_spec->timeout; timeout > Duration::zero() && h.items == 0) {
     h.times_out = now + timeout;
     timeouts.insert({h.times_out, h.id});
   }

@@ -6,20 +6,21 @@
 // none pass that wants the same; an attempt is started at most once; every ended attempt is reported to its coordinator
 // again and again (every kReportAgain, large ones more rarely) until answered `recorded`, `duplicate` or `refused`;
 // `refused` kills an attempt that still runs; a repeated assignment of an attempt that it has or had is ignored (or
-// answered by its report); timeouts kill (Reason::kTimeout). Draining: takes nothing new, gives back what has not
-// started, leaves when everything is answered. Every Hello names all attempts held, whoever sent them, and is followed
-// by the link's unanswered reports; it is said when a link comes up, when asked for, and when a coordinator is silent.
-// Coordinators say which partitions they own: what is held of a partition belongs to the link of its highest epoch, and
-// is reported there. A name in use is tried again for kNameFreeAfter by a worker that was never welcome there.
-// Assignments of an epoch lower than one heard of their partition are ignored, as are cancels and refusals of who owns
-// it no more. A cancelled attempt that is unknown is reported as ended, a reclaimed one as given back: a lost
-// assignment holds nobody up, and one that comes late does not start. Bounded: at most kHeldMax attempts at once (more
-// are given back) and kRecentMax remembered after their end. Threads: none of its own. Times are handed in. Fails:
-// never; what cannot be is ignored.
+// answered by its report); timeouts kill (Reason::kTimeout; those of items are the host's to keep). Draining: takes
+// nothing new, gives back what has not started, leaves when everything is answered. Every Hello names all attempts
+// held, whoever sent them, and is followed by the link's unanswered reports; it is said when a link comes up, when
+// asked for, and when a coordinator is silent. Coordinators say which partitions they own: what is held of a partition
+// belongs to the link of its highest epoch, and is reported there. A name in use is tried again for kNameFreeAfter by a
+// worker that was never welcome there. Assignments of an epoch lower than one heard of their partition are ignored, as
+// are cancels and refusals of who owns it no more. A cancelled attempt that is unknown is reported as ended, a
+// reclaimed one as given back: a lost assignment holds nobody up, and one that comes late does not start. Bounded: at
+// most kHeldMax attempts at once (more are given back) and kRecentMax remembered after their end. Threads: none of its
+// own. Times are handed in. Fails: never; what cannot be is ignored.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -75,6 +76,7 @@ struct TaskLogged {
   AttemptId attempt;
   bool stderr_stream = false;
   std::string text;
+  std::optional<std::uint32_t> item = {};  // of an attempt that has items
 };
 struct TaskSaid {
   TaskNews news;

@@ -43,6 +43,7 @@ struct Held {
   Time repeat_look = kNever;  // its latest entry in to_repeat
   Time times_out = kNever;
   std::vector<UpstreamVersion> rests_on;
+  std::uint32_t items = 0;                  // that it has
   std::shared_ptr<const NodeSpec> metered;  // its spec, where it takes resources
   Assignment assignment;                    // until it starts
   Outcome outcome;                          // once it has ended

@@ -85,7 +85,7 @@ void Agent::State::say_hello(Time now, LinkId id, Link& l, AgentEffects& out) {
   hello.held.clear();
   l.to_report.clear();
   for (const Held* h : all) {
-    hello.held.push_back({h->id, h->phase != Phase::kQueued, h->rests_on});
+    hello.held.push_back({h->id, h->phase != Phase::kQueued, h->rests_on, h->items});
     if (h->phase == Phase::kEnded && h->link == id && !is_on_its_way(now, *h)) l.to_report.push_back(h->id);
   }
   for (std::size_t p = 0; p < routes.size(); ++p) {

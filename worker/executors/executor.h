@@ -41,6 +41,8 @@ struct TaskContext {
       nodes;                              // visible upstream outputs as JSON, by id
   std::vector<std::string> secrets = {};  // that stand in the fields
   std::string queue = {};                 // empty: default
+  // Further names that code sees, as JSON: `item` and `index` of a mapped node.
+  std::vector<std::pair<std::string, std::shared_ptr<const std::string>>> vars = {};
 };
 
 enum class LogStream : std::uint8_t { kStdout, kStderr };

@@ -86,6 +86,15 @@ std::string header_of(const TaskContext& task, const Confinement* confinement) {
     append_json_string(json, id);
     comma = ",";
   }
+  if (!task.vars.empty()) {
+    json += "],\"vars\":[";
+    comma = "";
+    for (const auto& [name, value] : task.vars) {
+      json += comma;
+      append_json_string(json, name);
+      comma = ",";
+    }
+  }
   return json + "]}";
 }
 
@@ -116,6 +125,7 @@ std::string python_request(const TaskContext& task, const Confinement* confineme
   std::vector<std::string_view> parts = {header, script,
                                          task.inputs_json == nullptr ? std::string_view("{}") : *task.inputs_json};
   for (const auto& [id, json] : task.nodes) parts.push_back(json == nullptr ? std::string_view("null") : *json);
+  for (const auto& [name, json] : task.vars) parts.push_back(*json);
   std::uint64_t size = 8 * parts.size();
   for (std::string_view part : parts) size += part.size();
   std::string out;

@@ -51,6 +51,7 @@ def rendered():
         if file and os.path.exists(file):
             lines = open(file, encoding="utf-8").read().splitlines()
         values = {**inputs, **nodes, "inputs": inputs, "nodes": nodes, "run": run, **orders["vars"]}
+        values.update({name: globals()[name] for name in ("item", "index") if name in globals()})
         return compiled(folder, name, orders["strict"]).render(values)
     except jinja2.TemplateSyntaxError as error:
         failure = problem("TemplateSyntaxError", error.message, error.lineno, lines)

@@ -31,15 +31,17 @@ Value run_value(const Assignment& assignment) {
 class BindingScope final : public expr::Scope {
  public:
   BindingScope(const Assignment& assignment, const ValueSource& values, std::shared_ptr<const Value> inputs,
-               const Secrets* secrets)
+               const Secrets* secrets, const ItemBinding* item)
       : assignment_(assignment),
         values_(values),
         inputs_(std::move(inputs)),
         secrets_(secrets),
+        item_(item),
         parsed_(assignment.bindings.size()) {}
 
   bool has_root(std::string_view root) const override {
-    return root == "inputs" || root == "nodes" || root == "run" || root == "secrets" || root == "error";
+    return root == "inputs" || root == "nodes" || root == "run" || root == "secrets" || root == "error" ||
+           (item_ != nullptr && (root == "item" || root == "index"));
   }
 
   Value root(std::string_view root) const override {
@@ -71,6 +73,7 @@ class BindingScope final : public expr::Scope {
       return name == assignment_.names.end() ? &kNone
                                              : &node(static_cast<std::size_t>(name - assignment_.names.begin()));
     }
+    if (item_ != nullptr && (root == "item" || root == "index")) return item(root);
     if (root != "run") return nullptr;
     if (!run_) run_ = run_value(assignment_);
     return &*run_;
@@ -96,6 +99,16 @@ class BindingScope final : public expr::Scope {
     return &read_.emplace(std::string(name), std::move(*value)).first->second;
   }
 
+  const Value* item(std::string_view root) const {
+    std::optional<Value>& value = root == "item" ? item_value_ : index_value_;
+    if (!value) {
+      if (root == "index") value = Value(std::uint64_t{item_->index});
+      else if (Result<Value> parsed = Value::parse(item_->json); parsed.ok()) value = std::move(parsed).value();
+      else value = Value();
+    }
+    return &*value;
+  }
+
   const Value& node(std::size_t i) const {
     if (!parsed_[i]) {
       Result<Value> value = Value::parse(*text_of(assignment_.bindings[i].value, values_));
@@ -109,6 +122,8 @@ class BindingScope final : public expr::Scope {
   const ValueSource& values_;
   std::shared_ptr<const Value> inputs_;
   const Secrets* secrets_;
+  const ItemBinding* item_;
+  mutable std::optional<Value> item_value_, index_value_;
   mutable std::map<std::string, Value, std::less<>> read_;  // secrets
   mutable std::vector<std::optional<Value>> parsed_;
   mutable std::optional<Value> run_;
@@ -155,6 +170,11 @@ Bindings::Compiled Bindings::compile(const std::shared_ptr<const NodeSpec>& spec
   c.executor = &fields_of_executor(spec->executor);
   c.code = c.executor->sees_values;
   Value templated = Value::Object{};
+  if (spec->flow.foreach && spec->flow.foreach->collect && !spec->flow.foreach->collect->is_bool()) {
+    Result<expr::Template> collect = expr::Template::compile(*spec->flow.foreach->collect);
+    if (collect.ok()) c.collect = std::move(collect).value();
+    else c.problem = "collect: " + collect.error().what;
+  }
   if (spec->fields.is_object()) {
     for (const auto& [name, value] : spec->fields.as_object()) {
       const auto field = std::ranges::find(c.executor->fields, std::string_view(name), &FieldSpec::name);
@@ -184,10 +204,11 @@ const Bindings::Compiled& Bindings::compiled(const std::shared_ptr<const NodeSpe
 std::vector<Hash128> Bindings::references(const Assignment& assignment) {
   std::vector<Hash128> out;
   const Compiled& c = compiled(assignment.node_spec);
-  if (c.bare) return out;
+  if (c.bare && assignment.items == nullptr) return out;
   const auto add = [&](const Payload& value) {
     if (value.is_reference() && std::ranges::find(out, value.hash()) == out.end()) out.push_back(value.hash());
   };
+  if (assignment.items != nullptr) add(assignment.items->values);
   if (c.code || c.reads_inputs) add(assignment.context->inputs);
   if (c.code || c.reads_all_nodes || !c.reads_nodes.empty()) add(assignment.bundle);
   for (std::size_t i = 0; i < assignment.bindings.size(); ++i) {
@@ -197,7 +218,7 @@ std::vector<Hash128> Bindings::references(const Assignment& assignment) {
 }
 
 Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, const ValueSource& values,
-                               std::vector<std::string>& secrets) {
+                               const ItemBinding* item, std::vector<std::string>& secrets) {
   if (c.literal) return c.spec->fields;
   const Payload& inputs = assignment.context->inputs;
   if (c.reads_inputs && (parsed_inputs_ == nullptr || inputs.identity() != parsed_inputs_of_.identity())) {
@@ -206,7 +227,7 @@ Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, 
     parsed_inputs_ = std::make_shared<const Value>(std::move(parsed).value());
     parsed_inputs_of_ = inputs;
   }
-  const BindingScope scope(assignment, values, parsed_inputs_, secrets_);
+  const BindingScope scope(assignment, values, parsed_inputs_, secrets_, item);
   Result<Value> rendered = c.templated.render(scope);
   if (!scope.problem().empty()) return invalid(scope.problem());
   if (!rendered.ok()) return invalid("field " + rendered.error().what);
@@ -222,7 +243,7 @@ Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, 
   return all;
 }
 
-Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSource& values) {
+Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSource& values, const ItemBinding* item) {
   const Compiled& c = compiled(assignment.node_spec);
   TaskContext task;
   task.queue = assignment.node_spec->queue;
@@ -232,21 +253,41 @@ Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSo
   if (!c.problem.empty()) return invalid(c.problem);
   if (!assignment.bundle.is_null()) {
     Result<Assignment> whole = unbundled(assignment, values);
-    return whole.ok() ? render(*whole, values) : whole.error();
+    return whole.ok() ? render(*whole, values, item) : whole.error();
   }
-  Result<Value> rendered = fields(c, assignment, values, task.secrets);
+  Result<Value> rendered = fields(c, assignment, values, item, task.secrets);
   if (!rendered.ok()) return rendered.error();
   task.fields = std::move(rendered).value();
   task.node = assignment.node;
   task.workflow = assignment.context->workflow;
   task.trace_id = assignment.context->trace_id;
   if (!c.code) return task;
+  if (item != nullptr) {
+    task.vars.emplace_back("item", std::make_shared<const std::string>(item->json));
+    task.vars.emplace_back("index", std::make_shared<const std::string>(std::to_string(item->index)));
+  }
   if (!assignment.context->inputs.is_null()) task.inputs_json = text_of(assignment.context->inputs, values);
   task.nodes.reserve(assignment.bindings.size());
   for (std::size_t i = 0; i < assignment.bindings.size(); ++i) {
     task.nodes.emplace_back(assignment.names[i], text_of(assignment.bindings[i].value, values));
   }
   return task;
+}
+
+Result<Payload> Bindings::collect(const Assignment& assignment, const ItemBinding& item, Payload output) {
+  const std::optional<ForeachSpec>& foreach = assignment.node_spec->flow.foreach;
+  if (!foreach || !foreach->collect || *foreach->collect == Value(true)) return output;
+  if (*foreach->collect == Value(false)) return Payload();
+  const Compiled& c = compiled(assignment.node_spec);
+  if (!c.collect) return invalid(c.problem);
+  Result<Value> value = output.is_inline() ? Value::parse(output.json()) : Error{Code::kInvalid, "not here", {}, ""};
+  Result<Value> one = Value::parse(item.json);
+  if (!value.ok() || !one.ok()) return invalid("collect: the output is not JSON");
+  const Value roots = Value::Object{
+      {"output", std::move(value).value()}, {"item", std::move(one).value()}, {"index", std::uint64_t{item.index}}};
+  Result<Value> kept = c.collect->render(expr::ObjectScope(roots));
+  if (!kept.ok()) return invalid("collect: " + kept.error().what);
+  return Payload::inline_json(kept->dump());
 }
 
 }  // namespace millrace

@@ -1,16 +1,19 @@
 // Bindings: turns an assignment into what an executor sees: renders the templated fields from the values that came with
 // it, and hands code the values themselves.
 //
-// Expressions see `inputs`, `nodes`, `run` ({id, attempt, workflow, trace_id}) and `secrets`, each of which is read
-// anew for every attempt and named in TaskContext::secrets; `env` is an error. JSON is parsed only where an expression
-// reads it; code gets the bytes. Templates are compiled once a NodeSpec. Fields that are not templated (code) stay as
-// written. Threads: one. Fails: what cannot be rendered is kInvalid; the message names the field and quotes the
-// expression.
+// Expressions see `inputs`, `nodes`, `run` ({id, attempt, workflow, trace_id}), `item` and `index` of a mapped node,
+// and `secrets`, each of which is read anew for every attempt and named in TaskContext::secrets; `env` is an error.
+// JSON is parsed only where an expression reads it; code gets the bytes. Templates are compiled once a NodeSpec. Fields
+// that are not templated (code) stay as written. Threads: one. Fails: what cannot be rendered is kInvalid; the message
+// names the field and quotes the expression.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -29,6 +32,12 @@ class ValueSource {
   virtual SharedText value(const Hash128& hash) const = 0;  // never null for what references() named
 };
 
+// One item of a mapped node.
+struct ItemBinding {
+  std::uint32_t index = 0;
+  std::string_view json;
+};
+
 class Bindings {
  public:
   explicit Bindings(const Secrets* secrets = nullptr) : secrets_(secrets) {}  // null: there are none
@@ -37,16 +46,20 @@ class Bindings {
 
   // The values that must be fetched before render(), each once.
   std::vector<Hash128> references(const Assignment& assignment);
-  Result<TaskContext> render(const Assignment& assignment, const ValueSource& values);
+  Result<TaskContext> render(const Assignment& assignment, const ValueSource& values,
+                             const ItemBinding* item = nullptr);
+  // What is kept of an item's output, as the node's `collect` says; without one the output itself.
+  Result<Payload> collect(const Assignment& assignment, const ItemBinding& item, Payload output);
 
  private:
   struct Compiled {
     std::shared_ptr<const NodeSpec> spec;  // keeps its address from being given to another
     const ExecutorFields* executor = nullptr;
     expr::Template templated;  // of the templated fields
-    bool literal = true;       // nothing to render
-    bool bare = false;         // no fields, and no code that would see values
-    bool code = false;         // sees all values
+    std::optional<expr::Template> collect;
+    bool literal = true;  // nothing to render
+    bool bare = false;    // no fields, and no code that would see values
+    bool code = false;    // sees all values
     bool reads_inputs = false;
     bool reads_all_nodes = false;
     std::vector<std::string> reads_nodes;
@@ -58,7 +71,7 @@ class Bindings {
   static Compiled compile(const std::shared_ptr<const NodeSpec>& spec);
   static void look_at_references(Compiled& compiled);
   Result<Value> fields(const Compiled& compiled, const Assignment& assignment, const ValueSource& values,
-                       std::vector<std::string>& secrets);
+                       const ItemBinding* item, std::vector<std::string>& secrets);
 
   const Secrets* secrets_;
   std::unordered_map<const NodeSpec*, Compiled> compiled_;

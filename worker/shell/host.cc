@@ -26,8 +26,11 @@ class FetchedValues final : public ValueSource {
 // Inputs are made in place: moving a variant made on the spot draws a false -Wmaybe-uninitialized from g++ 12 at -O2.
 Host::Host(const ExecutorOptions& options, Reactor& reactor)
     : logs_([this](const AttemptId& attempt, LogStream stream, std::string text) {
+        const auto items = item_runs_.find(attempt);
+        std::optional<std::uint32_t> item;
+        if (items != item_runs_.end()) item = items->second.run.next().index;
         inputs_.emplace_back(std::in_place_type<TaskLogged>,
-                             TaskLogged{attempt, stream == LogStream::kStderr, std::move(text)});
+                             TaskLogged{attempt, stream == LogStream::kStderr, std::move(text), item});
       }),
       executors_(options, reactor, *this) {}
 Host::~Host() = default;
@@ -87,6 +90,12 @@ void Host::launch(const Assignment& assignment, const Values& values) {
   const std::string& name = assignment.node_spec->executor;
   Executor* executor = executors_.find(name);
   if (executor == nullptr) return finish(attempt, Reason::kRefused, "this worker has no executor `" + name + "`");
+  if (const auto& items = assignment.items; items != nullptr) {
+    SharedText json = items->values.is_reference() ? values.at(items->values.hash()) : items->values.json_text();
+    item_runs_.emplace(attempt, Items{ItemRun(assignment, std::move(json), steady_us()), values});
+    to_begin_.push_back(attempt);
+    return;
+  }
   Result<TaskContext> task = bindings_.render(assignment, FetchedValues(values));
   if (!task.ok()) return finish(attempt, Reason::kInvalidInput, task.error().what);
   running_[attempt] = executor;
@@ -95,12 +104,63 @@ void Host::launch(const Assignment& assignment, const Values& values) {
 }
 
 void Host::kill(const AttemptId& attempt, Reason why) {
+  if (auto items = item_runs_.find(attempt); items != item_runs_.end()) items->second.run.kill(why);
   if (auto it = running_.find(attempt); it != running_.end()) return it->second->kill(attempt, why);
   if (waiting_.erase(attempt) > 0) ended(attempt, killed(why));
 }
 
+// ---------------------------------------------------------------- items
+
+bool Host::go_on(Time now) {
+  static constexpr std::size_t kItemsAtOnce = 512;
+  now_ = now;
+  for (std::size_t begun = 0; begun < kItemsAtOnce && !to_begin_.empty(); ++begun) {
+    const AttemptId attempt = to_begin_.front();
+    to_begin_.pop_front();
+    begin_item(attempt, item_runs_.at(attempt));
+  }
+  return !to_begin_.empty();
+}
+
+void Host::begin_item(const AttemptId& attempt, Items& items) {
+  const std::int64_t now_us = steady_us();
+  if (items.run.is_over(now_us)) {
+    Outcome outcome = items.run.report(now_us);
+    item_runs_.erase(attempt);
+    return ended(attempt, std::move(outcome));
+  }
+  const Assignment& assignment = items.run.assignment();
+  const ItemBinding item = items.run.next();
+  Result<TaskContext> task = bindings_.render(assignment, FetchedValues(items.values), &item);
+  if (!task.ok()) return item_ended(attempt, items, failed(Reason::kInvalidInput, task.error().what));
+  Executor* executor = executors_.find(assignment.node_spec->executor);
+  running_[attempt] = executor;
+  for (const std::string& secret : task->secrets) masks_[attempt].add(secret);
+  if (const Duration timeout = assignment.node_spec->timeout; timeout > Duration::zero())
+    items.times_out = now_ + timeout;
+  executor->start(std::move(task).value());
+}
+
+// Its next item is begun by go_on(): an executor that ends at once does not call itself.
+void Host::item_ended(const AttemptId& attempt, Items& items, Outcome&& outcome) {
+  items.times_out = kNever;
+  if (outcome.success) {
+    const ItemBinding item = items.run.next();
+    Result<Payload> kept = bindings_.collect(items.run.assignment(), item, std::move(outcome.output));
+    if (kept.ok()) outcome.output = std::move(kept).value();
+    else outcome = failed(Reason::kInvalidOutput, kept.error().what);
+  }
+  items.run.ended(std::move(outcome));
+  if (std::optional<std::string> news = items.run.news(steady_us()))
+    inputs_.emplace_back(std::in_place_type<TaskSaid>, TaskSaid{{attempt, EventType::kTaskProgress, std::move(*news)}});
+  to_begin_.push_back(attempt);
+}
+
 void Host::kill_all(Reason why) {
   std::vector<AttemptId> all;
+  for (const auto& [attempt, items] : item_runs_) {
+    if (!running_.contains(attempt)) all.push_back(attempt);
+  }
   for (const auto& [attempt, executor] : running_) all.push_back(attempt);
   for (const auto& [attempt, task] : waiting_) all.push_back(attempt);
   for (const AttemptId& attempt : all) kill(attempt, why);
@@ -161,12 +221,23 @@ void Host::on_done(const AttemptId& attempt, Outcome outcome) {
   }
   outcome.error.message = clip(std::move(outcome.error.message), kErrorMessageMax);
   outcome.error.traceback = clip(std::move(outcome.error.traceback), kErrorTracebackMax);
+  if (const auto items = item_runs_.find(attempt); items != item_runs_.end())
+    return item_ended(attempt, items->second, std::move(outcome));
   ended(attempt, std::move(outcome));
 }
 
 void Host::pass(Time now) {
   now_ = now;
   logs_.pass(now);
+  std::vector<AttemptId> late;
+  for (auto& [attempt, items] : item_runs_) {
+    if (items.times_out > now) continue;
+    items.times_out = kNever;
+    late.push_back(attempt);
+  }
+  for (const AttemptId& attempt : late) {
+    if (auto it = running_.find(attempt); it != running_.end()) it->second->kill(attempt, Reason::kTimeout);
+  }
   for (auto it = fetches_.begin(); it != fetches_.end();) {
     auto& [hash, fetch] = *it;
     std::erase_if(fetch.wanted_by, [&](const AttemptId& attempt) { return !waiting_.contains(attempt); });
@@ -186,6 +257,7 @@ void Host::pass(Time now) {
 Time Host::next_deadline() const {
   Time next = logs_.next_deadline();
   for (const auto& [hash, fetch] : fetches_) next = std::min(next, fetch.again);
+  for (const auto& [attempt, items] : item_runs_) next = std::min(next, items.times_out);
   return next;
 }
 

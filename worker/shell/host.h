@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,6 +22,7 @@
 #include "worker/executors/executor.h"
 #include "worker/executors/mask.h"
 #include "worker/shell/bindings.h"
+#include "worker/shell/item_runs.h"
 #include "worker/shell/task_logs.h"
 #include "worker/shell/value_cache.h"
 
@@ -39,14 +41,16 @@ class Host final : public TaskObserver {
   void kill(const AttemptId& attempt, Reason why);
   void kill_all(Reason why);
   void value_came(Time now, ValueReply reply);
-  void pass(Time now);  // what is due: log pieces, repeated requests
+  void pass(Time now);  // what is due: log pieces, repeated requests, items that take too long
+  // Begins the next items of attempts that have some, up to a number. True: there are more that could begin.
+  bool go_on(Time now);
   Time next_deadline() const;
 
   // What has happened, and what is asked for, since the last call; into an empty vector.
   void take_inputs(std::vector<AgentInput>& inputs);
   void take_requests(std::vector<ToCoordinator>& requests);
 
-  std::size_t tasks() const { return running_.size() + waiting_.size(); }
+  std::size_t tasks() const { return running_.size() + waiting_.size() + item_runs_.size(); }
   std::vector<std::string> executors() const { return executors_.names(); }
   const Housing& housing() const { return executors_.housing(); }
 
@@ -71,6 +75,13 @@ class Host final : public TaskObserver {
 
   bool await_values(Time now, StartTask& task, Values& values);
   void launch(const Assignment& assignment, const Values& values);
+  struct Items {
+    ItemRun run;
+    Values values;
+    Time times_out = kNever;  // the item that runs
+  };
+  void begin_item(const AttemptId& attempt, Items& items);
+  void item_ended(const AttemptId& attempt, Items& items, Outcome&& outcome);
   void ended(const AttemptId& attempt, Outcome&& outcome);
   void finish(const AttemptId& attempt, Reason reason, std::string message);
   void mask(const AttemptId& attempt, Outcome& outcome);
@@ -79,6 +90,8 @@ class Host final : public TaskObserver {
   std::map<AttemptId, WaitingTask> waiting_;  // for values
   std::map<Hash128, Fetch> fetches_;
   std::unordered_map<AttemptId, Executor*, AttemptHash> running_;
+  std::unordered_map<AttemptId, Items, AttemptHash> item_runs_;
+  std::deque<AttemptId> to_begin_;  // of these, that have no item running
   std::vector<AgentInput> inputs_;
   std::vector<ToCoordinator> requests_;
   TaskLogs logs_;

@@ -432,6 +432,7 @@ void WorkerProcess::heed_drains() {
 
 // Starts what fits; tasks that end at once make room for the next.
 void WorkerProcess::work() {
+  more_ |= host_.go_on(now_);
   take_in_ends();
   for (std::size_t started = 0; started < kStartsPerRound;) {
     agent_.start(now_, effects_);
@@ -444,6 +445,7 @@ void WorkerProcess::work() {
     effects_.starts.clear();
     for (const KillTask& kill : effects_.kills) host_.kill(kill.attempt, kill.why);
     effects_.kills.clear();
+    more_ |= host_.go_on(now_);
     take_in_ends();
   }
   more_ = true;
@@ -491,7 +493,10 @@ void WorkerProcess::sleep() {
 // Nothing that was started outlives the worker.
 void WorkerProcess::end_tasks() {
   host_.kill_all(Reason::kLost);
-  for (const Time until = clock_.now() + kEndTasksMax; host_.tasks() > 0 && clock_.now() < until;) reactor_.run(50ms);
+  for (const Time until = clock_.now() + kEndTasksMax; host_.tasks() > 0 && clock_.now() < until;) {
+    reactor_.run(50ms);
+    host_.go_on(clock_.now());
+  }
 }
 
 }  // namespace

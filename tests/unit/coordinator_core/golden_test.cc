@@ -42,6 +42,26 @@ void play_ended(World& w, std::istringstream& in) {
   else w.ended(attempt, reason_of(how).value(), output);
 }
 
+// items a[0]#1 3 [1,2,3] | items a[0]#1 3 [1,null,3] failed 1 | items a[0]#1 2 [1,2] rest lost | ... count 5 of 1
+void play_items(World& w, std::istringstream& in) {
+  std::string attempt;
+  std::string outputs;
+  std::uint32_t done = 0;
+  in >> attempt >> done >> outputs;
+  std::vector<std::uint32_t> failed;
+  Reason rest = kOk;
+  std::uint32_t count = 0;
+  std::uint32_t epoch = 0;
+  for (std::string word, value; in >> word >> value;) {
+    if (word == "failed") failed.push_back(static_cast<std::uint32_t>(std::stoul(value)));
+    else if (word == "rest") rest = reason_of(value).value();
+    else if (word == "count") count = static_cast<std::uint32_t>(std::stoul(value));
+    else if (word == "epoch") epoch = static_cast<std::uint32_t>(std::stoul(value));
+    else ADD_FAILURE() << "unknown word: " << word;
+  }
+  w.items(attempt, done, outputs, failed, rest, count, "", epoch);
+}
+
 // One command, one turn. Returns false for a command that it does not know.
 bool play(World& w, const std::string& line) {
   std::istringstream in(line);
@@ -74,6 +94,8 @@ bool play(World& w, const std::string& line) {
     w.started(word);
   } else if (command == "ended") {  // ended a#1 ok {"x":1} | ended a#1 big 70000 | ended a#1 error
     play_ended(w, in);
+  } else if (command == "items") {
+    play_items(w, in);
   } else if (command == "reclaimed") {
     in >> word;
     w.reclaimed(word);

@@ -47,6 +47,29 @@ TEST(Problems, AnExecutorOfYourOwnIsDeclaredAndATypoOfItIsFound) {
             std::string::npos);
 }
 
+TEST(Problems, OfFanOutsHaveTheirPlaces) {
+  const auto good = [](const std::string& body) {
+    return problems_of("nodes:\n  a: {executor: noop, " + body + "}\n").empty();
+  };
+  EXPECT_TRUE(good("foreach: [1, 2], delay: '{{ item }}s'"));
+  EXPECT_TRUE(
+      good("foreach: {from: 0, to: '{{ 3 * 3 }}', step: 3}, chunk: auto, max_parallel: 2, on_item_error: drop, "
+           "collect: {a: '{{ output.x }}', b: '{{ index }}'}"));
+  EXPECT_EQ(in_node("foreach: inputs.rows"),
+            "f:2:32: 'foreach' of node 'a' is the text 'inputs.rows'; expected one expression like "
+            "\"{{ nodes.list.rows }}\", a list, or a range {from: 0, to: 100, step: 1}; did you mean \"{{ inputs.rows "
+            "}}\"?");
+  EXPECT_NE(in_node("foreach: {from: 1}").find("is a mapping without 'to'"), std::string::npos);
+  EXPECT_NE(in_node("foreach: {to: 9, step: 0}").find("'step' in 'foreach' of node 'a' is 0"), std::string::npos);
+  EXPECT_NE(in_node("chunk: 5").find("'chunk' of node 'a', which has no 'foreach'"), std::string::npos);
+  EXPECT_NE(in_node("foreach: [1], chunk: all").find("auto, or how many items one attempt takes"), std::string::npos);
+  EXPECT_NE(in_node("foreach: [1], on_item_error: skip").find("fail, continue, drop"), std::string::npos);
+  EXPECT_NE(in_node("foreach: [1], collect: '{{ inputs }}'").find("a path that starts with output, item, index"),
+            std::string::npos);
+  EXPECT_NE(in_node("delay: '{{ item }}'").find("only the fields of a node with a 'foreach' see it"),
+            std::string::npos);
+}
+
 TEST(Problems, OfWhatANodeAsksOfItsWorkerHaveTheirPlaces) {
   EXPECT_EQ(in_node("resources: {memory: 4}"),
             "f:2:43: 'memory' in 'resources' of node 'a' is the number 4; expected a size with its unit: 512MiB, 4GiB, "
@@ -81,8 +104,8 @@ TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
       "'python'?",
       "f:10:5: unknown key 'depend_on' in node 'statistics'; expected one of executor, depends_on, description, retry, "
       "on_loss, timeout, priority, queue, requires, resources, affinity, anti_affinity, when, join, "
-      "on_upstream_failure, fallback, on_failure, compensate, script, file, function, venv, isolation, network, "
-      "limits, env, cwd; did you mean "
+      "on_upstream_failure, fallback, on_failure, compensate, foreach, max_parallel, chunk, on_item_error, collect, "
+      "script, file, function, venv, isolation, network, limits ... (32 in all); did you mean "
       "'depends_on'?",
       "f:13:14: 'timeout' of node 'statistics' is the number 30; expected a duration with its unit, longer than 0s: "
       "100ms, 30s, 5m, 1h, 2d; did you mean '30s'?",

@@ -59,6 +59,17 @@ TEST(Segments, ReadBackWhatWasWritten) {
   EXPECT_TRUE(decoded(run_id(1), 9, encode_segment(run_id(1), 9, {})).empty());
 }
 
+TEST(Segments, WhatHasItemsIsWrittenInANewerVersionAndAnythingElseInTheOldOne) {
+  TaskRecord items = TestRun(run_id(1)).succeeded(4);
+  items.items = 1'000;
+  items.items_failed = 3;
+  const std::vector<TaskEntry> entries = {{TaskIndex{2}, TaskRecord{}}, {TaskIndex{4'000'000'000}, items}};
+  const std::string bytes = encode_segment(run_id(1), 9, entries);
+  EXPECT_EQ(bytes[0], kSegmentVersionLast);
+  EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
+  EXPECT_EQ(encode_segment(run_id(1), 9, no_ops(2))[0], kSegmentVersion);
+}
+
 TEST(Segments, KeepTheHighestVersionOfATaskThatStandsTwice) {
   TaskRecord old_one = everything_set();
   old_one.version = 1;

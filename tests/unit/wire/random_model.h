@@ -104,7 +104,17 @@ class RandomModel {
     o.output = payload();
     o.waited = duration();
     o.ran = duration();
+    if (coin()) o.items = items_outcome();
     return o;
+  }
+  std::shared_ptr<const ItemsOutcome> items_outcome() {
+    auto items = std::make_shared<ItemsOutcome>();
+    items->count = static_cast<std::uint32_t>(1 + below(100));
+    items->done = static_cast<std::uint32_t>(below(items->count + 1));
+    for (std::uint32_t i = 0; i < items->done; ++i) {
+      if (coin()) items->failures.push_back({i, any(kReasonLast), error_info()});
+    }
+    return items;
   }
 
   NodeSpec node_spec() {
@@ -136,6 +146,15 @@ class RandomModel {
     if (coin()) f.on_failure = ids();
     if (coin()) f.when = value();
     if (coin()) f.fallback = value();
+    if (coin()) {
+      f.foreach = ForeachSpec{any(ForeachKind::kRange),
+                              value(),
+                              static_cast<std::uint32_t>(below(kChunkMax)),
+                              static_cast<std::uint32_t>(below(kParallelMax)),
+                              any(OnItemError::kDrop),
+                              {}};
+      if (coin()) f.foreach->collect = value();
+    }
     f.join = u32();
     f.on_upstream_failure = any(OnUpstreamFailure::kRun);
     if (coin()) f.branch = BranchSpec{many<BranchCase>([&] { return BranchCase{value(), ids()}; }), ids(), coin()};
@@ -223,6 +242,9 @@ class RandomModel {
       a.age = time();
       a.bindings = many<Binding>([&] { return Binding{TaskIndex{u32()}, u32(), payload()}; });
       for (const Binding& b : a.bindings) a.names.push_back(node_id(b.task));
+      if (coin())
+        a.items = std::make_shared<const AssignedItems>(
+            AssignedItems{u32(), static_cast<std::uint32_t>(1 + below(kChunkMax)), payload(), duration()});
       return a;
     });
   }
@@ -262,7 +284,7 @@ class RandomModel {
     hello.answers = u64();
     hello.epochs = partition_epochs();
     hello.executors = many<std::string>([&] { return text(); });
-    hello.held = many<HeldAttempt>([&] { return HeldAttempt{attempt(), coin(), rests_on()}; });
+    hello.held = many<HeldAttempt>([&] { return HeldAttempt{attempt(), coin(), rests_on(), coin() ? u32() : 0}; });
     AttemptReports reports{many<AttemptReport>([&] { return AttemptReport{attempt(), outcome(), rests_on()}; })};
     return {hello,
             WorkerBeat{engine_(), u32(), u32()},
@@ -270,7 +292,7 @@ class RandomModel {
             AttemptsStarted{attempts()},
             reports,
             AttemptsReclaimed{attempts()},
-            TaskLog{attempt(), coin(), text(200)},
+            TaskLog{attempt(), coin(), text(200), coin() ? std::optional(u32() / 2) : std::nullopt},
             ValueRequest{hash()},
             WorkerDraining{},
             WorkerBye{},
@@ -351,6 +373,13 @@ class RandomModel {
                  payload()};
       if (coin()) n.error = std::make_shared<const ErrorInfo>(error_info());
       if (coin()) n.wait_text = text();
+      if (coin()) {
+        n.items =
+            ItemsView{u32(), u32(), u32(), u32(), u32(), many<FailedItem>([&] {
+                        const ErrorInfo error = error_info();
+                        return FailedItem{u32(), any(kReasonLast), u32(), std::make_shared<const ErrorInfo>(error)};
+                      })};
+      }
       return n;
     });
     v.nodes_total = u32();

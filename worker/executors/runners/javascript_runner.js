@@ -1,7 +1,7 @@
 // The Node.js side of the `javascript` executor: one process that serves tasks from descriptor 3, one after another, or a
 // single one where its argument is "once".
 //   request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
-//             header (JSON), script, inputs (JSON), one JSON a visible node in the order of header.ids
+//             header (JSON), script, inputs (JSON), one JSON a visible node in the order of header.ids, one for each name of header.vars
 //   reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), then the three
 // The same as runners/python_runner.py speaks. The process ends at the end of its channel.
 "use strict";
@@ -127,11 +127,12 @@ function requireIn(directory) {
 }
 
 async function evaluate(task, file, script) {
-  const names = Object.keys(task.nodes).filter((name) => isName(name));
+  const seen = { ...task.nodes, ...task.vars };
+  const names = Object.keys(seen).filter((name) => isName(name));
   const require = requireIn(process.cwd());
-  const context = { ...task.inputs, ...task.nodes, inputs: task.inputs, nodes: task.nodes, run: task.run };
+  const context = { ...task.inputs, ...seen, inputs: task.inputs, nodes: task.nodes, run: task.run };
   try {
-    const found = await compiled(file, script, names)(task.inputs, task.nodes, task.run, require, task.nodes)();
+    const found = await compiled(file, script, names)(task.inputs, task.nodes, task.run, require, seen)();
     if (found.main !== undefined) return [await found.main(context), "main()"];
     return found.output !== undefined ? [found.output, "output"] : [found.result, "result"];
   } catch (error) {
@@ -155,8 +156,9 @@ async function runTask(parts) {
   const header = JSON.parse(parts[0]);
   const script = parts[1].toString("utf8");
   const file = header.node;
-  const task = { run: { id: header.run, workflow: header.workflow, attempt: header.attempt }, inputs: JSON.parse(parts[2]), nodes: {} };
+  const task = { run: { id: header.run, workflow: header.workflow, attempt: header.attempt }, inputs: JSON.parse(parts[2]), nodes: {}, vars: {} };
   header.ids.forEach((id, i) => { task.nodes[id] = JSON.parse(parts[3 + i]); });
+  (header.vars || []).forEach((name, i) => { task.vars[name] = JSON.parse(parts[3 + header.ids.length + i]); });
   try {
     process.env = { ...environment, ...header.env };  // a plain object: what the script does to it goes with it
     if (header.cwd) process.chdir(header.cwd);

@@ -10,7 +10,7 @@ The worker starts one zygote and talks to it over a packet socket (descriptor 3)
                        X id status died (a wait status); its pid stays taken until R
 An interpreter serves tasks from its channel, one after another, or a single one where `once` is set.
     request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
-              header (JSON; `confine`, `limits` and `jail` of a task with an interpreter of its own), script, inputs (JSON), one JSON a visible node in the order of header["ids"]
+              header (JSON; `confine`, `limits` and `jail` of a task with an interpreter of its own), script, inputs (JSON), one JSON a visible node in the order of header["ids"], one for each name of header["vars"]
     reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), then the three; before the end
               of a task also what it says by the module `millrace`: its progress (output: JSON), and the secrets that it
               asks for (message: the name), each answered by two parts: 1 and the secret, or 0 and what is wrong
@@ -332,6 +332,8 @@ class Task:
         self.script = parts[1]
         self.inputs = json.loads(parts[2])
         self.nodes = {name: json.loads(part) for name, part in zip(header["ids"], parts[3:])}
+        names = header.get("vars", ())  # `item` and `index` of a mapped node
+        self.vars = {name: json.loads(part) for name, part in zip(names, parts[3 + len(header["ids"]):])}
 
 
 code_cache = {}    # (file, script) -> code
@@ -370,7 +372,7 @@ def renamed(code, file):
 
 def arguments(main, task):
     """Positional and named arguments for main(), filled by name: node, input, default."""
-    offered = {"inputs": task.inputs, "nodes": task.nodes, "run": task.run, **task.inputs, **task.nodes}
+    offered = {"inputs": task.inputs, "nodes": task.nodes, "run": task.run, **task.inputs, **task.nodes, **task.vars}
     positional, named, taken = [], {}, set()
     takes_rest = False
     for name, parameter in inspect.signature(main).parameters.items():
@@ -391,7 +393,7 @@ def arguments(main, task):
         else:
             positional.append(value)
     if takes_rest:
-        named.update((k, v) for k, v in {**task.inputs, **task.nodes}.items() if k not in taken)
+        named.update((k, v) for k, v in {**task.inputs, **task.nodes, **task.vars}.items() if k not in taken)
     return positional, named
 
 
@@ -492,7 +494,7 @@ def run_task(parts, once):
     for name, value in task.nodes.items():
         if name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__"):
             space[name] = value
-    space.update(inputs=task.inputs, nodes=task.nodes, run=task.run)
+    space.update(inputs=task.inputs, nodes=task.nodes, run=task.run, **task.vars)
     sys.modules["__main__"] = module
     kind, message, lines, output = OK, "", "", b""
     try:

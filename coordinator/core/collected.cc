@@ -1,0 +1,62 @@
+#include "coordinator/core/collected.h"
+
+#include <iterator>
+#include <utility>
+
+namespace millrace {
+
+void Collected::append(std::string& text, std::string_view more) {
+  if (!text.empty() && !more.empty()) text += ',';
+  text += more;
+}
+
+void Collected::add(std::uint32_t first, std::uint32_t count, const Payload& array) {
+  if (array.is_reference()) {
+    bytes_ += array.size();
+    runs_[first] = {count, {}, array.hash()};
+    return;
+  }
+  std::string_view elements = array.json();
+  if (elements.starts_with('[') && elements.ends_with(']')) elements = elements.substr(1, elements.size() - 2);
+  put(first, {count, std::string(elements), {}});
+}
+
+void Collected::put(std::uint32_t first, Run run) {
+  bytes_ += run.text.size() + 1;
+  const auto next = runs_.lower_bound(first);
+  auto at = next == runs_.begin() ? runs_.end() : std::prev(next);
+  if (at != runs_.end() && at->second.hash.is_zero() && at->first + at->second.items == first) {
+    append(at->second.text, run.text);
+    at->second.items += run.items;
+  } else {
+    at = runs_.emplace_hint(next, first, std::move(run));
+  }
+  if (next == runs_.end() || !next->second.hash.is_zero() || at->first + at->second.items != next->first) return;
+  append(at->second.text, next->second.text);
+  at->second.items += next->second.items;
+  runs_.erase(next);
+}
+
+std::vector<Hash128> Collected::references() const {
+  std::vector<Hash128> out;
+  for (const auto& [first, run] : runs_) {
+    if (!run.hash.is_zero()) out.push_back(run.hash);
+  }
+  return out;
+}
+
+std::string Collected::list(const std::function<std::string_view(const Hash128&)>& text_of) const {
+  std::string elements;
+  elements.reserve(bytes_);
+  for (const auto& [first, run] : runs_) {
+    std::string_view more = run.text;
+    if (!run.hash.is_zero()) {
+      more = text_of(run.hash);
+      if (more.size() >= 2) more = more.substr(1, more.size() - 2);
+    }
+    append(elements, more);
+  }
+  return "[" + elements + "]";
+}
+
+}  // namespace millrace

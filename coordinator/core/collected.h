@@ -1,0 +1,44 @@
+// Collected: the outputs of a fan-out's items, put in order as they come.
+//
+// Neighbours grow together. What is stored by reference stays so until the end: its text is asked for when the list is
+// put together. Promises: deterministic, whatever the order. Threads: none. Fails: never.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/hash.h"
+#include "common/model/payload.h"
+
+namespace millrace {
+
+class Collected {
+ public:
+  // The outputs of items first .. first + count - 1: an array of as many, inline or stored.
+  void add(std::uint32_t first, std::uint32_t count, const Payload& array);
+  void add_null(std::uint32_t item) { put(item, {1, "null", {}}); }  // null in its place
+  void add_nothing(std::uint32_t item) { put(item, {1, "", {}}); }   // it is left out
+
+  std::vector<Hash128> references() const;           // that the list needs
+  std::uint64_t size() const { return bytes_ + 2; }  // of the list as JSON, about
+  // The list, when every item has been added. `text_of`: the array that a reference names.
+  std::string list(const std::function<std::string_view(const Hash128&)>& text_of) const;
+
+ private:
+  struct Run {
+    std::uint32_t items = 0;
+    std::string text;  // the elements, joined by commas
+    Hash128 hash;      // not zero: instead of the text, an array that is stored
+  };
+  void put(std::uint32_t first, Run run);
+  static void append(std::string& text, std::string_view more);
+
+  std::map<std::uint32_t, Run> runs_;  // by first item
+  std::uint64_t bytes_ = 0;
+};
+
+}  // namespace millrace

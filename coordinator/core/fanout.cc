@@ -1,0 +1,314 @@
+// Partition: mapped nodes: what they go over, dealing it out, and their end. What becomes of items: fanout_ends.cc.
+#include "coordinator/core/fanout.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "coordinator/core/partition.h"
+
+namespace millrace {
+
+void Pace::learn(std::uint32_t items, Duration ran, Duration overhead) {
+  static constexpr double kOverheadMax = 50'000;  // more is a coordinator that was busy, not what an attempt costs
+  static constexpr double kNew = 0.25;
+  const auto blend = [](double& average, double value) {
+    average = average == 0 ? value : average * (1 - kNew) + value * kNew;
+  };
+  blend(item_us, std::max(0.05, static_cast<double>(ran.count()) / items));
+  blend(overhead_us, std::clamp(static_cast<double>(overhead.count()), 1.0, kOverheadMax));
+}
+
+std::uint32_t Pace::chunk(std::uint64_t left, std::uint32_t slots) const {
+  static constexpr double kWorth = 19;        // times the overhead: that is then below 5 %
+  static constexpr std::uint64_t kShare = 4;  // chunks that each slot still gets
+  if (item_us == 0) return 1;
+  const double enough = std::ceil(kWorth * overhead_us / item_us);
+  const double most = static_cast<double>(kChunkTarget.count()) / item_us;
+  const auto fair = static_cast<double>(left / (std::max(slots, 1U) * kShare));
+  return static_cast<std::uint32_t>(std::clamp(std::min({enough, most, fair}), 1.0, static_cast<double>(kChunkMax)));
+}
+
+ItemsView Mapped::view() const {
+  return {total, static_cast<std::uint32_t>(done.count()), failed, running, waiting, shown};
+}
+
+void Mapped::show(const FailedItem& item) {
+  const auto at = std::ranges::upper_bound(shown, item.index, {}, &FailedItem::index);
+  shown.insert(at, item);
+  if (shown.size() > kItemsShownMax) shown.pop_back();
+}
+
+Mapped* Partition::mapped_at(const Run& run, TaskIndex node) const {
+  if (run.mapped.empty()) return nullptr;
+  auto it = run.mapped.find(node);
+  return it == run.mapped.end() ? nullptr : it->second.get();
+}
+
+Mapped& Partition::mapped_of(Run& run, TaskIndex node) {
+  std::unique_ptr<Mapped>& mapped = run.mapped[node];
+  if (mapped == nullptr) {
+    mapped = std::make_unique<Mapped>();
+    mapped->node = node;
+    mapped->base = run.plan->base(node);
+  }
+  return *mapped;
+}
+
+// ---------------------------------------------------------------- what it goes over
+
+void Partition::open_items(Time now, Run& run, TaskIndex node, const Flow& flow) {
+  const std::optional<Value> over = evaluate_for(now, run, node, *flow.foreach);
+  if (!over) return;
+  run.value_waits.erase(node);
+  const ForeachSpec& spec = *run.plan->spec(node).flow.foreach;
+  Result<ItemSource> source = spec.kind == ForeachKind::kRange ? ItemSource::range(*over) : ItemSource::over(*over);
+  if (!source.ok()) return fail_expression(now, run, node, source.error().what);
+  const std::uint64_t tasks = run.plan->node_count() + run.items + source->count();
+  if (tasks > options_.run_tasks_max || source->count() > run.plan->item_room()) {
+    const std::uint64_t most = std::min<std::uint64_t>(options_.run_tasks_max, run.plan->item_room());
+    return fail_expression(now, run, node,
+                           "'foreach' gives " + std::to_string(source->count()) + " items: with them the run has " +
+                               std::to_string(tasks) + " tasks, and a run may have " + std::to_string(most) +
+                               " (--run-tasks-max of the coordinator)");
+  }
+  Mapped& m = mapped_of(run, node);
+  m.source = std::move(source).value();
+  m.total = static_cast<std::uint32_t>(m.source.count());
+  m.opened = true;
+  run.items += m.total;
+  const auto history = history_.find(run.info->definition);
+  if (history != history_.end()) m.pace = history->second.paces[run.plan->workflow().spec_index(node.value)];
+  // What is neither done nor out nor waits; items with a history of their own apart from the others.
+  m.todo.clear();
+  m.todo.add(0, m.total);
+  for (const auto& [first, end] : m.done.ranges()) m.todo.remove(first, end);
+  for (const auto& [first, count] : m.out) m.todo.remove(first, first + count);
+  for (const auto& [item, past] : m.history) {
+    if (m.out.contains(item)) continue;
+    m.todo.remove(item, item + 1);
+    if (!past.waiting) m.todo.add_apart(item, item + 1);
+  }
+  if (run.states[node.value] != TaskState::kReady) move(run, node, TaskState::kReady);
+  if (!m.out.empty() || (m.complete() && m.total > 0)) {
+    move(run, node, TaskState::kDispatched);
+    move(run, node, TaskState::kRunning);
+  }
+  advance_items(now, run, m);
+}
+
+// ---------------------------------------------------------------- dealing out
+
+// Chunks are not offered one by one: an offer is for the node, and what it is given is decided when there is a slot.
+void Partition::offer_items(Time now, Run& run, Mapped& m) {
+  if (!m.opened || m.failing || halted(run, m.node) || (options_.adopting && run.restored)) return;
+  const TaskState state = run.states[m.node.value];
+  if (run.paused() && state == TaskState::kReady) hold(run, m.node);
+  if (run.paused() || (state != TaskState::kReady && state != TaskState::kRunning)) return;
+  const ForeachSpec& spec = *run.plan->spec(m.node).flow.foreach;
+  std::uint64_t wanted = std::min<std::uint64_t>(kOffersMax, m.todo.count());
+  if (spec.parallel_max > 0)
+    wanted =
+        std::min<std::uint64_t>(wanted, spec.parallel_max - std::min<std::size_t>(spec.parallel_max, m.out.size()));
+  if (m.pace.item_us == 0 && spec.chunk == 0) wanted = std::min<std::uint64_t>(wanted, m.slots);  // to learn by
+  for (; m.offers < wanted; ++m.offers) offer(now, run, m.node);
+}
+
+std::uint32_t Partition::take_items(const Run& run, Mapped& m, std::uint32_t& first, std::string& values) {
+  if (m.todo.empty()) return 0;
+  const NodeSpec& spec = run.plan->spec(m.node);
+  const ForeachSpec& foreach = *spec.flow.foreach;
+  auto range = m.todo.ranges().begin();
+  if (m.history.size() >= kHistoriesMax) {  // no more of those that have none
+    const auto tried = std::ranges::find_if(m.history, [&](const auto& one) { return m.todo.contains(one.first); });
+    if (tried == m.history.end()) return 0;
+    range = std::prev(m.todo.ranges().upper_bound(tried->first));
+  }
+  static constexpr std::uint32_t kNotRepeatedMax = 100;  // items that are given up together with their worker
+  std::uint32_t most = foreach.chunk > 0 ? foreach.chunk : m.pace.chunk(m.todo.count(), m.slots);
+  if (spec.on_loss == OnLoss::kFail) most = std::min(most, kNotRepeatedMax);
+  if (m.history.contains(range->first)) most = 1;
+  first = range->first;
+  std::uint32_t taken = 0;
+  values = m.source.slice(first, std::min(most, range->second - first), kChunkBytesMax, taken);
+  return taken;
+}
+
+void Partition::deal_items(Time now, Run& run, SlotGranted& in) {
+  Mapped* mapped = mapped_at(run, in.task);
+  if (mapped != nullptr && mapped->offers > 0) --mapped->offers;
+  const TaskState state = run.states[in.task.value];
+  const bool open = mapped != nullptr && mapped->opened && !mapped->failing && !halted(run, in.task) && !run.paused() &&
+                    (!options_.adopting || !run.restored) &&
+                    (state == TaskState::kReady || state == TaskState::kRunning);
+  const NodeSpec& spec = run.plan->spec(in.task);
+  const bool room =
+      open && (spec.flow.foreach->parallel_max == 0 || mapped->out.size() < spec.flow.foreach->parallel_max);
+  std::uint32_t first = 0;
+  std::string values;
+  if (room) mapped->slots = std::max(in.slots, 1U);
+  const std::uint32_t count = room ? take_items(run, *mapped, first, values) : 0;
+  if (count == 0) {
+    effects_.slots.push_back({in.worker.id, in.slot_class, false, in.needs});
+    return;
+  }
+  Mapped& m = *mapped;
+  note_start(now, run);
+  std::uint32_t& number = m.numbers[first];
+  if (auto past = m.history.find(first); past != m.history.end()) number = std::max(number, past->second.record.tries);
+  ++number;
+  auto items = std::make_shared<AssignedItems>();
+  items->first = first;
+  items->count = count;
+  items->values = values.size() > kChunkBytesMax ? make_payload(run.id(), std::move(values))
+                                                 : Payload::inline_json(std::move(values));
+  if (spec.flow.foreach->chunk == 0 && count > 1) items->budget = kChunkBudget;
+  Attempt attempt;
+  attempt.id = {run.id(), TaskIndex{m.base + first}, options_.epoch.counter, number};
+  attempt.worker = in.worker;
+  attempt.ready = run.tasks[in.task.value].ready;
+  attempt.dispatched = now;
+  Assignment a = assignment(run, in.task, number);
+  a.task = attempt.id.task;
+  a.items = std::move(items);
+  effects_.assigns.push_back({in.worker.id, std::move(a)});
+  emit(now, run, EventType::kTaskDispatched, attempt.id.task, number);
+  if (m.dispatched == Time{}) m.dispatched = now;
+  hold_items(now, run, m, first, count, std::move(attempt));
+  if (state == TaskState::kReady) {
+    move(run, in.task, TaskState::kDispatched);
+    move(run, in.task, TaskState::kRunning);
+    emit(now, run, EventType::kTaskRunning, in.task, 1);
+  }
+  offer_items(now, run, m);
+}
+
+void Partition::hold_items(Time, Run& run, Mapped& m, std::uint32_t first, std::uint32_t count, Attempt attempt) {
+  m.todo.remove(first, first + count);
+  m.out[first] = count;
+  m.running += count;
+  out_.emplace(attempt.worker.id, run.id(), attempt.id.task);
+  run.attempts.emplace(attempt.id.task, std::move(attempt));
+}
+
+// A chunk that another epoch dispatched, or this one before its worker was given up: it is taken over if nobody else
+// has any of its items. The range came with the report, since only its first item is in its name.
+bool Partition::adopt_items(Time now, Run& run, const AttemptId& id, const WorkerRef& worker,
+                            const std::vector<UpstreamVersion>& rests_on, bool started, std::uint32_t count) {
+  if (run.ended() || halted(run, id.task) || count == 0 || count > kChunkMax || id.epoch > options_.epoch.counter)
+    return false;
+  const TaskIndex node = *run.plan->node_of(id.task);
+  const TaskState state = run.states[node.value];
+  const bool waits = state == TaskState::kWaiting;  // for values, or for a worker that could run it
+  if (state != TaskState::kReady && state != TaskState::kRunning && !waits) return false;
+  if (id.epoch != options_.epoch.counter && !rests_on_these(run, node, rests_on)) return false;
+  Mapped& m = mapped_of(run, node);
+  const std::uint32_t first = id.task.value - m.base;
+  const std::uint64_t end = std::uint64_t{first} + count;
+  if (m.failing || end > (m.opened ? m.total : run.plan->item_room()) || m.done.overlaps(first, first + count))
+    return false;
+  const auto next_out = m.out.lower_bound(first + count);
+  if (next_out != m.out.begin() && std::prev(next_out)->first + std::prev(next_out)->second > first) return false;
+  std::uint32_t& number = m.numbers[first];
+  auto past = m.history.lower_bound(first);
+  const bool tried = past != m.history.end() && past->first < first + count;
+  if (tried && (count > 1 || id.number <= past->second.record.tries)) return false;
+  if (id.number <= number) return false;
+  number = id.number;
+  if (tried && std::exchange(past->second.waiting, false)) --m.waiting;
+  Attempt attempt;
+  attempt.id = id;
+  attempt.worker = worker;
+  attempt.ready = run.tasks[node.value].ready == Time{} ? now : run.tasks[node.value].ready;
+  attempt.dispatched = now;
+  attempt.confirmed = true;
+  attempt.started = started;
+  note_start(now, run);
+  if (m.dispatched == Time{}) m.dispatched = now;
+  const std::shared_ptr<const Requirements>& needs = run.plan->needs(node);
+  effects_.slots.push_back({worker.id, needs->slot_class, true, needs->resources.empty() ? nullptr : needs.get()});
+  hold_items(now, run, m, first, count, std::move(attempt));
+  if (!m.opened) return true;
+  if (!let_go(run, node)) place_found(run, node);
+  if (run.states[node.value] == TaskState::kReady) {
+    move(run, node, TaskState::kDispatched);
+    move(run, node, TaskState::kRunning);
+  }
+  return true;
+}
+
+// ---------------------------------------------------------------- its end
+
+void Partition::advance_items(Time now, Run& run, Mapped& m) {
+  if (is_terminal(run.states[m.node.value])) return;
+  if (m.complete() && !m.failing) {
+    finish_items(now, run, m);
+    if (is_terminal(run.states[m.node.value]) || !halted(run, m.node)) return;  // else nobody waits for its values
+  }
+  if (m.out.empty() && m.failing) {
+    TaskRecord& record = run.tasks[m.node.value];
+    record.error = m.error;
+    record.tries = 1;
+    record.epoch = options_.epoch.counter;
+    return end_task(now, run, m.node, TaskState::kFailed, m.reason, EventType::kTaskFailed);
+  }
+  if (m.out.empty() && halted(run, m.node)) {
+    return end_task(now, run, m.node, TaskState::kCancelled,
+                    run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
+                    EventType::kTaskCancelled);
+  }
+  offer_items(now, run, m);
+}
+
+void Partition::finish_items(Time now, Run& run, Mapped& m) {
+  const ForeachSpec& spec = *run.plan->spec(m.node).flow.foreach;
+  TaskRecord& record = run.tasks[m.node.value];
+  record.tries = 1;
+  record.epoch = options_.epoch.counter;
+  record.error = nullptr;
+  if (spec.collect != Value(false)) {
+    if (m.outputs.size() > kValueMax) {
+      record.error = std::make_shared<const ErrorInfo>(ErrorInfo{"the list of its outputs is larger than " +
+                                                                     std::to_string(kValueMax) +
+                                                                     " bytes: `collect` says what of each is kept",
+                                                                 ""});
+      return end_task(now, run, m.node, TaskState::kFailed, Reason::kInvalidOutput, EventType::kTaskFailed);
+    }
+    if (!fetch_items(run, m)) return;
+    record.output = make_payload(run.id(), m.outputs.list([&](const Hash128& hash) { return *fetched_.at(hash); }));
+    run.value_waits.erase(m.node);
+  }
+  end_task(now, run, m.node, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
+}
+
+// Whether the outputs that are stored by reference are here; if not, they are asked for, and the end waits for them.
+bool Partition::fetch_items(Run& run, Mapped& m) {
+  std::vector<Hash128> needed = m.outputs.references();
+  const auto here = [&](const Hash128& hash) { return fetched_.contains(hash); };
+  if (std::ranges::all_of(needed, here)) return true;
+  if (run.value_waits.contains(m.node)) return false;
+  for (const Hash128& hash : needed) {
+    fetches_[hash].insert(run.id());
+    fetch(hash);
+  }
+  run.value_waits[m.node] = std::move(needed);
+  return false;
+}
+
+void Partition::close_items(Run& run, TaskIndex node) {
+  Mapped* m = mapped_at(run, node);
+  if (m == nullptr) return;
+  TaskRecord& record = run.tasks[node.value];
+  record.items = m->total;
+  record.items_failed = m->failed;
+  record.dispatched = m->dispatched;
+  record.ran = m->ran;
+  run.value_waits.erase(node);
+  m->source = {};
+  m->todo.clear();
+  m->history.clear();
+  m->numbers.clear();
+  m->outputs = {};
+  m->waiting = 0;
+}
+
+}  // namespace millrace

@@ -1,0 +1,80 @@
+// Fan-out: what a run holds of a mapped node while its items run.
+//
+// A mapped node is one task of the plan. Its items are dealt out in chunks, each one attempt of the task that the
+// chunk's first item names (Plan::base() + item), so attempts, reports, losses, timers and records of items are those
+// of any task. Nothing is held for an item that waits: `todo` are ranges. What is held is what is out, what has failed
+// and is tried again, and what Collected keeps of outputs.
+//
+// An item is always in exactly one of: todo, out, waiting (its retry is not due), done. Threads: none; owned by a Run.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/model/records.h"
+#include "common/model/run_view.h"
+#include "coordinator/core/collected.h"
+#include "coordinator/core/item_source.h"
+
+namespace millrace {
+
+constexpr std::uint32_t kOffersMax = 64;            // chunks offered at once, per node
+constexpr std::uint32_t kHistoriesMax = 10'000;     // items that failed and are not done: then no others are begun
+constexpr std::size_t kChunkBytesMax = 256 * 1024;  // of the values of one chunk; a larger one travels alone
+constexpr Duration kChunkBudget = 1s;     // of a chunk whose size was found out: then the rest is dealt out anew
+constexpr Duration kChunkTarget = 250ms;  // and how long it should take at most
+constexpr Duration kProgressEvery = 100ms;
+
+// How long items take, and what an attempt costs beside them: moving averages.
+struct Pace {
+  double item_us = 0;      // zero: not known
+  double overhead_us = 0;  // from dispatch to report, without what ran and what waited at the worker
+
+  void learn(std::uint32_t items, Duration ran, Duration overhead);
+  // Items of one chunk: so many that the overhead is below 5 %, but not so many that a slot is left without work at the
+  // end, nor longer than kChunkTarget. One while nothing is known.
+  std::uint32_t chunk(std::uint64_t left, std::uint32_t slots) const;
+};
+
+// An item that has failed, or was lost alone, and is not done.
+struct ItemHistory {
+  TaskRecord record;
+  std::uint64_t sum = 0;  // checksum of its durable record
+  bool waiting = false;   // until record.due
+};
+
+struct Mapped {
+  TaskIndex node;
+  std::uint32_t base = 0;  // its item i is the task base + i
+  bool opened = false;     // what it goes over is known
+  bool failing = false;    // an item failed for good and the node with it: it ends when nothing is out
+  ItemSource source;
+  std::uint32_t total = 0;
+  ItemRanges todo;
+  ItemRanges done;
+  std::map<std::uint32_t, std::uint32_t> out;      // chunks that are dispatched: first item -> items
+  std::map<std::uint32_t, ItemHistory> history;    // by item
+  std::map<std::uint32_t, std::uint32_t> numbers;  // attempt numbers used, by first item, while it is not done
+  std::uint32_t waiting = 0;                       // of the histories
+  std::uint32_t running = 0;                       // items that are out
+  std::uint32_t failed = 0;                        // items, for good
+  std::uint32_t offers = 0;                        // to Placement, not granted
+  std::uint32_t slots = 1;                         // of the fleet, as the latest grant said
+  Pace pace;
+  Collected outputs;
+  std::vector<FailedItem> shown;  // the first of those that failed
+  Reason reason = Reason::kNone;  // of failing
+  std::shared_ptr<const ErrorInfo> error;
+  Duration ran{};
+  Time dispatched{};  // the first
+  Time progress{};    // when it was last told
+
+  bool complete() const { return opened && done.count() == total; }
+  ItemsView view() const;
+  void show(const FailedItem& item);
+};
+
+}  // namespace millrace

@@ -1,0 +1,329 @@
+// Partition: what becomes of the items of mapped nodes: reported, failed, lost, given back, tried again, restored.
+#include <algorithm>
+
+#include "common/base/json_scan.h"
+#include "coordinator/core/partition.h"
+#include "coordinator/core/tries.h"
+
+namespace millrace {
+namespace {
+
+std::string message_of(std::uint32_t item, const ErrorInfo& error) {
+  return clip("item " + std::to_string(item) + ": " + error.message, kErrorMessageMax);
+}
+
+}  // namespace
+
+// The door for records of items, as write() is for those of nodes.
+void Partition::write_items(Run& run, TaskIndex chunk, TaskRecord& record, std::uint64_t& sum) {
+  if (record.version++ == 0) ++run.record.records_live;
+  run.record.records_sum -= sum;
+  sum = checksum(chunk, record);
+  run.record.records_sum += sum;
+  touch(run).tasks.emplace_back(chunk, record);
+  ++records_pending_;
+  ++records_step_;
+  bytes_pending_ += 96 + (record.output.is_inline() ? record.output.size() : 0) +
+                    (record.error != nullptr ? record.error->message.size() + record.error->traceback.size() : 0);
+}
+
+std::uint32_t Partition::release_items(Run& run, Mapped& m, TaskIndex chunk) {
+  const auto out = m.out.find(chunk.value - m.base);
+  const std::uint32_t count = out->second;
+  m.running -= count;
+  m.out.erase(out);
+  close_attempt(run, chunk);
+  return count;
+}
+
+void Partition::items_ended(Time now, Run& run, AttemptEnded& in) {
+  const AttemptId& id = in.report.attempt;
+  Outcome& outcome = in.report.outcome;
+  const TaskIndex node = *run.plan->node_of(id.task);
+  const bool over = is_terminal(run.states[node.value]);
+  auto it = run.attempts.find(id.task);
+  bool known = it != run.attempts.end() && it->second.id == id;
+  if (!known && it == run.attempts.end() && !over && outcome.items != nullptr)
+    known = adopt_items(now, run, id, in.worker, in.report.rests_on, true, outcome.items->count);
+  Mapped* m = mapped_at(run, node);
+  if (!known || over) {
+    const bool done = over || (m != nullptr && m->done.contains(id.task.value - m->base));
+    answer(in.worker, id, Answer::kRefused, done ? "the items have results" : "the attempt was given up");
+    if (known) release_items(run, *m, id.task);
+    return finish_if_done(now, run);
+  }
+  const Attempt attempt = run.attempts.at(id.task);
+  const std::uint32_t count = release_items(run, *m, id.task);
+  answer(in.worker, id, Answer::kRecorded);
+  settle_items(now, run, *m, attempt, count, outcome);
+  tell_progress(now, run, *m);
+  advance_items(now, run, *m);
+  finish_if_done(now, run);
+}
+
+void Partition::settle_items(Time now, Run& run, Mapped& m, const Attempt& attempt, std::uint32_t count,
+                             Outcome& outcome) {
+  static const ItemsOutcome kNone;
+  const ItemsOutcome& items = outcome.items != nullptr ? *outcome.items : kNone;
+  const std::uint32_t first = attempt.id.task.value - m.base;
+  const std::uint32_t done = std::min(items.done, count);
+  m.ran += outcome.ran;
+  if (done > 0) {
+    m.pace.learn(done, outcome.ran, now - attempt.dispatched - outcome.waited - outcome.ran);
+    std::string_view outputs = outcome.output.is_inline() ? outcome.output.json() : std::string_view();
+    ElementCursor cursor(outputs);
+    std::size_t from = cursor.at();
+    std::uint32_t begun = 0;  // of the outputs that were not kept yet
+    const auto keep = [&](std::uint32_t end, std::size_t to) {
+      if (end == begun) return;
+      std::string_view part = outputs.substr(std::min(from, outputs.size()), to - from);
+      if (part.ends_with(',')) part.remove_suffix(1);
+      keep_items(now, run, m, attempt, outcome, first + begun, end - begun, part);
+    };
+    std::uint32_t at = 0;
+    std::string_view element;
+    for (const ItemFailure& failure : items.failures) {
+      for (; at < failure.offset; ++at) cursor.next(element);
+      keep(at, cursor.at());
+      cursor.next(element);
+      begun = ++at;
+      from = cursor.at();
+      item_failed(now, run, m, attempt, outcome, first + failure.offset, failure.reason, failure.error);
+    }
+    keep(done, outputs.empty() ? from : outputs.find_last_of(']'));
+  }
+  if (done == count) return;
+  const std::uint32_t rest = first + done;
+  if (outcome.success && outcome.items == nullptr) {  // what it ran was not an item
+    m.todo.add_apart(rest + 1, first + count);
+    return item_failed(now, run, m, attempt, outcome, rest, Reason::kRefused,
+                       {"its worker does not know of items: a worker of this version or later is needed", ""});
+  }
+  if (outcome.success || m.failing || halted(run, m.node)) {
+    m.todo.add_apart(rest, first + count);  // its budget was spent, or nobody wants them any more
+  } else if (is_cancellation(outcome.reason) || outcome.reason == Reason::kLost) {
+    items_lost(now, run, m, attempt, rest, count - done, "its worker gave it up");
+  } else {  // the chunk could not go on
+    m.todo.add_apart(rest + 1, first + count);
+    item_failed(now, run, m, attempt, outcome, rest, outcome.reason, std::move(outcome.error));
+  }
+}
+
+// `outputs`: the elements, joined by commas.
+void Partition::keep_items(Time now, Run& run, Mapped& m, const Attempt& attempt, const Outcome& outcome,
+                           std::uint32_t first, std::uint32_t count, std::string_view outputs) {
+  TaskRecord record;
+  std::uint64_t sum = 0;
+  if (auto past = m.history.find(first); past != m.history.end()) {
+    record = past->second.record;
+    sum = past->second.sum;
+    m.history.erase(past);
+  }
+  note(record, attempt, outcome);
+  record.state = TaskState::kSucceeded;
+  record.reason = Reason::kNone;
+  record.error = nullptr;
+  record.ended = now;
+  record.due = Time{};
+  record.items = count;
+  const bool kept = run.plan->spec(m.node).flow.foreach->collect != Value(false);
+  if (kept) {
+    record.output = make_payload(run.id(), "[" + std::string(outputs) + "]");
+    m.outputs.add(first, count, record.output);
+    count_bytes(run, record.output);
+  }
+  write_items(run, TaskIndex{m.base + first}, record, sum);
+  m.done.add(first, first + count);
+  m.numbers.erase(m.numbers.lower_bound(first), m.numbers.lower_bound(first + count));
+}
+
+void Partition::item_failed(Time now, Run& run, Mapped& m, const Attempt& attempt, const Outcome& outcome,
+                            std::uint32_t item, Reason reason, ErrorInfo error) {
+  const TaskIndex task{m.base + item};
+  ItemHistory& past = m.history[item];
+  TaskRecord& record = past.record;
+  note(record, attempt, outcome);
+  record.items = 1;
+  record.error = std::make_shared<const ErrorInfo>(std::move(error));
+  ++record.failures;
+  const RetryPolicy& retry = run.plan->spec(m.node).retry;
+  if (halted(run, m.node) || m.failing || !wants_retry(retry, reason, record.error->message) ||
+      record.failures >= retry.attempts_max)
+    return item_failed_for_good(now, run, m, item, reason);
+  record.state = TaskState::kRetrying;
+  record.reason = reason;
+  record.ended = now;
+  record.due = now + backoff_of(retry, record.failures, {run.id(), task, record.epoch, record.tries});
+  write_items(run, task, record, past.sum);
+  emit(now, run, EventType::kTaskRetrying, task, record.tries, reason);
+  past.waiting = true;
+  ++m.waiting;
+  if (options_.plant != TestPlant::kForgetTimer) set_timer(record.due, run.id(), task);
+}
+
+// Its history has the error.
+void Partition::item_failed_for_good(Time now, Run& run, Mapped& m, std::uint32_t item, Reason reason) {
+  ItemHistory past = std::move(m.history.at(item));
+  m.history.erase(item);
+  TaskRecord& record = past.record;
+  record.state = TaskState::kFailed;
+  record.reason = reason;
+  record.ended = now;
+  write_items(run, TaskIndex{m.base + item}, record, past.sum);
+  emit(now, run, EventType::kTaskFailed, TaskIndex{m.base + item}, record.tries, reason);
+  ++m.failed;
+  m.done.add(item, item + 1);
+  m.numbers.erase(item);
+  m.show({item, reason, record.tries, record.error});
+  const ForeachSpec& spec = *run.plan->spec(m.node).flow.foreach;
+  switch (spec.on_error) {
+    case OnItemError::kContinue: return m.outputs.add_null(item);
+    case OnItemError::kDrop: return m.outputs.add_nothing(item);
+    case OnItemError::kFail: break;
+  }
+  if (std::exchange(m.failing, true)) return;
+  m.reason = reason;
+  m.error = std::make_shared<const ErrorInfo>(ErrorInfo{message_of(item, *record.error), record.error->traceback});
+  for (const auto& [first, count] : m.out) {
+    Attempt& other = run.attempts.at(TaskIndex{m.base + first});
+    if (std::exchange(other.cancelling, true)) continue;
+    effects_.cancels.push_back({other.worker.id, {other.id, Reason::kFailFast}});
+  }
+}
+
+// Whoever had them went away. Only an item that was lost alone can be what killed its worker: a chunk is halved, and
+// its halves are tried apart.
+void Partition::items_lost(Time now, Run& run, Mapped& m, const Attempt& attempt, std::uint32_t first,
+                           std::uint32_t count, std::string_view why) {
+  if (halted(run, m.node) || m.failing) return m.todo.add_apart(first, first + count);
+  const NodeSpec& spec = run.plan->spec(m.node);
+  if (spec.on_loss == OnLoss::kFail) {
+    for (std::uint32_t item = first; item < first + count; ++item) {
+      ItemHistory& past = m.history[item];
+      note(past.record, attempt, Outcome{});
+      past.record.items = 1;
+      ++past.record.losses;
+      past.record.error = std::make_shared<const ErrorInfo>(
+          ErrorInfo{"its worker was lost (" + std::string(why) + ") and the node says on_loss: fail", ""});
+      item_failed_for_good(now, run, m, item, Reason::kLost);
+    }
+    return;
+  }
+  if (count > 1) {
+    m.todo.add_apart(first, first + count / 2);
+    m.todo.add_apart(first + count / 2, first + count);
+    return;
+  }
+  const TaskIndex task{m.base + first};
+  ItemHistory& past = m.history[first];
+  TaskRecord& record = past.record;
+  note(record, attempt, Outcome{});
+  record.items = 1;
+  if (++record.losses >= spec.retry.losses_max) {
+    record.error = std::make_shared<const ErrorInfo>(
+        ErrorInfo{"lost " + std::to_string(record.losses) + " times (" + std::string(why) + "): not tried again", ""});
+    return item_failed_for_good(now, run, m, first, Reason::kPoisoned);
+  }
+  record.state = TaskState::kReady;
+  record.reason = Reason::kLost;
+  record.ready = now;
+  write_items(run, task, record, past.sum);
+  emit(now, run, EventType::kTaskRetrying, task, record.tries, Reason::kLost);
+  m.todo.add_apart(first, first + 1);
+}
+
+void Partition::lose_items(Time now, Run& run, TaskIndex chunk, std::string_view why) {
+  Mapped& m = *mapped_at(run, *run.plan->node_of(chunk));
+  const Attempt attempt = run.attempts.at(chunk);
+  const std::uint32_t count = release_items(run, m, chunk);
+  if (is_terminal(run.states[m.node.value])) return finish_if_done(now, run);
+  items_lost(now, run, m, attempt, chunk.value - m.base, count, why);
+  advance_items(now, run, m);
+  finish_if_done(now, run);
+}
+
+void Partition::items_reclaimed(Time now, Run& run, TaskIndex chunk) {
+  Mapped& m = *mapped_at(run, *run.plan->node_of(chunk));
+  const std::uint32_t count = release_items(run, m, chunk);
+  if (is_terminal(run.states[m.node.value])) return finish_if_done(now, run);
+  const std::uint32_t first = chunk.value - m.base;
+  m.todo.add_apart(first, first + count);
+  advance_items(now, run, m);
+  finish_if_done(now, run);
+}
+
+void Partition::item_due(Time now, Run& run, TaskIndex task) {
+  Mapped* m = mapped_at(run, *run.plan->node_of(task));
+  if (m == nullptr || halted(run, task) || m->failing) return;
+  const std::uint32_t item = task.value - m->base;
+  auto past = m->history.find(item);
+  if (past == m->history.end() || !past->second.waiting || past->second.record.due > now) return;
+  past->second.waiting = false;
+  past->second.record.ready = past->second.record.due;
+  --m->waiting;
+  if (!m->opened) return;  // it finds it
+  m->todo.add_apart(item, item + 1);
+  advance_items(now, run, *m);
+}
+
+void Partition::restore_items(Time now, Run& run, TaskIndex chunk, const TaskRecord& record) {
+  const std::optional<TaskIndex> node = run.plan->node_of(chunk);
+  if (!node) return;
+  Mapped& m = mapped_of(run, *node);
+  const std::uint32_t first = chunk.value - m.base;
+  const std::uint32_t count = std::max(record.items, 1U);
+  const bool over = is_terminal(run.states[node->value]);
+  const ForeachSpec& spec = *run.plan->spec(*node).flow.foreach;
+  if (m.dispatched == Time{} || (record.dispatched != Time{} && record.dispatched < m.dispatched))
+    m.dispatched = record.dispatched;
+  if (over) m.total = run.tasks[node->value].items;
+  if (record.state == TaskState::kSucceeded) {
+    m.done.add(first, first + count);
+    m.ran += record.ran;
+    count_bytes(run, record.output);
+    if (over || record.output.is_null()) return;
+    m.outputs.add(first, count, record.output);
+    return;
+  }
+  if (record.state == TaskState::kFailed) {
+    m.done.add(first, first + 1);
+    ++m.failed;
+    m.show({first, record.reason, record.tries, record.error});
+    if (over) return;
+    if (spec.on_error == OnItemError::kContinue) m.outputs.add_null(first);
+    if (spec.on_error == OnItemError::kDrop) m.outputs.add_nothing(first);
+    if (spec.on_error != OnItemError::kFail || std::exchange(m.failing, true)) return;
+    static const ErrorInfo kUnknown;
+    const ErrorInfo& error = record.error != nullptr ? *record.error : kUnknown;
+    m.reason = record.reason;
+    m.error = std::make_shared<const ErrorInfo>(ErrorInfo{message_of(first, error), error.traceback});
+    return;
+  }
+  if (over) return;
+  ItemHistory& past = m.history[first];
+  past.record = record;
+  past.sum = checksum(chunk, record);
+  if (record.state != TaskState::kRetrying) return;
+  past.record.due = std::min(record.due, now + (record.due - record.ended));
+  past.waiting = true;
+  ++m.waiting;
+  set_timer(std::max(now, past.record.due), run.id(), chunk);
+}
+
+// Ephemeral, and not often.
+void Partition::tell_progress(Time now, Run& run, Mapped& m) {
+  if (!live_events_ || !m.opened || now - m.progress < kProgressEvery) return;
+  m.progress = now;
+  Event event;
+  event.run = run.id();
+  event.type = EventType::kTaskProgress;
+  event.task = m.node;
+  event.time = now;
+  event.node = run.plan->id(m.node);
+  event.data =
+      Payload::inline_json("{\"done\":" + std::to_string(m.done.count()) + ",\"total\":" + std::to_string(m.total) +
+                           ",\"failed\":" + std::to_string(m.failed) + "}");
+  effects_.events.push_back(std::move(event));
+}
+
+}  // namespace millrace
