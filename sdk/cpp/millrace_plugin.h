@@ -35,6 +35,8 @@ typedef struct millrace_api {
   void (*progress)(millrace_task* task, const char* json, size_t size); /* an event for whoever watches */
   void (*succeed)(millrace_task* task, const char* json, size_t size);
   void (*fail)(millrace_task* task, const char* message, size_t size);
+  const char* (*item_json)(const millrace_task* task, size_t* size); /* of a node with `foreach`; NULL elsewhere */
+  size_t (*index)(const millrace_task* task);                        /* of the item, from 0 */
 } millrace_api;
 
 typedef struct millrace_executor {

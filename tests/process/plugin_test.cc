@@ -37,6 +37,23 @@ nodes:
   EXPECT_EQ(number_at(failed, {"nodes", "after", "outputs", "words"}), 2);
 }
 
+TEST(Plugin, AnItemOfAFanOutIsGivenToIt) {
+  Cluster cluster({.workers = {"w1"}, .worker_options = {"--plugin", kWords}});
+  const std::string file = cluster.workflow("places", R"yaml(
+executors: [place]
+nodes:
+  each: {executor: place, foreach: [a, {b: 2}, 3]}
+  none: {executor: place}
+outputs:
+  each: "{{ nodes.each }}"
+  none: "{{ nodes.none }}"
+)yaml");
+
+  Value ended = cluster.wait(cluster.submit(file));
+
+  EXPECT_EQ(at(ended, {"outputs"}).dump(), R"({"each":[[0,"a"],[1,{"b":2}],[2,3]],"none":null})") << ended.dump();
+}
+
 TEST(Plugin, ATaskThatTakesTooLongIsKilledWithItsProcess) {
   Cluster cluster({.workers = {"w1"}, .slots = 1, .worker_options = {"--plugin", kSlow}});
   const std::string text = R"yaml(

@@ -219,6 +219,76 @@ nodes:
       << ended.dump();
 }
 
+TEST_P(Sdk, AFanOutRunsEachItemByItselfAndFailsTimesOutAndCollectsByItem) {
+  Cluster cluster({.workers = {}});
+  Program worker = start(cluster, "p1");
+  const std::string text = R"yaml(
+executors: [each]
+nodes:
+  each:
+    executor: each
+    foreach: [a, bad, slow, {d: 1.0}]
+    chunk: 4
+    timeout: 500ms
+    on_item_error: continue
+    with: {n: "{{ index + 10 }}"}
+  kept:
+    executor: each
+    foreach: [x, y, z]
+    with: {n: "{{ item }}"}
+    collect: "{{ output.n }}{{ index }}"
+outputs:
+  each: "{{ nodes.each }}"
+  kept: "{{ nodes.kept }}"
+)yaml";
+  const std::string run = cluster.submit(cluster.workflow("each", text));
+
+  Value ended = cluster.wait(run);
+
+  EXPECT_EQ(text_at(ended, {"status"}), "succeeded") << ended.dump() << worker.err();
+  EXPECT_EQ(at(ended, {"outputs", "each"}).dump(), R"([{"n":10,"item":"a","index":0,"node":"each"},null,null,)"
+                                                   R"({"n":13,"item":{"d":)" +
+                                                       std::string(python() ? "1.0" : "1") +
+                                                       R"(},"index":3,"node":"each"}])");
+  EXPECT_EQ(at(ended, {"outputs", "kept"}).dump(), R"(["x0","y1","z2"])");
+  const Value::Array& failed = at(ended, {"nodes", "each", "items", "failed_items"}).as_array();
+  ASSERT_EQ(failed.size(), 2U) << ended.dump();
+  EXPECT_NE(text_at(failed[0], {"error", "message"}).find("Error: no good: bad"), std::string::npos) << ended.dump();
+  EXPECT_EQ(text_at(failed[1], {"error", "code"}), "timeout") << ended.dump();
+  EXPECT_TRUE(eventually(10s, [&] { return cluster.cli({"logs", run}).out.find("each[3]") != std::string::npos; }));
+}
+
+TEST_P(Sdk, TheItemsOfAChunkOutliveTheirCoordinatorAndAreNotRunAgain) {
+  Cluster cluster({.workers = {}});
+  Program worker = start(cluster, "p1");
+  ASSERT_TRUE(cluster.wait_for_workers(1)) << worker.err();
+  const std::string marks = cluster.scratch().file("marks");
+  const std::string text = R"yaml(
+executors: [slow]
+inputs:
+  marks: {type: string, required: true}
+nodes:
+  each:
+    executor: slow
+    foreach: {from: 0, to: 3}
+    chunk: 3
+    with: {marks: "{{ inputs.marks }}", seconds: 1.5}
+    collect: "{{ index }}"
+outputs:
+  each: "{{ nodes.each }}"
+)yaml";
+  const std::string run = cluster.submit(cluster.workflow("each", text), {"-i", "marks=" + marks});
+  ASSERT_TRUE(eventually(20s, [&] { return count_lines(marks) == 1; })) << worker.err();
+
+  cluster.coordinator().kill();
+  cluster.start_coordinator();
+
+  Value ended = cluster.wait(run);
+  EXPECT_EQ(at(ended, {"outputs", "each"}).dump(), "[0,1,2]") << ended.dump() << worker.err();
+  EXPECT_EQ(lines(marks, "begun"), "3 begun");
+  EXPECT_EQ(problem_of_history(cluster.rows({"events", run})), "");
+}
+
 TEST_P(Sdk, ATaskThatNobodyOffersIsToldAtOnceAndRunsWhenSomebodyDoes) {
   Cluster cluster({.workers = {"w1"}});
   const std::string file = cluster.workflow("twice", R"yaml(

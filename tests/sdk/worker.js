@@ -34,6 +34,13 @@ worker.task('measure', ({text, key}, task) => {
   return {length: text.length, first: task.output('big').stdout[0], key, run: task.run};
 });
 
+worker.task('each', async ({n}, task) => {
+  console.log('item', task.index);
+  if (task.item === 'slow') await sleep(60_000, undefined, {signal: task.signal});
+  if (task.item === 'bad') throw new TypeError('no good: ' + task.item);
+  return {n, item: task.item, index: task.index, node: task.node};
+});
+
 worker.task('broken', ({how}) => {
   if (how === 'nan') return {a: [1, NaN]};
   throw new TypeError('no good: ' + how);

@@ -50,6 +50,18 @@ def measure(task, text, key):
     return {"length": len(text), "first": task.output("big")["stdout"][0], "key": key, "run": task.run}
 
 
+@worker.task("each")
+def each(task, n):
+    print("item", task.index)
+    if task.item == "slow":
+        time.sleep(0.02)
+        while True:
+            time.sleep(0.02)
+    if task.item == "bad":
+        raise ValueError("no good: " + task.item)
+    return {"n": n, "item": task.item, "index": task.index, "node": task.node}
+
+
 @worker.task("broken")
 def broken(how):
     if how == "nan":

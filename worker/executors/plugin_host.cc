@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <map>
@@ -22,6 +23,8 @@ struct millrace_task {
   std::map<std::string, std::string> outputs;
   unsigned attempt = 0;
   std::optional<std::string> output, error;
+  std::optional<std::string> item;
+  std::size_t index = 0;
 };
 
 namespace millrace {
@@ -84,6 +87,10 @@ const millrace_api kApi = {
     },
     [](millrace_task* task, const char* json, std::size_t size) { task->output = std::string(json, size); },
     [](millrace_task* task, const char* message, std::size_t size) { task->error = std::string(message, size); },
+    [](const millrace_task* task, std::size_t* size) -> const char* {
+      return task->item ? lend(*task->item, size) : nullptr;
+    },
+    [](const millrace_task* task) { return task->index; },
 };
 
 Result<const millrace_plugin*> open_plugin(const std::string& file) {
@@ -140,6 +147,14 @@ const millrace_executor* read_task(const millrace_plugin& plugin, std::vector<st
   task.attempt = attempt == nullptr ? 0 : static_cast<unsigned>(attempt->as_int());
   const Value::Array& ids = header->find("ids")->as_array();
   for (std::size_t i = 0; i < ids.size(); ++i) task.outputs[ids[i].as_string()] = std::move(parts.at(3 + i));
+  if (const Value* vars = header->find("vars"); vars != nullptr) {
+    const std::size_t from = 3 + ids.size();
+    for (std::size_t i = 0; i < vars->as_array().size(); ++i) {
+      const std::string& name = vars->as_array()[i].as_string();
+      if (name == "item") task.item = std::move(parts.at(from + i));
+      else if (name == "index") task.index = std::strtoull(parts.at(from + i).c_str(), nullptr, 10);
+    }
+  }
   const std::string wanted = text_of_member(*header, "function");
   for (std::size_t i = 0; i < plugin.executors_count; ++i) {
     if (wanted == plugin.executors[i].name) return &plugin.executors[i];

@@ -1,4 +1,5 @@
-// A plug-in with two executors: `words` counts the words of its argument's JSON text, `crash` is a bad neighbour.
+// A plug-in with three executors: `words` counts the words of its argument's JSON text, `place` says which item of a
+// fan-out it runs for, `crash` is a bad neighbour.
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -26,10 +27,17 @@ void words(const millrace_api* api, millrace_task* task) {
   api->succeed(task, output.data(), output.size());
 }
 
+void place(const millrace_api* api, millrace_task* task) {
+  size_t size = 0;
+  const char* item = api->item_json(task, &size);
+  const std::string output = item == nullptr ? "null" : "[" + std::to_string(api->index(task)) + "," + item + "]";
+  api->succeed(task, output.data(), output.size());
+}
+
 void crash(const millrace_api*, millrace_task*) { std::abort(); }
 
-const millrace_executor kExecutors[] = {{"words", words}, {"crash", crash}};
-const millrace_plugin kPlugin = {MILLRACE_PLUGIN_ABI, kExecutors, 2};
+const millrace_executor kExecutors[] = {{"words", words}, {"place", place}, {"crash", crash}};
+const millrace_plugin kPlugin = {MILLRACE_PLUGIN_ABI, kExecutors, 3};
 
 }  // namespace
 

@@ -160,7 +160,7 @@ class Agent {
 
   hold(now, link, attempt, more) {
     const h = {id: attempt, link, hellos: this.link(link).hellos, arrived: now, serial: 0, phase: QUEUED, killed: false,
-      unwanted: false, reports: 0, started: 0, reported: 0, restsOn: [], spec: null, assignment: null, outcome: null, ...more};
+      unwanted: false, reports: 0, started: 0, reported: 0, restsOn: [], items: 0, spec: null, assignment: null, outcome: null, ...more};
     this.held.set(attempt.key, h);
     return h;
   }
@@ -182,7 +182,7 @@ class Agent {
     }
     if (this.draining || this.held.size >= HELD_MAX || !this.has(assignment.spec)) return this.giveBack(link, attempt);
     const h = this.hold(now, link, attempt, {serial: ++this.serials, spec: assignment.spec, assignment,
-      restsOn: assignment.bindings.map((one) => [one.task, one.version])});
+      restsOn: assignment.bindings.map((one) => [one.task, one.version]), items: assignment.items?.count ?? 0});
     const before = (a) => a.assignment.priority - assignment.priority || assignment.age - a.assignment.age || h.serial - a.serial;
     let [low, high] = [0, this.waiting.length];
     while (low < high) {
@@ -314,7 +314,8 @@ class Agent {
       ++this.running;
       h.phase = RUNNING;
       h.started = now;
-      if (h.spec.timeout > 0) this.timeouts.set(h.id.key, now + h.spec.timeout);
+      // Of items each has its own, which is the worker's to keep.
+      if (h.spec.timeout > 0 && h.items === 0) this.timeouts.set(h.id.key, now + h.spec.timeout);
       this.toBeLong.push([now + STARTED_AFTER, h.id]);
       out.starts.push([h.assignment, h.link]);
     }
@@ -405,7 +406,7 @@ class Agent {
   sayHello(now, link, l, out) {
     const all = [...this.held.values()].filter((h) => !h.unwanted).sort((a, b) => order(a.id, b.id));
     l.toReport = all.filter((h) => h.phase === ENDED && h.link === link).map((h) => h.id);
-    const held = all.map((h) => ({attempt: h.id, started: h.phase !== QUEUED, restsOn: h.restsOn}));
+    const held = all.map((h) => ({attempt: h.id, started: h.phase !== QUEUED, restsOn: h.restsOn, items: h.items}));
     const epochs = [...this.routes].map(([partition, [, epoch]]) => [partition, epoch]).sort((a, b) => a[0] - b[0]);
     Object.assign(l, {helloDue: false, welcome: false, helloAt: now, credit: 0, hellos: l.hellos + 1});
     out.messages.push([link, messages.hello(this.settings, held, this.draining, epochs), true]);

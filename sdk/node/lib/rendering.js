@@ -1,11 +1,12 @@
 'use strict';
 // What a task sees: its arguments rendered from the values that came with the assignment, inputs and upstream outputs.
-// Expressions see `inputs`, `nodes`, `run` and `secrets`, as docs/workflow.md says. JSON is parsed only where it is read.
+// Expressions see `inputs`, `nodes`, `run`, `secrets` and, where the node has a `foreach`, `item` and `index`, as
+// docs/workflow.md says. JSON is parsed only where it is read.
 // Fails: RenderError, whose message names the field and quotes the expression.
-const {Template} = require('./expressions');
+const {Scope, Template} = require('./expressions');
 const {SecretError} = require('./secret');
 const {ExpressionError} = require('./syntax');
-const {JsonError, parse} = require('./values');
+const {JsonError, dump, parse} = require('./values');
 const {referenceKey} = require('./wire');
 
 class RenderError extends Error {}
@@ -50,15 +51,17 @@ class Values {
 
 // The names that expressions see. Secrets that were read are kept, to be masked.
 class TaskScope {
-  constructor(values, run, secrets) {
-    Object.assign(this, {values, run, secrets, read: new Map()});
+  // `names`: further ones: `item` and `index`.
+  constructor(values, run, secrets, names = new Map()) {
+    Object.assign(this, {values, run, secrets, names, read: new Map()});
   }
 
   hasRoot(root) {
-    return ['inputs', 'nodes', 'run', 'secrets', 'error'].includes(root);
+    return this.names.has(root) || ['inputs', 'nodes', 'run', 'secrets', 'error'].includes(root);
   }
 
   root(root) {
+    if (this.names.has(root)) return this.names.get(root);
     if (root === 'secrets') throw new ExpressionError('`secrets` cannot be read whole: name one');
     if (root === 'nodes') {
       return new Map(this.values.names().filter((name) => name !== 'error').map((name) => [name, this.values.node(name)]));
@@ -82,19 +85,37 @@ class TaskScope {
 
 // The values that must be fetched before: code sees all of them.
 function referencesOf(assignment) {
-  const all = [assignment.inputs, assignment.bundle, ...assignment.bindings.map((one) => one.value)];
+  const all = [assignment.inputs, assignment.bundle, assignment.items?.values ?? null,
+    ...assignment.bindings.map((one) => one.value)];
   const found = all.filter((one) => one !== null && !Buffer.isBuffer(one));
   return [...new Map(found.map((one) => [referenceKey(one), one])).values()];
 }
 
 const templates = new WeakMap();  // by spec
+const collects = new WeakMap();
 
-// [what the node's `with` says, secrets that stand in it]
-function argumentsOf(assignment, values, secrets) {
+// What is kept of an item's output (JSON), as the node's `collect` says: JSON, null for nothing. `run`: its ItemRun.
+function collectOf(run, output) {
+  const {spec} = run.assignment;
+  if (spec.collect === '' || spec.collect === 'true') return output;
+  if (spec.collect === 'false') return null;
+  try {
+    if (!collects.has(spec)) collects.set(spec, new Template(parse(spec.collect)));
+    const roots = new Map([['output', parse(output ?? 'null')], ['item', run.item], ['index', BigInt(run.index)]]);
+    return dump(collects.get(spec).render(new Scope(roots)));
+  } catch (error) {
+    if (error instanceof ExpressionError || error instanceof JsonError) throw new RenderError(`collect: ${error.message}`);
+    throw error;
+  }
+}
+
+// [what the node's `with` says, secrets that stand in it]. `item`: the ItemRun whose next item it is for.
+function argumentsOf(assignment, values, secrets, item = null) {
   const {attempt, spec} = assignment;
   const run = new Map([['id', formatRun(attempt.run)], ['attempt', BigInt(attempt.number)],
     ['workflow', assignment.workflow], ['trace_id', assignment.traceId]]);
-  const scope = new TaskScope(values, run, secrets);
+  const names = item === null ? new Map() : new Map([['item', item.item], ['index', BigInt(item.index)]]);
+  const scope = new TaskScope(values, run, secrets, names);
   try {
     if (!templates.has(spec))
       templates.set(spec, new Template((spec.fields === '' ? null : parse(spec.fields))?.get('with') ?? null));
@@ -106,4 +127,4 @@ function argumentsOf(assignment, values, secrets) {
   }
 }
 
-module.exports = {RenderError, Values, argumentsOf, formatRun, referencesOf};
+module.exports = {RenderError, Values, argumentsOf, collectOf, formatRun, referencesOf};

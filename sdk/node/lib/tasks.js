@@ -32,10 +32,11 @@ class Task {
   #controller = new AbortController();
   #done = false;
 
-  constructor(assignment, values, run, events, secrets) {
+  // `item`, `index`: of a node with `foreach`; null elsewhere.
+  constructor(assignment, values, run, events, secrets, item = null, index = null) {
     this.attemptId = assignment.attempt;
     Object.assign(this, {node: assignment.node, workflow: assignment.workflow, traceId: assignment.traceId, run,
-      attempt: assignment.attempt.number});
+      attempt: assignment.attempt.number, item, index});
     this.#values = values;
     this.#secrets = secrets;
     this.#events = events;
@@ -107,7 +108,7 @@ class Task {
   #passOn(stderr, text) {
     const masked = this.#mask.words.length > 0 ? this.#mask.stream(stderr, text) : text;
     const admitted = this.#admit(masked.toWellFormed?.() ?? masked);
-    if (admitted !== '') this.#events('log', this.attemptId, [stderr, admitted]);
+    if (admitted !== '') this.#events('log', this.attemptId, [stderr, admitted, this.index]);
   }
 
   #admit(text) {
@@ -135,7 +136,7 @@ class Task {
       const rest = this.#partial.get(stderr);
       if (rest) this.#passOn(stderr, rest);
       const held = this.#mask.flush(stderr) + (stderr ? '' : this.#droppedLine());
-      if (held !== '') this.#events('log', this.attemptId, [stderr, held]);
+      if (held !== '') this.#events('log', this.attemptId, [stderr, held, this.index]);
     }
     this.#done = true;
     if (this.#mask.words.length === 0) return outcome;
@@ -228,4 +229,4 @@ function captureOutput() {
   }
 }
 
-module.exports = {Cancelled, REASON_INVALID_INPUT, REASON_REFUSED, Runner, Task, captureOutput, failed, killed};
+module.exports = {Cancelled, REASON_INVALID_INPUT, REASON_INVALID_OUTPUT, REASON_REFUSED, Runner, Task, captureOutput, failed, killed};

@@ -121,7 +121,7 @@ function hello(settings, held, draining, epochs) {
     resources: Object.entries(settings.resources).sort().map(([name, amount]) => ({name: bytes(name), amount})),
     held: stretches(held, (one) => one.attempt).map((group) => ({
       attempts: writeAttempts(group.map((one) => one.attempt)),
-      started: writeColumn(group.map((one) => one.started), false),
+      started: writeColumn(group.map((one) => one.started), false), items: writeColumn(group.map((one) => one.items), 0),
       rests_on: writeVersions(group.map((one) => one.attempt.task), group.map((one) => one.restsOn))})),
     draining, epochs: epochs.map(([partition, epoch]) => ({partition, epoch}))}});
 }
@@ -129,6 +129,10 @@ function hello(settings, held, draining, epochs) {
 function reports(all) {
   const payloads = [];
   const errors = [];
+  const items = [];
+  const itemsOf = (one) => (!one ? 0 : items.push({count: one.count, done: one.done,
+    failures: one.failures.map(({offset, reason, message, traceback}) =>
+      ({offset, reason, error: {message: Buffer.from(message), traceback: Buffer.from(traceback)}}))}));
   const payload = (json) => (json === null || json === 'null' ? 0 : payloads.push({json: Buffer.from(json)}));
   const groups = stretches(all, (one) => one.attempt).map((group) => {
     const outcomes = group.map((one) => one.outcome);
@@ -140,10 +144,10 @@ function reports(all) {
       waited_us: writeColumn(outcomes.map((one) => Math.round(one.waited * 1000)), 0),
       ran_us: writeColumn(outcomes.map((one) => Math.round(one.ran * 1000)), 0),
       outputs: writeColumn(outcomes.map((one) => payload(one.output)), 0),
-      has_error: writeColumn(hasError, false),
+      has_error: writeColumn(hasError, false), items: writeColumn(outcomes.map((one) => itemsOf(one.items)), 0),
       rests_on: writeVersions(group.map((one) => one.attempt.task), group.map((one) => one.restsOn))};
   });
-  return encode({reports: {payloads, errors, groups}});
+  return encode({reports: {payloads, errors, groups, items}});
 }
 
 const messages = {
@@ -152,7 +156,8 @@ const messages = {
   credit: (cpu) => encode({credit: {cpu, io: 0}}),
   started: (attempts) => encode({started: attemptList(attempts)}),
   reclaimed: (attempts) => encode({reclaimed: attemptList(attempts)}),
-  log: (attempt, stderr, words) => encode({log: {...attempt.wire, stderr_stream: stderr, text: Buffer.from(words)}}),
+  log: (attempt, stderr, words, item = null) => encode({log: {...attempt.wire, stderr_stream: stderr, text: Buffer.from(words),
+    item: item === null ? 0 : item + 1}}),
   news: (attempt, type, json) => encode({news: {...attempt.wire, type, json: Buffer.from(json)}}),
   valueRequest: ({high, low}) => encode({value_request: {high: toLong(high), low: toLong(low)}}),
   draining: () => encode({draining: true}),
@@ -197,14 +202,17 @@ function assignments(batch, specs) {
 
 function readSpec(spec) {
   return {executor: text(spec.executor), fields: text(spec.fields_json), timeout: Number(toBig(spec.timeout_us)) / 1000,
-    resources: spec.resources.map((one) => ({name: text(one.name), amount: Number(toBig(one.amount))}))};
+    resources: spec.resources.map((one) => ({name: text(one.name), amount: Number(toBig(one.amount))})),
+    collect: text(spec.foreach?.collect_json ?? [])};
 }
 
 function readGroup(group, context, workflow, payloads, specOf) {
   const n = group.task_deltas.length;
   const columns = {numbers: column(group.numbers, n, 1), specs: column(group.specs, n, 0),
     priorities: column(group.priorities, n, 0), ages: column(group.ages_us, n, Long.ZERO),
-    nodes: column(group.nodes, n, null), bundles: column(group.bundles, n, 0)};
+    nodes: column(group.nodes, n, null), bundles: column(group.bundles, n, 0), items: column(group.items, n, 0)};
+  const assigned = [null, ...group.assigned_items.map((one) => ({first: one.first, count: one.count,
+    values: at(payloads, one.values), budget: Number(one.budget_us) / 1000}))];
   const bound = group.bindings ?? {counts: [], task_deltas: [], versions: []};
   const counts = column(bound.counts, n, 0);
   const total = counts.reduce((sum, one) => sum + one, 0);
@@ -226,7 +234,8 @@ function readGroup(group, context, workflow, payloads, specOf) {
     }
     return {attempt: new Attempt(run, task, context.epoch, columns.numbers[i]), spec, workflow, traceId: trace(context),
       node: columns.nodes[i] === null ? `n${task}` : text(columns.nodes[i]), inputs: at(payloads, context.inputs),
-      priority: columns.priorities[i], age: Number(columns.ages[i]), bindings, bundle: at(payloads, columns.bundles[i])};
+      priority: columns.priorities[i], age: Number(columns.ages[i]), bindings, bundle: at(payloads, columns.bundles[i]),
+      items: at(assigned, columns.items[i])};
   });
 }
 

@@ -10,10 +10,11 @@ const os = require('node:os');
 const {Agent, NEVER, freshEffects} = require('./agent');
 const {Beats} = require('./beats');
 const {Directory} = require('./directory');
+const {ItemRun} = require('./items');
 const {KeyFileError, Link, curveOptions} = require('./links');
-const {RenderError, Values, argumentsOf, formatRun, referencesOf} = require('./rendering');
+const {RenderError, Values, argumentsOf, collectOf, formatRun, referencesOf} = require('./rendering');
 const {Secrets} = require('./secret');
-const {REASON_INVALID_INPUT, REASON_REFUSED, Runner, Task, captureOutput, failed, killed} = require('./tasks');
+const {REASON_INVALID_INPUT, REASON_INVALID_OUTPUT, REASON_REFUSED, Runner, Task, captureOutput, failed, killed} = require('./tasks');
 const {JsonError, toPlain} = require('./values');
 const {messages, referenceKey} = require('./wire');
 
@@ -23,6 +24,8 @@ const [FETCH_AGAIN, FETCH_AGAIN_MAX] = [2000, 60_000];
 const VALUE_CACHE_BYTES = 128 * 1024 * 1024;
 const END_TASKS_MAX = 5000;
 const LOG_PIECE = 32 * 1024;
+const ITEMS_AT_ONCE = 64;
+const REASON_TIMEOUT = 2;
 const TASK_PROGRESS = 14;  // EventType: see common/model/event.h
 
 class ConfigurationError extends Error {}
@@ -116,7 +119,7 @@ class Running {
   constructor(worker, functions) {
     const incarnation = crypto.randomBytes(8).readBigUInt64BE() | 1n;
     Object.assign(this, {worker, functions, log: worker.log, links: new Map(), welcomed: new Map(), specs: new Map(),
-      fetches: new Map(), waiting: new Map(), cache: new Map(), cacheBytes: 0, out: freshEffects(), pieces: [],
+      itemRuns: new Map(), itemsDue: new Map(), toBegin: [], fetches: new Map(), waiting: new Map(), cache: new Map(), cacheBytes: 0, out: freshEffects(), pieces: [],
       killAt: NEVER, lookAt: 0, due: false, over: false});
     this.agent = new Agent({incarnation, name: worker.name, version: 'node-sdk/' + VERSION, host: os.hostname(),
       pid: process.pid, slots: worker.slots, labels: worker.labels, executors: [...functions.keys()].sort(),
@@ -171,6 +174,7 @@ class Running {
       agent.killAll(now, out);
     }
     if (now >= agent.nextDeadline()) agent.tick(now, out);
+    this.passItems(now);
     this.fetchAgain(now);
     this.sayPieces();
     agent.flush(now, out);
@@ -182,6 +186,7 @@ class Running {
     this.beats.tell(agent.running, agent.waiting.length);
     let next = Math.min(agent.nextDeadline(), this.killAt, this.lookAt);
     for (const fetch of this.fetches.values()) next = Math.min(next, fetch.again);
+    for (const {due} of this.itemsDue.values()) next = Math.min(next, due);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.wake(), Math.max(0, Math.min(next - this.now, 1000)));
   }
@@ -238,11 +243,15 @@ class Running {
   happened(kind, attempt, value) {
     if (kind === 'log' || kind === 'news') {
       const last = this.pieces.at(-1);
-      const follows = kind === 'log' && last?.kind === 'log' && last.attempt === attempt && last.value[0] === value[0];
+      const follows = kind === 'log' && last?.kind === 'log' && last.attempt === attempt && last.value[0] === value[0] &&
+        last.value[2] === value[2];
       if (follows && last.value[1].length < LOG_PIECE) last.value[1] += value[1];
       else this.pieces.push({kind, attempt, value});
     } else if (kind === 'freed') {
       this.agent.slotFreed(this.takeSpec(attempt));
+    } else if (this.itemRuns.has(attempt.key)) {
+      this.sayPieces();
+      this.itemEnded(this.itemRuns.get(attempt.key), ...value);
     } else {
       const [outcome, free] = value;
       if (free) this.takeSpec(attempt);
@@ -273,6 +282,7 @@ class Running {
     const [starts, kills] = [out.starts.splice(0), out.kills.splice(0)];
     for (const [assignment, link] of starts) this.start(now, assignment, link);
     for (const [attempt, reason] of kills) {
+      if (this.itemRuns.has(attempt.key)) this.itemRuns.get(attempt.key).killed = reason;
       if (this.waiting.delete(attempt.key)) this.ended(attempt, killed(reason));
       else this.runner.kill(attempt, reason);
     }
@@ -308,16 +318,76 @@ class Running {
     const {attempt, spec} = assignment;
     const work = this.functions.get(spec.executor);
     if (!work) return this.ended(attempt, failed(REASON_REFUSED, `this worker has no executor \`${spec.executor}\``));
+    const fetched = new Map(this.cache);
+    if (assignment.items === null) {
+      const problem = this.begin(work, assignment, fetched);
+      if (problem !== null) this.ended(attempt, failed(REASON_INVALID_INPUT, problem));
+      return;
+    }
+    const values = new Values(assignment, fetched).parse(assignment.items.values) ?? [];
+    this.itemRuns.set(attempt.key, Object.assign(new ItemRun(assignment, values, this.now), {work, fetched}));
+    this.toBegin.push(attempt);
+    this.wake();
+  }
+
+  // Null, or why it cannot begin. `run`: of the item that is next.
+  begin(work, assignment, fetched, run = null) {
     try {
-      const values = new Values(assignment, new Map(this.cache));
-      const [given, secrets] = argumentsOf(assignment, values, this.worker.secrets);
-      const task = new Task(assignment, values, formatRun(attempt.run), (...event) => this.happened(...event), this.worker.secrets);
+      const values = new Values(assignment, fetched);
+      const [given, secrets] = argumentsOf(assignment, values, this.worker.secrets, run);
+      const task = new Task(assignment, values, formatRun(assignment.attempt.run), (...event) => this.happened(...event),
+        this.worker.secrets, ...(run === null ? [] : [toPlain(run.item), run.index]));
       task._hide(secrets);
       this.runner.start(work, task, toPlain(given));
+      return null;
     } catch (error) {
       if (!(error instanceof RenderError) && !(error instanceof JsonError)) throw error;
-      this.ended(attempt, failed(REASON_INVALID_INPUT, error.message));
+      return error.message;
     }
+  }
+
+  // Begins the items that are next, up to a number, and ends those that take too long.
+  passItems(now) {
+    for (const [key, {attempt, due}] of [...this.itemsDue]) {
+      if (due > now) continue;
+      this.itemsDue.delete(key);
+      this.runner.kill(attempt, REASON_TIMEOUT);
+    }
+    for (const attempt of this.toBegin.splice(0, ITEMS_AT_ONCE)) {
+      const run = this.itemRuns.get(attempt.key);
+      if (run.isOver(now)) {
+        this.itemRuns.delete(attempt.key);
+        this.ended(attempt, run.report(now));
+        continue;
+      }
+      const problem = this.begin(run.work, run.assignment, run.fetched, run);
+      if (problem !== null) this.itemEnded(run, failed(REASON_INVALID_INPUT, problem), true);
+      else if (run.assignment.spec.timeout > 0)
+        this.itemsDue.set(attempt.key, {attempt, due: now + run.assignment.spec.timeout});
+    }
+    if (this.toBegin.length > 0) this.wake();
+  }
+
+  itemEnded(run, outcome, free) {
+    const {attempt} = run.assignment;
+    this.itemsDue.delete(attempt.key);
+    let kept = outcome;
+    try {
+      if (outcome.success) kept = {...outcome, output: collectOf(run, outcome.output)};
+    } catch (error) {
+      if (!(error instanceof RenderError)) throw error;
+      kept = failed(REASON_INVALID_OUTPUT, error.message);
+    }
+    run.ended(kept);
+    const news = run.news(this.now);
+    if (news !== undefined) this.pieces.push({kind: 'news', attempt, value: news});
+    if (free) {
+      this.toBegin.push(attempt);
+      return;
+    }
+    run.stuck = true;  // "freed" follows when it does end
+    this.itemRuns.delete(attempt.key);
+    this.agent.ended(this.now, attempt, run.report(this.now), false);
   }
 
   ended(attempt, outcome) {

@@ -39,6 +39,7 @@ class Outcome:
     output: object = None  # bytes of JSON
     waited: float = 0.0
     ran: float = 0.0
+    items: object = None  # of an attempt that has some: (count, done, [(offset, reason, message, traceback)])
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Holding:
     report_again: float = NEVER
     times_out: float = NEVER
     rests_on: list = field(default_factory=list)
+    items: int = 0
     spec: object = None
     assignment: object = None
     outcome: object = None
@@ -217,7 +219,8 @@ class Agent:
             return self.give_back(link, attempt)
         self.serials += 1
         h = Holding(attempt, link, self.link(link).hellos, now, self.serials, spec=assignment.spec,
-                    rests_on=[(b.task, b.version) for b in assignment.bindings], assignment=assignment)
+                    rests_on=[(b.task, b.version) for b in assignment.bindings], assignment=assignment,
+                    items=assignment.items.count if assignment.items else 0)
         self.held[attempt] = h
         bisect.insort(self.waiting, (h.order(), h), key=lambda entry: entry[0])
 
@@ -346,7 +349,7 @@ class Agent:
                 self.free[name] -= amount
             self.running += 1
             h.phase, h.started = RUNNING, now
-            if h.spec.timeout_us > 0:
+            if h.spec.timeout_us > 0 and h.items == 0:  # of items each has its own, which is the worker's to keep
                 h.times_out = self.timeouts[h.id] = now + h.spec.timeout_us / 1e6
             self.to_be_long.append((now + STARTED_AFTER, h.id))
             out.starts.append((h.assignment, h.link))
@@ -435,7 +438,7 @@ class Agent:
         for attempt, h in sorted(self.held.items()):
             if h.unwanted:
                 continue
-            held.append(wire.Held(attempt, h.phase != QUEUED, h.rests_on))
+            held.append(wire.Held(attempt, h.phase != QUEUED, h.rests_on, h.items))
             if h.phase == ENDED and h.link == link:
                 l.to_report.append(attempt)
         epochs = sorted((partition, epoch) for partition, (_, epoch) in self.routes.items())

@@ -1,10 +1,11 @@
 """What a task sees: its arguments rendered from the values that came with the assignment, inputs and upstream outputs.
 
-Expressions see `inputs`, `nodes`, `run` and `secrets`, as docs/workflow.md says. JSON is parsed only where it is read.
+Expressions see `inputs`, `nodes`, `run`, `secrets` and, where the node has a `foreach`, `item` and `index`, as
+docs/workflow.md says. JSON is parsed only where it is read.
 Fails: RenderError, whose message names the field and quotes the expression.
 """
 from . import wire
-from .expressions import Template
+from .expressions import Scope, Template, dump
 from .filters import parse_json
 from .secret import SecretError
 from .syntax import ExpressionError
@@ -59,13 +60,16 @@ class Values:
 class TaskScope:
     """The names that expressions see. Secrets that were read are kept, to be masked."""
 
-    def __init__(self, values, run, secrets):
+    def __init__(self, values, run, secrets, names=None):
         self.values, self.run, self.secrets, self.read = values, run, secrets, {}
+        self.names = names or {}  # further ones: `item` and `index`
 
     def has_root(self, root):
-        return root in ("inputs", "nodes", "run", "secrets", "error")
+        return root in ("inputs", "nodes", "run", "secrets", "error") or root in self.names
 
     def root(self, root):
+        if root in self.names:
+            return self.names[root]
         if root == "secrets":
             raise ExpressionError("`secrets` cannot be read whole: name one")
         if root == "nodes":
@@ -93,13 +97,15 @@ class Renderer:
     def references(self, assignment):
         """The values that must be fetched before: code sees all of them."""
         payloads = [assignment.inputs, assignment.bundle, *(b.value for b in assignment.bindings)]
+        payloads += [assignment.items.values] if assignment.items else []
         return list({one[:2]: one for one in payloads if isinstance(one, wire.Reference)}.values())
 
-    def arguments(self, assignment, values):
-        """(what the node's `with` says, secrets that stand in it)"""
+    def arguments(self, assignment, values, item=None):
+        """(what the node's `with` says, secrets that stand in it). `item`: the ItemRun whose next item it is for."""
         run = {"id": format_run(assignment.attempt.run), "attempt": assignment.attempt.number,
                "workflow": assignment.workflow, "trace_id": assignment.trace_id}
-        scope = TaskScope(values, run, self.secrets)
+        names = {} if item is None else {"item": item.item, "index": item.index}
+        scope = TaskScope(values, run, self.secrets, names)
         try:
             return self.template(assignment.spec).render(scope), list(scope.read.values())
         except ExpressionError as e:
@@ -107,12 +113,31 @@ class Renderer:
         except ValueError as e:
             raise RenderError(f"a value is not JSON: {e}") from None
 
+    def collect(self, run, output):
+        """What is kept of an item's output (bytes or None), as the node's `collect` says: the same. `run`: its ItemRun."""
+        spec = run.assignment.spec
+        wanted = spec.foreach.collect_json
+        if not wanted or wanted == b"true":
+            return output
+        if wanted == b"false":
+            return None
+        try:
+            template = self.compiled_once((id(spec), "collect"), spec, lambda: Template(parse_json(wanted)))
+            roots = {"output": parse_json(output) if output else None, "item": run.item, "index": run.index}
+            return dump(template.render(Scope(roots))).encode()
+        except (ExpressionError, ValueError) as e:
+            raise RenderError(f"collect: {e}") from None
+
     def template(self, spec):
-        known = self.compiled.get(id(spec))
+        def compiled():
+            fields = parse_json(spec.fields_json) if spec.fields_json else None
+            return Template((fields or {}).get("with"))
+        return self.compiled_once(id(spec), spec, compiled)
+
+    def compiled_once(self, key, spec, make):
+        known = self.compiled.get(key)
         if known is None or known[0] is not spec:
             if len(self.compiled) >= COMPILED_MAX:
                 self.compiled.clear()
-            fields = parse_json(spec.fields_json) if spec.fields_json else None
-            known = (spec, Template((fields or {}).get("with")))
-            self.compiled[id(spec)] = known
+            known = self.compiled[key] = (spec, make())
         return known[1]

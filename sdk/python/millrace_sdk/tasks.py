@@ -36,11 +36,12 @@ class Cancelled(BaseException):
 class Task:
     """What a function sees. Its methods may be called from any thread of the task."""
 
-    def __init__(self, assignment, values, run, arguments, events, secrets):
+    def __init__(self, assignment, values, run, arguments, events, secrets, item=None, index=None):
         self.attempt_id = assignment.attempt
         self.node, self.workflow, self.trace_id = assignment.node, assignment.workflow, assignment.trace_id
         self.run, self.attempt = run, assignment.attempt.number
         self.arguments = arguments
+        self.item, self.index = item, index  # of a node with `foreach`; None elsewhere
         self._values, self._events, self._secrets = values, events, secrets
         self._mask, self._lock = Mask(), threading.RLock()
         self._told, self._allowance, self._filled, self._dropped = 0.0, float(LOG_RATE), time.monotonic(), 0
@@ -106,7 +107,7 @@ class Task:
         text = self._mask.stream(stderr, text) if self._mask.words else text
         text = self._admit(text.encode("utf-8", "replace").decode())
         if text:
-            self._events("log", self.attempt_id, (stderr, text))
+            self._events("log", self.attempt_id, (stderr, text, self.index))
 
     def _admit(self, text):
         now = time.monotonic()
@@ -134,7 +135,7 @@ class Task:
             rest.append((False, self._dropped_line() if self._dropped else ""))
             for stderr, text in rest:
                 if text:
-                    self._events("log", self.attempt_id, (stderr, text))
+                    self._events("log", self.attempt_id, (stderr, text, self.index))
             if self._mask.words:
                 outcome.message, outcome.traceback = self._mask.text(outcome.message), self._mask.text(outcome.traceback)
                 if outcome.output is not None:
@@ -281,17 +282,16 @@ class Threads:
             job.task._cancelled.set()
             if job.thread is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(job.thread), ctypes.py_object(Cancelled))
-        timer = threading.Timer(KILL_GRACE, self._give_up, (attempt,))
+        timer = threading.Timer(KILL_GRACE, self._give_up, (attempt, job))
         timer.daemon = True
         timer.start()
 
     def count(self):
         return len(self.running)
 
-    def _give_up(self, attempt):
+    def _give_up(self, attempt, job):
         with self.lock:
-            job = self.running.get(attempt)
-            if job is None or job.given_up:
+            if self.running.get(attempt) is not job or job.given_up:  # the next item has the same attempt
                 return
             job.given_up = True
         logger.warning("the function of node %s does not end: its slot stays taken until it does", job.task.node)

@@ -18,9 +18,10 @@ SPECS_MAX = 65_536
 
 Attempt = namedtuple("Attempt", "run task epoch number")
 Reference = namedtuple("Reference", "high low size")
+Items = namedtuple("Items", "first count values budget_us")  # of a node with foreach: the payload is an array
 Binding = namedtuple("Binding", "task version value name")
 Report = namedtuple("Report", "attempt outcome rests_on")
-Held = namedtuple("Held", "attempt started rests_on")
+Held = namedtuple("Held", "attempt started rests_on items")
 
 
 class WireError(ValueError):
@@ -162,6 +163,7 @@ def hello(settings, held, draining, epochs):
         _write_attempts([one.attempt for one in group], entry.attempts)
         _write_column(entry.started, [one.started for one in group], False)
         _write_versions([one.attempt.task for one in group], [one.rests_on for one in group], lambda: entry.rests_on)
+        _write_column(entry.items, [one.items for one in group], 0)
     out.draining = draining
     for partition, epoch in epochs:
         entry = out.epochs.add()
@@ -211,16 +213,31 @@ def reports(all_reports):
                 error = out.errors.add()
                 error.message, error.traceback = one.message.encode(), one.traceback.encode()
         _write_versions([one.attempt.task for one in group], [one.rests_on for one in group], lambda: entry.rests_on)
+        _write_column(entry.items, [_write_items(one.items, out.items) for one in outcomes], 0)
     return message.SerializeToString()
+
+
+def _write_items(items, table):
+    """0: none, else 1 + its place in the table."""
+    if items is None:
+        return 0
+    out = table.add()
+    out.count, out.done, failures = items
+    for offset, reason, text, traceback in failures:
+        failure = out.failures.add()
+        failure.offset, failure.reason = offset, reason
+        failure.error.message, failure.error.traceback = text.encode(), traceback.encode()
+    return len(table)
 
 
 def _of_attempt(out, attempt):
     out.run, out.task, out.epoch, out.number = attempt
 
 
-def log(attempt, stderr, text):
+def log(attempt, stderr, text, item=None):
     message = WorkerMessage()
     _of_attempt(message.log, attempt)
+    message.log.item = 0 if item is None else item + 1
     message.log.stderr_stream, message.log.text = stderr, text.encode()
     return message.SerializeToString()
 
@@ -256,7 +273,8 @@ def bye():
 class Assignment:
     """One attempt with all that it needs. `spec` is the NodeSpec as it came, shared by all attempts of its node."""
 
-    __slots__ = ("attempt", "spec", "node", "workflow", "trace_id", "inputs", "priority", "age", "bindings", "bundle")
+    __slots__ = ("attempt", "spec", "node", "workflow", "trace_id", "inputs", "priority", "age", "bindings", "bundle",
+                 "items")
 
 
 class SpecCache:
@@ -316,6 +334,9 @@ def _group(group, context, definitions, payloads, cache):
         raise WireError("a list has the wrong length")
     versions = _column(group.bindings.versions, total, 0)
     values, names = _column(group.binding_values, total, 0), _column(group.binding_names, total, None)
+    items = _column(group.items, n, 0)
+    assigned = [None, *(Items(one.first, one.count, _at(payloads, one.values), one.budget_us)
+                        for one in group.assigned_items)]
     task, at = 0, 0
     for i in range(n):
         task = (task + group.task_deltas[i]) & 0xFFFFFFFF
@@ -327,7 +348,7 @@ def _group(group, context, definitions, payloads, cache):
         one.node = f"n{task}" if nodes[i] is None else _text(nodes[i])
         one.workflow, one.trace_id = _text(definition.workflow), _trace(context)
         one.inputs, one.bundle = _at(payloads, context.inputs), _at(payloads, bundles[i])
-        one.priority, one.age, one.bindings = priorities[i], ages[i], []
+        one.priority, one.age, one.bindings, one.items = priorities[i], ages[i], [], _at(assigned, items[i])
         for b in range(at, at + counts[i]):
             up = (task - group.bindings.task_deltas[b]) & 0xFFFFFFFF
             name = f"n{up}" if names[b] is None else _text(names[b])

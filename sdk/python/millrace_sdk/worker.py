@@ -24,17 +24,19 @@ import signal
 import socket
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 import zmq
 
 from . import wire
-from .agent import NEVER, Agent, Effects
+from .agent import NEVER, REASON_TIMEOUT, Agent, Effects
 from .directory import Directory
+from .items import ItemRun
 from .links import Beats, Curve, KeyError_, Link
 from .rendering import Renderer, RenderError, Values, format_run
 from .secret import Secrets
-from .tasks import REASON_INVALID_INPUT, REASON_REFUSED, Task, Threads, capture_output, failed, killed
+from .tasks import (REASON_INVALID_INPUT, REASON_INVALID_OUTPUT, REASON_REFUSED, Task, Threads, capture_output, failed,
+                    killed)
 
 VERSION = "0.1.0"
 MISSING_VALUE = 14
@@ -42,6 +44,7 @@ FETCH_AGAIN, FETCH_AGAIN_MAX = 2.0, 60.0
 VALUE_CACHE_BYTES = 128 * 1024 * 1024
 END_TASKS_MAX = 5.0
 LOG_PIECE = 32 * 1024
+ITEMS_AT_ONCE = 64
 TASK_PROGRESS = 14  # EventType: see common/model/event.h
 logger = logging.getLogger("millrace_sdk")
 
@@ -184,6 +187,8 @@ class _Running:
         self.links, self.welcomed = {}, {}
         self.specs = {}  # of attempts that run
         self.fetches, self.waiting = {}, {}  # by (high, low); attempt -> (assignment, missing)
+        self.item_runs, self.items_due = {}, {}  # by attempt; when the item that runs has taken too long
+        self.to_begin = deque()  # of these, that have no item running
         self.cache, self.cache_bytes = OrderedDict(), 0
         self.out = Effects()
         self.drains_heeded, self.kill_at, self.look_at = 0, NEVER, 0.0
@@ -201,6 +206,7 @@ class _Running:
                 if self.now >= self.agent.next_deadline():
                     self.agent.tick(self.now, self.out)
                 self.take_in_events()
+                self.pass_items()
                 self.fetch_again()
                 self.agent.flush(self.now, self.out)
                 again = self.act()
@@ -291,9 +297,9 @@ class _Running:
                 kind, attempt, value = self.worker._events.get_nowait()
             except queue.Empty:
                 break
-            if last and kind == "log" == last[0] and attempt == last[1] and value[0] == last[2][0] \
+            if last and kind == "log" == last[0] and attempt == last[1] and value[::2] == last[2][::2] \
                     and len(last[2][1]) < LOG_PIECE:
-                last = (kind, attempt, (value[0], last[2][1] + value[1]))
+                last = (kind, attempt, (value[0], last[2][1] + value[1], value[2]))
                 continue
             if last:
                 yield last
@@ -305,6 +311,9 @@ class _Running:
         for kind, attempt, value in self.events():
             if kind == "ended":
                 outcome, free = value
+                if attempt in self.item_runs:
+                    self.item_ended(attempt, outcome, free)
+                    continue
                 if free:
                     del self.specs[attempt]
                 self.agent.ended(self.now, attempt, outcome, free)
@@ -323,6 +332,8 @@ class _Running:
             self.start(assignment, link)
         kills, self.out.kills = self.out.kills, []
         for attempt, reason in kills:
+            if attempt in self.item_runs:
+                self.item_runs[attempt].killed = reason
             if self.waiting.pop(attempt, None) is not None:
                 self.finish(attempt, killed(reason))
             else:
@@ -330,7 +341,7 @@ class _Running:
         messages, self.out.messages = self.out.messages, []
         for link, body in messages:
             self.send(link, body)
-        return bool(starts or kills)
+        return bool(starts or kills or self.to_begin)
 
     def send(self, link, body, may_drop=False):
         to = self.links.get(link) or next(iter(self.links.values()), None)
@@ -363,16 +374,66 @@ class _Running:
         if function is None:
             return self.finish(assignment.attempt, failed(REASON_REFUSED, "this worker has no executor `%s`"
                                                           % assignment.spec.executor.decode()))
-        try:
-            values = Values(assignment, dict(self.cache))
-            arguments, read = self.renderer.arguments(assignment, values)
-        except (RenderError, ValueError) as e:
-            return self.finish(assignment.attempt, failed(REASON_INVALID_INPUT, str(e)))
+        fetched = dict(self.cache)
+        if assignment.items is None:
+            try:
+                self.begin(function, assignment, fetched)
+            except (RenderError, ValueError) as e:
+                self.finish(assignment.attempt, failed(REASON_INVALID_INPUT, str(e)))
+            return
+        values = Values(assignment, fetched).parse(assignment.items.values) or []
+        run = self.item_runs[assignment.attempt] = ItemRun(assignment, values, self.now)
+        run.function, run.fetched = function, fetched
+        self.to_begin.append(assignment.attempt)
+
+    def begin(self, function, assignment, fetched, run=None):
+        """`run`: of the item that is next."""
+        values = Values(assignment, fetched)
+        arguments, read = self.renderer.arguments(assignment, values, run)
         task = Task(assignment, values, format_run(assignment.attempt.run), arguments, self.worker._happened,
-                    self.worker.secrets)
+                    self.worker.secrets, *(() if run is None else (run.item, run.index)))
         for secret in read:
             task._mask.add(secret)
         self.threads.start(function, task)
+
+    def pass_items(self):
+        """Begins those that are next, up to a number, and ends those that take too long."""
+        for attempt in [a for a, due in self.items_due.items() if due <= self.now]:
+            del self.items_due[attempt]
+            self.threads.kill(attempt, REASON_TIMEOUT)
+        for _ in range(min(len(self.to_begin), ITEMS_AT_ONCE)):
+            attempt = self.to_begin.popleft()
+            run = self.item_runs[attempt]
+            if run.is_over(self.now):
+                del self.item_runs[attempt]
+                self.finish(attempt, run.report(self.now))
+                continue
+            try:
+                self.begin(run.function, run.assignment, run.fetched, run)
+            except (RenderError, ValueError) as e:
+                self.item_ended(attempt, failed(REASON_INVALID_INPUT, str(e)), True)
+                continue
+            if run.assignment.spec.timeout_us > 0:
+                self.items_due[attempt] = self.now + run.assignment.spec.timeout_us / 1e6
+
+    def item_ended(self, attempt, outcome, free):
+        run = self.item_runs[attempt]
+        self.items_due.pop(attempt, None)
+        if outcome.success:
+            try:
+                outcome.output = self.renderer.collect(run, outcome.output)
+            except RenderError as e:
+                outcome = failed(REASON_INVALID_OUTPUT, str(e))
+        run.ended(outcome)
+        news = run.news(self.now)
+        link = self.agent.link_of(attempt)
+        if news is not None and link is not None:
+            self.send(link, wire.news(attempt, TASK_PROGRESS, news), may_drop=True)
+        if free:
+            return self.to_begin.append(attempt)
+        run.stuck = True  # "freed" follows when it does end
+        del self.item_runs[attempt]
+        self.agent.ended(self.now, attempt, run.report(self.now), False)
 
     def finish(self, attempt, outcome):
         self.specs.pop(attempt, None)
@@ -413,6 +474,7 @@ class _Running:
     def sleep(self):
         due = [self.agent.next_deadline(), self.kill_at, self.now + 1.0]
         due += [fetch.again for fetch in self.fetches.values()]
+        due += self.items_due.values()
         if any(link.outbox for link in self.links.values()):
             due.append(self.now + 0.005)
         self.poller.poll(max(0.0, min(due) - time.monotonic()) * 1000)
