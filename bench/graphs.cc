@@ -93,6 +93,8 @@ namespace {
 
 WorkflowSpec items(NodeSpec node, std::uint32_t count) {
   WorkflowSpec spec = packed("bench-items", 1, [](std::uint32_t, std::vector<std::uint32_t>&) {});
+  spec.spec_of.clear();
+  spec.ids = {"each"};
   node.flow.foreach.emplace();
   node.flow.foreach->kind = ForeachKind::kRange;
   node.flow.foreach->over = Value::Object{{"to", std::int64_t{count}}};

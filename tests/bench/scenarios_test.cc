@@ -72,6 +72,14 @@ TEST(Bench, SimulatedWorkersDoAsManyTasksAsRealOnes) {
   EXPECT_EQ(number(report, "workers"), 20);
 }
 
+TEST(Bench, ItemsOfAFanOutCountAsTasks) {
+  const Value report = measured({"--scenario", "foreach", "--tasks", "5000"});
+  EXPECT_EQ(number(report, "tasks"), 5'000);
+  const Value items = measured({"--scenario", "items", "--tasks", "200"});
+  EXPECT_EQ(number(items, "tasks"), 200);
+  EXPECT_LT(number(items, "overhead_percent"), 100);
+}
+
 TEST(Bench, RedisIsCountedWhereItIsUsed) {
   const Value report = measured({"--scenario", "single", "--tasks", "100", "--store", "redis"});
   EXPECT_GT(number(report, "redis_bytes_per_task"), 100);
