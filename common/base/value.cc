@@ -188,6 +188,13 @@ const char* Value::kind_name() const {
 Result<Value> Value::parse(std::string_view json) {
   static constexpr std::size_t kFirstCapacity = 4096;
   thread_local dom::parser parser;
+  // It takes several times the text; what a large one took is not kept for the next.
+  static constexpr std::size_t kKeptMax = 1024 * 1024;
+  struct Trim {
+    ~Trim() {
+      if (parser.capacity() > kKeptMax) parser = dom::parser();
+    }
+  } const trim;
   if (parser.max_depth() != static_cast<std::size_t>(kDepthMax) &&
       parser.allocate(kFirstCapacity, kDepthMax) != simdjson::SUCCESS) {
     return Error{Code::kUnavailable, "no memory to parse JSON", {}, ""};
