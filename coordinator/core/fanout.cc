@@ -274,7 +274,8 @@ void Partition::finish_items(Time now, Run& run, Mapped& m) {
       return end_task(now, run, m.node, TaskState::kFailed, Reason::kInvalidOutput, EventType::kTaskFailed);
     }
     if (!fetch_items(run, m)) return;
-    record.output = make_payload(run.id(), m.outputs.list([&](const Hash128& hash) { return *fetched_.at(hash); }));
+    record.output = make_payload(
+        run.id(), m.outputs.list([&](const Hash128& hash) -> std::string_view { return *fetched_.at(hash); }));
     run.value_waits.erase(m.node);
   }
   end_task(now, run, m.node, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);

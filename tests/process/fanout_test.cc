@@ -91,6 +91,35 @@ outputs:
   RecordProperty("peak_mb", static_cast<int>(memory_mb(coordinator, "VmHWM")));
 }
 
+TEST(FanOut, LargeOutputsOfItemsStandInTheListAsTheyWere) {
+  Cluster cluster({.workers = {"w1"}});
+  const std::string file = cluster.workflow("large", R"yaml(
+nodes:
+  big:
+    foreach: {from: 0, to: 300}
+    on_item_error: continue
+    executor: python
+    isolation: none
+    script: |
+      if item == 5:
+          raise ValueError("five")
+      output = str(item % 10) * (100000 if item % 2 else 3)
+  check:
+    depends_on: [big]
+    executor: python
+    script: |
+      output = big == [None if i == 5 else str(i % 10) * (100000 if i % 2 else 3) for i in range(300)]
+outputs:
+  right: "{{ nodes.check }}"
+  of_seven: "{{ nodes.big[7] | length }}"
+)yaml");
+
+  const Value ended = cluster.wait(cluster.submit(file));
+
+  EXPECT_EQ(at(ended, {"outputs", "right"}), Value(true)) << ended.dump().substr(0, 2'000);
+  EXPECT_EQ(number_at(ended, {"outputs", "of_seven"}), 100'000);
+}
+
 TEST(FanOut, LogsNameItemsAndStatusShowsThoseThatFailedFirst) {
   Cluster cluster({.workers = {"w1"}});
   const std::string file = cluster.workflow("some-fail", R"yaml(
