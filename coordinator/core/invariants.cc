@@ -46,7 +46,8 @@ std::string check_run(const Run& run) {
     const bool mapped = run.plan->is_mapped(TaskIndex{task});
     if (mapped ? out && !run.mapped.contains(TaskIndex{task}) : out != run.attempts.contains(TaskIndex{task}))
       return where + "is " + std::string(to_string(state)) + " but its attempt is not in step";
-    if (state == TaskState::kWaiting && record.reason == Reason::kPaused && !run.paused() && !run.stopping())
+    if (state == TaskState::kWaiting && record.reason == Reason::kPaused && !run.paused() &&
+        !Partition::halted(run, TaskIndex{task}))
       return where + "is held and its run is not paused";
     if (is_terminal(state) && (record.version == 0 || record.state != state))
       return where + "has ended without a record";

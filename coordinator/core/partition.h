@@ -111,6 +111,7 @@ class Partition {
   std::vector<Unstarted> unstarted(WorkerId worker, Time before) const;
   // Workers that have not spoken of an attempt for kConfirmWithin: they should say Hello.
   std::vector<WorkerId> unconfirmed(Time now) const;
+  static bool halted(const Run& run, TaskIndex task);  // its run is being stopped, and it does not clean up
 
  private:
   friend std::string check_invariants(const Partition& partition);
@@ -193,7 +194,6 @@ class Partition {
   bool failure_is_taken(const Run& run, TaskIndex task) const;
 
   // cleanup.cc
-  static bool halted(const Run& run, TaskIndex task);  // its run is being stopped, and it does not clean up
   Value error_for(const Run& run, TaskIndex task) const;
   void enter_phase(Run& run, Cleanup phase);
   void undo_next(Run& run);
@@ -219,6 +219,7 @@ class Partition {
   void restore_wait(Time now, Run& run, TaskIndex task);
   void hold(Run& run, TaskIndex task);    // ready, while the run is paused
   bool let_go(Run& run, TaskIndex task);  // whether it was held
+  void go_on(Time now, Run& run);         // after a pause
   static bool is_held(const Run& run, TaskIndex task);
   static bool awaits_event(const TaskRecord& record);  // waits for a timer, a signal, an approval
   static bool awaits_event(const Run& run, TaskIndex task);

@@ -162,6 +162,7 @@ void Partition::fail_run(Time now, Run& run, Reason reason, RunError error) {
 // Nothing more is dispatched, running attempts are told to stop, the rest is swept up step by step.
 void Partition::stop_run(Time now, Run& run, RunState state, Reason reason) {
   assert(allowed(run.record.state, state));
+  const bool was_paused = run.paused();
   run.record.state = state;
   run.record.reason = reason;
   touch(run);
@@ -174,6 +175,7 @@ void Partition::stop_run(Time now, Run& run, RunState state, Reason reason) {
     effects_.cancels.push_back({attempt.worker.id, {attempt.id, reason}});
   }
   if (!run.attempts.empty()) set_timer(now + kConfirmWithin, run.id(), kRunTimer);
+  if (was_paused && run.plan->has_cleanup()) go_on(now, run);
 }
 
 void Partition::sweep(Time now, Run& run) {

@@ -342,6 +342,21 @@ bool Partition::let_go(Run& run, TaskIndex task) {
   return true;
 }
 
+// A run that was paused: what was held, or offered before the pause and forgotten since, is offered; of one that is
+// being stopped what cleans up.
+void Partition::go_on(Time now, Run& run) {
+  for (std::uint32_t task = 0; task < run.states.size() && run.count(TaskState::kWaiting) > 0; ++task) {
+    if (halted(run, TaskIndex{task})) continue;
+    const bool freed = let_go(run, TaskIndex{task}) || waits_for_place(run, TaskIndex{task});
+    const bool mapped = run.plan->is_mapped(TaskIndex{task}) && run.states[task] == TaskState::kReady;
+    if (freed && !mapped) offer(now, run, TaskIndex{task});
+  }
+  for (const auto& [node, mapped] : run.mapped) {
+    mapped->offers = 0;
+    offer_items(now, run, *mapped);
+  }
+}
+
 // Running attempts end and are recorded, waits go on, nothing more is dispatched.
 void Partition::on(Time now, PauseRequested& in) {
   Run* run = act_on(in.request, in.run, /*waits=*/false);
@@ -357,15 +372,7 @@ void Partition::on(Time now, PauseRequested& in) {
   }
   run->record.state = RunState::kRunning;
   emit(now, *run, EventType::kRunResumed);
-  for (std::uint32_t task = 0; task < run->states.size() && run->count(TaskState::kWaiting) > 0; ++task) {
-    const bool freed = let_go(*run, TaskIndex{task}) || waits_for_place(*run, TaskIndex{task});
-    const bool mapped = run->plan->is_mapped(TaskIndex{task}) && run->states[task] == TaskState::kReady;
-    if (freed && !mapped) offer(now, *run, TaskIndex{task});
-  }
-  for (const auto& [node, mapped] : run->mapped) {  // what was offered before the pause may be forgotten
-    mapped->offers = 0;
-    offer_items(now, *run, *mapped);
-  }
+  go_on(now, *run);
   finish_if_done(now, *run);
   acted(in.request, *run, std::nullopt, false);
 }
