@@ -19,9 +19,8 @@ bool is_expression(const YamlNode& node) {
   return !compiled.ok() || compiled->is_single_expression();  // one that does not compile is reported as such
 }
 
-void read_bounds(Reader& reader, std::uint32_t index, const std::string& where, ForeachSpec& foreach) {
-  foreach
-    .kind = ForeachKind::kRange;
+void read_bounds(Reader& reader, std::uint32_t index, const std::string& where, ForeachSpec& fan) {
+  fan.kind = ForeachKind::kRange;
   bool to = false;
   for (const Entry& entry : reader.entries(index)) {
     if (std::ranges::find(keys::kRange, entry.name) == keys::kRange.end()) {
@@ -43,14 +42,13 @@ void read_bounds(Reader& reader, std::uint32_t index, const std::string& where, 
 }
 
 void read_over(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on) {
-  ForeachSpec& foreach = *reader.spec.specs[node].flow.foreach;
+  ForeachSpec& fan = *reader.spec.specs[node].flow.foreach;
   const YamlNode& written = reader.at(index);
-  foreach
-    .over = reader.value(index);
+  fan.over = reader.value(index);
   if (written.kind == YamlKind::kMapping) {
-    read_bounds(reader, index, where, foreach);
+    read_bounds(reader, index, where, fan);
   } else if (written.kind != YamlKind::kSequence && !is_expression(written)) {
-    const bool bare = is_text(written) && written.text.find("{{") == std::string::npos && !foreach.over.is_number();
+    const bool bare = is_text(written) && written.text.find("{{") == std::string::npos && !fan.over.is_number();
     reader.problem(index, "'foreach' of " + where + " is " + kind_of(written), kForeachRule,
                    bare ? "did you mean \"{{ " + written.text.substr(0, 60) + " }}\"?" : "");
     return;
@@ -58,21 +56,18 @@ void read_over(Reader& reader, std::uint32_t index, const std::string& where, st
   check_expressions(reader, index, {"'foreach' of " + where, node, /*core=*/true, depends_on});
 }
 
-void read_chunk(Reader& reader, std::uint32_t index, const std::string& what, ForeachSpec& foreach) {
+void read_chunk(Reader& reader, std::uint32_t index, const std::string& what, ForeachSpec& fan) {
   if (is_text(reader.at(index)) && reader.at(index).text == "auto") return;
   if (!reader.value(index).is_integer()) {
     reader.problem(index, what + " is " + kind_of(reader.at(index)), "auto, or how many items one attempt takes");
     return;
   }
-  foreach
-    .chunk = static_cast<std::uint32_t>(reader.read_integer(index, what, 1, kChunkMax).value_or(0));
+  fan.chunk = static_cast<std::uint32_t>(reader.read_integer(index, what, 1, kChunkMax).value_or(0));
 }
 
-void read_collect(Reader& reader, std::uint32_t index, const std::string& what, std::uint32_t node,
-                  ForeachSpec& foreach) {
-  foreach
-    .collect = reader.value(index);
-  if (foreach.collect->is_bool()) return;
+void read_collect(Reader& reader, std::uint32_t index, const std::string& what, std::uint32_t node, ForeachSpec& fan) {
+  fan.collect = reader.value(index);
+  if (fan.collect->is_bool()) return;
   ExpressionPlace place{what, node, /*core=*/true, false};
   place.more = keys::kCollectRoots;
   place.only_more = true;
@@ -90,23 +85,21 @@ bool read_foreach_key(Reader& reader, const Entry& entry, const std::string& whe
     reader.problem(entry.key, "'" + entry.name + "' of " + where + ", which has no 'foreach'", "a 'foreach' beside it");
     return true;
   }
-  ForeachSpec& foreach = *spec.flow.foreach;
+  ForeachSpec& fan = *spec.flow.foreach;
   const std::string what = "'" + entry.name + "' of " + where;
   if (entry.name == "foreach") {
     read_over(reader, entry.value, where, node, depends_on);
   } else if (entry.name == "max_parallel") {
-    foreach
-      .parallel_max = static_cast<std::uint32_t>(reader.read_integer(entry.value, what, 1, kParallelMax).value_or(0));
+    fan.parallel_max = static_cast<std::uint32_t>(reader.read_integer(entry.value, what, 1, kParallelMax).value_or(0));
   } else if (entry.name == "chunk") {
-    read_chunk(reader, entry.value, what, foreach);
+    read_chunk(reader, entry.value, what, fan);
   } else if (entry.name == "on_item_error") {
     const auto word = reader.read_word(entry.value, what, keys::kOnItemError);
-    foreach
-      .on_error = word == "continue" ? OnItemError::kContinue
-                  : word == "drop"   ? OnItemError::kDrop
-                                     : OnItemError::kFail;
+    fan.on_error = word == "continue" ? OnItemError::kContinue
+                   : word == "drop"   ? OnItemError::kDrop
+                                      : OnItemError::kFail;
   } else {
-    read_collect(reader, entry.value, what, node, foreach);
+    read_collect(reader, entry.value, what, node, fan);
   }
   return true;
 }

@@ -163,6 +163,15 @@ WaitSpec read_wait(Reader& in, const pb::Wait& wait) {
   return out;
 }
 
+void write_foreach(const ForeachSpec& spec, pb::Foreach* out) {
+  out->set_kind(static_cast<std::uint32_t>(spec.kind));
+  out->set_over_json(spec.over.dump());
+  out->set_chunk(spec.chunk);
+  out->set_parallel_max(spec.parallel_max);
+  out->set_on_error(static_cast<std::uint32_t>(spec.on_error));
+  if (spec.collect) out->set_collect_json(spec.collect->dump());
+}
+
 void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
   if (flow.wait) write_wait(*flow.wait, out->mutable_wait());
   write_texts(flow.on_failure, out->mutable_on_failure());
@@ -171,22 +180,7 @@ void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
   if (flow.fallback) out->set_fallback_json(flow.fallback->dump());
   out->set_join(flow.join);
   out->set_on_upstream_failure(static_cast<std::uint32_t>(flow.on_upstream_failure));
-  if (flow.foreach) {
-    pb::Foreach* foreach = out->mutable_foreach();
-    foreach
-      ->set_kind(static_cast<std::uint32_t>(flow.foreach->kind));
-    foreach
-      ->set_over_json(flow.foreach->over.dump());
-    foreach
-      ->set_chunk(flow.foreach->chunk);
-    foreach
-      ->set_parallel_max(flow.foreach->parallel_max);
-    foreach
-      ->set_on_error(static_cast<std::uint32_t>(flow.foreach->on_error));
-    if (flow.foreach->collect)
-      foreach
-        ->set_collect_json(flow.foreach->collect->dump());
-  }
+  if (flow.foreach) write_foreach(*flow.foreach, out->mutable_foreach());
   if (!flow.branch) return;
   pb::Branch* branch = out->mutable_branch();
   for (const BranchCase& one : flow.branch->cases) {

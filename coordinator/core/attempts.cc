@@ -75,11 +75,9 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
   a.priority = run.info->priority + a.node_spec->priority;
   a.age = run.info->accepted;
   std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(task.value);
-  if (run.plan->has_cleanup() || !run.plan->handled_by(task).empty()) {
-    const bool told = run.plan->cleanup_of(task) != Cleanup::kNone || !run.plan->handled_by(task).empty();
-    if (told && upstream.size() <= kVisibleMax)  // beside the outputs, under a name that no node has
-      a.bundle = Payload::inline_json(Value(Value::Object{{"error", error_for(run, task)}}).dump());
-  }
+  const bool told = run.plan->cleanup_of(task) != Cleanup::kNone || !run.plan->handled_by(task).empty();
+  if (told && upstream.size() <= kVisibleMax)  // beside the outputs, under a name that no node has
+    a.bundle = Payload::inline_json(Value(Value::Object{{"error", error_for(run, task)}}).dump());
   if (upstream.size() > kVisibleMax) {
     if (run.plan->reads_upstream(task)) bundle(run, upstream, a);
     return a;
@@ -191,12 +189,8 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
     return;
   }
   record.error = std::make_shared<const ErrorInfo>(std::move(outcome.error));
-  if (halted(run, task) && (attempt.cancelling || is_cancellation(outcome.reason) || outcome.reason == Reason::kLost)) {
-    end_task(now, run, task, TaskState::kCancelled,
-             run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
-             EventType::kTaskCancelled);
-    return;
-  }
+  if (halted(run, task) && (attempt.cancelling || is_cancellation(outcome.reason) || outcome.reason == Reason::kLost))
+    return cancel_task(now, run, task);
   // Given up there, and nobody here asked for it: a loss, not a failure.
   if (is_cancellation(outcome.reason) || outcome.reason == Reason::kLost) {
     lost(now, run, task, "its worker gave it up");
@@ -227,12 +221,7 @@ void Partition::failed(Time now, Run& run, TaskIndex task, Outcome& outcome) {
 // Its worker, or its owner, went away. The attempt is already closed.
 void Partition::lost(Time now, Run& run, TaskIndex task, std::string_view why) {
   TaskRecord& record = run.tasks[task.value];
-  if (halted(run, task)) {
-    end_task(now, run, task, TaskState::kCancelled,
-             run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
-             EventType::kTaskCancelled);
-    return;
-  }
+  if (halted(run, task)) return cancel_task(now, run, task);
   ++record.losses;
   const NodeSpec& spec = run.plan->spec(task);
   if (spec.on_loss == OnLoss::kFail || record.losses >= spec.retry.losses_max) {
@@ -270,12 +259,7 @@ void Partition::on(Time now, AttemptReclaimed& in) {
   if (run->plan->is_item(task)) return items_reclaimed(now, *run, task);
   run->numbers[task] = in.attempt.number;
   close_attempt(*run, task);
-  if (halted(*run, task)) {
-    end_task(now, *run, task, TaskState::kCancelled,
-             run->record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
-             EventType::kTaskCancelled);
-    return;
-  }
+  if (halted(*run, task)) return cancel_task(now, *run, task);
   move(*run, task, TaskState::kReady);
   if (options_.plant == TestPlant::kForgetReclaimed) return;
   offer(now, *run, task);

@@ -173,7 +173,7 @@ void Partition::deal_items(Time now, Run& run, SlotGranted& in) {
   effects_.assigns.push_back({in.worker.id, std::move(a)});
   emit(now, run, EventType::kTaskDispatched, attempt.id.task, number);
   if (m.dispatched == Time{}) m.dispatched = now;
-  hold_items(now, run, m, first, count, std::move(attempt));
+  hold_items(run, m, first, count, std::move(attempt));
   if (state == TaskState::kReady) {
     move(run, in.task, TaskState::kDispatched);
     move(run, in.task, TaskState::kRunning);
@@ -182,7 +182,7 @@ void Partition::deal_items(Time now, Run& run, SlotGranted& in) {
   offer_items(now, run, m);
 }
 
-void Partition::hold_items(Time, Run& run, Mapped& m, std::uint32_t first, std::uint32_t count, Attempt attempt) {
+void Partition::hold_items(Run& run, Mapped& m, std::uint32_t first, std::uint32_t count, Attempt attempt) {
   m.todo.remove(first, first + count);
   m.out[first] = count;
   m.running += count;
@@ -226,7 +226,7 @@ bool Partition::adopt_items(Time now, Run& run, const AttemptId& id, const Worke
   if (m.dispatched == Time{}) m.dispatched = now;
   const std::shared_ptr<const Requirements>& needs = run.plan->needs(node);
   effects_.slots.push_back({worker.id, needs->slot_class, true, needs->resources.empty() ? nullptr : needs.get()});
-  hold_items(now, run, m, first, count, std::move(attempt));
+  hold_items(run, m, first, count, std::move(attempt));
   if (!m.opened) return true;
   if (!let_go(run, node)) place_found(run, node);
   if (run.states[node.value] == TaskState::kReady) {
@@ -251,11 +251,7 @@ void Partition::advance_items(Time now, Run& run, Mapped& m) {
     record.epoch = options_.epoch.counter;
     return end_task(now, run, m.node, TaskState::kFailed, m.reason, EventType::kTaskFailed);
   }
-  if (m.out.empty() && halted(run, m.node)) {
-    return end_task(now, run, m.node, TaskState::kCancelled,
-                    run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast,
-                    EventType::kTaskCancelled);
-  }
+  if (m.out.empty() && halted(run, m.node)) return cancel_task(now, run, m.node);
   offer_items(now, run, m);
 }
 

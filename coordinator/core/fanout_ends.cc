@@ -14,19 +14,6 @@ std::string message_of(std::uint32_t item, const ErrorInfo& error) {
 
 }  // namespace
 
-// The door for records of items, as write() is for those of nodes.
-void Partition::write_items(Run& run, TaskIndex chunk, TaskRecord& record, std::uint64_t& sum) {
-  if (record.version++ == 0) ++run.record.records_live;
-  run.record.records_sum -= sum;
-  sum = checksum(chunk, record);
-  run.record.records_sum += sum;
-  touch(run).tasks.emplace_back(chunk, record);
-  ++records_pending_;
-  ++records_step_;
-  bytes_pending_ += 96 + (record.output.is_inline() ? record.output.size() : 0) +
-                    (record.error != nullptr ? record.error->message.size() + record.error->traceback.size() : 0);
-}
-
 std::uint32_t Partition::release_items(Run& run, Mapped& m, TaskIndex chunk) {
   const auto out = m.out.find(chunk.value - m.base);
   const std::uint32_t count = out->second;
@@ -132,7 +119,7 @@ void Partition::keep_items(Time now, Run& run, Mapped& m, const Attempt& attempt
     m.outputs.add(first, count, record.output);
     count_bytes(run, record.output);
   }
-  write_items(run, TaskIndex{m.base + first}, record, sum);
+  write_record(run, TaskIndex{m.base + first}, record, sum);
   m.done.add(first, first + count);
   m.numbers.erase(m.numbers.lower_bound(first), m.numbers.lower_bound(first + count));
 }
@@ -154,7 +141,7 @@ void Partition::item_failed(Time now, Run& run, Mapped& m, const Attempt& attemp
   record.reason = reason;
   record.ended = now;
   record.due = now + backoff_of(retry, record.failures, {run.id(), task, record.epoch, record.tries});
-  write_items(run, task, record, past.sum);
+  write_record(run, task, record, past.sum);
   emit(now, run, EventType::kTaskRetrying, task, record.tries, reason);
   past.waiting = true;
   ++m.waiting;
@@ -169,7 +156,7 @@ void Partition::item_failed_for_good(Time now, Run& run, Mapped& m, std::uint32_
   record.state = TaskState::kFailed;
   record.reason = reason;
   record.ended = now;
-  write_items(run, TaskIndex{m.base + item}, record, past.sum);
+  write_record(run, TaskIndex{m.base + item}, record, past.sum);
   emit(now, run, EventType::kTaskFailed, TaskIndex{m.base + item}, record.tries, reason);
   ++m.failed;
   m.done.add(item, item + 1);
@@ -227,7 +214,7 @@ void Partition::items_lost(Time now, Run& run, Mapped& m, const Attempt& attempt
   record.state = TaskState::kReady;
   record.reason = Reason::kLost;
   record.ready = now;
-  write_items(run, task, record, past.sum);
+  write_record(run, task, record, past.sum);
   emit(now, run, EventType::kTaskRetrying, task, record.tries, Reason::kLost);
   m.todo.add_apart(first, first + 1);
 }

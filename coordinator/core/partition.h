@@ -160,8 +160,9 @@ class Partition {
   // progress.cc
   void move(Run& run, TaskIndex task, TaskState to);  // the one door
   void write(Run& run, TaskIndex task);               // its record has changed durably: version, checksum, segment
-  RunWrite& touch(Run& run);                          // its header has changed
-  static void note_start(Time now, Run& run);         // its first task is dispatched, or waits
+  void write_record(Run& run, TaskIndex task, TaskRecord& record, std::uint64_t& sum);  // the same, of any task
+  RunWrite& touch(Run& run);                                                            // its header has changed
+  static void note_start(Time now, Run& run);  // its first task is dispatched, or waits
   void emit(Time now, Run& run, EventType type, TaskIndex task = {}, std::uint32_t attempt = 0,
             Reason reason = Reason::kNone);
   void complete(Time now, Run& run, TaskIndex task);  // terminal: opens what it opens
@@ -169,6 +170,7 @@ class Partition {
   void open_some(Time now);
   void sweep(Time now, Run& run);
   void end_task(Time now, Run& run, TaskIndex task, TaskState state, Reason reason, EventType event);
+  void cancel_task(Time now, Run& run, TaskIndex task);  // ends it: its run is being stopped
   void fail_run(Time now, Run& run, Reason reason, RunError error);
   void stop_run(Time now, Run& run, RunState state, Reason reason);
   void finish_if_done(Time now, Run& run);
@@ -234,7 +236,7 @@ class Partition {
   void deal_items(Time now, Run& run, SlotGranted& in);
   bool adopt_items(Time now, Run& run, const AttemptId& id, const WorkerRef& worker,
                    const std::vector<UpstreamVersion>& rests_on, bool started, std::uint32_t count);
-  void hold_items(Time now, Run& run, Mapped& mapped, std::uint32_t first, std::uint32_t count, Attempt attempt);
+  void hold_items(Run& run, Mapped& mapped, std::uint32_t first, std::uint32_t count, Attempt attempt);
   void finish_items(Time now, Run& run, Mapped& mapped);
   void close_items(Run& run, TaskIndex node);  // it ends: what it held goes
   bool fetch_items(Run& run, Mapped& mapped);
@@ -254,7 +256,6 @@ class Partition {
   std::uint32_t release_items(Run& run, Mapped& mapped, TaskIndex chunk);  // is out no more; how many it had
   void item_due(Time now, Run& run, TaskIndex item);
   void restore_items(Time now, Run& run, TaskIndex chunk, const TaskRecord& record);
-  void write_items(Run& run, TaskIndex chunk, TaskRecord& record, std::uint64_t& sum);
   void tell_progress(Time now, Run& run, Mapped& mapped);
 
   // evaluate.cc

@@ -6,7 +6,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::size_t kRecordBytes = 96;  // roughly, of a record and its event, without its output
+constexpr std::size_t kRecordBytes = 96;  // roughly, of a record and its event, without its output and error
 
 EventType end_event(RunState state) {
   switch (state) {
@@ -39,17 +39,20 @@ void Partition::move(Run& run, TaskIndex task, TaskState to) {
 }
 
 void Partition::write(Run& run, TaskIndex task) {
-  TaskRecord& record = run.tasks[task.value];
-  if (record.version++ == 0) ++run.record.records_live;
+  write_record(run, task, run.tasks[task.value], run.sums[task.value]);
   run.note_record(task);
-  std::uint64_t& sum = run.sums[task.value];
+}
+
+void Partition::write_record(Run& run, TaskIndex task, TaskRecord& record, std::uint64_t& sum) {
+  if (record.version++ == 0) ++run.record.records_live;
   run.record.records_sum -= sum;
   sum = checksum(task, record);
   run.record.records_sum += sum;
   touch(run).tasks.emplace_back(task, record);
   ++records_pending_;
   ++records_step_;
-  bytes_pending_ += kRecordBytes + (record.output.is_inline() ? record.output.size() : 0);
+  bytes_pending_ += kRecordBytes + (record.output.is_inline() ? record.output.size() : 0) +
+                    (record.error != nullptr ? record.error->message.size() + record.error->traceback.size() : 0);
 }
 
 RunWrite& Partition::touch(Run& run) {
@@ -178,8 +181,12 @@ void Partition::stop_run(Time now, Run& run, RunState state, Reason reason) {
   if (was_paused && run.plan->has_cleanup()) go_on(now, run);
 }
 
+void Partition::cancel_task(Time now, Run& run, TaskIndex task) {
+  const Reason reason = run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast;
+  end_task(now, run, task, TaskState::kCancelled, reason, EventType::kTaskCancelled);
+}
+
 void Partition::sweep(Time now, Run& run) {
-  Reason reason = run.record.reason == Reason::kCancelRequested ? Reason::kCancelRequested : Reason::kFailFast;
   while (run.sweep_at < run.states.size() && records_step_ < kRecordsPerStep) {
     TaskIndex task{run.sweep_at++};
     if (!halted(run, task)) continue;
@@ -187,9 +194,7 @@ void Partition::sweep(Time now, Run& run) {
       case TaskState::kPending:
       case TaskState::kReady:
       case TaskState::kWaiting:
-      case TaskState::kRetrying:
-        end_task(now, run, task, TaskState::kCancelled, reason, EventType::kTaskCancelled);
-        break;
+      case TaskState::kRetrying: cancel_task(now, run, task); break;
       case TaskState::kDispatched:
       case TaskState::kRunning:
         if (Mapped* mapped = mapped_at(run, task)) advance_items(now, run, *mapped);
