@@ -20,6 +20,8 @@ void Checker::committed(const PartitionCommit& commit, const Epoch& by) {
     const PartitionCommit& before = log[commit.number - 1];
     if (before.epoch != commit.epoch || before.runs != commit.runs || before.events != commit.events)
       fail("I4: commit " + std::to_string(commit.number) + " of " + name + " comes again as another one");
+    // Until it came again the store had the run, and who does not know yet of the loss may find it there.
+    for (RunId id : commit.deletes) runs_[id].deletion_lost = true;
     return;
   }
   if (commit.number != 0 && commit.number != log.size() + 1)
@@ -53,8 +55,9 @@ void Checker::cleared(const PartitionCommit& commit) {
     auto found = runs_.find(id);
     if (found == runs_.end() || !is_terminal(found->second.state))
       return fail("I4: run " + to_string(id) + " is deleted and has not ended");
-    if (std::exchange(found->second.deleted, true)) return fail("I10: run " + to_string(id) + " is deleted twice");
-    ++deleted_;
+    const bool before = std::exchange(found->second.deleted, true);
+    if (before && !found->second.deletion_lost) return fail("I10: run " + to_string(id) + " is deleted twice");
+    deleted_ += before ? 0 : 1;
   }
   for (const Hash128& definition : commit.definitions_gone) {
     for (const auto& [id, run] : runs_) {

@@ -66,6 +66,7 @@ class Checker {
     RunState state = RunState::kAccepted;
     std::uint32_t version = 0;
     bool deleted = false;
+    bool deletion_lost = false;  // the store had lost the commit with it, and has it again
     std::vector<TaskRecord> tasks;
     std::map<TaskIndex, TaskRecord> items;  // of mapped nodes
   };
