@@ -65,13 +65,14 @@ void Partition::enter_phase(Run& run, Cleanup phase) {
 }
 
 // One at a time: the next when the one before has ended.
+bool Partition::may_undo(const Run& run) {
+  return !run.undo.empty() && std::ranges::all_of(run.plan->cleanups(Cleanup::kCompensate), [&](std::uint32_t task) {
+    return run.states[task] == TaskState::kPending || is_terminal(run.states[task]);
+  });
+}
+
 void Partition::undo_next(Run& run) {
-  for (std::uint32_t task : run.plan->cleanups(Cleanup::kCompensate)) {
-    const TaskState state = run.states[task];
-    if (run.undo.empty() || (state != TaskState::kPending && !is_terminal(state))) return;
-  }
-  if (run.undo.empty()) return;
-  opened_.emplace_back(run.id(), TaskIndex{run.undo.back()});
+  if (may_undo(run)) opened_.emplace_back(run.id(), TaskIndex{run.undo.back()});
 }
 
 // Everything else has ended. True while there is something to clean up.
@@ -91,8 +92,8 @@ void Partition::open_cleanup(Time now, Run& run, TaskIndex task) {
   if (run.phase != kind) return;
   bool runs = true;
   if (kind == Cleanup::kCompensate) {
-    runs = !run.undo.empty() && run.undo.back() == task.value;
-    if (!runs && std::ranges::find(run.undo, task.value) != run.undo.end()) return;  // not yet
+    runs = std::ranges::find(run.undo, task.value) != run.undo.end();
+    if (runs && (run.undo.back() != task.value || !may_undo(run))) return;  // not yet
     if (runs) run.undo.pop_back();
   } else if (kind == Cleanup::kOnFailure) {
     runs = run.record.state == RunState::kFailing;

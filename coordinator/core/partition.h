@@ -198,6 +198,7 @@ class Partition {
   // cleanup.cc
   Value error_for(const Run& run, TaskIndex task) const;
   void enter_phase(Run& run, Cleanup phase);
+  static bool may_undo(const Run& run);
   void undo_next(Run& run);
   bool clean_up(Run& run);
   void open_cleanup(Time now, Run& run, TaskIndex task);
