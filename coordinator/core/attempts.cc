@@ -155,7 +155,11 @@ void Partition::on(Time now, AttemptEnded& in) {
   auto it = run.attempts.find(id.task);
   bool known = it != run.attempts.end() && it->second.id == id;
   if (!known && it == run.attempts.end()) known = adopt(now, run, id, in.worker, in.report.rests_on, true);
-  if (!known) return answer(in.worker, id, Answer::kRefused, "the attempt was given up");
+  if (!known) {  // its worker forgets it now: a Hello that it said before does not bring it back
+    std::uint32_t& number = run.numbers[id.task];
+    number = std::max(number, id.number);
+    return answer(in.worker, id, Answer::kRefused, "the attempt was given up");
+  }
   Attempt attempt = run.attempts.at(id.task);
   close_attempt(run, id.task);
   answer(in.worker, id, Answer::kRecorded);

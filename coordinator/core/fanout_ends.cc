@@ -35,6 +35,10 @@ void Partition::items_ended(Time now, Run& run, AttemptEnded& in) {
   Mapped* m = mapped_at(run, node);
   if (!known || over) {
     const bool done = over || (m != nullptr && m->done.contains(id.task.value - m->base));
+    if (!known && !done && m != nullptr && id.task.value - m->base < (m->opened ? m->total : run.plan->item_room())) {
+      std::uint32_t& number = m->numbers[id.task.value - m->base];  // as of other tasks: it does not come back
+      number = std::max(number, id.number);
+    }
     answer(in.worker, id, Answer::kRefused, done ? "the items have results" : "the attempt was given up");
     if (known) release_items(run, *m, id.task);
     return finish_if_done(now, run);

@@ -183,14 +183,15 @@ void Agent::State::told(LinkId from, const ClusterNews& news) {
   if (moved.empty()) return;
   std::vector<AttemptId> unanswered;
   for (auto& [id, h] : held) {
-    if (h.link == from || !moved.contains(partition_of(id.run))) continue;
+    if (!moved.contains(partition_of(id.run))) continue;
+    h.hellos = 0;  // the new epoch did not dispatch it: its report says what it rests on
+    if (h.link == from) continue;
     if (h.phase == Phase::kEnded) {
       --link(h.link).unanswered;
       ++link(from).unanswered;
       unanswered.push_back(id);
     }
     h.link = from;
-    h.hellos = 0;
   }
   std::ranges::sort(unanswered);
   std::vector<AttemptId>& reports = link(from).to_report;

@@ -31,6 +31,32 @@ TEST(Adoption, RefusesWhatRestsOnOtherVersions) {
   EXPECT_EQ(w.took("cancel"), (Lines{"cancel w1 b#1 of epoch 1 lost", "cancel w1 b#1 of epoch 1 lost"}));
 }
 
+// The worker forgets it when it hears the refusal; its Hello may have left before.
+TEST(Adoption, NeverTakesOverWhatItHasRefused) {
+  World w;
+  w.worker(1, 2).run("a -> b");
+  w.ended("a#1", kOk, "1").crash(true).took();
+  w.ended_late("b#1", 1, {});
+  EXPECT_EQ(w.took("answer"), (Lines{"answer w1 b#1 of epoch 1 refused: the attempt was given up"}));
+  w.hello(1, {"b#1"}, 1, kNever, {{TaskIndex{0}, 1}});
+  EXPECT_EQ(w.state("b"), TaskState::kReady);
+  w.took();
+  w.adoption_closed();
+  EXPECT_EQ(w.took("assign"), (Lines{"assign w1 b#2 (a@1=1)"}));
+}
+
+TEST(Adoption, NeverTakesOverItemsThatItHasRefused) {
+  World w;
+  w.worker(1, 2).run("a -> b[foreach=[1,2]; chunk=2]");
+  w.ended("a#1", kOk, "1").crash(true).took();
+  w.items("b[0]#1", 2, "[1,2]", {}, kOk, 2, "w1", 1);
+  EXPECT_EQ(w.took("answer"), (Lines{"answer w1 b[0]#1 of epoch 1 refused: the attempt was given up"}));
+  w.hello(1, {"b[0]#1x2"}, 1, kNever, {{TaskIndex{0}, 1}});
+  w.took();
+  w.adoption_closed();
+  EXPECT_EQ(w.took("assign"), (Lines{"assign w1 b[0]#2 (a@1=1) items 0+2 [1,2]"}));
+}
+
 TEST(Adoption, TakesAReportThatComesBeforeTheHello) {
   World w;
   w.worker(1).run("a");

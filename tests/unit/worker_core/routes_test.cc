@@ -33,6 +33,16 @@ TEST(AgentRoutes, AnUnansweredReportGoesToTheNewOwnerWithWhatItRestsOn) {
   EXPECT_EQ(w.took(), Lines{});
 }
 
+TEST(AgentRoutes, AReportToAnOwnerThatTookThePartitionAgainSaysWhatItRestsOn) {
+  AgentWorld w(2);
+  w.connected(0);
+  w.assign_task({.name = "d#1", .upstream = {{TaskIndex{0}, 3}}});
+  w.took();
+  w.says(owns(2), 0);
+  w.ends("d#1", 1s);
+  EXPECT_EQ(w.took(), (Lines{"0: report d#1 ok on a@3"}));
+}
+
 TEST(AgentRoutes, WhatStillRunsIsReportedToWhoeverOwnsItThen) {
   AgentWorld w(1);
   w.connected(0).connected(1);
