@@ -4,7 +4,8 @@ namespace millrace::sim {
 namespace {
 
 constexpr std::size_t kWaitingMax = 50'000;
-constexpr std::uint64_t kLicenses = 2;  // of each worker
+constexpr std::uint64_t kLicenses = 2;     // of each worker
+constexpr Duration kValueAskedAgain = 2s;  // as the shell does
 
 std::int64_t field(const NodeSpec& spec, std::string_view name) {
   const Value* value = spec.fields.find(name);
@@ -116,6 +117,8 @@ void WorkerProcess::receive(int coordinator, PeerId peer, const CoordinatorMessa
   for (const auto& [link, number] : links_) {
     if (number != coordinator) continue;
     const LinkId id{link};
+    if (const auto* value = std::get_if<ValueReply>(&message); value != nullptr && context_.now() >= paused_until_)
+      value_came(*value);
     take(CoordinatorSaid{id, message});
     if (running()) change_links(directory_->heard(context_.now(), id, message));
     return;
@@ -158,7 +161,8 @@ void WorkerProcess::perform(AgentEffects& out) {
     outcome.reason = kill.why;
     outcome.error.message = "killed";
     if (const Assignment& killed = it->second.assignment; killed.items != nullptr) {  // what had ended before counts
-      items_result(killed, context_.random.below(killed.items->count + 1), outcome);
+      const std::uint64_t done = context_.random.below(killed.items->count + 1);
+      items_result(it->second, it->second.missing.empty() ? done : 0, outcome);
       if (outcome.items->done == killed.items->count) {
         outcome.success = true;
         outcome.reason = Reason::kNone;
@@ -189,20 +193,65 @@ void WorkerProcess::begin(const StartTask& start) {
   const AttemptId attempt = assignment.attempt();
   context_.note(name_ + " starts " + text(attempt));
   context_.checker.started(assignment);
-  tasks_[attempt] = Task{assignment, false};
+  Task& task = tasks_[attempt] = Task{assignment, false, start.link};
   std::uint64_t licenses = 0;
   for (const auto& [id, task] : tasks_) {
     for (const Resource& one : task.assignment.node_spec->resources) licenses += one.amount;
   }
   if (licenses > kLicenses) context_.checker.fail("resources: " + name_ + " runs more than its licenses are for");
   if (tasks_.size() > slots_) context_.checker.fail("slots: " + name_ + " runs more attempts than it has slots");
+  for (const Binding& binding : assignment.bindings) {
+    if (!binding.value.is_reference()) continue;
+    if (const auto sum = sum_in(binding.value, context_.cluster)) task.values[binding.value.hash()] = *sum;
+    else task.missing.insert(binding.value.hash());
+  }
+  if (task.missing.empty()) run(task);
+  else ask_for_values(attempt);
+}
+
+// Its coordinator has what the store has. Nearly always that is there, and takes no message here.
+void WorkerProcess::ask_for_values(const AttemptId& attempt) {
+  auto it = tasks_.find(attempt);
+  if (it == tasks_.end() || it->second.ending || it->second.missing.empty()) return;
+  for (const Hash128& hash : it->second.missing) {
+    context_.note(name_ + " asks for a value of " + text(attempt));
+    if (auto link = links_.find(it->second.link.value); link != links_.end())
+      send_(link->second, PeerId{incarnation_}, ValueRequest{hash});
+  }
+  later(kValueAskedAgain, [this, attempt] { ask_for_values(attempt); });
+}
+
+void WorkerProcess::value_came(const ValueReply& reply) {
+  std::vector<AttemptId> waited;
+  for (auto& [attempt, task] : tasks_) {
+    if (!task.ending && task.missing.contains(reply.hash)) waited.push_back(attempt);
+  }
+  for (const AttemptId& attempt : waited) {
+    Task& task = tasks_.at(attempt);
+    if (!reply.found) {
+      Outcome outcome;
+      outcome.reason = Reason::kMissingValue;
+      outcome.error.message = "a value is gone";
+      task.ending = true;
+      later(1ms, [this, attempt, outcome] { end(attempt, outcome); });
+      continue;
+    }
+    task.missing.erase(reply.hash);
+    task.values[reply.hash] = sum_in(Payload::inline_json(reply.json), context_.cluster).value_or(-1);
+    if (task.missing.empty()) run(task);
+  }
+}
+
+void WorkerProcess::run(const Task& task) {
+  const Assignment& assignment = task.assignment;
+  const AttemptId attempt = assignment.attempt();
   if (attempt.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "hang"))) return;
   const std::uint32_t items = assignment.items != nullptr ? assignment.items->count : 1;
   const Duration takes =
       items * std::chrono::milliseconds(field(*assignment.node_spec, "ms")) + context_.random.between(0us, 500us);
   later(takes, [this, attempt] {
     auto it = tasks_.find(attempt);
-    if (it != tasks_.end() && !it->second.ending) end(attempt, result(it->second.assignment));
+    if (it != tasks_.end() && !it->second.ending) end(attempt, result(it->second));
   });
 }
 
@@ -214,11 +263,16 @@ void WorkerProcess::end(const AttemptId& attempt, Outcome outcome) {
   take(TaskEnded{attempt, std::move(outcome)});
 }
 
-std::uint64_t WorkerProcess::sum_of(const Assignment& assignment) const {
+std::uint64_t WorkerProcess::sum_of(const Task& task) const {
   std::uint64_t sum = 1;
-  for (const Binding& binding : assignment.bindings) {
+  for (const Binding& binding : task.assignment.bindings) {
     if (binding.value.is_null()) continue;  // skipped, or not ended yet
-    const std::string_view json = binding.value.is_inline() ? binding.value.json() : std::string_view();
+    if (binding.value.is_reference()) {
+      const auto here = task.values.find(binding.value.hash());
+      sum += static_cast<std::uint64_t>(here == task.values.end() ? -1 : here->second);
+      continue;
+    }
+    const std::string_view json = binding.value.json();
     if (json.starts_with("{\"chosen\"") || json.starts_with("{\"approved\"")) continue;  // a branch, a decision
     sum += static_cast<std::uint64_t>(sum_in(binding.value, context_.cluster).value_or(-1));
   }
@@ -226,11 +280,12 @@ std::uint64_t WorkerProcess::sum_of(const Assignment& assignment) const {
 }
 
 // Item i gives sum + i; every third fails as often as the node is told to.
-void WorkerProcess::items_result(const Assignment& assignment, std::uint64_t done, Outcome& outcome) const {
+void WorkerProcess::items_result(const Task& task, std::uint64_t done, Outcome& outcome) const {
+  const Assignment& assignment = task.assignment;
   auto items = std::make_shared<ItemsOutcome>();
   items->count = assignment.items->count;
   items->done = static_cast<std::uint32_t>(done);
-  const std::uint64_t sum = sum_of(assignment);
+  const std::uint64_t sum = sum_of(task);
   std::string outputs = "[";
   for (std::uint32_t i = 0; i < done; ++i) {
     const std::uint32_t item = assignment.items->first + i;
@@ -246,14 +301,15 @@ void WorkerProcess::items_result(const Assignment& assignment, std::uint64_t don
   outcome.items = std::move(items);
 }
 
-Outcome WorkerProcess::result(const Assignment& assignment) const {
+Outcome WorkerProcess::result(const Task& task) const {
+  const Assignment& assignment = task.assignment;
   Outcome outcome;
   if (assignment.items != nullptr) {  // now and then its time is over before it is through
     const std::uint32_t count = assignment.items->count;
     const bool all = assignment.number % 3 != 0;
     outcome.success = true;
     outcome.ran = count * std::chrono::milliseconds(field(*assignment.node_spec, "ms"));
-    items_result(assignment, all ? count : (count + 1) / 2, outcome);
+    items_result(task, all ? count : (count + 1) / 2, outcome);
     return outcome;
   }
   outcome.ran = std::chrono::milliseconds(field(*assignment.node_spec, "ms"));
@@ -262,7 +318,7 @@ Outcome WorkerProcess::result(const Assignment& assignment) const {
     outcome.error.message = "it was told to fail";
     return outcome;
   }
-  std::string json = R"({"sum":)" + std::to_string(sum_of(assignment));
+  std::string json = R"({"sum":)" + std::to_string(sum_of(task));
   if (const std::int64_t pad = field(*assignment.node_spec, "pad"); pad > 0)
     json += R"(,"pad":")" + std::string(static_cast<std::size_t>(pad), 'x') + '"';
   outcome.success = true;

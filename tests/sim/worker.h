@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "tests/sim/network.h"
 #include "worker/core/agent.h"
@@ -40,6 +41,9 @@ class WorkerProcess {
   struct Task {
     Assignment assignment;
     bool ending = false;  // was killed, and will say so
+    LinkId link;
+    std::set<Hash128> missing = {};               // values that it waits for
+    std::map<Hash128, std::int64_t> values = {};  // the sums in those that are here
   };
 
   void change_links(const std::vector<Directory::Change>& changes);
@@ -47,10 +51,13 @@ class WorkerProcess {
   void step(AgentInput input);
   void perform(AgentEffects& out);
   void begin(const StartTask& start);
+  void ask_for_values(const AttemptId& attempt);
+  void value_came(const ValueReply& reply);
+  void run(const Task& task);
   void end(const AttemptId& attempt, Outcome outcome);
-  Outcome result(const Assignment& assignment) const;
-  std::uint64_t sum_of(const Assignment& assignment) const;
-  void items_result(const Assignment& assignment, std::uint64_t done, Outcome& outcome) const;
+  Outcome result(const Task& task) const;
+  std::uint64_t sum_of(const Task& task) const;
+  void items_result(const Task& task, std::uint64_t done, Outcome& outcome) const;
   void beat();
   void tick();
   void later(Duration wait, std::function<void()> action);  // unless this life is over
