@@ -27,6 +27,7 @@ Loop::State::State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b)
   placement.judge(
       {options.fixed_fleet ? began : began + kFleetJoinsWithin, options.unplaceable_after, options.fixed_fleet});
   placement.order_by(options.placement_salt);
+  store_wavered = began;
   shares.resize(options.partitions);
   for (std::uint16_t i = 0; i < options.partitions; ++i) {
     shares[i].id = PartitionId{i};

@@ -219,6 +219,7 @@ struct Loop::State {
   void look_for_loss(Time now, Share& share, const OwnerRecord& record);
   void compare_lost(Share& share, const RunInfo& info, const RunRecord& record);
   void tell_lost(Time now, Share& share);
+  void load_value(const Hash128& hash, std::function<void(Time, ValueAnswer*)> then);
   Loss* latest_loss(PartitionId partition);
   std::vector<Finding> losses_found() const;
 
@@ -255,6 +256,7 @@ struct Loop::State {
   void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan);
   void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
   void with_stored(RunId run, RequestId request, std::function<void(Time, RestoredRun&)> then);
+  void without_plan(RunId run, RequestId request, Error why);
   void with_plan(PartitionId partition, const Hash128& definition,
                  std::function<void(Time, Result<std::shared_ptr<const Plan>>)> then);
   void view(Time now, RequestId request, RunId run, std::uint32_t nodes_max, bool wait_for_end);
@@ -300,6 +302,7 @@ struct Loop::State {
   std::uint64_t turns_made = 0;
   bool broken = false;        // an outcome is unknown: nothing new until the pipeline was resent
   std::string store_refuses;  // then: why it takes no writes, so that new work is refused and not left waiting
+  Time store_wavered{};       // when it was last away, or did not have what it should
   Time resend_at{};
   Duration resend_pause = Duration::zero();
 

@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kRunsNamed = 20;   // of a loss
 constexpr std::size_t kLossesKept = 16;  // for who asks
 constexpr std::size_t kEpochsKept = 16;  // that one repair after the other has joined
+constexpr Duration kRepairsTake = 5s;    // after the store was away
 
 std::string count_of(std::size_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
@@ -18,8 +19,20 @@ std::string count_of(std::size_t count, const char* what) {
 
 }  // namespace
 
+// A value that is not there just after the store was away may be of a suffix that it has lost, and come again with its
+// owner's commits: until then nobody is told that it is gone. Null: the store could not be read.
+void Loop::State::load_value(const Hash128& hash, std::function<void(Time, ValueAnswer*)> then) {
+  ask(LoadValue{hash}, [this, hash, then = std::move(then)](Time now, StoreAnswer&& answer) mutable {
+    auto* value = std::get_if<ValueAnswer>(&answer);
+    if (value != nullptr && !value->json && now < store_wavered + kRepairsTake)
+      return ask_again(now, [this, hash, then = std::move(then)] { load_value(hash, then); });
+    then(now, value);
+  });
+}
+
 // The next look at its record takes it again, if nobody else has.
 void Loop::State::fall_behind(Time now, Share& share) {
+  store_wavered = now;
   drop(now, share, "the store does not have what was acknowledged before");
   share.retake = true;
 }

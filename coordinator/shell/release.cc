@@ -33,6 +33,7 @@ bool Loop::State::hear_store(Time now) {
     if (it == asked.end()) continue;
     Continuation then = std::move(it->second);
     asked.erase(it);
+    if (std::holds_alternative<ReadFailed>(read.answer)) store_wavered = now;
     then(now, std::move(read.answer));
   }
   return !replies.commits.empty() || !replies.reads.empty();
@@ -72,6 +73,7 @@ void Loop::State::on_commit(Time now, const CommitOutcome& outcome) {
       options.note(LoopNote::kWarn, "a commit's outcome is unknown, it will be sent again: " + outcome.error);
     }
     broken = true;
+    store_wavered = now;
     const bool full =
         outcome.error.find("OOM") != std::string::npos || outcome.error.find("MISCONF") != std::string::npos;
     if (full) store_refuses = outcome.error;

@@ -126,8 +126,7 @@ void Loop::State::answer(Time now, Routed& one) {
     with_run(now, request, lines->run,
              [=, this, query = *lines](Time at, RunId run) { logs(at, request, run, query); });
   } else if (auto* value = std::get_if<GetValue>(&body)) {
-    ask(LoadValue{value->hash}, [=, this](Time, StoreAnswer&& answer) {
-      auto* found = std::get_if<ValueAnswer>(&answer);
+    load_value(value->hash, [=, this](Time, ValueAnswer* found) {
       if (found == nullptr) return refuse(request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
       reply(request, ValueFound{found->json.has_value(), found->json ? std::move(*found->json) : std::string()});
     });
@@ -326,11 +325,20 @@ void Loop::State::with_stored(RunId run, RequestId request, std::function<void(T
     auto stored = std::make_shared<StoredRun>(std::move(*found->run));
     with_plan(partition_of(run), stored->info.definition,
               [this, request, stored, then](Time at, Result<std::shared_ptr<const Plan>> plan) {
-                if (!plan.ok()) return refuse(request, std::move(plan).error());
+                if (!plan.ok()) return without_plan(stored->info.run, request, std::move(plan).error());
                 RestoredRun restored{std::make_shared<const RunInfo>(std::move(stored->info)), std::move(plan).value(),
                                      std::move(stored->record), std::move(stored->tasks)};
                 then(at, restored);
               });
+  });
+}
+
+// Between the two reads the run may have been deleted, and with it a definition that nothing else needs.
+void Loop::State::without_plan(RunId run, RequestId request, Error why) {
+  ask(LoadRun{run}, [this, run, request, why = std::move(why)](Time, StoreAnswer&& answer) mutable {
+    const auto* again = std::get_if<RunAnswer>(&answer);
+    if (again != nullptr && !again->run) why = not_found("no run " + to_string(run));
+    refuse(request, std::move(why));
   });
 }
 

@@ -25,6 +25,7 @@ std::string cursor_of(const PartitionCommit& commit) {
 bool Loop::State::turn() {
   Time now = clock.now();
   Laps laps(clock, now);
+  if (!store.ready()) store_wavered = now;
   bool busy = hear_store(now);
   busy |= release(now);
   finish_giving(now);
@@ -295,10 +296,9 @@ bool Loop::State::close_turn(Time now) {
 
 // A value for the core: asked for until there is an answer, or the partition has another epoch.
 void Loop::State::fetch(Share& share, const Hash128& hash) {
-  ask(LoadValue{hash}, [this, id = share.id, epoch = share.epoch, hash](Time now, StoreAnswer&& answer) {
+  load_value(hash, [this, id = share.id, epoch = share.epoch, hash](Time now, ValueAnswer* value) {
     Share& owner = this->share(id);
     if (!owner.ours() || owner.epoch != epoch) return;
-    auto* value = std::get_if<ValueAnswer>(&answer);
     if (value != nullptr && owner.open())  // one that is being given up takes it if it is kept after all
       owner.core->step(now, ValueFetched{hash, std::move(value->json)});
     else

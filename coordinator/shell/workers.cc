@@ -56,8 +56,7 @@ void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
   } else if (auto* news = std::get_if<TaskNews>(&message)) {
     on_news(now, *news);
   } else if (auto* wanted = std::get_if<ValueRequest>(&message)) {
-    ask(LoadValue{wanted->hash}, [this, peer, hash = wanted->hash](Time, StoreAnswer&& answer) {
-      auto* value = std::get_if<ValueAnswer>(&answer);
+    load_value(wanted->hash, [this, peer, hash = wanted->hash](Time, ValueAnswer* value) {
       if (value == nullptr) return;  // the connection broke: the worker asks again
       ValueReply reply{hash, value->json.has_value(), value->json ? std::move(*value->json) : std::string()};
       (void)gateway.send(peer, std::move(reply));
