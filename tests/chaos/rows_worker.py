@@ -114,17 +114,21 @@ def poison(play):
         run, deaths = answer["run"], 0
 
         def where():
-            """The worker that has it, once it runs there; or that it has ended."""
+            """The worker that has it and the attempt, once it runs there: a worker that comes back under its name may get
+            it again. "ended" when the run has."""
             _, status = cluster.json("status", run)
             node = (status.get("nodes") or {}).get("deadly", {})
-            return "ended" if status.get("status") == "failed" else node.get("status") == "running" and node.get("worker")
+            if status.get("status") == "failed":
+                return "ended"
+            return node.get("status") == "running" and (node.get("worker"), node.get("attempts"))
 
-        while (name := until(40, where, "the deadly task runs or has ended", every=0.1)) != "ended" and deaths < 5:
+        while (place := until(40, where, "the deadly task runs or has ended", every=0.1)) != "ended" and deaths < 5:
+            name, _ = place
             cluster.workers[name].kill()
             deaths += 1
             play.fault()
             cluster.start_worker(name)
-            until(20, lambda: where() != name, "its worker is given up", every=0.1)
+            until(20, lambda: where() != place, "its worker is given up", every=0.1)
         play.expect(deaths <= 3, "I8", f"a task took {deaths} workers with it, its max_losses is 2")
         expect_end(play, cluster, run, "failed", "poisoned", "deadly")
         play.play_out(cluster, work)
