@@ -10,6 +10,7 @@
 #include "cli/session.h"
 #include "common/spec/parse.h"
 #include "common/wire/codec.h"
+#include "common/zones/zones.h"
 
 namespace millrace {
 namespace {
@@ -68,7 +69,7 @@ std::vector<Option> submission_options() {
 Result<WorkflowSpec> load_workflow(const std::string& path) {
   Result<std::string> text = read_file(path);
   if (!text.ok()) return std::move(text).error();
-  return parse_workflow(*text, path == "-" ? "stdin" : path);
+  return parse_workflow(*text, path == "-" ? "stdin" : path, {zone_exists, zone_names});
 }
 
 std::string random_key() {

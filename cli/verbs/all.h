@@ -8,6 +8,7 @@ namespace millrace {
 Verb run_verb();
 Verb validate_verb();
 Verb graph_verb();
+Verb schedule_verb();
 Verb submit_verb();
 Verb status_verb();
 Verb wait_verb();

@@ -15,6 +15,7 @@
 #include "common/base/value.h"
 #include "common/model/flow.h"
 #include "common/model/requirements.h"
+#include "common/model/trigger.h"
 
 namespace millrace {
 
@@ -89,6 +90,7 @@ struct WorkflowSpec {
   std::int32_t priority = 0;
   std::vector<std::string> on_failure = {};   // nodes that run when it has failed
   std::vector<std::string> finally_run = {};  // nodes that run when everything else has ended, whatever happened
+  std::vector<TriggerSpec> triggers = {};     // what starts runs of it by itself, in the order written
 
   std::uint32_t node_count() const { return static_cast<std::uint32_t>(upstream.vertices()); }
   const NodeSpec& spec(std::uint32_t node) const { return specs[spec_of.empty() ? node : spec_of[node]]; }

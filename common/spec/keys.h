@@ -6,9 +6,14 @@
 
 namespace millrace::keys {
 
-inline constexpr std::array<std::string_view, 11> kWorkflow = {"name",     "description", "executors", "inputs",
+inline constexpr std::array<std::string_view, 12> kWorkflow = {"name",     "description", "executors", "inputs",
                                                                "nodes",    "outputs",     "fail_fast", "timeout",
-                                                               "priority", "on_failure",  "finally"};
+                                                               "priority", "on_failure",  "finally",   "triggers"};
+inline constexpr std::array<std::string_view, 2> kTrigger = {"schedule", "inputs"};
+inline constexpr std::array<std::string_view, 6> kSchedule = {"cron",    "timezone", "jitter",
+                                                              "overlap", "catch_up", "catch_up_limit"};
+inline constexpr std::array<std::string_view, 4> kOverlap = {"skip", "queue", "allow", "cancel"};
+inline constexpr std::array<std::string_view, 3> kCatchUp = {"none", "one", "all"};
 inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "default", "description"};
 inline constexpr std::array<std::string_view, 9> kInputTypes = {"any",    "string", "integer", "number", "boolean",
                                                                 "object", "array",  "file",    "secret"};
@@ -54,6 +59,8 @@ inline constexpr std::array<std::string_view, 3> kRoots = {"nodes", "inputs", "r
 // What the fields of a mapped node see besides, and what its `collect` sees.
 inline constexpr std::array<std::string_view, 2> kItemRoots = {"item", "index"};
 inline constexpr std::array<std::string_view, 3> kCollectRoots = {"output", "item", "index"};
+// What the inputs of a trigger see, and nothing else.
+inline constexpr std::array<std::string_view, 1> kTriggerRoots = {"event"};
 // `secrets` besides, in the fields of executors. Reserved: nothing holds it.
 inline constexpr std::array<std::string_view, 1> kReservedRoots = {"env"};
 // What `run` holds: on a worker all of these, in the core all but the last.

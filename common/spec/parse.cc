@@ -56,7 +56,8 @@ const Entry* find_entry(const std::vector<Entry>& entries, std::string_view name
   return found == entries.end() ? nullptr : &*found;
 }
 
-// Names before what refers to them: executors, inputs, nodes, then outputs, in whatever order they are written.
+// Names before what refers to them: executors, inputs, nodes, then outputs and triggers, in whatever order they are
+// written.
 void read_workflow(Reader& reader) {
   const std::uint32_t root = reader.document.root();
   if (!reader.expect_mapping(root, "the workflow")) return;
@@ -68,6 +69,7 @@ void read_workflow(Reader& reader) {
     read_nodes(reader, nodes->value, find_entry(entries, "on_failure"), find_entry(entries, "finally"));
   else reader.problem(root, "the workflow has no key 'nodes'", "'nodes' with at least one node");
   if (const Entry* outputs = find_entry(entries, "outputs")) read_outputs(reader, outputs->value);
+  if (const Entry* triggers = find_entry(entries, "triggers")) read_triggers(reader, triggers->value);
   link_nodes(reader);
 }
 
@@ -125,7 +127,7 @@ void read_outputs(Reader& reader, std::uint32_t index) {
   }
 }
 
-Result<WorkflowSpec> parse_workflow(std::string_view yaml, std::string_view file_name) {
+Result<WorkflowSpec> parse_workflow(std::string_view yaml, std::string_view file_name, const Outside& outside) {
   static_assert(YamlLimits{}.bytes_max == kYamlBytesMax);
   Result<YamlDocument> document = YamlDocument::read(yaml, file_name);
   if (!document.ok()) return document.error();
@@ -134,7 +136,7 @@ Result<WorkflowSpec> parse_workflow(std::string_view yaml, std::string_view file
   }
   WorkflowSpec spec;
   spec.name = stem_of(file_name);
-  Reader reader(*document, spec);
+  Reader reader(*document, spec, outside);
   read_workflow(reader);
   if (!reader.report.empty()) return std::move(reader.report).to_error(document->file());
   return spec;

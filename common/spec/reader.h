@@ -14,6 +14,7 @@
 
 #include "common/base/time.h"
 #include "common/model/workflow.h"
+#include "common/spec/parse.h"
 #include "common/spec/report.h"
 #include "common/spec/suggest.h"
 #include "common/spec/yaml_source.h"
@@ -35,10 +36,11 @@ struct Edge {
 
 class Reader {
  public:
-  Reader(const YamlDocument& document, WorkflowSpec& spec)
-      : document(document), report(document.report()), spec(spec) {}
+  Reader(const YamlDocument& document, WorkflowSpec& spec, const Outside& outside)
+      : document(document), outside(outside), report(document.report()), spec(spec) {}
 
   const YamlDocument& document;
+  const Outside& outside;
   Report report;
   WorkflowSpec& spec;
   std::map<std::string, std::uint32_t, std::less<>> node_index;  // id -> node
@@ -82,6 +84,7 @@ void read_inputs(Reader& reader, std::uint32_t index);
 // `on_failure` and `finally` of the workflow: ids, or nodes of their own; null: absent.
 void read_nodes(Reader& reader, std::uint32_t index, const Entry* on_failure, const Entry* finally);
 void read_outputs(Reader& reader, std::uint32_t index);
+void read_triggers(Reader& reader, std::uint32_t index);
 
 // `requires`, `resources`, `affinity` and `anti_affinity`. False: not one of them.
 bool read_placing_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node);

@@ -226,6 +226,39 @@ FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
   return flow;
 }
 
+void write_trigger(const TriggerSpec& trigger, pb::Trigger* out) {
+  out->set_name(trigger.name);
+  out->set_inputs_json(trigger.inputs.dump());
+  pb::Schedule* schedule = out->mutable_schedule();
+  schedule->set_cron(trigger.schedule.cron);
+  schedule->set_timezone(trigger.schedule.timezone);
+  schedule->set_jitter_us(trigger.schedule.jitter.count());
+  schedule->set_overlap(static_cast<std::uint32_t>(trigger.schedule.overlap));
+  schedule->set_catch_up(static_cast<std::uint32_t>(trigger.schedule.catch_up));
+  schedule->set_catch_up_limit(trigger.schedule.catch_up_limit);
+}
+
+TriggerSpec read_trigger(Reader& in, const pb::Trigger& trigger) {
+  const pb::Schedule& schedule = trigger.schedule();
+  TriggerSpec out;
+  out.name = trigger.name();
+  out.inputs = read_json(in, trigger.inputs_json());
+  out.schedule.cron = schedule.cron();
+  out.schedule.timezone = schedule.timezone();
+  out.schedule.jitter = Duration{schedule.jitter_us()};
+  out.schedule.overlap = in.to_enum(schedule.overlap(), kOverlapLast, "unknown overlap");
+  out.schedule.catch_up = in.to_enum(schedule.catch_up(), kCatchUpLast, "unknown catch_up");
+  out.schedule.catch_up_limit = schedule.catch_up_limit();
+  in.require(out.inputs.is_object(), "the inputs of a trigger are no object");
+  in.require(out.schedule.cron.size() <= kCronMax && out.schedule.timezone.size() <= kZoneNameMax &&
+                 out.name.size() <= kNodeIdMax,
+             "a text of a trigger is too long");
+  in.require(out.schedule.jitter >= Duration::zero() && out.schedule.jitter <= kJitterMax,
+             "the jitter of a trigger is out of range");
+  in.require(out.schedule.catch_up_limit <= kCatchUpMax, "the catch-up of a trigger is out of range");
+  return out;
+}
+
 }  // namespace
 
 void write(const NodeSpec& spec, pb::NodeSpec* out) {
@@ -305,6 +338,7 @@ std::string encode_definition(const WorkflowSpec& spec) {
   out->set_priority(spec.priority);
   write_texts(spec.on_failure, out->mutable_on_failure());
   write_texts(spec.finally_run, out->mutable_finally_run());
+  for (const TriggerSpec& trigger : spec.triggers) write_trigger(trigger, out->add_triggers());
   return out.serialize();
 }
 
@@ -333,6 +367,9 @@ Result<WorkflowSpec> decode_definition(std::string_view bytes) {
   spec.priority = definition.priority();
   spec.on_failure = read_texts(in, definition.on_failure(), kHandlersMax);
   spec.finally_run = read_texts(in, definition.finally_run(), kHandlersMax);
+  in.require(static_cast<std::size_t>(definition.triggers_size()) <= kTriggersMax, "too many triggers");
+  if (!in.ok()) return in.error();
+  for (const pb::Trigger& trigger : definition.triggers()) spec.triggers.push_back(read_trigger(in, trigger));
   in.require(spec.timeout >= Duration::zero(), "a duration is negative");
   if (!in.ok()) return in.error();
   return spec;

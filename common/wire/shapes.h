@@ -39,6 +39,8 @@ constexpr WaitKind kWaitKindLast = WaitKind::kApproval;
 constexpr ApprovalDefault kApprovalDefaultLast = ApprovalDefault::kReject;
 constexpr ForeachKind kForeachKindLast = ForeachKind::kRange;
 constexpr OnItemError kOnItemErrorLast = OnItemError::kDrop;
+constexpr Overlap kOverlapLast = Overlap::kCancel;
+constexpr CatchUp kCatchUpLast = CatchUp::kAll;
 
 constexpr std::size_t kCursorMax = 64;
 constexpr std::size_t kWhyMax = kErrorMessageMax;

@@ -124,6 +124,10 @@ void check_saga(const Value& run) {
   EXPECT_EQ(text_at(run, {"nodes", "close", "outputs", "failed"}), "hotel");
 }
 
+void check_nightly(const Value& run) {
+  EXPECT_EQ(at(run, {"outputs", "report"}).dump(), R"({"day":"2026-01-31","orders":5,"keep":30})");
+}
+
 // What an example needs beyond the programs of this build; empty: it is there.
 std::string missing(const std::string& example) {
   if (example != "report") return {};
@@ -142,6 +146,7 @@ std::vector<Example> examples() {
           {"report", {}, 0, check_report},
           {"approval", {}, 0, check_approval},
           {"saga", {}, 1, check_saga},
+          {"nightly", {"-i", "day=2026-01-31"}, 0, check_nightly},
           {"article", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_article},
           {"http", {"-i", "base=@base"}, 0, check_http}};
 }

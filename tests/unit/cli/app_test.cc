@@ -358,6 +358,48 @@ TEST_F(AppTest, GraphAndValidatePrintWhatTheirGoldensShow) {
   EXPECT_EQ(schema_mismatch(schema("validate"), the_json(cli.out)), "");
 }
 
+TEST(ScheduleNext, TellsTheFiringsOfAFileAsItsGoldenShows) {
+  Cli cli;
+  const std::string file = temp_file("nightly.yaml",
+                                     "inputs: {day: string, n: {type: integer, default: 7}}\n"
+                                     "nodes: {a: {executor: noop}}\n"
+                                     "triggers:\n"
+                                     "  nightly:\n"
+                                     "    schedule: {cron: 30 2 * * *, timezone: Europe/Berlin, jitter: 10m}\n"
+                                     "    inputs: {day: \"{{ event.local_time[:10] }}\"}\n"
+                                     "  weekly: {schedule: '@weekly'}\n");
+  const std::vector<std::string> words = {"schedule", "next", file, "--after", "2026-10-24T00:00:00Z", "-n", "4"};
+  for (const char* format : {"table", "wide", "json", "jsonl", "yaml", "name"}) {
+    std::vector<std::string> all = words;
+    all.insert(all.end(), {"-o", format});
+    EXPECT_EQ(cli.run(all), 0) << cli.err;
+    expect_golden("schedule_next." + std::string(format), cli.out);
+    if (std::string(format) != "json") continue;
+    EXPECT_EQ(schema_mismatch(schema("schedule"), the_json(cli.out)), "");
+  }
+  EXPECT_EQ(cli.run({"schedule", "next", file, "--trigger", "weekly", "-n", "1", "-o", "json"}), 0);
+  EXPECT_EQ(the_json(cli.out).find("firings")->as_array().size(), 1U);
+}
+
+TEST(ScheduleNext, MistakesAreToldWithTheirExitCodes) {
+  Cli cli;
+  const std::string file = temp_file("untimed.yaml", "nodes: {a: {executor: noop}}\n");
+  EXPECT_EQ(cli.run({"schedule", "next", file}), 2);
+  EXPECT_NE(cli.err.find("has no triggers"), std::string::npos) << cli.err;
+  const std::string timed =
+      temp_file("timed.yaml", "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: '@daily'}}\n");
+  EXPECT_EQ(cli.run({"schedule", "next", timed, "--trigger", "u"}), 3);
+  EXPECT_EQ(cli.run({"schedule", "next", timed, "-n", "0"}), 2);
+  EXPECT_EQ(cli.run({"schedule", "next", timed, "--after", "yesterday"}), 2);
+  EXPECT_NE(cli.err.find("RFC 3339"), std::string::npos) << cli.err;
+  EXPECT_EQ(cli.run({"schedule", "then", timed}), 2);
+  const std::string zone =
+      temp_file("zone.yaml",
+                "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: {cron: '@daily', timezone: Europe/Berln}}}\n");
+  EXPECT_EQ(cli.run({"validate", zone}), 2);
+  EXPECT_NE(cli.err.find("did you mean 'Europe/Berlin'?"), std::string::npos) << cli.err;
+}
+
 TEST_F(AppTest, ValidateTellsEveryProblemOfEveryFileAndExitsWithTwo) {
   std::string broken = temp_file("broken.yaml", kBroken);
   EXPECT_EQ(cli.run({"validate", broken, workflow, broken, "-o", "json"}), 2);

@@ -342,6 +342,20 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: llm, prompt: x, schema: [x]}}",
       "nodes: {a: {executor: llm, prompt: x, parameters: 5}}",
       "nodes: {a: {executor: llm, prompt: x, fallbacks: m}}",
+      "nodes: {a: {executor: noop}}\ntriggers: [a]",
+      "nodes: {a: {executor: noop}}\ntriggers: {'a b': {schedule: '@daily'}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: '@daily'}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: '0 2 * *'}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: 5}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: {timezone: UTC}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: {cron: '@daily', timezone: ''}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: {cron: '@daily', jitter: 5}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: {cron: '@daily', overlap: wait}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: {cron: '@daily', catch_up: some}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: {cron: '@daily', catch_up: all, catch_up_limit: 0}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: '@daily', inputs: 5}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: '@daily', when: 5}}",
   };
   for (const std::string& text : bad) {
     EXPECT_NE(parser_says({"bad", text}), "") << text;
@@ -367,6 +381,9 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(keys_of(*defs.find("retry")), set_of(keys::kRetry));
   EXPECT_EQ(keys_of(*defs.find("retry")->find("properties")->find("backoff")), set_of(keys::kBackoff));
   EXPECT_EQ(keys_of(defs.find("input")->find("anyOf")->as_array().at(2)), set_of(keys::kInput));
+  EXPECT_EQ(keys_of(*defs.find("trigger")), set_of(keys::kTrigger));
+  const Value schedule = defs.find("trigger")->find("properties")->find("schedule")->find("anyOf")->as_array().at(1);
+  EXPECT_EQ(keys_of(schedule), set_of(keys::kSchedule));
   std::set<std::string> types;
   for (const Value& type : defs.find("inputType")->find("enum")->as_array()) types.insert(type.as_string());
   EXPECT_EQ(types, set_of(keys::kInputTypes));

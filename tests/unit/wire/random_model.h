@@ -214,7 +214,20 @@ class RandomModel {
     if (coin()) return w;
     w.on_failure = many<std::string>([&] { return text(); });
     w.finally_run = many<std::string>([&] { return text(); });
+    w.triggers = many<TriggerSpec>([&] { return trigger(); });
     return w;
+  }
+  TriggerSpec trigger() {
+    TriggerSpec t;
+    t.name = text();
+    t.schedule = {text(),
+                  text(),
+                  duration() % kJitterMax,
+                  any(Overlap::kCancel),
+                  any(CatchUp::kAll),
+                  static_cast<std::uint32_t>(below(kCatchUpMax + 1))};
+    t.inputs = Value::Object{{"a", value()}};
+    return t;
   }
 
   std::string node_id(TaskIndex task) {
