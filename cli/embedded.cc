@@ -4,7 +4,7 @@
 
 namespace millrace {
 
-Result<std::unique_ptr<Embedded>> Embedded::start(ZmqContext& context, std::uint32_t slots, const std::string& python) {
+Result<std::unique_ptr<Embedded>> Embedded::start(ZmqContext& context, const Options& options) {
   CoordinatorOptions coordinator;
   coordinator.name = "embedded";
   coordinator.listen = {kEndpoint};
@@ -18,9 +18,12 @@ Result<std::unique_ptr<Embedded>> Embedded::start(ZmqContext& context, std::uint
   WorkerOptions worker;
   worker.name = "local";
   worker.coordinators = {kEndpoint};
-  worker.slots = slots;
+  worker.slots = options.slots;
   worker.queues = {"*"};
-  if (!python.empty()) worker.python = python;
+  if (!options.python.empty()) worker.python = options.python;
+  worker.secrets_file = options.secrets.file;
+  worker.secrets_key_file = options.secrets.key_file;
+  worker.hides_secrets = false;                   // nothing of who runs this is hidden from what they run
   worker.allow_egress = {"loopback", "private"};  // who runs this may reach them anyway
   auto employed = Worker::create(context, std::move(worker));
   if (!employed.ok()) return std::move(employed).error();

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "common/base/result.h"
+#include "common/vault/secret_file.h"
 #include "coordinator/shell/coordinator.h"
 #include "worker/shell/worker.h"
 
@@ -23,7 +24,12 @@ class Embedded {
   static constexpr const char* kEndpoint = "inproc://millrace";
   static constexpr const char* kEvents = "inproc://millrace-events";
 
-  static Result<std::unique_ptr<Embedded>> start(ZmqContext& context, std::uint32_t slots, const std::string& python);
+  struct Options {
+    std::uint32_t slots = 0;  // 0: one a core
+    std::string python;       // empty: the one of the worker's options
+    SecretPaths secrets;      // of an encrypted file; empty: none
+  };
+  static Result<std::unique_ptr<Embedded>> start(ZmqContext& context, const Options& options);
   ~Embedded();
 
   void kill();  // everything that runs, without waiting for it

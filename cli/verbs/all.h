@@ -24,6 +24,7 @@ Verb workers_verb();
 Verb drain_verb();
 Verb doctor_verb();
 Verb keys_verb();
+Verb secret_verb();
 Verb store_verb();
 Verb coordinators_verb();
 Verb partitions_verb();

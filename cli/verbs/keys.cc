@@ -1,9 +1,7 @@
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <filesystem>
 
 #include "cli/exit_code.h"
+#include "cli/places.h"
 #include "cli/render.h"
 #include "cli/text.h"
 #include "cli/verbs/all.h"
@@ -14,20 +12,13 @@
 namespace millrace {
 namespace {
 
-namespace fs = std::filesystem;
-
 Error usage(std::string what) { return {Code::kInvalid, "millrace keys " + what, {}, "usage"}; }
 
 // Where keys are kept: --dir, else the user's own configuration.
 Result<std::string> key_directory(const CommandContext& context, const Arguments& arguments) {
   if (arguments.given("dir")) return arguments.text("dir");
-  auto variable = [&](const char* name) {
-    const char* value = context.environment(name);
-    return value == nullptr ? std::string() : std::string(value);
-  };
-  if (const std::string base = variable("XDG_CONFIG_HOME"); !base.empty()) return base + "/millrace/keys";
-  if (const std::string home = variable("HOME"); !home.empty()) return home + "/.config/millrace/keys";
-  return usage("needs --dir: there is no home directory");
+  const std::string own = user_directory(context.environment);
+  return own.empty() ? Result<std::string>(usage("needs --dir: there is no home directory")) : own + "/keys";
 }
 
 Result<std::string> list_file(const CommandContext& context, const Arguments& arguments) {
@@ -83,9 +74,7 @@ Result<int> generate(const CommandContext& context, const Arguments& arguments) 
   }
   Result<std::string> directory = key_directory(context, arguments);
   if (!directory.ok()) return directory.error();
-  std::error_code failed;
-  if (fs::create_directories(*directory, failed)) fs::permissions(*directory, fs::perms::owner_all, failed);
-  if (failed) return Error{Code::kInvalid, "create " + *directory + ": " + failed.message(), {}, ""};
+  if (Status made = make_private_directory(*directory); !made.ok()) return made.error();
 
   CurveKeys keys = new_curve_keys();
   KeyFile file{{name, *parse_role(arguments.text("role", "worker")), keys.public_key}, {}};

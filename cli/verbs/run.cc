@@ -7,6 +7,7 @@
 #include "cli/exit_code.h"
 #include "cli/follow.h"
 #include "cli/interrupts.h"
+#include "cli/places.h"
 #include "cli/render.h"
 #include "cli/run_output.h"
 #include "cli/session.h"
@@ -37,8 +38,11 @@ Result<Running> start_embedded(const CommandContext& context, const Arguments& a
   set_log(log);
   Running running;
   running.context = std::make_unique<ZmqContext>();
-  auto embedded = Embedded::start(*running.context, static_cast<std::uint32_t>(arguments.number("slots").value_or(0)),
-                                  arguments.text("python"));
+  Embedded::Options embed;
+  embed.slots = static_cast<std::uint32_t>(arguments.number("slots").value_or(0));
+  embed.python = arguments.text("python");
+  embed.secrets = secrets_to_use(context.environment, arguments);
+  auto embedded = Embedded::start(*running.context, embed);
   if (!embedded.ok()) return std::move(embedded).error();
   running.embedded = std::move(*embedded);
   ClientOptions options;
@@ -49,7 +53,7 @@ Result<Running> start_embedded(const CommandContext& context, const Arguments& a
 
 Result<Running> start(const CommandContext& context, const Arguments& arguments) {
   if (!arguments.given("coordinator")) return start_embedded(context, arguments);
-  for (std::string_view local : {"slots", "python"}) {
+  for (std::string_view local : {"slots", "python", "secrets-file", "secrets-key-file"}) {
     if (!arguments.given(local)) continue;
     return Error{Code::kInvalid,
                  "--" + std::string(local) + " is for a run in this process, without --coordinator",
@@ -124,6 +128,7 @@ Verb run_verb() {
                      false,
                      {},
                      Completes::kFile});
+  for (const Option& option : secrets_options()) options.push_back(option);
   options.push_back(timeout_option("cancel the run and exit with 4 if it has not ended by then"));
   options.push_back({"no-progress", 0, Takes::kNothing, "", "print no tree and no lines while it runs"});
   options.push_back({"verbose", 'v', Takes::kNothing, "", "also the log of the embedded coordinator and worker"});

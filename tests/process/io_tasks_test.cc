@@ -150,5 +150,76 @@ nodes:
   }
 }
 
+// `millrace secret`, and a worker that is told of its files; what changes in them counts without a restart.
+TEST(IoTasks, SecretsOfAnEncryptedFileStandNowhereAndChangeWhileTheWorkerRuns) {
+  ScratchDirectory place;
+  const std::string file = place.file("secrets"), key_file = place.file("keys/secrets.key");
+  const Variables variables = {{"MILLRACE_SECRETS_FILE", file}, {"MILLRACE_SECRETS_KEY_FILE", key_file}};
+  std::string all;
+  auto secret = [&](const std::string& words, const std::string& input = "") {
+    const std::string command = bin("millrace") + " secret " + words + " < " + place.write("input", input);
+    const Finished done = run_program({"/bin/sh", "-c", command}, variables);
+    std::filesystem::remove(place.file("input"));
+    EXPECT_EQ(done.exit_code, 0) << words << "\n" << done.err;
+    all += done.out + done.err;
+  };
+  secret("init");
+  secret("set TOKEN", std::string(kCanary) + "\n");
+  Cluster cluster{{.workers = {"w1"}, .worker_options = {"--secrets-file", file, "--secrets-key-file", key_file}}};
+  const std::string workflow = cluster.workflow("secrets.yaml", R"yaml(
+fail_fast: false
+inputs: {files: string}
+nodes:
+  prints: {executor: shell, env: {T: "{{ secrets.TOKEN }}"}, script: 'echo "it is $T"; echo "it is $T" >&2'}
+  asks:
+    executor: python
+    script: |
+      import millrace
+      print(millrace.secret("TOKEN"))
+      result = {"token": millrace.secret("TOKEN")}
+  looks: {executor: shell, args: ["{{ inputs.files }}"], script: 'cat "$1"/secrets "$1"/keys/secrets.key'}
+)yaml");
+  auto run = [&] {
+    const std::string id = cluster.submit(workflow, {"-i", "files=" + place.path()});
+    const Value end = cluster.wait(id);
+    for (const char* verb : {"status", "events", "logs"}) all += cluster.cli({verb, id, "-o", "json"}).out;
+    EXPECT_EQ(text_at(end, {"nodes", "looks", "status"}), "failed") << "tasks cannot read the files";
+    return end;
+  };
+  const Value first = run();
+  EXPECT_EQ(text_at(first, {"nodes", "prints", "outputs", "stdout"}), "it is ***") << first.dump();
+  EXPECT_EQ(text_at(first, {"nodes", "asks", "outputs", "token"}), "***") << first.dump();
+
+  secret("set TOKEN", kKeyCanary);
+  const Value second = run();
+  EXPECT_EQ(text_at(second, {"nodes", "prints", "outputs", "stdout"}), "it is ***") << second.dump();
+  secret("list");
+  secret("rm TOKEN");
+  const Value third = run();
+  EXPECT_EQ(text_at(third, {"nodes", "prints", "status"}), "failed");
+  EXPECT_NE(third.dump().find("looked for: MILLRACE_SECRET_TOKEN, " + file), std::string::npos) << third.dump();
+
+  for (const char* canary : {kCanary, kKeyCanary}) {
+    EXPECT_EQ(all.find(canary), std::string::npos) << all;
+    for (const std::string& directory : {cluster.scratch().path(), cluster.redis().directory(), place.path()})
+      EXPECT_EQ(files_with(directory, canary), std::vector<std::string>()) << canary;
+  }
+}
+
+TEST(IoTasks, AWorkerWithSecretsThatItCannotReadDoesNotStart) {
+  ScratchDirectory place;
+  const Variables variables = {{"MILLRACE_SECRETS_FILE", place.file("secrets")}};
+  EXPECT_EQ(run_program({bin("millrace"), "secret", "init"}, variables).exit_code, 0);
+  std::filesystem::permissions(place.file("secrets.key"), std::filesystem::perms(0644));
+  const Finished open = run_program({bin("millrace-worker")}, variables);
+  EXPECT_EQ(open.exit_code, 2);
+  EXPECT_NE(open.err.find("is open to others on this machine: chmod 600"), std::string::npos) << open.err;
+  place.write("secrets.key", "hunter2");
+  std::filesystem::permissions(place.file("secrets.key"), std::filesystem::perms(0600));
+  const Finished damaged = run_program({bin("millrace-worker")}, variables);
+  EXPECT_EQ(damaged.exit_code, 2);
+  EXPECT_EQ(damaged.err.find("hunter2"), std::string::npos) << damaged.err;
+}
+
 }  // namespace
 }  // namespace millrace::test

@@ -9,31 +9,25 @@
 #include <cstring>
 #include <optional>
 
-#include "common/base/value.h"
-#include "common/model/workflow.h"
 #include "worker/executors/spawn.h"
 
 namespace millrace {
 namespace {
 
-Error problem(Code code, std::string_view name, const std::string& what) {
-  return Error{code, "the secret '" + std::string(name) + "' " + what, {}, "secret"};
-}
-
 // Empty: there is no such file. Symbolic links are followed: that is how Kubernetes mounts them.
 Result<std::optional<std::string>> read(std::string_view name, const std::string& path) {
   Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::optional<std::string>();
-  if (!fd) return problem(Code::kInvalid, name, "cannot be read from " + path + ": " + std::strerror(errno));
+  if (!fd) return secret_error(Code::kInvalid, name, "cannot be read from " + path + ": " + std::strerror(errno));
   struct stat status {};
   if (fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode))
-    return problem(Code::kInvalid, name, "cannot be read: " + path + " is no file");
+    return secret_error(Code::kInvalid, name, "cannot be read: " + path + " is no file");
   std::string text(kSecretMax + 2, '\0');
   std::size_t size = 0;
   while (size < text.size()) {
     const ssize_t got = ::read(fd.get(), text.data() + size, text.size() - size);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return problem(Code::kInvalid, name, "cannot be read from " + path + ": " + std::strerror(errno));
+    if (got < 0) return secret_error(Code::kInvalid, name, "cannot be read from " + path + ": " + std::strerror(errno));
     if (got == 0) break;
     size += static_cast<std::size_t>(got);
   }
@@ -43,18 +37,14 @@ Result<std::optional<std::string>> read(std::string_view name, const std::string
 }
 
 Result<std::string> checked(std::string_view name, std::string value) {
-  if (value.empty()) return problem(Code::kInvalid, name, "is empty");
-  if (value.size() > kSecretMax) return problem(Code::kInvalid, name, "is longer than 64 KiB");
-  if (to_valid_utf8(value) != value || value.find('\0') != std::string::npos)
-    return problem(Code::kInvalid, name, "is not text");
+  if (Status good = check_secret_value(name, value); !good.ok()) return good.error();
   return value;
 }
 
 }  // namespace
 
 Result<std::string> Secrets::find(std::string_view name) const {
-  if (!is_secret_name(name))
-    return problem(Code::kInvalid, name.substr(0, kSecretNameMax), "has a name that no secret can have");
+  if (Status named = check_secret_name(name); !named.ok()) return named.error();
   const std::string variable = kSecretPrefix + std::string(name);
   if (const char* value = std::getenv(variable.c_str())) return checked(name, value);
   std::string looked = variable;
@@ -65,7 +55,11 @@ Result<std::string> Secrets::find(std::string_view name) const {
     if (*found) return checked(name, std::move(**found));
     looked += ", " + path;
   }
-  return problem(Code::kNotFound, name, "is not known to this worker (looked for: " + looked + ")");
+  if (source_) {
+    if (std::optional<std::string> found = source_->find(name)) return checked(name, std::move(*found));
+    looked += ", " + source_->place;
+  }
+  return secret_error(Code::kNotFound, name, "is not known to this worker (looked for: " + looked + ")");
 }
 
 }  // namespace millrace

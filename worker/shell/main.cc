@@ -141,6 +141,15 @@ ConfigProgram program() {
                        .metavar = "DIR",
                        .repeated = true});
   p.options.push_back(
+      {.name = "secrets-file",
+       .default_value = "",
+       .help = "encrypted file of secrets (see `millrace secret`), besides those; read again when it changes",
+       .metavar = "FILE"});
+  p.options.push_back({.name = "secrets-key-file",
+                       .default_value = "",
+                       .help = "the key that opens it; default: the same with .key at its end",
+                       .metavar = "FILE"});
+  p.options.push_back(
       {.name = "providers",
        .type = kKeyValue,
        .default_value = "",
@@ -239,6 +248,8 @@ int work(const Config& config) {
   options.queue_settings = config.key_values("queues");
   options.allow_egress = split(config.list("allow-egress"));
   options.secrets_dirs = split(config.list("secrets-dir"));
+  options.secrets_file = config.text("secrets-file");
+  options.secrets_key_file = config.text("secrets-key-file");
   options.providers = config.key_values("providers");
 
   Result<std::optional<CurveClient>> curve =

@@ -17,6 +17,7 @@
 #include "common/io/fault.h"
 #include "common/io/log.h"
 #include "common/io/zmq_socket.h"
+#include "common/vault/secret_file.h"
 #include "worker/core/agent.h"
 #include "worker/core/directory.h"
 #include "worker/executors/plugin.h"
@@ -82,7 +83,11 @@ Error wrong_option(const std::string& option, const Error& error) {
 
 Result<HousingOptions> housing_options(const WorkerOptions& options) {
   HousingOptions out;
-  out.hidden = options.secrets_dirs;
+  if (options.hides_secrets) {
+    out.hidden = options.secrets_dirs;
+    if (const SecretPaths paths = SecretPaths::of(options.secrets_file, options.secrets_key_file); !paths.file.empty())
+      out.hidden.insert(out.hidden.end(), {paths.file, paths.key_file});
+  }
   const Result<Isolation> least = parse_isolation(options.isolation);
   if (!least.ok() || *least == Isolation::kContainer)
     return Error{Code::kInvalid, "--isolation " + options.isolation + ": expected none, process or namespaces", {}, {}};
@@ -129,6 +134,17 @@ Status check_groups(const HousingOptions& asked, const Housing& housing) {
   return Done{};
 }
 
+Result<Secrets> secrets_of(const WorkerOptions& options) {
+  if (options.secrets_file.empty() && !options.secrets_key_file.empty())
+    return Error{Code::kInvalid, "--secrets-key-file needs --secrets-file", {}, {}};
+  if (options.secrets_file.empty()) return Secrets(options.secrets_dirs);
+  Result<SecretFile> opened = SecretFile::open(SecretPaths::of(options.secrets_file, options.secrets_key_file));
+  if (!opened.ok()) return opened.error();
+  const auto file = std::make_shared<SecretFile>(std::move(*opened));
+  return Secrets(options.secrets_dirs,
+                 SecretSource{options.secrets_file, [file](std::string_view name) { return file->find(name); }});
+}
+
 Result<ExecutorOptions> executor_options(const WorkerOptions& options) {
   ExecutorOptions out;
   out.slots = static_cast<int>(options.slots);
@@ -141,7 +157,9 @@ Result<ExecutorOptions> executor_options(const WorkerOptions& options) {
       parse_providers(options.providers, std::getenv("OPENAI_BASE_URL"), std::getenv("OPENAI_API_KEY"));
   if (!providers.ok()) return providers.error();
   out.providers = std::move(*providers);
-  out.secrets = Secrets(options.secrets_dirs);
+  Result<Secrets> secrets = secrets_of(options);
+  if (!secrets.ok()) return secrets.error();
+  out.secrets = std::move(*secrets);
   Result<HousingOptions> housing = housing_options(options);
   if (!housing.ok()) return housing.error();
   out.housing = std::move(*housing);

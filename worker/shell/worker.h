@@ -38,6 +38,9 @@ struct WorkerOptions {
   bool insecure_listen = false;                       // http beyond loopback without a token
   std::vector<std::string> allow_egress = {};         // what http and llm tasks may reach besides: see EgressRules
   std::vector<std::string> secrets_dirs = {};         // see Secrets
+  std::string secrets_file = {};                      // encrypted: see SecretFile; empty: none
+  std::string secrets_key_file = {};                  // that opens it; empty: secrets_file with .key at its end
+  bool hides_secrets = true;                          // confined tasks cannot read the files of secrets
   std::map<std::string, std::string> providers = {};  // see LlmProviders
   std::vector<std::string> plugins = {};              // files: see worker/executors/plugin.h
   std::string isolation = "none";                     // the least that tasks must have: none, process or namespaces
