@@ -21,6 +21,9 @@ Result<std::unique_ptr<Embedded>> Embedded::start(ZmqContext& context, const Opt
   worker.slots = options.slots;
   worker.queues = {"*"};
   if (!options.python.empty()) worker.python = options.python;
+  worker.requirements_dir = options.requirements_dir;
+  worker.find_links = options.find_links;
+  worker.no_index = options.no_index;
   worker.secrets_file = options.secrets.file;
   worker.secrets_key_file = options.secrets.key_file;
   worker.hides_secrets = false;                   // nothing of who runs this is hidden from what they run

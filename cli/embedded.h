@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/vault/secret_file.h"
@@ -25,9 +26,12 @@ class Embedded {
   static constexpr const char* kEvents = "inproc://millrace-events";
 
   struct Options {
-    std::uint32_t slots = 0;  // 0: one a core
-    std::string python;       // empty: the one of the worker's options
-    SecretPaths secrets;      // of an encrypted file; empty: none
+    std::uint32_t slots = 0;                   // 0: one a core
+    std::string python = {};                   // empty: the one of the worker's options
+    SecretPaths secrets = {};                  // of an encrypted file; empty: none
+    std::string requirements_dir = {};         // as of WorkerOptions
+    std::vector<std::string> find_links = {};  // as of WorkerOptions
+    bool no_index = false;                     // as of WorkerOptions
   };
   static Result<std::unique_ptr<Embedded>> start(ZmqContext& context, const Options& options);
   ~Embedded();

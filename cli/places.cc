@@ -30,6 +30,14 @@ std::string user_directory(const Environment& environment) {
   return "";
 }
 
+std::string requirements_directory(const Environment& environment, const Arguments& arguments) {
+  const std::string told = named(environment, arguments, "requirements-dir", "MILLRACE_REQUIREMENTS_DIR");
+  if (!told.empty()) return told;
+  if (const std::string cache = variable(environment, "XDG_CACHE_HOME"); !cache.empty()) return cache + "/millrace";
+  if (const std::string home = variable(environment, "HOME"); !home.empty()) return home + "/.cache/millrace";
+  return "";
+}
+
 Status make_private_directory(const std::string& directory) {
   std::error_code failed;
   if (std::filesystem::create_directories(directory, failed))

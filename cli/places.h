@@ -12,7 +12,9 @@
 
 namespace millrace {
 
-std::string user_directory(const Environment& environment);   // ~/.config/millrace; empty: there is no home
+std::string user_directory(const Environment& environment);  // ~/.config/millrace; empty: there is no home
+// --requirements-dir, else MILLRACE_REQUIREMENTS_DIR, else in the user's cache. Empty: nowhere.
+std::string requirements_directory(const Environment& environment, const Arguments& arguments);
 Status make_private_directory(const std::string& directory);  // with mode 0700, where it is not there yet
 
 std::vector<Option> secrets_options();

@@ -41,6 +41,9 @@ Result<Running> start_embedded(const CommandContext& context, const Arguments& a
   Embedded::Options embed;
   embed.slots = static_cast<std::uint32_t>(arguments.number("slots").value_or(0));
   embed.python = arguments.text("python");
+  embed.requirements_dir = requirements_directory(context.environment, arguments);
+  embed.find_links = arguments.list("find-links");
+  embed.no_index = arguments.given("no-index");
   embed.secrets = secrets_to_use(context.environment, arguments);
   auto embedded = Embedded::start(*running.context, embed);
   if (!embedded.ok()) return std::move(embedded).error();
@@ -53,7 +56,8 @@ Result<Running> start_embedded(const CommandContext& context, const Arguments& a
 
 Result<Running> start(const CommandContext& context, const Arguments& arguments) {
   if (!arguments.given("coordinator")) return start_embedded(context, arguments);
-  for (std::string_view local : {"slots", "python", "secrets-file", "secrets-key-file"}) {
+  for (std::string_view local :
+       {"slots", "python", "secrets-file", "secrets-key-file", "requirements-dir", "find-links", "no-index"}) {
     if (!arguments.given(local)) continue;
     return Error{Code::kInvalid,
                  "--" + std::string(local) + " is for a run in this process, without --coordinator",
@@ -128,6 +132,17 @@ Verb run_verb() {
                      false,
                      {},
                      Completes::kFile});
+  options.push_back({"requirements-dir",
+                     0,
+                     Takes::kText,
+                     "DIR",
+                     "where environments for `requirements` of python tasks are made (default: ~/.cache/millrace)",
+                     false,
+                     {},
+                     Completes::kFile});
+  options.push_back(
+      {"find-links", 0, Takes::kText, "DIR|URL", "wheels for them, besides pip's index", true, {}, Completes::kFile});
+  options.push_back({"no-index", 0, Takes::kNothing, "", "requirements come from --find-links only"});
   for (const Option& option : secrets_options()) options.push_back(option);
   options.push_back(timeout_option("cancel the run and exit with 4 if it has not ended by then"));
   options.push_back({"no-progress", 0, Takes::kNothing, "", "print no tree and no lines while it runs"});

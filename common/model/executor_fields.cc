@@ -72,11 +72,14 @@ constexpr std::array<FieldSpec, 14> kLlm = {{
 constexpr std::array<FieldSpec, 1> kNoop = {{
     {"delay", FieldKind::kDuration, true, "how long the task takes"},
 }};
-constexpr std::array<FieldSpec, 9> kPython = {{
+constexpr std::array<FieldSpec, 10> kPython = {{
     {"script", FieldKind::kString, false, "python source; runs as written"},
     {"file", FieldKind::kString, true, "a file of the worker with the source, instead of `script`"},
     {"function", FieldKind::kString, true, "module:function to call, instead of `script`"},
     {"venv", FieldKind::kString, true, "a virtual environment of the worker whose interpreter runs it"},
+    {"requirements", FieldKind::kStringOrList, false,
+     "packages, each NAME==VERSION, that the worker installs in an environment for them; or a file of the worker with "
+     "such lines"},
     {"isolation", FieldKind::kString, false,
      "process (a confined fork of a warm interpreter; default), namespaces, container or none (inside a warm "
      "interpreter)"},

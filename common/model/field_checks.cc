@@ -2,6 +2,7 @@
 
 #include "common/model/http_fields.h"
 #include "common/model/llm_fields.h"
+#include "common/model/requirement_set.h"
 #include "common/model/shell_fields.h"
 #include "common/model/task_limits.h"
 
@@ -17,6 +18,13 @@ std::vector<FieldProblem> check_python_fields(const Value& fields) {
     if (fields.find(field) == nullptr) continue;
     if (first != nullptr) out.push_back({field, std::string("stands beside '") + first + "'", "one of them"});
     else first = field;
+  }
+  if (const Value* requirements = fields.find("requirements"); requirements != nullptr) {
+    if (fields.find("venv") != nullptr) out.push_back({"requirements", "stands beside 'venv'", "one of them"});
+    if (requirements->is_array()) {
+      const Result<RequirementSet> set = read_requirements(*requirements);
+      if (!set.ok()) out.push_back({"requirements", "is not what can be installed: " + set.error().what, ""});
+    }
   }
   const Value* function = fields.find("function");
   if (function == nullptr || !function->is_string() || is_templated(*function)) return out;

@@ -70,6 +70,14 @@ class Executor {
 constexpr Duration kKillGrace = 2s;
 constexpr std::size_t kStreamMax = 1024 * 1024;  // bytes of stdout, and of stderr, that are kept per task
 
+// Where environments for `requirements` of python nodes are made, and of what: see PythonEnvironments.
+struct RequirementsOptions {
+  std::string directory = {};                // empty: none are made
+  std::vector<std::string> find_links = {};  // directories and URLs with wheels
+  bool no_index = false;                     // only these
+  Duration timeout = 600s;                   // of making one
+};
+
 struct ExecutorOptions {
   int slots = 1;                   // how many tasks run at once: sizes the pool of warm interpreters
   std::string python = "python3";  // the interpreter
@@ -81,6 +89,7 @@ struct ExecutorOptions {
   LlmProviders providers = {};  // by name
   Secrets secrets = Secrets();
   HousingOptions housing = {};
+  RequirementsOptions requirements = {};
   std::vector<std::pair<std::string, std::string>> plugins = {};  // executor, and the file that has it: see plugin.h
 };
 

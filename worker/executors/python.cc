@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "common/model/field_checks.h"
+#include "worker/executors/environments.h"
 #include "worker/executors/interpreter.h"
 #include "worker/executors/task_support.h"
 #include "worker/executors/zygote.h"
@@ -25,8 +26,10 @@ constexpr Duration kDeathNoticeMax = 200ms;  // from the end of an interpreter's
 
 class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Listener {
  public:
-  PythonExecutor(const ExecutorOptions& options, Housing& housing, Reactor& reactor, TaskObserver& observer)
+  PythonExecutor(const ExecutorOptions& options, bool late_packages, Housing& housing, Reactor& reactor,
+                 TaskObserver& observer)
       : python_(options.python),
+        late_packages_(late_packages),
         slots_(std::max(1, options.slots)),
         secrets_(options.secrets),
         housing_(housing),
@@ -38,6 +41,7 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
 
   void start(TaskContext task) override;
   void kill(const AttemptId& attempt, Reason why) override;
+  bool has_tasks() const { return !jobs_.empty(); }
 
  private:
   struct Job {
@@ -82,6 +86,7 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
   void finish(AttemptId attempt, Outcome outcome);
 
   std::string python_;
+  bool late_packages_;
   int slots_;
   Secrets secrets_;
   Housing& housing_;
@@ -185,7 +190,7 @@ void PythonExecutor::kill(const AttemptId& attempt, Reason why) {
 
 Status PythonExecutor::wake() {
   if (zygote_) return Done{};
-  Result<std::unique_ptr<Zygote>> zygote = Zygote::start(python_, housing_, reactor_, *this);
+  Result<std::unique_ptr<Zygote>> zygote = Zygote::start(python_, late_packages_, housing_, reactor_, *this);
   if (!zygote) return zygote.error();
   zygote_ = std::move(*zygote);
   return Done{};
@@ -402,7 +407,24 @@ Status load_file(TaskContext& task) {
   return Done{};
 }
 
-// An executor for each interpreter that tasks have asked for: the worker's own, and those of virtual environments.
+Result<RequirementSet> requirements_of(const Value& field) {
+  if (!field.is_string()) return read_requirements(field);
+  const std::string& path = field.as_string();
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return Error{Code::kInvalid, path + " cannot be read", {}, "requirements"};
+  std::string text(kRequirementsBytesMax + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  return parse_requirements_file(text, path);
+}
+
+Outcome not_installed(const Error& error) {
+  const Reason reason = error.code == Code::kFailed ? Reason::kError : Reason::kRefused;
+  return failed(reason, error.what, error.details.empty() ? std::string() : error.details[0].message);
+}
+
+// An executor for each interpreter that tasks have asked for: the worker's own, those of virtual environments, and
+// those of environments that are made for a set of requirements.
 class PythonExecutors final : public Executor {
  public:
   PythonExecutors(ExecutorOptions options, Housing& housing, Reactor& reactor, TaskObserver& observer)
@@ -410,7 +432,8 @@ class PythonExecutors final : public Executor {
         housing_(housing),
         reactor_(reactor),
         observer_(observer),
-        own_(options_, housing_, reactor_, observer_) {
+        own_(options_, false, housing_, reactor_, observer_),
+        environments_(options_.requirements, options_.python, housing_, reactor_) {
     options_.warm = false;
   }
 
@@ -419,12 +442,52 @@ class PythonExecutors final : public Executor {
       if (Status loaded = load_file(task); !loaded.ok())
         return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, loaded.error().what));
     }
-    if (task.fields.find("venv") == nullptr) return own_.start(std::move(task));
     if (std::string problem = check_string(task, "venv"); !problem.empty())
       return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
+    const Value* requirements = task.fields.find("requirements");
+    if (requirements != nullptr && !requirements->is_null()) return install(std::move(task), *requirements);
+    start_in(std::move(task), false);
+  }
+
+  // Those that do not know the attempt ignore it.
+  void kill(const AttemptId& attempt, Reason why) override {
+    if (installing_.erase(attempt) > 0) {
+      environments_.forget(attempt);
+      return observer_.on_done(attempt, killed(why));
+    }
+    own_.kill(attempt, why);
+    for (auto& [python, other] : others_) other.executor->kill(attempt, why);
+  }
+
+ private:
+  static constexpr std::size_t kVenvsMax = 16;
+  struct Other {
+    std::unique_ptr<PythonExecutor> executor;
+    std::uint64_t used = 0;  // counts up
+  };
+
+  // The task waits until its environment is there; then it is one with that `venv`.
+  void install(TaskContext&& task, const Value& requirements) {
+    const AttemptId attempt = task.attempt;
+    Result<RequirementSet> set = requirements_of(requirements);
+    if (set.ok() && !string_field(task, "venv").empty())
+      set = Error{Code::kInvalid, "they stand beside `venv`; expected one of them", {}, ""};
+    if (!set.ok())
+      return observer_.on_done(attempt, failed(Reason::kInvalidInput, "`requirements`: " + set.error().what));
+    installing_.emplace(attempt, std::move(task));
+    environments_.want(*set, attempt, [this, attempt](Result<std::string> directory) {
+      auto waits = installing_.extract(attempt);
+      if (waits.empty()) return;  // killed by what another's answer led to
+      if (!directory.ok()) return observer_.on_done(attempt, not_installed(directory.error()));
+      waits.mapped().fields.set("venv", std::move(*directory));
+      start_in(std::move(waits.mapped()), true);
+    });
+  }
+
+  void start_in(TaskContext task, bool installed) {
     const std::string venv = string_field(task, "venv");
     if (venv.empty()) return own_.start(std::move(task));
-    std::string python = venv + "/bin/python";
+    const std::string python = venv + "/bin/python";
     if (access(python.c_str(), X_OK) != 0) {
       return observer_.on_done(
           task.attempt, failed(Reason::kRefused,
@@ -432,29 +495,39 @@ class PythonExecutors final : public Executor {
     }
     auto found = others_.find(python);
     if (found == others_.end()) {
-      if (others_.size() >= kVenvsMax)
+      if (!make_room())
         return observer_.on_done(task.attempt,
                                  failed(Reason::kRefused, "this worker serves 16 virtual environments already"));
       options_.python = python;
-      found = others_.emplace(python, std::make_unique<PythonExecutor>(options_, housing_, reactor_, observer_)).first;
+      Other other{std::make_unique<PythonExecutor>(options_, installed, housing_, reactor_, observer_), 0};
+      found = others_.emplace(python, std::move(other)).first;
     }
-    found->second->start(std::move(task));
+    found->second.used = ++uses_;
+    found->second.executor->start(std::move(task));
   }
 
-  // Those that do not know the attempt ignore it.
-  void kill(const AttemptId& attempt, Reason why) override {
-    own_.kill(attempt, why);
-    for (auto& [python, executor] : others_) executor->kill(attempt, why);
+  // Ends the interpreters of the one that nobody has used for longest. False: all have tasks.
+  bool make_room() {
+    if (others_.size() < kVenvsMax) return true;
+    auto oldest = others_.end();
+    for (auto it = others_.begin(); it != others_.end(); ++it) {
+      const bool idle = !it->second.executor->has_tasks();
+      if (idle && (oldest == others_.end() || it->second.used < oldest->second.used)) oldest = it;
+    }
+    if (oldest == others_.end()) return false;
+    others_.erase(oldest);
+    return true;
   }
 
- private:
-  static constexpr std::size_t kVenvsMax = 16;
   ExecutorOptions options_;
   Housing& housing_;
   Reactor& reactor_;
   TaskObserver& observer_;
   PythonExecutor own_;
-  std::map<std::string, std::unique_ptr<PythonExecutor>> others_;  // by interpreter
+  std::map<std::string, Other> others_;  // by interpreter
+  std::uint64_t uses_ = 0;
+  std::map<AttemptId, TaskContext> installing_;
+  PythonEnvironments environments_;
 };
 
 }  // namespace

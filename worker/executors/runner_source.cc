@@ -13,6 +13,7 @@
 
 MILLRACE_EMBED(millrace_python_runner, MILLRACE_PYTHON_RUNNER)
 MILLRACE_EMBED(millrace_javascript_runner, MILLRACE_JAVASCRIPT_RUNNER)
+MILLRACE_EMBED(millrace_python_environment, MILLRACE_PYTHON_ENVIRONMENT)
 
 namespace millrace {
 
@@ -24,6 +25,11 @@ std::string_view python_runner_source() {
 std::string_view javascript_runner_source() {
   return {millrace_javascript_runner_begin,
           static_cast<std::size_t>(millrace_javascript_runner_end - millrace_javascript_runner_begin)};
+}
+
+std::string_view python_environment_source() {
+  return {millrace_python_environment_begin,
+          static_cast<std::size_t>(millrace_python_environment_end - millrace_python_environment_begin)};
 }
 
 }  // namespace millrace

@@ -7,5 +7,6 @@ namespace millrace {
 
 std::string_view python_runner_source();
 std::string_view javascript_runner_source();
+std::string_view python_environment_source();
 
 }  // namespace millrace

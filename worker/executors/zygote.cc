@@ -42,8 +42,8 @@ Environment zygote_environment() {
 
 }  // namespace
 
-Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, Housing& housing, Reactor& reactor,
-                                              Listener& listener) {
+Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, bool late_packages, Housing& housing,
+                                              Reactor& reactor, Listener& listener) {
   Environment environment = zygote_environment();
   std::string path(lookup(environment, "PATH"));
   const TaskUser& user = housing.users().shared();
@@ -76,6 +76,7 @@ Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, Housing
   if (!filter) return filter.error();
   SpawnSpec spec;
   spec.argv = {program_file, "-c", kBoot};
+  if (late_packages) spec.argv.insert(spec.argv.begin() + 1, "-S");
   spec.env = to_strings(environment);
   spec.path = path;
   spec.cwd = housing.users().work_dir();

@@ -34,8 +34,10 @@ class Zygote {
 
   // Does not wait for python to start. Fails where there is no such program.
   // What confines its interpreters is taken from `housing` now.
-  static Result<std::unique_ptr<Zygote>> start(const std::string& python, Housing& housing, Reactor& reactor,
-                                               Listener& listener);
+  // `late_packages`: what is installed for this python counts in its interpreters only, once they are confined: no code
+  // of a package (.pth files are code) runs in the zygote.
+  static Result<std::unique_ptr<Zygote>> start(const std::string& python, bool late_packages, Housing& housing,
+                                               Reactor& reactor, Listener& listener);
   ~Zygote();
   Zygote(const Zygote&) = delete;
   Zygote& operator=(const Zygote&) = delete;

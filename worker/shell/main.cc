@@ -63,6 +63,19 @@ ConfigProgram program() {
                        .repeated = true});
   p.options.push_back(
       {.name = "python", .default_value = "python3", .help = "interpreter of python tasks", .metavar = "PATH"});
+  p.options.push_back({.name = "requirements-dir",
+                       .default_value = "",
+                       .help = "where environments for `requirements` of python tasks are made; none are unless given",
+                       .metavar = "DIR"});
+  p.options.push_back({.name = "find-links",
+                       .default_value = "",
+                       .help = "directory or URL with wheels for them, besides pip's index",
+                       .metavar = "DIR|URL",
+                       .repeated = true});
+  p.options.push_back({.name = "no-index",
+                       .type = kBoolean,
+                       .default_value = "false",
+                       .help = "requirements come from --find-links only"});
   p.options.push_back({.name = "prefetch",
                        .type = kInteger,
                        .default_value = "1024",
@@ -235,6 +248,9 @@ int work(const Config& config) {
   }
   options.python = config.text("python");
   options.warm = true;
+  options.requirements_dir = config.text("requirements-dir");
+  options.find_links = config.list("find-links");
+  options.no_index = config.boolean("no-index");
   options.prefetch_max = static_cast<std::uint32_t>(prefetch);
   options.drain_grace = config.duration("drain-grace");
 

@@ -160,6 +160,13 @@ Result<ExecutorOptions> executor_options(const WorkerOptions& options) {
   Result<Secrets> secrets = secrets_of(options);
   if (!secrets.ok()) return secrets.error();
   out.secrets = std::move(*secrets);
+  out.requirements.no_index = options.no_index;
+  if (!options.requirements_dir.empty())
+    out.requirements.directory = std::filesystem::absolute(options.requirements_dir).string();
+  for (const std::string& place : options.find_links) {
+    const bool url = place.find("://") != std::string::npos;
+    out.requirements.find_links.push_back(url ? place : std::filesystem::absolute(place).string());
+  }
   Result<HousingOptions> housing = housing_options(options);
   if (!housing.ok()) return housing.error();
   out.housing = std::move(*housing);

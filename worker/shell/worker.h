@@ -41,6 +41,9 @@ struct WorkerOptions {
   std::string secrets_file = {};                      // encrypted: see SecretFile; empty: none
   std::string secrets_key_file = {};                  // that opens it; empty: secrets_file with .key at its end
   bool hides_secrets = true;                          // confined tasks cannot read the files of secrets
+  std::string requirements_dir = {};                  // see RequirementsOptions; empty: no requirements
+  std::vector<std::string> find_links = {};           // places with wheels
+  bool no_index = false;                              // only these
   std::map<std::string, std::string> providers = {};  // see LlmProviders
   std::vector<std::string> plugins = {};              // files: see worker/executors/plugin.h
   std::string isolation = "none";                     // the least that tasks must have: none, process or namespaces

@@ -130,7 +130,7 @@ TEST(EmbeddedRun, APrefixOfSeveralRunsNamesNoneAndListsThem) {
   quiet.level = LogLevel::kError;
   set_log(quiet);
   ZmqContext context;
-  auto embedded = Embedded::start(context, {.slots = 1, .python = {}, .secrets = {}});
+  auto embedded = Embedded::start(context, {.slots = 1});
   ASSERT_TRUE(embedded.ok());
   Client client(context, {.endpoints = {Embedded::kEndpoint}});
   ASSERT_TRUE(client.connect().ok());

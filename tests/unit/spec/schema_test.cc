@@ -327,6 +327,10 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: shell, script: x, limits: {files: 0}}}",
       "nodes: {a: {executor: python, script: x, file: y}}",
       "nodes: {a: {executor: python, function: main}}",
+      "nodes: {a: {executor: python, script: x, requirements: 5}}",
+      "nodes: {a: {executor: python, script: x, requirements: [numpy]}}",
+      "nodes: {a: {executor: python, script: x, requirements: ['numpy>=1']}}",
+      "nodes: {a: {executor: python, script: x, requirements: ['numpy==1 --index-url http://x']}}",
       "nodes: {a: {executor: container, command: [x]}}",
       "nodes: {a: {executor: javascript}}",
       "nodes: {a: {executor: shell, script: x, outputs: xml}}",
@@ -360,6 +364,27 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
   for (const std::string& text : bad) {
     EXPECT_NE(parser_says({"bad", text}), "") << text;
     EXPECT_NE(schema_says({"bad", text}), "") << text;
+  }
+}
+
+TEST(Schema, AndParserAcceptEveryWayToSayWhatIsRun) {
+  for (const std::string& node : std::vector<std::string>{
+           "executor: python, script: x",
+           "executor: python, file: x.py",
+           "executor: python, function: 'm:f', venv: /v",
+           "executor: python, script: x, requirements: requirements.txt",
+           "executor: python, script: x, requirements: ['numpy==1.26.4', 'a[b,c] == 1; python_version > \"3\"']",
+           "executor: python, script: x, requirements: ['x==1 --hash=sha256:0a']",
+           "executor: shell, script: x",
+           "executor: shell, command: [x]",
+           "executor: template, template: x",
+           "executor: template, file: x",
+           "executor: llm, prompt: x",
+           "executor: llm, messages: [{role: user, content: x}]",
+       }) {
+    const Named file{"good", "nodes: {a: {" + node + "}}"};
+    EXPECT_EQ(parser_says(file), "") << node;
+    EXPECT_EQ(schema_says(file), "") << node;
   }
 }
 

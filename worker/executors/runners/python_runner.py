@@ -28,6 +28,7 @@ import os
 import resource
 import select
 import signal
+import site
 import socket
 import struct
 import sys
@@ -467,6 +468,18 @@ def flush_streams():
             pass
 
 
+packages_count = not sys.flags.no_site
+
+
+def let_packages_count():
+    """Of an environment that somebody asked for: its .pth files are code, and run here."""
+    global packages_count
+    if packages_count:
+        return
+    packages_count = True
+    site.main()
+
+
 def prepare(task):
     if task.jail is not None:
         enter_jail(task.jail)
@@ -475,6 +488,7 @@ def prepare(task):
             task.limits["processes"] += 2  # ours
     if task.confine is not None:
         confine(task)
+    let_packages_count()
     for name, value in task.env.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
