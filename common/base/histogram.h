@@ -37,6 +37,16 @@ class LatencyHistogram {
     for (std::uint64_t bucket : buckets_) all += bucket;
     return all;
   }
+  // What the share `of` (0 to 1) took at most, as far as buckets tell: the bound of one. Zero where nothing was added.
+  constexpr Duration quantile(double of) const {
+    const double wanted = of * static_cast<double>(count());
+    std::uint64_t all = 0;
+    for (std::size_t i = 0; i < kBuckets; ++i) {
+      all += buckets_[i];
+      if (all > 0 && static_cast<double>(all) >= wanted) return bound(i < kBounds ? i : kBounds - 1);
+    }
+    return Duration::zero();
+  }
   constexpr Duration sum() const { return Duration{static_cast<Duration::rep>(sum_us_)}; }
 
   bool operator==(const LatencyHistogram&) const = default;

@@ -107,13 +107,13 @@ ExecutorSet::ExecutorSet(const ExecutorOptions& options, Reactor& reactor, TaskO
   housing_ = std::make_unique<Housing>(options.housing, work_dir, !scratch_.empty());
   executors_.emplace_back("container", make_container_executor(work_dir, reactor, observer));
   executors_.emplace_back("http", make_http_executor(*egress_, observer));
-  if (auto javascript = make_javascript_executor(options, *housing_, reactor, observer))
+  if (auto javascript = make_javascript_executor(options, *housing_, reactor, observer, counts_["javascript"]))
     executors_.emplace_back("javascript", std::move(javascript));
   executors_.emplace_back("llm", make_llm_executor(options.providers, secrets_, *egress_, reactor, observer));
   executors_.emplace_back("noop", make_noop_executor(reactor, observer));
-  executors_.emplace_back("python", make_python_executor(options, *housing_, reactor, observer));
+  executors_.emplace_back("python", make_python_executor(options, *housing_, reactor, observer, counts_["python"]));
   Executor& python = *executors_.back().second;
-  executors_.emplace_back("shell", make_shell_executor(work_dir, *housing_, reactor, observer));
+  executors_.emplace_back("shell", make_shell_executor(work_dir, *housing_, reactor, observer, counts_["shell"]));
   executors_.emplace_back("template", make_template_executor(python, housing_->least(), observer));
   for (const auto& [name, file] : options.plugins)
     executors_.emplace_back(name, make_plugin_executor(options, file, work_dir, reactor, observer));

@@ -19,6 +19,7 @@
 #include "common/model/executor_fields.h"
 #include "common/model/outcome.h"
 #include "common/net/egress.h"
+#include "worker/executors/counts.h"
 #include "worker/executors/housing.h"
 #include "worker/executors/llm_providers.h"
 #include "worker/executors/secrets.h"
@@ -104,11 +105,13 @@ class ExecutorSet {
   std::vector<std::string> names() const;
   const Secrets& secrets() const { return secrets_; }
   const Housing& housing() const { return *housing_; }
+  const CountsByExecutor& counts() const { return counts_; }  // of those that start processes
 
  private:
   std::string scratch_;  // made and removed by us, or by a later worker if we are killed; empty: none
   int scratch_lock_ = -1;
   Secrets secrets_;
+  CountsByExecutor counts_;  // its values stay where they are
   std::unique_ptr<Housing> housing_;
   std::unique_ptr<ReactorLoop> loop_;
   std::unique_ptr<Egress> egress_;

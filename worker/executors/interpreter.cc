@@ -13,12 +13,14 @@ namespace millrace {
 namespace {
 
 constexpr std::size_t kReadSize = 64 * 1024;
-constexpr std::size_t kTextMax = 1024 * 1024;  // of a message or a traceback; they are clipped later
+constexpr std::uint64_t kRanMax = std::uint64_t{1} << 52;  // of a reply that says nonsense
+constexpr std::size_t kTextMax = 1024 * 1024;              // of a message or a traceback; they are clipped later
 
 struct __attribute__((packed)) ReplyHeader {  // REPLY in python_runner.py
   std::uint8_t kind, retire;
   std::uint16_t zero;
   std::uint32_t message, traceback, output;
+  std::uint64_t ran_us;
 
   std::size_t body() const { return std::size_t{message} + traceback + output; }
   bool sane() const {
@@ -260,6 +262,7 @@ Status read_reply(std::string& bytes, std::optional<PythonReply>& reply) {
   PythonReply out;
   out.kind = static_cast<PythonReply::Kind>(header.kind);
   out.retire = header.retire != 0;
+  out.ran = Duration{static_cast<Duration::rep>(std::min<std::uint64_t>(header.ran_us, kRanMax))};
   out.message = bytes.substr(sizeof header, header.message);
   out.traceback = bytes.substr(sizeof header + header.message, header.traceback);
   out.output = bytes.substr(sizeof header + header.message + header.traceback, header.output);

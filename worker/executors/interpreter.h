@@ -19,6 +19,7 @@ struct PythonReply {
   Kind kind = Kind::kOk;
   bool retire = false;  // the interpreter serves no other task
   std::string message, traceback, output;
+  Duration ran{};  // an end's: how long the task's own code took
   // What a task says while it runs: progress (`output` is JSON), or the secret `message` that it asks for.
   bool is_end() const { return kind < Kind::kProgress; }
 };

@@ -18,12 +18,14 @@ constexpr int kStandbyMax = 2;  // processes of 40 MB each
 
 class JavascriptExecutor final : public Executor, NodeProcess::Listener {
  public:
-  JavascriptExecutor(const ExecutorOptions& options, Housing& housing, Reactor& reactor, TaskObserver& observer)
+  JavascriptExecutor(const ExecutorOptions& options, Housing& housing, Reactor& reactor, TaskObserver& observer,
+                     ExecutorCounts& counts)
       : node_(options.node),
         slots_(std::max(1, options.slots)),
         housing_(housing),
         reactor_(reactor),
-        observer_(observer) {}
+        observer_(observer),
+        counts_(counts) {}
 
   void start(TaskContext task) override;
   void kill(const AttemptId& attempt, Reason why) override;
@@ -62,6 +64,7 @@ class JavascriptExecutor final : public Executor, NodeProcess::Listener {
   Housing& housing_;
   Reactor& reactor_;
   TaskObserver& observer_;
+  ExecutorCounts& counts_;
   int shared_ = 0;  // processes of isolation none
   std::map<NodeProcess*, Seat> seats_;
   std::vector<NodeProcess*> idle_once_, idle_shared_;
@@ -99,9 +102,11 @@ void JavascriptExecutor::start(TaskContext task) {
   // Those that wait are confined as usual: other limits, places and namespaces need a process of their own.
   const bool own = once && (task.fields.find("limits") != nullptr || !string_field(task, "cwd").empty() ||
                             terms->tier != Isolation::kProcess || terms->group != nullptr || !terms->pin.empty());
+  const bool ready = !own && !(once ? idle_once_ : idle_shared_).empty();
   Result<NodeProcess*> process = own ? own_process(task, *terms) : vacant(once);
   if (!process.ok() && process.error().code != Code::kConflict)
     return observer_.on_done(task.attempt, failed(Reason::kRefused, process.error().what));
+  ++(ready ? counts_.hits : counts_.misses);
   Job& job = jobs_[task.attempt];
   job.request = python_request(task);
   if (own) job.terms = std::move(*terms);
@@ -142,6 +147,7 @@ Result<NodeProcess*> JavascriptExecutor::fresh(bool once, TaskSeat place, const 
   Result<std::unique_ptr<NodeProcess>> process =
       NodeProcess::start(node_, directory, once, confinement, reactor_, *this);
   if (!process.ok()) return process.error();
+  ++counts_.starts;
   NodeProcess* raw = process->get();
   Seat& seat = seats_[raw];
   seat.process = std::move(*process);
@@ -222,6 +228,8 @@ void JavascriptExecutor::on_reply(NodeProcess& from, PythonReply reply) {
   else idle_shared_.push_back(&from);
   seat_waiting();
   if (!attempt) return;
+  const Duration whole = since(jobs_.find(*attempt)->second.started_us);
+  if (reply.ran > Duration::zero()) counts_.start_up.add(whole - reply.ran);
   Outcome outcome = outcome_of(std::move(reply));
   if (!outcome.success) {
     const std::string said = outcome.error.message + outcome.error.traceback;
@@ -231,8 +239,9 @@ void JavascriptExecutor::on_reply(NodeProcess& from, PythonReply reply) {
 }
 
 void JavascriptExecutor::on_gone(NodeProcess& from, int wait_status) {
-  dismiss(from);
   auto found = seats_.find(&from);
+  if (!found->second.leaving && !found->second.attempt) ++counts_.restarts;  // one that stood by
+  dismiss(from);
   const std::optional<AttemptId> attempt = found->second.attempt;
   const std::unique_ptr<NodeProcess> process = std::move(found->second.process);  // goes last
   const TaskSeat place = std::move(found->second.place);
@@ -245,10 +254,10 @@ void JavascriptExecutor::on_gone(NodeProcess& from, int wait_status) {
 }  // namespace
 
 std::unique_ptr<Executor> make_javascript_executor(const ExecutorOptions& options, Housing& housing, Reactor& reactor,
-                                                   TaskObserver& observer) {
+                                                   TaskObserver& observer, ExecutorCounts& counts) {
   const Environment environment = worker_environment();
   if (find_program_for(housing.users().shared(), options.node, lookup(environment, "PATH")).empty()) return nullptr;
-  return std::make_unique<JavascriptExecutor>(options, housing, reactor, observer);
+  return std::make_unique<JavascriptExecutor>(options, housing, reactor, observer, counts);
 }
 
 }  // namespace millrace

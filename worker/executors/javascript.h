@@ -13,6 +13,6 @@ namespace millrace {
 
 // Null where there is no such program: then the executor is not offered.
 std::unique_ptr<Executor> make_javascript_executor(const ExecutorOptions& options, Housing& housing, Reactor& reactor,
-                                                   TaskObserver& observer);
+                                                   TaskObserver& observer, ExecutorCounts& counts);
 
 }  // namespace millrace

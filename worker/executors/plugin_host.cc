@@ -55,7 +55,7 @@ bool read_all(char* to, std::size_t size) {
 }
 
 bool reply(PythonReply::Kind kind, std::string_view message, std::string_view output) {
-  std::string bytes(16, '\0');  // kind, retire, 2 zeros, then the sizes of message, traceback and output
+  std::string bytes(24, '\0');  // kind, retire, 2 zeros, the sizes of message, traceback and output, no time
   bytes[0] = static_cast<char>(kind);
   const auto put = [&](std::size_t at, std::size_t size) {
     const auto size32 = static_cast<std::uint32_t>(size);

@@ -27,14 +27,15 @@ constexpr Duration kDeathNoticeMax = 200ms;  // from the end of an interpreter's
 class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Listener {
  public:
   PythonExecutor(const ExecutorOptions& options, bool late_packages, Housing& housing, Reactor& reactor,
-                 TaskObserver& observer)
+                 TaskObserver& observer, ExecutorCounts& counts)
       : python_(options.python),
         late_packages_(late_packages),
         slots_(std::max(1, options.slots)),
         secrets_(options.secrets),
         housing_(housing),
         reactor_(reactor),
-        observer_(observer) {
+        observer_(observer),
+        counts_(counts) {
     if (options.warm) static_cast<void>(wake());  // a failure shows with the first task
   }
   ~PythonExecutor() override;
@@ -92,7 +93,9 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
   Housing& housing_;
   Reactor& reactor_;
   TaskObserver& observer_;
+  ExecutorCounts& counts_;
   std::unique_ptr<Zygote> zygote_;
+  bool had_zygote_ = false;
   std::uint64_t interpreters_made_ = 0;
   int persistent_ = 0;  // seats with isolation none
   std::map<InterpreterId, Seat> seats_;
@@ -145,11 +148,14 @@ void PythonExecutor::start(TaskContext task) {
   if (!terms.ok()) return observer_.on_done(task.attempt, not_started(terms.error()));
   const bool once = terms->tier != Isolation::kNone;
   Status awake = wake();
+  const bool stood_by = !(once ? idle_once_ : idle_persistent_).empty();
   Result<InterpreterId> id = awake ? vacant(once) : Result<InterpreterId>(awake.error());
   if (!id && id.error().code != Code::kConflict) {
     observer_.on_done(task.attempt, failed(Reason::kRefused, id.error().what));
     return;
   }
+  const bool ready = stood_by && id && seats_.find(*id)->second.pid != 0;
+  ++(ready ? counts_.hits : counts_.misses);
   Job& job = jobs_[task.attempt];
   if (once) {
     job.terms = std::move(*terms);
@@ -193,6 +199,8 @@ Status PythonExecutor::wake() {
   Result<std::unique_ptr<Zygote>> zygote = Zygote::start(python_, late_packages_, housing_, reactor_, *this);
   if (!zygote) return zygote.error();
   zygote_ = std::move(*zygote);
+  ++counts_.starts;
+  if (std::exchange(had_zygote_, true)) ++counts_.restarts;
   return Done{};
 }
 
@@ -320,6 +328,8 @@ void PythonExecutor::on_reply(InterpreterId id, PythonReply reply) {
   else idle_persistent_.push_back(id);
   seat_waiting();
   if (!attempt) return;
+  const Duration whole = since(jobs_.find(*attempt)->second.started_us);
+  if (reply.ran > Duration::zero()) counts_.start_up.add(whole - reply.ran);
   Outcome outcome = outcome_of(std::move(reply));
   if (!outcome.success) {
     const std::string said = outcome.error.message + outcome.error.traceback;
@@ -427,12 +437,14 @@ Outcome not_installed(const Error& error) {
 // those of environments that are made for a set of requirements.
 class PythonExecutors final : public Executor {
  public:
-  PythonExecutors(ExecutorOptions options, Housing& housing, Reactor& reactor, TaskObserver& observer)
+  PythonExecutors(ExecutorOptions options, Housing& housing, Reactor& reactor, TaskObserver& observer,
+                  ExecutorCounts& counts)
       : options_(std::move(options)),
         housing_(housing),
         reactor_(reactor),
         observer_(observer),
-        own_(options_, false, housing_, reactor_, observer_),
+        counts_(counts),
+        own_(options_, false, housing_, reactor_, observer_, counts_),
         environments_(options_.requirements, options_.python, housing_, reactor_) {
     options_.warm = false;
   }
@@ -499,7 +511,7 @@ class PythonExecutors final : public Executor {
         return observer_.on_done(task.attempt,
                                  failed(Reason::kRefused, "this worker serves 16 virtual environments already"));
       options_.python = python;
-      Other other{std::make_unique<PythonExecutor>(options_, installed, housing_, reactor_, observer_), 0};
+      Other other{std::make_unique<PythonExecutor>(options_, installed, housing_, reactor_, observer_, counts_), 0};
       found = others_.emplace(python, std::move(other)).first;
     }
     found->second.used = ++uses_;
@@ -523,6 +535,7 @@ class PythonExecutors final : public Executor {
   Housing& housing_;
   Reactor& reactor_;
   TaskObserver& observer_;
+  ExecutorCounts& counts_;
   PythonExecutor own_;
   std::map<std::string, Other> others_;  // by interpreter
   std::uint64_t uses_ = 0;
@@ -533,8 +546,8 @@ class PythonExecutors final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> make_python_executor(const ExecutorOptions& options, Housing& housing, Reactor& reactor,
-                                               TaskObserver& observer) {
-  return std::make_unique<PythonExecutors>(options, housing, reactor, observer);
+                                               TaskObserver& observer, ExecutorCounts& counts) {
+  return std::make_unique<PythonExecutors>(options, housing, reactor, observer, counts);
 }
 
 }  // namespace millrace

@@ -13,6 +13,6 @@
 namespace millrace {
 
 std::unique_ptr<Executor> make_python_executor(const ExecutorOptions& options, Housing& housing, Reactor& reactor,
-                                               TaskObserver& observer);
+                                               TaskObserver& observer, ExecutorCounts& counts);
 
 }  // namespace millrace

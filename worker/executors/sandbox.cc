@@ -306,17 +306,23 @@ const Probe& probe() {
 }  // namespace
 
 Sandbox::Sandbox(std::vector<std::string> hidden, Isolation least, std::string runtime_class)
-    : hidden_(std::move(hidden)), least_(least), runtime_class_(std::move(runtime_class)) {
-  for (std::string& path : hidden_) {
+    : named_(std::move(hidden)), hidden_(hidden_now()), least_(least), runtime_class_(std::move(runtime_class)) {
+  const Probe& kernel = probe();
+  abi_ = kernel.abi;
+  missing_ = kernel.missing;
+}
+
+// Where the names lead now: Kubernetes replaces what it mounts by changing a symbolic link.
+std::vector<std::string> Sandbox::hidden_now() const {
+  std::vector<std::string> out = named_;
+  for (std::string& path : out) {
     std::error_code ignored;
     const std::filesystem::path whole = std::filesystem::weakly_canonical(path, ignored);
     if (!whole.empty()) path = whole.string();
   }
   // Others cannot read these anyway; and where nothing in /etc is hidden, what is replaced there stays readable.
-  if (geteuid() == 0) hidden_.insert(hidden_.end(), kHidden.begin(), kHidden.end());
-  const Probe& kernel = probe();
-  abi_ = kernel.abi;
-  missing_ = kernel.missing;
+  if (geteuid() == 0) out.insert(out.end(), kHidden.begin(), kHidden.end());
+  return out;
 }
 
 bool Sandbox::is_hidden(const std::string& path) const { return std::ranges::find(hidden_, path) != hidden_.end(); }
@@ -423,6 +429,7 @@ Confinement Sandbox::confinement(const std::vector<std::string>& writable, const
   if (abi_ == 0) return out;
   const std::int64_t state = changed("/") ^ changed("/etc");
   if (!ruleset_ || state != made_of_ || writable != made_for_) {
+    hidden_ = hidden_now();
     ruleset_ = ruleset(writable);
     made_of_ = state;
     made_for_ = writable;
@@ -436,7 +443,7 @@ Confinement Sandbox::jailed(JailPlaces places, bool network, const TaskUser& use
   out.limits = limits;
   out.filter = filter();
   out.tier = Isolation::kNamespaces;
-  places.hidden = hidden_;
+  places.hidden = hidden_now();
   out.jail = std::make_shared<const Jail>(
       make_jail(places, network, user.changes ? user.uid : geteuid(), user.changes ? user.gid : getegid()));
   return out;

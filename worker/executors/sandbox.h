@@ -77,7 +77,9 @@ class Sandbox {
   bool holds_hidden(const std::string& path) const;
   void allow_below(int ruleset, const std::string& path, std::uint64_t rights, int depth) const;
 
-  std::vector<std::string> hidden_;
+  std::vector<std::string> hidden_now() const;
+  std::vector<std::string> named_;   // as they were given
+  std::vector<std::string> hidden_;  // where they led when ruleset_ was made
   Isolation least_;
   std::string runtime_class_;
   int abi_ = 0;

@@ -82,8 +82,9 @@ class Removal final : public Process::Listener {
 class ShellExecutor final : public Executor {
  public:
   // Without a housing: in containers.
-  ShellExecutor(Housing* housing, std::string work_dir, Reactor& reactor, TaskObserver& observer)
-      : housing_(housing), work_dir_(std::move(work_dir)), reactor_(reactor), observer_(observer) {}
+  ShellExecutor(Housing* housing, std::string work_dir, Reactor& reactor, TaskObserver& observer,
+                ExecutorCounts* counts)
+      : housing_(housing), work_dir_(std::move(work_dir)), reactor_(reactor), observer_(observer), counts_(counts) {}
 
   void start(TaskContext task) override;
   void kill(const AttemptId& attempt, Reason why) override {
@@ -108,6 +109,7 @@ class ShellExecutor final : public Executor {
   std::string work_dir_;
   Reactor& reactor_;
   TaskObserver& observer_;
+  ExecutorCounts* counts_;  // null: nobody asks
   std::map<std::string, std::unique_ptr<Removal>> removals_;
   std::map<AttemptId, std::unique_ptr<ShellTask>> tasks_;
 };
@@ -359,6 +361,7 @@ void ShellExecutor::start(TaskContext task) {
     observer_.on_done(task.attempt, failed(Reason::kRefused, engine.error().what));
     return;
   }
+  const std::int64_t begun_us = steady_us();
   auto shell_task = std::make_unique<ShellTask>(*this, task.attempt);
   Status started = shell_task->start(reactor_, task, work_dir_, engine_, housing_);
   if (!started) {
@@ -368,18 +371,19 @@ void ShellExecutor::start(TaskContext task) {
     observer_.on_done(task.attempt, failed(reason, error.what));
     return;
   }
+  if (counts_ != nullptr) counts_->start_up.add(since(begun_us));  // spawn() comes back when the program has begun
   tasks_.emplace(task.attempt, std::move(shell_task));
 }
 
 }  // namespace
 
 std::unique_ptr<Executor> make_shell_executor(std::string work_dir, Housing& housing, Reactor& reactor,
-                                              TaskObserver& observer) {
-  return std::make_unique<ShellExecutor>(&housing, std::move(work_dir), reactor, observer);
+                                              TaskObserver& observer, ExecutorCounts& counts) {
+  return std::make_unique<ShellExecutor>(&housing, std::move(work_dir), reactor, observer, &counts);
 }
 
 std::unique_ptr<Executor> make_container_executor(std::string work_dir, Reactor& reactor, TaskObserver& observer) {
-  return std::make_unique<ShellExecutor>(nullptr, std::move(work_dir), reactor, observer);
+  return std::make_unique<ShellExecutor>(nullptr, std::move(work_dir), reactor, observer, nullptr);
 }
 
 }  // namespace millrace

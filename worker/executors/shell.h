@@ -15,7 +15,7 @@
 namespace millrace {
 
 std::unique_ptr<Executor> make_shell_executor(std::string work_dir, Housing& housing, Reactor& reactor,
-                                              TaskObserver& observer);
+                                              TaskObserver& observer, ExecutorCounts& counts);
 std::unique_ptr<Executor> make_container_executor(std::string work_dir, Reactor& reactor, TaskObserver& observer);
 
 }  // namespace millrace

@@ -53,6 +53,8 @@ class Host final : public TaskObserver {
   std::size_t tasks() const { return running_.size() + waiting_.size() + item_runs_.size(); }
   std::vector<std::string> executors() const { return executors_.names(); }
   const Housing& housing() const { return executors_.housing(); }
+  const CountsByExecutor& counts() const { return executors_.counts(); }
+  const TaskLogs& logs() const { return logs_; }
 
   void on_log(const AttemptId& attempt, LogStream stream, std::string_view bytes) override;
   void on_done(const AttemptId& attempt, Outcome outcome) override;

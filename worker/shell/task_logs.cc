@@ -52,10 +52,12 @@ void TaskLogs::note_dropped(Task& task) {
 void TaskLogs::add(Time now, const AttemptId& attempt, LogStream stream, std::string_view bytes) {
   Task& task = tasks_[attempt];
   const std::size_t taken = admit(now, task, bytes);
+  bytes_ += bytes.size();
   if (taken > 0) note_dropped(task);
   if (taken < bytes.size()) {
     task.dropped += bytes.size() - taken;
     task.dropped_from = stream;
+    bytes_dropped_ += bytes.size() - taken;
   }
   std::string& text = task.text[static_cast<std::size_t>(stream)];
   text += bytes.substr(0, taken);

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -33,6 +34,8 @@ class TaskLogs {
   void end(const AttemptId& attempt);  // passes on what is left
   void pass(Time now);                 // passes on what has waited long enough
   Time next_deadline() const { return due_; }
+  std::uint64_t bytes() const { return bytes_; }  // that tasks printed, since it was made
+  std::uint64_t bytes_dropped() const { return bytes_dropped_; }
 
  private:
   struct Task {
@@ -50,6 +53,7 @@ class TaskLogs {
   Sink sink_;
   std::unordered_map<AttemptId, Task, AttemptHash> tasks_;  // those that printed
   Time due_ = kNever;
+  std::uint64_t bytes_ = 0, bytes_dropped_ = 0;
 };
 
 }  // namespace millrace

@@ -356,6 +356,9 @@ std::shared_ptr<const WorkerState> WorkerProcess::state() const {
   state->queued = agent_.queued();
   state->draining = drains_.load() > 0;
   state->counts = counts_;
+  state->executors = host_.counts();
+  state->log_bytes = host_.logs().bytes();
+  state->log_bytes_dropped = host_.logs().bytes_dropped();
   return state;
 }
 

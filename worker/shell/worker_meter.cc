@@ -42,6 +42,29 @@ void WorkerState::metrics(MetricsPage& page) const {
                real(counts.reopened));
   page.histogram("millrace_worker_wait_seconds", "Assigned until started, in this worker.", counts.waited);
   page.histogram("millrace_worker_task_seconds", "Started until ended.", counts.ran);
+  page.counter("millrace_worker_log_bytes_total", "Bytes that tasks printed.", real(log_bytes));
+  page.counter("millrace_worker_log_dropped_bytes_total", "Of them those beyond a task's rate, which were dropped.",
+               real(log_bytes_dropped));
+  for (const auto& [executor, warmth] : executors) {
+    page.counter("millrace_worker_pool_hits_total", "Tasks that found a process ready for them.", real(warmth.hits),
+                 {{"executor", executor}});
+    page.counter("millrace_worker_pool_misses_total", "Tasks that had to wait for a process to be made, or to be free.",
+                 real(warmth.misses), {{"executor", executor}});
+    page.counter("millrace_worker_interpreter_starts_total",
+                 "Interpreters started for a pool: zygotes, processes of node.", real(warmth.starts),
+                 {{"executor", executor}});
+    page.counter("millrace_worker_interpreter_restarts_total",
+                 "Of them those that replaced one that had ended by itself.", real(warmth.restarts),
+                 {{"executor", executor}});
+    static constexpr char kQuantiles[] = "millrace_worker_start_up_quantile_seconds";
+    static constexpr char kQuantilesHelp[] = "What the share `quantile` of all tasks took at most, of the histogram.";
+    for (const auto& [quantile, of] : {std::pair{"0.5", 0.5}, std::pair{"0.99", 0.99}}) {
+      page.gauge(kQuantiles, kQuantilesHelp, std::chrono::duration<double>(warmth.start_up.quantile(of)).count(),
+                 {{"executor", executor}, {"quantile", quantile}});
+    }
+    page.histogram("millrace_worker_start_up_seconds", "What a task took beyond its own code.", warmth.start_up,
+                   {{"executor", executor}});
+  }
 }
 
 }  // namespace millrace

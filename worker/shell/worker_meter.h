@@ -12,6 +12,7 @@
 #include "common/io/operator_http.h"
 #include "common/model/outcome.h"
 #include "common/model/task_state.h"
+#include "worker/executors/counts.h"
 
 namespace millrace {
 
@@ -40,6 +41,9 @@ class WorkerState final : public OperatorState {
   std::uint32_t queued = 0;
   bool draining = false;
   WorkerCounts counts;
+  CountsByExecutor executors;
+  std::uint64_t log_bytes = 0;
+  std::uint64_t log_bytes_dropped = 0;
 
   Readiness readiness() const override;  // a coordinator has welcomed it, and it does not drain
   void metrics(MetricsPage& page) const override;

@@ -44,5 +44,17 @@ TEST(LatencyHistogram, CountsAndSumsAddUpWhenMerged) {
   EXPECT_EQ(a.sum(), 1s + 30us);
 }
 
+TEST(LatencyHistogram, AQuantileIsTheBoundOfTheBucketThatHoldsIt) {
+  LatencyHistogram h;
+  EXPECT_EQ(h.quantile(0.5), 0us);
+  for (int i = 0; i < 9; ++i) h.add(10us);
+  h.add(1s);
+  EXPECT_EQ(h.quantile(0), 16us);
+  EXPECT_EQ(h.quantile(0.9), 16us);
+  EXPECT_EQ(h.quantile(0.91), LatencyHistogram::bound(18)) << "1.05 s";
+  h.add(24h);
+  EXPECT_EQ(h.quantile(1), LatencyHistogram::bound(LatencyHistogram::kBounds - 1)) << "no more is known";
+}
+
 }  // namespace
 }  // namespace millrace

@@ -544,6 +544,43 @@ TEST(PythonRunner, IsEmbeddedByteForByte) {
 }
 
 std::string name_of(const ::testing::TestParamInfo<const char*>& info) { return info.param; }
+// ---- how warm it is
+
+TEST(PythonPool, CountsWhoFoundAnInterpreterAndWhoHadToWait) {
+  Harness h;
+  const ExecutorCounts& counts = h.executors.counts().find("python")->second;
+  EXPECT_EQ(h.run("python", object({{"script", "output = 1"}})).output.json(), "1");
+  EXPECT_EQ(counts.hits, 0U);
+  EXPECT_EQ(counts.misses, 1U);
+  h.run_for(300ms);  // until others stand by
+  EXPECT_EQ(h.run("python", object({{"script", "output = 2"}})).output.json(), "2");
+  EXPECT_EQ(counts.hits, 1U);
+  EXPECT_EQ(counts.misses, 1U);
+  EXPECT_EQ(counts.start_up.count(), 2U);
+  EXPECT_EQ(counts.starts, 1U);
+  EXPECT_EQ(counts.restarts, 0U);
+}
+
+TEST(PythonPool, WhatATaskItselfTakesIsNotStartUp) {
+  Harness h;
+  const ExecutorCounts& counts = h.executors.counts().find("python")->second;
+  const Outcome slept = h.run("python", object({{"script", "import time; time.sleep(1)"}}));
+  ASSERT_EQ(counts.start_up.count(), 1U);
+  EXPECT_LE(counts.start_up.sum(), slept.ran - 1s + 1ms) << "all but the second";
+}
+
+TEST(PythonPool, AZygoteThatDiedIsStartedAgainAndCounted) {
+  Harness h;
+  const ExecutorCounts& counts = h.executors.counts().find("python")->second;
+  const Outcome parent =
+      h.run("python", object({{"script", "import os; output = os.getppid()"}, {"isolation", "none"}}));
+  kill(static_cast<pid_t>(std::stol(std::string(parent.output.json()))), SIGKILL);
+  h.run_for(300ms);
+  EXPECT_EQ(h.run("python", object({{"script", "output = 2"}})).output.json(), "2");
+  EXPECT_EQ(counts.starts, 2U);
+  EXPECT_EQ(counts.restarts, 1U);
+}
+
 // ---- file, function, venv
 
 TEST_P(Python, AFileIsRunAsAScriptAndMayImportItsNeighbours) {

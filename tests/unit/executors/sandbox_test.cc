@@ -66,6 +66,25 @@ TEST_P(Attack, SecretsOfTheMachineAndOfTheWorkerCannotBeRead) {
   EXPECT_TRUE(denied(says("head -c 10 /proc/" + std::to_string(getpid()) + "/mem")));
 }
 
+// As Kubernetes changes what it has mounted.
+TEST_P(Attack, WhatIsHiddenByALinkStaysHiddenWhenTheLinkIsChanged) {
+  if (!Sandbox::namespaces_missing({}).empty()) GTEST_SKIP() << "no user namespaces";
+  for (const char* version : {"/one", "/two"}) {
+    std::filesystem::create_directory(secrets + version);
+    std::ofstream(secrets + version + "/key") << "hunter2";
+  }
+  std::filesystem::create_directory_symlink("one", secrets + "/now");
+  ExecutorOptions options = test_options();
+  options.housing.hidden = {secrets + "/now/key"};
+  harness = std::make_unique<Harness>(options);
+  const auto looks = [&](const std::string& path) { return says("cat " + path, {{"isolation", "namespaces"}}); };
+  EXPECT_EQ(looks(secrets + "/one/key").find("hunter2"), std::string::npos);
+  EXPECT_EQ(looks(secrets + "/TOKEN"), "hunter2") << "what nobody hides can be read";
+  std::filesystem::create_directory_symlink("two", secrets + "/next");
+  std::filesystem::rename(secrets + "/next", secrets + "/now");
+  EXPECT_EQ(looks(secrets + "/two/key").find("hunter2"), std::string::npos);
+}
+
 TEST_P(Attack, TheSystemCannotBeWrittenTo) {
   for (const char* path : {"/etc/millrace-attack", "/usr/bin/millrace-attack", "/millrace-attack", "/etc/passwd"})
     EXPECT_TRUE(denied(says(std::string("echo x >>") + path))) << path;

@@ -95,5 +95,16 @@ TEST(TaskLogs, TheRateIsThatOfEachTaskAlone) {
   EXPECT_EQ(p.all.size(), kLogRate * 2);
 }
 
+TEST(TaskLogs, CountWhatIsDropped) {
+  Printed p;
+  p.logs.add(kStart, kTask, LogStream::kStdout, std::string(kLogRate + 1000, 'x'));
+  p.logs.add(kStart, kTask, LogStream::kStderr, "more");
+  EXPECT_EQ(p.logs.bytes(), kLogRate + 1004);
+  EXPECT_EQ(p.logs.bytes_dropped(), 1004U);
+  p.logs.end(kTask);
+  p.logs.add(kStart, AttemptId{RunId{2}, TaskIndex{1}, 1, 1}, LogStream::kStdout, "of another");
+  EXPECT_EQ(p.logs.bytes_dropped(), 1004U);
+}
+
 }  // namespace
 }  // namespace millrace

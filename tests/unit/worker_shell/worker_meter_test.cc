@@ -30,6 +30,36 @@ TEST(WorkerMeter, CountsEndsByOutcomeAndTimesThem) {
   EXPECT_NE(text.find("millrace_worker_wait_seconds_count 3\n"), std::string::npos);
 }
 
+TEST(WorkerMeter, TellsHowWarmEachExecutorIs) {
+  WorkerState state;
+  ExecutorCounts& python = state.executors["python"];
+  python.hits = 7;
+  python.misses = 2;
+  python.restarts = 1;
+  for (int i = 0; i < 98; ++i) python.start_up.add(1ms);
+  python.start_up.add(100ms);
+  python.start_up.add(100ms);
+  state.executors["shell"];
+  state.log_bytes = 30;
+  state.log_bytes_dropped = 10;
+
+  MetricsPage page;
+  state.metrics(page);
+
+  const std::string text = page.text();
+  for (const char* line :
+       {"millrace_worker_pool_hits_total{executor=\"python\"} 7\n",
+        "millrace_worker_pool_misses_total{executor=\"python\"} 2\n",
+        "millrace_worker_pool_misses_total{executor=\"shell\"} 0\n",
+        "millrace_worker_interpreter_restarts_total{executor=\"python\"} 1\n",
+        "millrace_worker_start_up_seconds_count{executor=\"python\"} 100\n",
+        "millrace_worker_start_up_quantile_seconds{executor=\"python\",quantile=\"0.5\"} 0.001024\n",
+        "millrace_worker_start_up_quantile_seconds{executor=\"python\",quantile=\"0.99\"} 0.131072\n",
+        "millrace_worker_start_up_quantile_seconds{executor=\"shell\",quantile=\"0.99\"} 0\n",
+        "millrace_worker_log_dropped_bytes_total 10\n"})
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+}
+
 TEST(WorkerMeter, IsReadyOnceACoordinatorHasWelcomedItAndUntilItDrains) {
   WorkerState state;
   state.name = "w1";

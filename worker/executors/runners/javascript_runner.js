@@ -2,7 +2,8 @@
 // single one where its argument is "once".
 //   request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
 //             header (JSON), script, inputs (JSON), one JSON a visible node in the order of header.ids, one for each name of header.vars
-//   reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), then the three
+//   reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), u64 microseconds that
+//             the task's own code took, then the three
 // The same as runners/python_runner.py speaks. The process ends at the end of its channel.
 "use strict";
 const fs = require("fs");
@@ -19,6 +20,7 @@ const CACHE_MAX = 256;
 const IDENTIFIER = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
 const once = process.argv.includes("once");
 const environment = { ...process.env };
+const now = process.hrtime.bigint;  // a script may replace it
 
 // ---- output -> JSON
 
@@ -156,6 +158,8 @@ async function runTask(parts) {
   const header = JSON.parse(parts[0]);
   const script = parts[1].toString("utf8");
   const file = header.node;
+  let begun = 0n;
+  const ran = () => (begun === 0n ? 0n : (now() - begun) / 1000n);
   const task = { run: { id: header.run, workflow: header.workflow, attempt: header.attempt }, inputs: JSON.parse(parts[2]), nodes: {}, vars: {} };
   header.ids.forEach((id, i) => { task.nodes[id] = JSON.parse(parts[3 + i]); });
   (header.vars || []).forEach((name, i) => { task.vars[name] = JSON.parse(parts[3 + header.ids.length + i]); });
@@ -166,6 +170,7 @@ async function runTask(parts) {
     // Keeps the process alive while the script awaits what holds no handle, too: then it hangs, and is killed in time.
     const alive = setInterval(() => {}, 1 << 30);
     let value, root;
+    begun = now();
     try {
       [value, root] = await Promise.race([evaluate(task, file, script), stray]);
     } finally {
@@ -174,12 +179,12 @@ async function runTask(parts) {
     }
     const output = Buffer.from(toJson(value === undefined ? null : value, root, 0), "utf8");
     if (output.length > VALUE_MAX) throw new NotJson(root + " is " + output.length + " bytes of JSON; the limit is " + VALUE_MAX);
-    return [OK, "", "", output];
+    return [OK, "", "", output, ran()];
   } catch (error) {
-    if (error instanceof NotJson) return [INVALID_OUTPUT, error.message, "", Buffer.alloc(0)];
+    if (error instanceof NotJson) return [INVALID_OUTPUT, error.message, "", Buffer.alloc(0), ran()];
     const [message, traceback] = describe(error, file, script);
     const memory = error instanceof RangeError && /Invalid (array|string) length|allocation failed/.test(error.message);
-    return [memory ? OUT_OF_MEMORY : ERROR, message, traceback, Buffer.alloc(0)];
+    return [memory ? OUT_OF_MEMORY : ERROR, message, traceback, Buffer.alloc(0), ran()];
   }
 }
 
@@ -247,16 +252,17 @@ async function serve() {
     const parts = readRequest();
     if (parts === null) return;
     quiet = resources();
-    const [kind, message, traceback, output] = await runTask(parts);
+    const [kind, message, traceback, output, ran] = await runTask(parts);
     await flush();
     // A timer, a server, a child: then the process is not fit for another task.
     const retire = once || resources() > quiet;
     if (!retire) restore();
     const texts = [Buffer.from(message, "utf8"), Buffer.from(traceback, "utf8"), output];
-    const head = Buffer.alloc(16);
+    const head = Buffer.alloc(24);
     head.writeUInt8(kind, 0);
     head.writeUInt8(retire ? 1 : 0, 1);
     texts.forEach((text, i) => head.writeUInt32LE(text.length, 4 + 4 * i));
+    head.writeBigUInt64LE(ran, 16);
     writeAll(Buffer.concat([head, ...texts]));
     if (retire) return;
   }

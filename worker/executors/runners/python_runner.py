@@ -11,7 +11,8 @@ The worker starts one zygote and talks to it over a packet socket (descriptor 3)
 An interpreter serves tasks from its channel, one after another, or a single one where `once` is set.
     request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
               header (JSON; `confine`, `limits` and `jail` of a task with an interpreter of its own), script, inputs (JSON), one JSON a visible node in the order of header["ids"], one for each name of header["vars"]
-    reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), then the three; before the end
+    reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), u64 microseconds that the task's own code took,
+              then the three; before the end
               of a task also what it says by the module `millrace`: its progress (output: JSON), and the secrets that it
               asks for (message: the name), each answered by two parts: 1 and the secret, or 0 and what is wrong
 When the worker dies the zygote reads the end of its socket, kills every interpreter with its process group, and exits.
@@ -44,6 +45,7 @@ try:
 except (ImportError, OSError, AttributeError):
     _prctl = None
 
+monotonic_ns = time.monotonic_ns  # a script may replace it
 OK, ERROR, INVALID_OUTPUT, OUT_OF_MEMORY, PROGRESS, SECRET = range(6)
 
 CONTROL_FD = 3
@@ -62,7 +64,7 @@ WARM_MODULES = ("collections", "datetime", "functools", "hashlib", "itertools", 
 OWN_VARIABLES = (b"MILLRACE_RUN", b"MILLRACE_NODE", b"MILLRACE_ATTEMPT")  # set for each task
 
 CONTROL = struct.Struct("<cQqqqq")
-REPLY = struct.Struct("<BBHIII")
+REPLY = struct.Struct("<BBHIIIQ")
 SCALARS = frozenset((str, bool, type(None)))
 
 encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
@@ -501,7 +503,7 @@ def prepare(task):
 
 
 def run_task(parts, once):
-    """Runs one request; gives (kind, message, traceback, output), all text as bytes."""
+    """Runs one request; gives (kind, message, traceback, output, microseconds), all text as bytes."""
     task = Task(parts)
     module = types.ModuleType("__main__")
     space = module.__dict__
@@ -511,8 +513,10 @@ def run_task(parts, once):
     space.update(inputs=task.inputs, nodes=task.nodes, run=task.run, **task.vars)
     sys.modules["__main__"] = module
     kind, message, lines, output = OK, "", "", b""
+    begun = 0
     try:
         prepare(task)
+        begun = monotonic_ns()
         value, root = evaluate(task, space)
         output = to_json(value, root)
         value = None
@@ -525,7 +529,8 @@ def run_task(parts, once):
         atexit._run_exitfuncs()
     flush_streams()
     space.clear()  # closes, and so flushes, files that the script left open
-    return kind, message.encode("utf-8", "replace"), lines.encode("utf-8", "replace"), output
+    ran = (monotonic_ns() - begun) // 1000 if begun else 0
+    return kind, message.encode("utf-8", "replace"), lines.encode("utf-8", "replace"), output, ran
 
 
 # ---- the module `millrace` ----------------------------------------------------------------------------------------
@@ -551,7 +556,7 @@ class Line:
     def say(self, kind, message=b"", output=b""):
         if self.channel is None or os.getpid() != self.pid:
             raise RuntimeError("only the process of a running task may call millrace")
-        write_all(self.channel, REPLY.pack(kind, 0, 0, len(message), 0, len(output)) + message + output)
+        write_all(self.channel, REPLY.pack(kind, 0, 0, len(message), 0, len(output), 0) + message + output)
 
     def progress(self, done, total=None, **more):
         """Tells how far the task is: an event of type task_progress with {done, total, ...} as its data."""
@@ -727,7 +732,7 @@ def serve(channel, once):
         if parts is None:
             return
         line.open(channel)
-        kind, message, lines, output = run_task(parts, once)
+        kind, message, lines, output, ran = run_task(parts, once)
         if os.getpid() != line.pid:  # the script forked, and this is the copy
             os.write(2, lines)
             return
@@ -737,7 +742,7 @@ def serve(channel, once):
         retire = once or left_something_behind()
         if not retire:
             surroundings.restore()
-        header = REPLY.pack(kind, retire, 0, len(message), len(lines), len(output))
+        header = REPLY.pack(kind, retire, 0, len(message), len(lines), len(output), ran)
         write_all(channel, b"".join((header, message, lines, output)))
         if once:
             return
