@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <iostream>
 
 namespace millrace {
 namespace {
@@ -56,6 +57,14 @@ Console process_console(const Environment& environment) {
   console.out = [](std::string_view text) { return write_all(STDOUT_FILENO, text); };
   console.err = [](std::string_view text) { write_all(STDERR_FILENO, text); };
   console.size = terminal_size;
+  if (::isatty(STDIN_FILENO) == 1) {
+    console.ask = [](std::string_view text) {
+      write_all(STDERR_FILENO, text);
+      std::string line;
+      std::getline(std::cin, line);
+      return line;
+    };
+  }
   console.out_terminal = ::isatty(STDOUT_FILENO) == 1;
   console.err_terminal = ::isatty(STDERR_FILENO) == 1 && !dumb;
   console.colour = (no_colour == nullptr || *no_colour == '\0') && !dumb;

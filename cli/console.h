@@ -20,6 +20,8 @@ struct Console {
   std::function<bool(std::string_view)> out;  // standard output: the result, nothing else
   std::function<void(std::string_view)> err;  // standard error: progress, notes, complaints
   std::function<Size()> size = [] { return Size{}; };
+  // Shows the text and reads a line; "" at the end of input. Empty: nobody is there to be asked.
+  std::function<std::string(std::string_view)> ask = {};
   bool out_terminal = false;
   bool err_terminal = false;
   bool colour = false;  // NO_COLOR is not set and the terminal is not dumb; ask the *_terminal flags as well

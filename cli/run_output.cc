@@ -61,9 +61,15 @@ const std::vector<Column>& node_columns() {
   return columns;
 }
 
-// With one more where there are fan-outs.
+// With one more where there are fan-outs, and one where results come from another run.
 std::vector<Column> columns_for(const std::vector<Value>& rows) {
   std::vector<Column> columns = node_columns();
+  const auto shared = [](const Value& row) { return row.find("shared") != nullptr; };
+  if (std::ranges::any_of(rows, shared)) {
+    columns.insert(columns.begin() + 2, {"SHARED", [](const Value& row) {
+                                           return std::string(row.find("shared") != nullptr ? "yes" : "");
+                                         }});
+  }
   const auto mapped = [](const Value& row) { return row.find("items") != nullptr; };
   if (std::ranges::any_of(rows, mapped)) columns.insert(columns.begin() + 2, {"ITEMS", items_cell});
   return columns;
@@ -91,6 +97,8 @@ std::string heading(const Value& run, bool colour) {
   line("workflow", cell_text(run, "workflow"));
   line("status", tinted(status, tint_of(status), colour));
   line("elapsed", cell_duration_ms(run, "elapsed_ms"));
+  if (run.find("retry_of") != nullptr) line("retry of", cell_text(run, "retry_of"));
+  if (run.find("reason") != nullptr) line("reason", cell_text(run, "reason"));
   line("labels", cell_pairs(run, "labels"));
   line("trace", cell_text(run, "trace_id"));
   const Value* error = run.find("error");

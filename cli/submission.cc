@@ -135,9 +135,10 @@ Result<Submission> prepare_submission(const CommandContext& context, const Argum
 
 Result<SubmitReply> submit(Client& client, const SubmitRun& request, Duration timeout) {
   SubmitRun first = request;
-  if (request.definition_bytes->size() > kSentAtOnceMax) first.definition_bytes = nullptr;
+  const bool offered = request.definition_bytes != nullptr && request.definition_bytes->size() > kSentAtOnceMax;
+  if (offered) first.definition_bytes = nullptr;
   Result<OperatorReply> reply = client.call(std::move(first), timeout);
-  if (reply.ok() && std::holds_alternative<NeedDefinition>(*reply)) reply = client.call(request, timeout);
+  if (reply.ok() && request.definition_bytes != nullptr && std::holds_alternative<NeedDefinition>(*reply)) reply = client.call(request, timeout);
   if (!reply.ok()) return std::move(reply).error();
   if (auto* submitted = std::get_if<SubmitReply>(&*reply)) return std::move(*submitted);
   return Error{Code::kInternal, "the coordinator gave an answer of another kind", {}, "protocol"};

@@ -89,6 +89,7 @@ Result<Value> node_json(const NodeView& node, const ReadPayload& read, bool with
     object.emplace_back("wait_reason", to_string(node.wait_reason));
     object.emplace_back("wait_text", text_or_null(node.wait_text));
   }
+  if (node.reason == Reason::kShared) object.emplace_back("shared", true);
   if (node.items) object.emplace_back("items", items_json(node));
   return Value(std::move(object));
 }
@@ -130,6 +131,8 @@ Result<Value> run_json(const RunView& view, const ReadPayload& read, RunViewPart
                             {"labels", labels_json(view.info.labels)},
                             {"nodes", left_out ? Value() : Value(std::move(nodes))}};
   if (left_out) run.set("nodes_summary", by_status_json(view));
+  if (view.info.retry_of != RunId{}) run.set("retry_of", to_string(view.info.retry_of));
+  if (!view.record.why.empty()) run.set("reason", view.record.why);
   return run;
 }
 

@@ -30,6 +30,13 @@ Result<int> act(const CommandContext& context, const Arguments& arguments, Opera
   return kExitOk;
 }
 
+Option reason_option() { return {"reason", 0, Takes::kText, "TEXT", "why: it stands with the run"}; }
+
+std::vector<Option> with_reason(std::vector<Option> own) {
+  own.insert(own.begin(), reason_option());
+  return own;
+}
+
 std::vector<Option> act_options(std::vector<Option> own) {
   own.push_back(output_option());
   own.push_back(coordinator_option());

@@ -8,6 +8,8 @@
 namespace millrace {
 
 Result<int> act(const CommandContext& context, const Arguments& arguments, OperatorRequest request);
+Option reason_option();
+std::vector<Option> with_reason(std::vector<Option> own);
 std::vector<Option> act_options(std::vector<Option> own);  // and those of every verb that talks to a cluster
 
 }  // namespace millrace

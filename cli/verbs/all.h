@@ -18,6 +18,8 @@ Verb signal_verb();
 Verb approve_verb();
 Verb pause_verb();
 Verb resume_verb();
+Verb retry_verb();
+Verb rerun_verb();
 Verb events_verb();
 Verb logs_verb();
 Verb workers_verb();

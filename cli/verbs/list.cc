@@ -52,6 +52,7 @@ Result<ListRuns> list_request(const Arguments& arguments) {
   if (arguments.given("status")) request.state = parse_run_state(arguments.text("status"));
   if (arguments.given("mine")) request.caller = caller_name();
   request.page = arguments.text("page");
+  request.where = arguments.text("where");
   std::int64_t limit = arguments.number("limit").value_or(request.limit);
   if (limit < 1 || limit > kLimitMax) {
     return Error{Code::kInvalid,
@@ -98,6 +99,7 @@ Verb list_verb() {
       {{},
        {{"label", 'l', Takes::kText, "NAME=VALUE", "only runs with this label", true},
         status,
+        {"where", 0, Takes::kText, "EXPR", "only runs for which this holds: 'elapsed > 60 and labels.team == \"a\"'"},
         {"workflow", 0, Takes::kText, "NAME", "only runs of this workflow"},
         {"tenant", 0, Takes::kText, "NAME", "only runs of this tenant"},
         {"mine", 0, Takes::kNothing, "", "only runs that this user@host submitted"},

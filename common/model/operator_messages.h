@@ -29,6 +29,21 @@ struct RunName {
   bool operator==(const RunName&) const = default;
 };
 
+// Of a submission: it runs an earlier run again. What it does not say is as in that run: a definition of zero, labels
+// and inputs that are not named.
+enum class ResumeScope : std::uint8_t {
+  kFailed,  // what failed, was cancelled or never ran, and everything downstream of it
+  kFrom,    // these nodes, too
+  kAll,     // everything; that run may still be live
+};
+struct Resume {
+  RunId of;
+  ResumeScope scope = ResumeScope::kFailed;
+  std::vector<std::string> from;  // nodes
+  std::string why;                // for the records
+  bool operator==(const Resume&) const = default;
+};
+
 struct SubmitRun {
   std::string tenant = "default";
   std::string key;                                      // idempotency key; never empty
@@ -41,6 +56,7 @@ struct SubmitRun {
   std::int32_t priority = 0;
   bool wait = false;       // reply when the run has ended (RunReply) instead of SubmitReply
   bool with_nodes = true;  // of that reply
+  std::optional<Resume> resume = {};
 };
 
 struct GetRun {
@@ -58,7 +74,8 @@ struct ListRuns {
   std::optional<RunState> state;
   std::string caller;
   std::uint32_t limit = 50;
-  std::string page;  // token of the reply before; empty: newest first from the start
+  std::string page;        // token of the reply before; empty: newest first from the start
+  std::string where = {};  // an expression that holds for what is listed; empty: all (coordinator/shell/run_filter.h)
 };
 struct CancelRun {
   RunName run;
@@ -116,6 +133,7 @@ struct DecideApproval {
 struct PauseRun {  // or lets it go on
   RunName run;
   bool pause = true;
+  std::string why = {};
 };
 
 struct ExamineCluster {};  // the whole audit now, and how each coordinator is
@@ -131,6 +149,7 @@ struct SubmitReply {
   RunId run;
   bool existing = false;
   TraceId trace_id;
+  std::uint32_t shared = 0;  // results that it takes over from the run that it runs again
 };
 struct NeedDefinition {  // submit again with the bytes
   Hash128 definition;

@@ -33,7 +33,8 @@ bool operator==(const TaskRecord& a, const TaskRecord& b) {
 bool operator==(const RunRecord& a, const RunRecord& b) {
   return a.state == b.state && a.reason == b.reason && a.version == b.version && a.seq == b.seq &&
          a.records_sum == b.records_sum && a.records_live == b.records_live && a.started == b.started &&
-         a.ended == b.ended && a.outputs == b.outputs && a.signals == b.signals && same(a.error, b.error);
+         a.ended == b.ended && a.outputs == b.outputs && a.signals == b.signals && a.why == b.why &&
+         same(a.error, b.error);
 }
 
 std::uint64_t checksum(TaskIndex task, const TaskRecord& r) {

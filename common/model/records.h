@@ -72,6 +72,8 @@ struct RunInfo {
 TraceId trace_of(RunId run, std::uint64_t nonce);
 std::uint64_t trace_half(RunId run);
 
+constexpr std::size_t kRunWhyMax = 1024;  // bytes of RunRecord::why
+
 struct RunError {
   std::string code;  // a Reason's word
   std::string message;
@@ -94,6 +96,7 @@ struct RunRecord {
   Payload outputs;
   std::shared_ptr<const RunError> error;
   std::vector<std::uint64_t> signals = {};  // keys of those that it was sent, the latest last, at most kSignalsSeenMax
+  std::string why = {};                     // what was said when it was last acted on (cancelled, paused, retried ...)
 };
 bool operator==(const RunRecord& a, const RunRecord& b);
 

@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, 10> kTaskWords = {"pending", "ready",    
                                                          "running", "succeeded", "failed",  "skipped",  "cancelled"};
 constexpr std::array<std::string_view, 9> kRunWords = {"accepted",  "running",  "paused", "failing",  "cancelling",
                                                        "succeeded", "degraded", "failed", "cancelled"};
-constexpr std::array<std::string_view, 26> kReasonWords = {"",
+constexpr std::array<std::string_view, 27> kReasonWords = {"",
                                                            "error",
                                                            "timeout",
                                                            "lost",
@@ -35,7 +35,8 @@ constexpr std::array<std::string_view, 26> kReasonWords = {"",
                                                            "signal",
                                                            "approval",
                                                            "rejected",
-                                                           "paused"};
+                                                           "paused",
+                                                           "shared"};
 constexpr std::array<std::string_view, 15> kWaitWords = {"",         "slot",    "label",     "limit",    "paused",
                                                          "breaker",  "value",   "adoption",  "timer",    "signal",
                                                          "approval", "backoff", "no_worker", "resource", "fallback"};

@@ -60,8 +60,9 @@ enum class Reason : std::uint8_t {
   kApproval,         // waits for somebody's decision
   kRejected,         // failed: somebody said no
   kPaused,           // ready, and its run is paused
+  kShared,           // succeeded: in the run that this one runs again
 };
-constexpr Reason kReasonLast = Reason::kPaused;
+constexpr Reason kReasonLast = Reason::kShared;
 
 // What a ready or waiting task waits for; `explain` prints it. Append only.
 enum class WaitReason : std::uint8_t {

@@ -95,6 +95,7 @@ struct WriteReply {
     r->set_run(m.run.value);
     r->set_existing(m.existing);
     r->set_trace_id(m.trace_id);
+    r->set_shared(m.shared);
   }
   void operator()(const NeedDefinition& m) { millrace::write(m.definition, out.mutable_need_definition()); }
   void operator()(const RunReply& m) { millrace::write(m.view, out.mutable_run()); }
@@ -195,7 +196,8 @@ struct WriteReply {
 OperatorReply read(Reader& in, pb::Reply* m) {
   switch (m->kind_case()) {
     case pb::Reply::kSubmit:
-      return SubmitReply{RunId{m->submit().run()}, m->submit().existing(), m->submit().trace_id()};
+      return SubmitReply{RunId{m->submit().run()}, m->submit().existing(), m->submit().trace_id(),
+                         m->submit().shared()};
     case pb::Reply::kNeedDefinition: return NeedDefinition{read_hash(m->need_definition())};
     case pb::Reply::kRun: return RunReply{read_view(in, m->mutable_run())};
     case pb::Reply::kList: return read(in, m->list());

@@ -18,6 +18,19 @@ void write(const RunName& run, pb::RunName* out) {
 }
 RunName read(const pb::RunName& run) { return {run.text(), run.caller()}; }
 
+void write(const Resume& m, pb::Resume* out) {
+  out->set_of(m.of.value);
+  out->set_scope(static_cast<std::uint32_t>(m.scope));
+  for (const std::string& node : m.from) out->add_from(node);
+  out->set_why(m.why);
+}
+Resume read(Reader& in, const pb::Resume& m) {
+  return {RunId{m.of()},
+          in.to_enum(m.scope(), kResumeScopeLast, "unknown part of a run"),
+          {m.from().begin(), m.from().end()},
+          m.why()};
+}
+
 void write(const SubmitRun& m, pb::SubmitRun* out) {
   out->set_tenant(m.tenant);
   out->set_key(m.key);
@@ -30,6 +43,7 @@ void write(const SubmitRun& m, pb::SubmitRun* out) {
   out->set_priority(m.priority);
   out->set_wait(m.wait);
   out->set_with_nodes(m.with_nodes);
+  if (m.resume) write(*m.resume, out->mutable_resume());
 }
 
 SubmitRun read(Reader& in, pb::SubmitRun* m) {
@@ -48,6 +62,7 @@ SubmitRun read(Reader& in, pb::SubmitRun* m) {
   out.priority = m->priority();
   out.wait = m->wait();
   out.with_nodes = m->with_nodes();
+  if (m->has_resume()) out.resume = read(in, m->resume());
   return out;
 }
 
@@ -59,6 +74,7 @@ void write(const ListRuns& m, pb::ListRuns* out) {
   out->set_caller(m.caller);
   out->set_limit(m.limit);
   out->set_page(m.page);
+  out->set_where(m.where);
 }
 
 ListRuns read(Reader& in, const pb::ListRuns& m) {
@@ -70,6 +86,7 @@ ListRuns read(Reader& in, const pb::ListRuns& m) {
   out.caller = m.caller();
   out.limit = m.limit();
   out.page = m.page();
+  out.where = m.where();
   return out;
 }
 
@@ -139,6 +156,7 @@ struct WriteRequest {
   void operator()(const PauseRun& m) {
     write(m.run, out.mutable_pause_run()->mutable_run());
     out.mutable_pause_run()->set_pause(m.pause);
+    out.mutable_pause_run()->set_why(m.why);
   }
 
  private:
@@ -171,7 +189,8 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kExamine: return ExamineCluster{};
     case pb::Request::kSignalRun: return read(in, m->mutable_signal_run());
     case pb::Request::kDecideApproval: return read(m->decide_approval());
-    case pb::Request::kPauseRun: return PauseRun{read(m->pause_run().run()), m->pause_run().pause()};
+    case pb::Request::kPauseRun:
+      return PauseRun{read(m->pause_run().run()), m->pause_run().pause(), m->pause_run().why()};
     case pb::Request::KIND_NOT_SET: break;
   }
   in.require(false, "unknown request");

@@ -41,6 +41,7 @@ constexpr ForeachKind kForeachKindLast = ForeachKind::kRange;
 constexpr OnItemError kOnItemErrorLast = OnItemError::kDrop;
 constexpr Overlap kOverlapLast = Overlap::kCancel;
 constexpr CatchUp kCatchUpLast = CatchUp::kAll;
+constexpr ResumeScope kResumeScopeLast = ResumeScope::kAll;
 
 constexpr std::size_t kCursorMax = 64;
 constexpr std::size_t kWhyMax = kErrorMessageMax;

@@ -60,6 +60,7 @@ void write(const RunRecord& record, pb::RunRecord* out) {
   out->set_ended_us(to_us(record.ended));
   millrace::write(record.outputs, out->mutable_outputs());
   if (record.error != nullptr) write(*record.error, out->mutable_error());
+  out->set_why(record.why);
 }
 
 RunRecord read(Reader& in, pb::RunRecord* record) {
@@ -77,6 +78,7 @@ RunRecord read(Reader& in, pb::RunRecord* record) {
     const pb::RunError& e = record->error();
     out.error = std::make_shared<const RunError>(RunError{e.code(), e.message(), e.node(), e.attempt(), e.traceback()});
   }
+  out.why = record->why();
   return out;
 }
 

@@ -1,5 +1,8 @@
 // Partition: how runs come in, are cancelled and are waited for.
+#include <algorithm>
+
 #include "coordinator/core/partition.h"
+#include "coordinator/core/resume.h"
 
 namespace millrace {
 namespace {
@@ -26,6 +29,12 @@ void Partition::on(Time now, RunSubmitted& in) {
     }
     return;
   }
+  SharedResults shared;
+  if (in.old != nullptr) {
+    Result<SharedResults> results = shared_results(*in.old, *in.plan, *in.submit.resume);
+    if (!results.ok()) return effects_.replies.push_back({in.request, ErrorReply{std::move(results).error()}});
+    shared = std::move(results).value();
+  }
   auto info = std::make_shared<RunInfo>();
   info->run = make_run_id(options_.partition, options_.epoch.counter, ++runs_made_);
   info->tenant = std::move(in.submit.tenant);
@@ -38,18 +47,24 @@ void Partition::on(Time now, RunSubmitted& in) {
       in.submit.trace_id.empty() ? trace_of(info->run, options_.epoch.nonce) : std::move(in.submit.trace_id);
   info->caller = std::move(in.submit.caller);
   info->priority = in.submit.priority + in.plan->workflow().priority;
-  info->inputs = make_payload(info->run, std::string(in.submit.inputs.json()));
+  info->inputs = in.submit.inputs.is_reference() ? std::move(in.submit.inputs)
+                                                 : make_payload(info->run, std::string(in.submit.inputs.json()));
   info->accepted = now;
+  if (in.submit.resume) info->retry_of = in.submit.resume->of;
   Run& run = add(std::move(info), std::move(in.plan));
   ++tally_.accepted;
+  if (in.submit.resume) say_why(run, std::move(in.submit.resume->why));
   touch(run).info = run.info;
   emit(now, run, EventType::kRunAccepted);
   if (in.submit.wait) {
     run.waiters.emplace_back(in.request, in.submit.with_nodes ? kYamlNodesMax : 0);
   } else {
-    effects_.replies.push_back({in.request, SubmitReply{run.id(), false, run.info->trace_id}});
+    effects_.replies.push_back(
+        {in.request, SubmitReply{run.id(), false, run.info->trace_id, static_cast<std::uint32_t>(shared.size())}});
   }
+  take_over(now, run, std::move(shared));
   begin(now, run);
+  if (run.done() > 0) finish_if_done(now, run);
 }
 
 Run& Partition::add(std::shared_ptr<const RunInfo> info, std::shared_ptr<const Plan> plan) {
@@ -80,9 +95,28 @@ void Partition::begin(Time now, Run& run) {
   if (Duration timeout = run.plan->workflow().timeout; timeout != Duration::zero()) {
     set_timer(std::max(now, run.info->accepted + timeout), run.id(), kRunTimer);
   }
-  std::vector<std::uint32_t> sources;
-  run.frontier.open_sources(sources);
-  for (std::uint32_t source : sources) opened_.emplace_back(run.id(), TaskIndex{source});
+  for (std::uint32_t task : openable(run)) {
+    if (run.states[task] == TaskState::kPending) opened_.emplace_back(run.id(), TaskIndex{task});
+  }
+}
+
+// Readiness is derived: a task is opened once everything upstream has a terminal record, or enough of it.
+std::vector<std::uint32_t> Partition::openable(Run& run) const {
+  std::vector<std::uint32_t> opened;
+  run.frontier.open_sources(opened);
+  if (run.done() == 0) return opened;
+  for (std::uint32_t task = 0; task < run.states.size(); ++task) {
+    if (is_terminal(run.states[task])) run.frontier.complete(task, opened);
+  }
+  for (std::uint32_t task : run.plan->early_joins()) {
+    if (upstream_of(run, TaskIndex{task}).well >= run.plan->flow(TaskIndex{task})->join) opened.push_back(task);
+  }
+  std::ranges::sort(opened);
+  return opened;
+}
+
+void Partition::say_why(Run& run, std::string why) {
+  if (!why.empty()) run.record.why = clip(std::move(why), kRunWhyMax);
 }
 
 void Partition::on(Time now, CancelRequested& in) {
@@ -93,7 +127,10 @@ void Partition::on(Time now, CancelRequested& in) {
   }
   Run& run = *it->second;
   bool was_cancelled = run.record.state == RunState::kCancelled || run.record.state == RunState::kCancelling;
-  if (!run.ended() && !was_cancelled) stop_run(now, run, RunState::kCancelling, Reason::kCancelRequested);
+  if (!run.ended() && !was_cancelled) {
+    say_why(run, std::move(in.why));
+    stop_run(now, run, RunState::kCancelling, Reason::kCancelRequested);
+  }
   if (in.request != RequestId{})
     effects_.replies.push_back({in.request, CancelReply{in.run, run.record.state, was_cancelled}});
 }

@@ -41,7 +41,8 @@ Value Partition::error_for(const Run& run, TaskIndex task) const {
   return Value();
 }
 
-// Tasks of a phase that have not ended; what has to be undone is put in order.
+// Tasks of a phase that have not ended; what has to be undone is put in order. What the run has from another one it has
+// not done, and does not undo.
 void Partition::enter_phase(Run& run, Cleanup phase) {
   run.phase = phase;
   run.phase_open = 0;
@@ -53,7 +54,7 @@ void Partition::enter_phase(Run& run, Cleanup phase) {
     if (run.states[task] != TaskState::kPending) continue;
     const std::optional<TaskIndex> undone = run.plan->undone_by(TaskIndex{task});
     if (phase == Cleanup::kCompensate && run.stopping() && undone &&
-        run.states[undone->value] == TaskState::kSucceeded) {
+        run.states[undone->value] == TaskState::kSucceeded && run.tasks[undone->value].reason != Reason::kShared) {
       order.push_back({{run.tasks[undone->value].ended, run.plan->place_in_order(*undone)}, task});
     } else if (run.frontier.unmet(task) == 0) {
       opened_.emplace_back(run.id(), TaskIndex{task});

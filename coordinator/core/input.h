@@ -20,11 +20,14 @@ struct WorkerRef {
   SharedName name;
 };
 
+struct RestoredRun;
+
 struct RunSubmitted {
   RequestId request;  // answered with SubmitReply, RunReply (submit.wait) or ErrorReply
   SubmitRun submit;
   std::shared_ptr<const Plan> plan;
   Hash128 request_hash;  // of definition, inputs, labels, priority: tells a repeat from a conflict
+  std::shared_ptr<const RestoredRun> old = nullptr;  // with submit.resume: the run that is run again
 };
 struct CancelRequested {
   RequestId request;  // zero: nobody waits for an answer
@@ -52,6 +55,7 @@ struct PauseRequested {
   RequestId request;
   RunId run;
   bool pause = true;
+  std::string why = {};
 };
 struct WaitRequested {  // answered with RunReply when the run has ended
   RequestId request;

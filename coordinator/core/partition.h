@@ -4,7 +4,7 @@
 // Promises: deterministic: the same inputs at the same times give the same effects; a task is offered once everything
 // it depends on is committed or in this turn's writes; each task gets at most one committed result; each accepted run
 // ends exactly once. One step writes at most about kRecordsPerStep records: what a large change leaves over is done by
-// the following steps (next_deadline() asks for them). Owned by the loop, which takes the effects of a whole turn with
+// the following steps (next_deadline() asks for them); only a run that is run again begins with up to kSharedMax. Owned by the loop, which takes the effects of a whole turn with
 // take(). Threads: none of its own. Times are handed in. Fails: never; a wrong request is answered with an ErrorReply.
 #pragma once
 
@@ -123,6 +123,11 @@ class Partition {
   void on(Time now, WaitRequested& in);
   Run& add(std::shared_ptr<const RunInfo> info, std::shared_ptr<const Plan> plan);
   void begin(Time now, Run& run);
+  std::vector<std::uint32_t> openable(Run& run) const;  // tasks that nothing is left to wait for, by what has ended
+  static void say_why(Run& run, std::string why);       // it is acted on
+
+  // resume.cc
+  void take_over(Time now, Run& run, std::vector<std::pair<TaskIndex, TaskRecord>> shared);
 
   // attempts.cc
   void on(Time now, SlotGranted& in);

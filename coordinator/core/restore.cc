@@ -5,7 +5,6 @@
 
 namespace millrace {
 
-// Readiness is derived: a task without a terminal record is opened again once everything upstream has one.
 void Partition::restore(Time now, const RestoredRun& restored) {
   records_step_ = 0;
   assert(!runs_.contains(restored.info->run));
@@ -43,15 +42,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
   for (const auto& [task, record] : restored.tasks) {  // what they are worth depends on their nodes
     if (run.plan->is_item(task)) restore_items(now, run, task, record);
   }
-  std::vector<std::uint32_t> opened;
-  run.frontier.open_sources(opened);
-  for (std::uint32_t task = 0; task < run.states.size(); ++task) {
-    if (is_terminal(run.states[task])) run.frontier.complete(task, opened);
-  }
-  for (std::uint32_t task : run.plan->early_joins()) {
-    if (upstream_of(run, TaskIndex{task}).well >= run.plan->flow(TaskIndex{task})->join) opened.push_back(task);
-  }
-  std::ranges::sort(opened);
+  const std::vector<std::uint32_t> opened = openable(run);
   if (run.stopping()) {
     run.sweeping = true;
     sweeps_.insert(run.id());

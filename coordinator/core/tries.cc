@@ -38,7 +38,8 @@ bool worth_retrying(Reason reason) {
     case Reason::kSignal:
     case Reason::kApproval:
     case Reason::kRejected:
-    case Reason::kPaused: return false;
+    case Reason::kPaused:
+    case Reason::kShared: return false;
   }
   return false;
 }

@@ -64,6 +64,12 @@ NodeView node_view(const Plan& plan, TaskIndex task, TaskState state, const Task
   return node;
 }
 
+// Of a fan-out that was taken over there are no items here, only what they came to.
+std::optional<ItemsView> shared_items(const TaskRecord& record) {
+  if (record.reason != Reason::kShared || record.items == 0) return std::nullopt;
+  return ItemsView{record.items, record.items, record.items_failed, 0, 0, {}};
+}
+
 void count(RunView& view, TaskState state) { ++view.by_state[state]; }
 
 void count_item(Mapped& mapped, std::uint32_t first, const TaskRecord& record) {
@@ -94,6 +100,8 @@ RunView view_of(const Run& run, Time now, std::uint32_t nodes_max) {
     if (auto mapped = run.mapped.find(TaskIndex{task}); mapped != run.mapped.end()) {
       view.nodes.back().items = mapped->second->view();
       if (run.states[task] == TaskState::kRunning) view.nodes.back().ran = now - mapped->second->dispatched;
+    } else {
+      view.nodes.back().items = shared_items(run.tasks[task]);
     }
   }
   return view;
@@ -120,7 +128,8 @@ RunView view_of(const RestoredRun& run, Time now, std::uint32_t nodes_max) {
     view.nodes.push_back(node_view(*run.plan, TaskIndex{task}, records[task]->state, *records[task], nullptr, now));
     const TaskRecord& record = *records[task];
     auto items = mapped.find(TaskIndex{task});
-    if (items == mapped.end() && record.items == 0) continue;
+    if (items == mapped.end()) view.nodes.back().items = shared_items(record);
+    if (view.nodes.back().items || (items == mapped.end() && record.items == 0)) continue;
     view.nodes.back().items = items == mapped.end() ? ItemsView{} : items->second.view();
     view.nodes.back().items->total = record.items;
   }

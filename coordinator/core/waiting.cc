@@ -362,6 +362,7 @@ void Partition::on(Time now, PauseRequested& in) {
   Run* run = act_on(in.request, in.run, /*waits=*/false);
   if (run == nullptr) return;
   if (run->paused() == in.pause) return acted(in.request, *run, std::nullopt, true);
+  say_why(*run, std::move(in.why));
   if (in.pause) {
     run->record.state = RunState::kPaused;
     emit(now, *run, EventType::kRunPaused);

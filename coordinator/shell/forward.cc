@@ -79,7 +79,10 @@ void Loop::State::on_request(Time now, FromClient& from) {
 
 // The partition of which the request must find the owner.
 std::optional<PartitionId> Loop::State::concerns(const OperatorRequest& body) const {
-  if (const auto* submit = std::get_if<SubmitRun>(&body)) return partition_for(submit->tenant, submit->key);
+  if (const auto* submit = std::get_if<SubmitRun>(&body)) {
+    const PartitionId home = home_of(*submit);
+    return home.value < shares.size() ? std::optional(home) : std::nullopt;
+  }
   if (const auto* move = std::get_if<MovePartition>(&body)) {
     if (move->partition < shares.size()) return PartitionId{static_cast<std::uint16_t>(move->partition)};
     return std::nullopt;

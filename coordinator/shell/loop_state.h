@@ -131,6 +131,11 @@ struct PendingTurn {
   std::vector<Outgoing> outgoing;
 };
 
+constexpr std::size_t kResumeFromMax = 1'000;  // nodes that a run is run again from
+
+// Tells a repeat from a conflict.
+Hash128 request_hash(const SubmitRun& submit);
+
 // A request that waits for something from the store.
 using Continuation = std::function<void(Time now, StoreAnswer&& answer)>;
 
@@ -252,8 +257,15 @@ struct Loop::State {
   bool act(Time now, Routed& one);
   PingReply pong() const;
   void on_submit(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops);
+  // Its definition, planned. Fails: the request has been answered (with the wish to see it, or with what is wrong).
+  Result<std::shared_ptr<const Plan>> plan_of(RequestId request, const SubmitRun& submit);
+  // Goes on where its key names no run yet; else the request is answered with that run, or with a conflict.
+  void look_up_key(Time now, RequestId request, SubmitRun&& submit, std::uint8_t hops, const Hash128& hash,
+                   std::function<void(Time, SubmitRun&&)> fresh);
+  PartitionId home_of(const SubmitRun& submit) const;  // where its run lives, or will live
   std::optional<Error> full(const SubmitRun& submit, const Plan& plan) const;
-  void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan);
+  void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan, const Hash128& hash,
+             std::shared_ptr<const RestoredRun> old = nullptr);
   void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
   void with_stored(RunId run, RequestId request, std::function<void(Time, RestoredRun&)> then);
   void without_plan(RunId run, RequestId request, Error why);
@@ -266,6 +278,12 @@ struct Loop::State {
   void reply(RequestId request, OperatorReply reply, PartitionId of = kNoPartition);
   static Error not_serving(PartitionId partition);
   void refuse(RequestId request, Error error);
+
+  // resuming.cc
+  struct Resumption;
+  void on_resume(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops);
+  void resume_inputs(Time now, std::shared_ptr<Resumption> all);
+  void admit_resumed(Time now, Resumption& all);
 
   // workers.cc
   void on_worker(Time now, PeerId peer, WorkerMessage& message);

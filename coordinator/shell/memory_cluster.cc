@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "coordinator/shell/run_codec.h"
+#include "coordinator/shell/run_filter.h"
 
 namespace millrace {
 
@@ -201,12 +202,14 @@ StoreAnswer MemoryCluster::answer(const FindRuns& read) {
     if (!position.has_value()) return ReadFailed{Error{Code::kInvalid, "list runs: bad page token", {}, {}}};
     next = std::make_reverse_iterator(listed_.lower_bound(*position));
   }
+  const Result<RunFilter> filter = RunFilter::compile(read.query);
+  if (!filter.ok()) return ReadFailed{filter.error()};
   const std::size_t limit = std::min(read.query.limit, kListLimitMax);
   RunsAnswer answer;
   for (; next != listed_.rend() && answer.runs.size() < limit; ++next) {
     if (!next->first.id.starts_with(read.prefix)) continue;
     const Run& run = runs_.at(next->second);
-    if (!matches(read.query, *run.info, run.record)) continue;
+    if (!filter->matches(*run.info, run.record, run.tasks_total, run.tasks_done)) continue;
     answer.runs.push_back(summarize(*run.info, run.record, run.tasks_total, run.tasks_done));
   }
   if (next != listed_.rend() && next != listed_.rbegin()) answer.next = to_token(std::prev(next)->first);

@@ -6,6 +6,7 @@
 
 #include "coordinator/shell/redis_keys.h"
 #include "coordinator/shell/redis_run.h"
+#include "coordinator/shell/run_filter.h"
 
 namespace millrace {
 namespace {
@@ -17,10 +18,23 @@ constexpr std::size_t kChunk = 64;          // ids of one partition
 constexpr std::size_t kChunkPrefix = 4096;  // when most of them will not match
 constexpr std::size_t kHeadersBatch = 256;
 
+// A list that cannot be made: the loop refuses what does not compile before it asks.
+class NoRead : public RedisRead {
+ public:
+  explicit NoRead(Error error) : error_(std::move(error)) {}
+  std::optional<StoreAnswer> step(Replies&, Commands&) override { return ReadFailed{error_}; }
+
+ private:
+  Error error_;
+};
+
 class FindRead : public RedisRead {
  public:
-  FindRead(const FindRuns& find, std::uint16_t partitions, std::optional<RunPosition> before)
-      : find_(find), limit_(std::min(find.query.limit, kListLimitMax)), sources_(partitions) {
+  FindRead(const FindRuns& find, RunFilter filter, std::uint16_t partitions, std::optional<RunPosition> before)
+      : find_(find),
+        filter_(std::move(filter)),
+        limit_(std::min(find.query.limit, kListLimitMax)),
+        sources_(partitions) {
     const std::size_t chunk = find.prefix.empty() ? kChunk : kChunkPrefix;
     for (Source& source : sources_) {
       source.before = before;
@@ -114,7 +128,7 @@ class FindRead : public RedisRead {
       auto header = read_header(*parse_run_id(candidates_[i].id), replies[i]);
       if (!header.ok() || !header->has_value()) continue;
       const auto& [info, record] = **header;
-      if (!matches(find_.query, info.info, record.record)) continue;
+      if (!filter_.matches(info.info, record.record, record.tasks_total, record.tasks_done)) continue;
       answer_.runs.push_back(summarize(info.info, record.record, record.tasks_total, record.tasks_done));
     }
     candidates_.clear();
@@ -127,6 +141,7 @@ class FindRead : public RedisRead {
   }
 
   FindRuns find_;
+  RunFilter filter_;
   std::size_t limit_;
   std::size_t scan_max_ = 0;
   std::vector<Source> sources_;
@@ -142,7 +157,9 @@ class FindRead : public RedisRead {
 
 std::unique_ptr<RedisRead> make_find(const FindRuns& find, std::uint16_t partitions,
                                      std::optional<RunPosition> before) {
-  return std::make_unique<FindRead>(find, partitions, std::move(before));
+  Result<RunFilter> filter = RunFilter::compile(find.query);
+  if (!filter.ok()) return std::make_unique<NoRead>(std::move(filter).error());
+  return std::make_unique<FindRead>(find, std::move(filter).value(), partitions, std::move(before));
 }
 
 }  // namespace millrace

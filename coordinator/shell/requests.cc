@@ -4,6 +4,7 @@
 
 #include "coordinator/shell/loop_state.h"
 #include "coordinator/shell/run_codec.h"
+#include "coordinator/shell/run_filter.h"
 
 namespace millrace {
 namespace {
@@ -30,6 +31,8 @@ std::string check_names(const SubmitRun& submit) {
   return "";
 }
 
+}  // namespace
+
 Hash128 request_hash(const SubmitRun& submit) {
   std::string text = to_string(submit.definition);
   auto add = [&](std::string_view part) { text.append(std::to_string(part.size())).append(1, ':').append(part); };
@@ -39,10 +42,13 @@ Hash128 request_hash(const SubmitRun& submit) {
     add(value);
   }
   add(std::to_string(submit.priority));
+  if (submit.resume) {
+    add(to_string(submit.resume->of));
+    add(std::to_string(static_cast<int>(submit.resume->scope)));
+    for (const std::string& node : submit.resume->from) add(node);
+  }
   return hash128(text);
 }
-
-}  // namespace
 
 // An answer from memory: leaves behind the commits that it rests on, and only while we surely own the partition.
 void Loop::State::reply(RequestId request, OperatorReply reply, PartitionId of) {
@@ -74,7 +80,7 @@ bool Loop::State::act(Time now, Routed& one) {
       return ApprovalGiven{request, run, m.node, m.approve, m.role, m.comment, m.caller};
     };
   } else if (auto* pause = std::get_if<PauseRun>(&one.body)) {
-    make = [=, pauses = pause->pause](RunId run) { return PauseRequested{request, run, pauses}; };
+    make = [=, m = std::move(*pause)](RunId run) { return PauseRequested{request, run, m.pause, m.why}; };
   } else {
     return false;
   }
@@ -169,14 +175,10 @@ PingReply Loop::State::pong() const {
 void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops) {
   meter.submitted(request, now);
   if (std::string wrong = check_names(submit); !wrong.empty()) return refuse(request, {Code::kInvalid, wrong, {}, ""});
-  const CachedPlan* cached = plans.find(submit.definition);
-  if (cached == nullptr) {
-    if (submit.definition_bytes == nullptr) return reply(request, NeedDefinition{submit.definition});
-    Result<const CachedPlan*> made = plans.put(submit.definition, submit.definition_bytes);
-    if (!made.ok()) return refuse(request, std::move(made).error());
-    cached = *made;
-  }
-  std::shared_ptr<const Plan> plan = cached->plan;
+  if (submit.resume) return on_resume(now, request, submit, hops);
+  Result<std::shared_ptr<const Plan>> planned = plan_of(request, submit);
+  if (!planned.ok()) return;
+  std::shared_ptr<const Plan> plan = std::move(planned).value();
   if (!plan->workflow().inputs.empty() || !submit.inputs.is_null()) {
     Result<Value> given = Value::parse(submit.inputs.json());
     if (!given.ok()) return refuse(request, std::move(given).error());
@@ -186,24 +188,50 @@ void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit, std:
   } else {
     submit.inputs = Payload::inline_json("{}");
   }
+  const Hash128 hash = request_hash(submit);
+  look_up_key(now, request, std::move(submit), hops, hash,
+              [this, request, hash, plan = std::move(plan)](Time at, SubmitRun&& fresh) {
+                admit(at, request, std::move(fresh), plan, hash);
+              });
+}
+
+Result<std::shared_ptr<const Plan>> Loop::State::plan_of(RequestId request, const SubmitRun& submit) {
+  if (const CachedPlan* cached = plans.find(submit.definition)) return cached->plan;
+  if (submit.definition_bytes == nullptr) {
+    reply(request, NeedDefinition{submit.definition});
+    return Error{Code::kNotFound, "its definition is not known", {}, ""};
+  }
+  Result<const CachedPlan*> made = plans.put(submit.definition, submit.definition_bytes);
+  if (made.ok()) return (*made)->plan;
+  refuse(request, made.error());
+  return made.error();
+}
+
+PartitionId Loop::State::home_of(const SubmitRun& submit) const {
+  return submit.resume ? partition_of(submit.resume->of) : partition_for(submit.tenant, submit.key);
+}
+
+void Loop::State::look_up_key(Time now, RequestId request, SubmitRun&& submit, std::uint8_t hops, const Hash128& hash,
+                              std::function<void(Time, SubmitRun&&)> fresh) {
   submit.definition_bytes = nullptr;
-  Share& share = this->share(partition_for(submit.tenant, submit.key));
+  Share& share = this->share(home_of(submit));
   if (!share.open()) return refuse(request, not_serving(share.id));
-  if (share.keys.surely_new(key_fingerprint(submit.tenant, submit.key)) ||
-      share.core->find_key(submit.tenant, submit.key))
-    return admit(now, request, std::move(submit), std::move(plan));
+  if (share.keys.surely_new(key_fingerprint(submit.tenant, submit.key))) return fresh(now, std::move(submit));
+  if (share.core->find_key(submit.tenant, submit.key)) return admit(now, request, std::move(submit), nullptr, hash);
   FindKey find{share.id, submit.tenant, submit.key};
-  ask(find, [this, request, hops, id = share.id, epoch = share.epoch, submit = std::move(submit),
-             plan = std::move(plan)](Time at, StoreAnswer&& answer) mutable {
+  ask(find, [this, request, hops, hash, id = share.id, epoch = share.epoch, submit = std::move(submit),
+             fresh = std::move(fresh)](Time at, StoreAnswer&& answer) mutable {
     Share& still = this->share(id);
     if (!still.open() || still.epoch != epoch)  // what was read may be out of date
       return hold(at, {request, std::move(submit), hops, at + kHoldMax});
     auto* key = std::get_if<KeyAnswer>(&answer);
     if (key == nullptr) return refuse(request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
     Share* owner = key->run ? share_of(*key->run) : nullptr;
-    bool in_memory = owner != nullptr && owner->has(*key->run);
-    if (!key->run || in_memory) return admit(at, request, std::move(submit), std::move(plan));
-    if (key->request != short_request(request_hash(submit))) {
+    const bool in_memory = owner != nullptr && owner->has(*key->run);
+    if (in_memory || still.core->find_key(submit.tenant, submit.key))
+      return admit(at, request, std::move(submit), nullptr, hash);
+    if (!key->run) return fresh(at, std::move(submit));
+    if (key->request != short_request(hash)) {
       return refuse(request, {Code::kConflict,
                               "idempotency key '" + submit.key + "' was used for another request (run " +
                                   to_string(*key->run) + ")",
@@ -274,16 +302,19 @@ std::optional<Error> Loop::State::full(const SubmitRun& submit, const Plan& plan
   return std::nullopt;
 }
 
-void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan) {
-  Share& share = this->share(partition_for(submit.tenant, submit.key));
+// Its key may name a run that is in memory: then the partition answers with that one.
+void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan,
+                        const Hash128& hash, std::shared_ptr<const RestoredRun> old) {
+  Share& share = this->share(home_of(submit));
   if (!share.open()) return refuse(request, not_serving(share.id));
-  if (std::optional<Error> why = full(submit, *plan); why && !share.core->find_key(submit.tenant, submit.key))
-    return refuse(request, std::move(*why));
+  const bool known = share.core->find_key(submit.tenant, submit.key).has_value();
+  if (!known) {
+    if (std::optional<Error> why = full(submit, *plan)) return refuse(request, std::move(*why));
+  }
   const std::uint64_t fingerprint = key_fingerprint(submit.tenant, submit.key);
   share.keys.add(fingerprint);
   if (share.keys_anew != nullptr) share.keys_anew->add(fingerprint);
-  Hash128 hash = request_hash(submit);
-  share.core->step(now, RunSubmitted{request, std::move(submit), std::move(plan), hash});
+  share.core->step(now, RunSubmitted{request, std::move(submit), std::move(plan), hash, std::move(old)});
 }
 
 // A full id, "@latest", or a unique prefix of at least four characters.
@@ -379,6 +410,8 @@ void Loop::State::view(Time now, RequestId request, RunId run, std::uint32_t nod
 }
 
 void Loop::State::list(Time, RequestId request, const ListRuns& query) {
+  if (Result<RunFilter> filter = RunFilter::compile(query); !filter.ok())
+    return refuse(request, std::move(filter).error());
   FindRuns find{query, ""};
   find.query.limit = std::clamp<std::uint32_t>(query.limit, 1, kListMax);
   ask(find, [this, request](Time, StoreAnswer&& answer) {

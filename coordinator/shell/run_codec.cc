@@ -120,7 +120,9 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
 
 void encode_record(RunId run, const StoredRecordView& stored, Packer& out) {
   const RunRecord& record = *stored.record;
-  const std::uint8_t version = record.signals.empty() ? kRunFormatVersion : kRecordVersion;
+  const std::uint8_t version = !record.why.empty()       ? kRecordVersion
+                               : !record.signals.empty() ? kRecordVersionSignals
+                                                         : kRunFormatVersion;
   const std::size_t begun = out.begin_sized();
   const std::size_t opened = out.open(version);
   out.fixed32(record.records_live);
@@ -144,10 +146,11 @@ void encode_record(RunId run, const StoredRecordView& stored, Packer& out) {
   out.number(stored.tasks_done);
   out.number(stored.epoch);
   out.number(stored.commit);
-  if (version == kRecordVersion) {
+  if (version >= kRecordVersionSignals) {
     out.number(record.signals.size());
     for (std::uint64_t key : record.signals) out.fixed64(key);
   }
+  if (version >= kRecordVersion) out.text(record.why);
   out.close(opened, version, place_of(run.value, kRecordPlace));
   out.end_sized(begun);
 }
@@ -165,9 +168,10 @@ std::string encode_record(RunId run, const StoredRecord& stored) {
 }
 
 Result<StoredRecord> decode_record(RunId run, std::string_view bytes) {
-  auto body = unseal(kRunFormatVersion, place_of(run.value, kRecordPlace), without_length(bytes));
-  const bool with_signals = !body.has_value();
-  if (with_signals) body = unseal(kRecordVersion, place_of(run.value, kRecordPlace), without_length(bytes));
+  std::optional<std::string_view> body;
+  std::uint8_t version = 0;
+  while (!body.has_value() && version < kRecordVersion)
+    body = unseal(++version, place_of(run.value, kRecordPlace), without_length(bytes));
   if (!body.has_value()) return unreadable(run, "field .m", without_length(bytes), kRecordVersion);
   Unpacker in(*body);
   StoredRecord stored;
@@ -195,9 +199,10 @@ Result<StoredRecord> decode_record(RunId run, std::string_view bytes) {
   stored.tasks_done = in.number32();
   stored.epoch = in.number32();
   stored.commit = in.number();
-  if (with_signals) {
+  if (version >= kRecordVersionSignals) {
     for (std::size_t i = in.count(8); i > 0 && !in.failed(); --i) record.signals.push_back(in.fixed64());
   }
+  if (version >= kRecordVersion) record.why = in.text();
   if (!in.done()) return damaged(run, "field .m");
   return stored;
 }

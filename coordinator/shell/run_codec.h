@@ -18,8 +18,10 @@
 namespace millrace {
 
 constexpr std::uint8_t kRunFormatVersion = 1;
-// Of a run's record that holds signals; one that does not is written as version 1, which earlier programs read, too.
-constexpr std::uint8_t kRecordVersion = 2;
+// Of a run's record: 2 where it holds signals, 3 where it says why it was acted on; others are written as version 1,
+// which earlier programs read, too.
+constexpr std::uint8_t kRecordVersionSignals = 2;
+constexpr std::uint8_t kRecordVersion = 3;
 
 struct StoredInfo {  // field `.i`
   RunInfo info;

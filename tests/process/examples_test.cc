@@ -70,6 +70,13 @@ void check_build(const Value& run) {
   for (const char* test : {"sum", "words", "usage"}) EXPECT_EQ(text_at(run, {"outputs", "tests", test}), "passed");
 }
 
+void check_resume(const Value& run) {
+  EXPECT_EQ(text_at(run, {"error", "node"}), "share");
+  EXPECT_EQ(text_at(run, {"nodes", "close", "status"}), "succeeded");
+}
+
+void check_resume_fixed(const Value& run) { EXPECT_EQ(text_at(run, {"outputs", "report"}), "north sold 30 each"); }
+
 void check_retries(const Value& run) {
   EXPECT_EQ(text_at(run, {"error", "node"}), "doomed");
   EXPECT_EQ(number_at(run, {"nodes", "recovers", "attempts"}), 3);
@@ -147,6 +154,8 @@ std::vector<Example> examples() {
           {"approval", {}, 0, check_approval},
           {"saga", {}, 1, check_saga},
           {"nightly", {"-i", "day=2026-01-31"}, 0, check_nightly},
+          {"resume", {}, 1, check_resume},
+          {"resume_fixed", {}, 0, check_resume_fixed},
           {"article", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_article},
           {"http", {"-i", "base=@base"}, 0, check_http}};
 }

@@ -50,12 +50,12 @@ TEST(Versions, RunsOfAnEarlierVersionAreDeletedLikeAllOthers) {
 
 TEST(Versions, WhatANewerMillraceHasWrittenIsRefusedByName) {
   Cluster cluster({.workers = {}, .coordinator_options = kForEver, .store = "store-1.commands"});
-  // The record of a finished run as a version 3 would have written it: behind four bytes of length stands the version.
+  // The record of a finished run as a version 4 would have written it: behind four bytes of length stands the version.
   const std::string key = std::string("mr:{p3}:r:") + kQuickRun;
   const Finished set =
       run_program({"redis-cli", "-s", cluster.redis().path(), "EVAL",
                    "local v = redis.call('HGET', KEYS[1], '.m') "
-                   "redis.call('HSET', KEYS[1], '.m', v:sub(1, 4) .. string.char(3) .. v:sub(6)) return 1",
+                   "redis.call('HSET', KEYS[1], '.m', v:sub(1, 4) .. string.char(4) .. v:sub(6)) return 1",
                    "1", key});
   ASSERT_EQ(set.out, "1\n") << set.err;
   const Finished status = cluster.cli({"status", kQuickRun, "-o", "json"});
@@ -64,7 +64,7 @@ TEST(Versions, WhatANewerMillraceHasWrittenIsRefusedByName) {
   ASSERT_TRUE(error.ok());
   EXPECT_EQ(text_at(*error, {"error", "name"}), "newer_version");
   EXPECT_NE(
-      text_at(*error, {"error", "message"}).find("written by a newer Millrace (version 3, this one reads up to 2)"),
+      text_at(*error, {"error", "message"}).find("written by a newer Millrace (version 4, this one reads up to 3)"),
       std::string::npos)
       << status.out;
   EXPECT_EQ(cluster.cli({"status", kLargeRun}).exit_code, 0) << "the others are served";

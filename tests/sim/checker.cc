@@ -1,6 +1,7 @@
 #include "tests/sim/checker.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace millrace::sim {
@@ -92,6 +93,10 @@ void Checker::written(const PartitionCommit& commit, const RunWrite& write) {
   if (write.record.version <= run.version) return fail("I2: the version of " + name + " does not grow");
   run.version = write.record.version;
   for (const auto& [task, record] : write.tasks) task_written(run, name, task, record);
+  if (const auto again = agains_.find(run.key); write.info != nullptr && again != agains_.end()) {
+    if (write.info->retry_of != again->second.of) fail("shared: " + name + " says that it runs another run again");
+    check_shared(name, run, again->second);
+  }
   run.state = write.record.state;
   if (write.record.reason == Reason::kMissingValue)
     fail("I4: the outputs of " + name + " miss a value, and nobody took one away");
@@ -118,6 +123,42 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
     fail("I3: " + where + " succeeded before " + early);
 }
 
+void Checker::again(const std::string& key, Resume how) { agains_[key] = std::move(how); }
+
+void Checker::check_shared(const std::string& name, const Seen& run, const Resume& how) {
+  const auto found = runs_.find(how.of);
+  if (found == runs_.end()) return fail("shared: " + name + " runs again what was never accepted");
+  const Seen& old = found->second;
+  const bool all = how.scope == ResumeScope::kAll;
+  if (!all && !is_terminal(old.state)) return fail("shared: " + name + " runs again what has not ended");
+  const auto undone = [&](std::uint32_t node) {
+    const std::string& by = old.plan->spec(TaskIndex{node}).flow.compensate;
+    if (by.empty()) return false;
+    const TaskState state = old.tasks[old.plan->find(by)->value].state;
+    return state != TaskState::kSkipped && state != TaskState::kPending;
+  };
+  std::vector<bool> holds(run.tasks.size());
+  for (std::uint32_t i : run.plan->dag().order()) {
+    const TaskIndex task{i};
+    const TaskRecord& before = old.tasks.at(i);  // nodes keep their places here
+    const std::span<const std::uint32_t> ups = run.plan->dag().upstream().of(i);
+    const bool result = (before.state == TaskState::kSucceeded && before.reason != Reason::kFallback) ||
+                        (before.state == TaskState::kSkipped && before.reason != Reason::kUpstreamFailed);
+    const bool named = std::ranges::find(how.from, run.plan->id(task)) != how.from.end();
+    holds[i] = !all && result && !named && !undone(i) && run.plan->cleanup_of(task) == Cleanup::kNone &&
+               run.plan->spec(task) == old.plan->spec(task) &&
+               std::ranges::all_of(ups, [&](std::uint32_t up) { return holds[up]; });
+    const TaskRecord& now = run.tasks[i];
+    const bool shared = now.reason == Reason::kShared;
+    if (shared != (holds[i] && before.state == TaskState::kSucceeded))
+      return fail("shared: " + name + ": task " + run.plan->id(task) + (shared ? " is" : " is not") + " taken over");
+    if (shared && (now.state != before.state || now.output.size() != before.output.size() ||
+                   (now.output.is_inline() && before.output.is_inline() && !(now.output == before.output)) ||
+                   now.items != before.items || now.items_failed != before.items_failed))
+      return fail("shared: " + name + ": task " + run.plan->id(task) + " is taken over as another one");
+  }
+}
+
 // What cleans up comes when everything before its phase has ended; what undoes, when what succeeded later is undone.
 std::string Checker::too_early_to_clean_up(const Seen& run, TaskIndex task) {
   const Plan& plan = *run.plan;
@@ -128,6 +169,7 @@ std::string Checker::too_early_to_clean_up(const Seen& run, TaskIndex task) {
     if (plan.cleanup_of(other) < plan.cleanup_of(task)) return plan.id(other);
     const std::optional<TaskIndex> also = plan.undone_by(other);
     if (undone && also && other != task && run.tasks[also->value].state == TaskState::kSucceeded &&
+        run.tasks[also->value].reason != Reason::kShared &&
         run.tasks[also->value].ended > run.tasks[undone->value].ended)
       return plan.id(other);
   }
@@ -181,6 +223,8 @@ void Checker::upstream_committed(const char* what, const Assignment& assignment)
   if (found == runs_.end()) return fail(std::string("I3: ") + text(id) + " is " + what + ", its run is not durable");
   const Seen& run = found->second;
   const TaskIndex node = *run.plan->node_of(id.task);
+  if (run.tasks[node.value].reason == Reason::kShared)
+    return fail(std::string("shared: ") + text(id) + " is " + what + ", and its result was taken over");
   if (std::string early = too_early(run, node); !early.empty())
     fail(std::string("I3: ") + text(id) + " is " + what + " before " + early + " is committed");
   if (run.plan->spec(node).flow.join > 0) return;  // what it did not wait for may have ended meanwhile
@@ -335,7 +379,7 @@ void Checker::check_results(const std::string& name, const Seen& run) {
     expected %= 1'000'003;
     if (record.reason == Reason::kFallback) expected = kFallbackSum;
     if (flow.foreach && record.reason != Reason::kFallback) {
-      if (flow.join == 0) check_items(name, run, TaskIndex{i}, expected);
+      if (flow.join == 0 && record.reason != Reason::kShared) check_items(name, run, TaskIndex{i}, expected);
       continue;
     }
     const auto got = sum_in(record.output, cluster_);
@@ -364,7 +408,8 @@ void Checker::check_cleanup(const std::string& name, const Seen& run) {
     if (kind == Cleanup::kOnFailure && ran && work_succeeded && run.state != RunState::kFailed)
       fail("cleanup: " + where + " handled a failure that was none");
     if (kind != Cleanup::kCompensate) continue;
-    const bool wanted = !work_succeeded && run.tasks[run.plan->undone_by(task)->value].state == TaskState::kSucceeded;
+    const TaskRecord& undone = run.tasks[run.plan->undone_by(task)->value];
+    const bool wanted = !work_succeeded && undone.state == TaskState::kSucceeded && undone.reason != Reason::kShared;
     if (wanted != ran && !(work_succeeded && run.state != RunState::kSucceeded && run.state != RunState::kDegraded))
       fail("cleanup: " + where + (ran ? " undid what it should not" : " did not undo"));
   }

@@ -36,6 +36,7 @@ class Checker {
   void started(const Assignment& assignment);                     // by a worker
   void ended(const AttemptId& attempt);                           // there
   void told(const std::string& key, const OperatorReply& reply);  // a client got a reply for its run of that key
+  void again(const std::string& key, Resume how);                 // a client wants to run a run again
   void taken(PartitionId partition);                              // by a new owner
   void fell_back();                    // the store: what it had in the end is to come again as it was
   bool is_whole() const;               // it has
@@ -75,6 +76,8 @@ class Checker {
   void event_written(const Event& event);
   void cleared(const PartitionCommit& commit);
   void upstream_committed(const char* what, const Assignment& assignment);
+  // A run that runs another one again has taken over exactly what still holds, as it was.
+  void check_shared(const std::string& name, const Seen& run, const Resume& how);
   void check_end(RunId id, const Seen& run);
   void check_results(const std::string& name, const Seen& run);
   void check_items(const std::string& name, const Seen& run, TaskIndex node, std::uint64_t sum);
@@ -91,6 +94,7 @@ class Checker {
   std::map<PartitionId, std::set<Epoch>> epochs_past_;
   std::map<RunId, Seen> runs_;
   std::map<std::string, RunId> keys_;
+  std::map<std::string, Resume> agains_;
   std::map<std::string, RunId> told_runs_;
   std::map<RunState, std::size_t> ends_;
   std::map<std::pair<RunId, TaskIndex>, AttemptId> running_;  // kept where nothing is lost

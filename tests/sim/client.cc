@@ -1,5 +1,7 @@
 #include "tests/sim/client.h"
 
+#include <utility>
+
 namespace millrace::sim {
 namespace {
 
@@ -11,10 +13,16 @@ constexpr std::uint64_t kAct = 0x8000'0000;  // in the number of a request that 
 Client::Client(Context& context, int number, Order order, int coordinators, Ask ask)
     : context_(context), number_(number), order_(std::move(order)), coordinators_(coordinators), ask_(std::move(ask)) {
   coordinator_ = number % coordinators;
+  key_ = order_.key;
+  plan_ = order_.plan;
+  definition_ = order_.definition;
 }
 
 void Client::start() {
   context_.checker.definition(order_.plan);
+  for (const Again& again : order_.again) {
+    if (again.plan != nullptr) context_.checker.definition(again.plan);
+  }
   with_definition_ = context_.random.chance(700);
   context_.schedule.after(order_.submit_after, [this] { submit(with_definition_); });
   for (Duration after : order_.signals_after)
@@ -53,8 +61,8 @@ void Client::act_on_waits() {
   const SignalRun signal{name, "go", Payload::inline_json("{\"sum\":5}"), context_.random.next() | 1, "sim"};
   act(signal);
   if (context_.random.chance(500)) act(signal);
-  const auto node = static_cast<std::uint32_t>(context_.random.below(order_.plan->node_count()));
-  act(DecideApproval{name, order_.plan->id(TaskIndex{node}), context_.random.chance(700), "", "", "sim"});
+  const auto node = static_cast<std::uint32_t>(context_.random.below(plan_->node_count()));
+  act(DecideApproval{name, plan_->id(TaskIndex{node}), context_.random.chance(700), "", "", "sim"});
 }
 
 void Client::ask(const OperatorRequest& request) {
@@ -70,15 +78,48 @@ void Client::ask(const OperatorRequest& request) {
 
 void Client::submit(bool with_definition) {
   with_definition_ = with_definition;
-  SubmitRun submit;
-  submit.key = order_.key;
-  submit.definition = order_.plan->definition();
-  if (with_definition) submit.definition_bytes = order_.definition;
-  submit.inputs = Payload::inline_json("{}");
-  submit.priority = order_.priority;
-  submit.wait = order_.wait;
+  const SubmitRun submit = submission();
   if (order_.twice) ask(submit);
   ask(submit);
+}
+
+SubmitRun Client::submission() const {
+  SubmitRun submit;
+  submit.key = key_;
+  submit.wait = order_.wait;
+  const Again* again = agains_ == 0 ? nullptr : &order_.again[agains_ - 1];
+  if (again != nullptr) submit.resume = Resume{before_, again->scope, again->from, "the simulation says so"};
+  if (again == nullptr || again->plan != nullptr) {
+    submit.definition = plan_->definition();
+    if (with_definition_) submit.definition_bytes = definition_;
+  }
+  if (again == nullptr) {
+    submit.inputs = Payload::inline_json("{}");
+    submit.priority = order_.priority;
+  }
+  return submit;
+}
+
+void Client::over() {
+  if (agains_ == order_.again.size() || run_ == RunId{}) {
+    ended_ = true;
+    return;
+  }
+  const Again& again = order_.again[agains_++];
+  before_ = std::exchange(run_, RunId{});
+  key_before_ = std::exchange(key_, order_.key + "-again-" + std::to_string(agains_));
+  if (again.plan != nullptr) plan_ = again.plan, definition_ = again.definition;
+  begun_ = asked_;
+  cancel_due_ = false;
+  context_.checker.again(key_, {before_, again.scope, again.from, ""});
+  context_.schedule.after(again.after, [this] { submit(with_definition_); });
+}
+
+// A refusal that is in order: the run that should be run again is gone, or there is nothing in it to run again.
+bool Client::gives_up(const Error& error) const {
+  if (error.code == Code::kNotFound)
+    return context_.checker.deleted(key_) || (run_ == RunId{} && context_.checker.deleted(key_before_));
+  return run_ == RunId{} && error.name == "nothing_to_run";
 }
 
 void Client::cancel() { ask(CancelRun{RunName{to_string(run_), ""}, "the simulation says so"}); }
@@ -96,15 +137,17 @@ void Client::again(std::uint64_t asked) {
 void Client::receive(RequestId request, const OperatorReply& reply) {
   const std::uint64_t number = request.value & 0xFFFF'FFFF;
   if ((number & kAct) != 0) return;  // refused as often as not
-  context_.checker.told(order_.key, reply);
+  if (number <= begun_) return;      // of a run before
+  context_.checker.told(key_, reply);
   if (ended_) return;
   if (auto* error = std::get_if<ErrorReply>(&reply)) {
-    if (error->error.code == Code::kNotFound &&
-        context_.checker.deleted(order_.key)) {  // it has ended, and was not kept
+    if (gives_up(error->error)) {
       ended_ = true;
       return;
     }
-    if (error->error.code != Code::kUnavailable)
+    // What the store has lost of the run that is run again comes once more, and with it its end.
+    const bool lost = context_.settings.loss && error->error.name == "run_live";
+    if (error->error.code != Code::kUnavailable && !lost)
       context_.checker.fail("client " + order_.key + " was refused: " + error->error.what);
     const Duration pause = context_.random.between(100ms, 400ms);
     return context_.schedule.after(pause, [this, number] { again(number); });
@@ -120,10 +163,10 @@ void Client::receive(RequestId request, const OperatorReply& reply) {
   }
   if (auto* run = std::get_if<RunReply>(&reply)) {
     run_ = run->view.info.run;
-    ended_ = is_terminal(run->view.record.state);
-    if (!ended_) context_.checker.fail("client " + order_.key + " waited and was answered before the end");
+    if (!is_terminal(run->view.record.state))
+      context_.checker.fail("client " + order_.key + " waited and was answered before the end");
     context_.note("client " + order_.key + " is told: " + std::string(to_string(run->view.record.state)));
-    return;
+    return over();
   }
   if (auto* submitted = std::get_if<SubmitReply>(&reply)) {
     run_ = submitted->run;

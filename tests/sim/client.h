@@ -1,5 +1,6 @@
 // Client: submits one run with its key until it is acknowledged, perhaps cancels it, and waits until it is told its
-// end. Whatever gets no answer is asked again, of the other coordinator if there is one.
+// end; then, perhaps, has it run again. Whatever gets no answer is asked again, of the other coordinator if there is
+// one.
 #pragma once
 
 #include <functional>
@@ -30,6 +31,9 @@ class Client {
   void again(std::uint64_t asked);
   void act(const OperatorRequest& request);  // of which no answer is waited for
   void resume();
+  void over();  // the run has ended: what is next?
+  bool gives_up(const Error& error) const;
+  SubmitRun submission() const;
   void act_on_waits();
 
   Context& context_;
@@ -40,6 +44,13 @@ class Client {
   int coordinator_ = 0;
   std::uint64_t asked_ = 0;     // requests, all told
   std::uint64_t answered_ = 0;  // the latest request that has its answer
+  std::string key_;             // of the run that is asked for now
+  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<const std::string> definition_;
+  std::size_t agains_ = 0;   // of order_.again, begun
+  std::uint64_t begun_ = 0;  // the latest request of what came before
+  RunId before_;             // the run that is run again
+  std::string key_before_;
   bool with_definition_ = false;
   bool cancel_due_ = false;
   std::uint32_t acts_ = 0;

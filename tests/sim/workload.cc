@@ -218,6 +218,23 @@ WorkflowSpec make_workflow(Random& random, bool large) {
   return workflow;
 }
 
+// Some runs are run again when they have ended: what failed, from a node on, or all; perhaps with a node that changed.
+void make_again(Random& random, const WorkflowSpec& workflow, Order& order) {
+  WorkflowSpec changed = workflow;
+  for (int i = random.between(1, 3); i > 0; --i) {
+    Again& again = order.again.emplace_back();
+    again.scope = random.chance(600)   ? ResumeScope::kFailed
+                  : random.chance(700) ? ResumeScope::kFrom
+                                       : ResumeScope::kAll;
+    if (again.scope == ResumeScope::kFrom) again.from.push_back(workflow.ids[random.below(workflow.ids.size())]);
+    again.after = random.between(1ms, 500ms);
+    if (!random.chance(300)) continue;
+    changed.specs[random.below(changed.specs.size())].priority += 10;
+    again.definition = std::make_shared<const std::string>(encode_definition(changed));
+    again.plan = Plan::build(decode_definition(*again.definition).value(), hash128(*again.definition)).value();
+  }
+}
+
 }  // namespace
 
 Order make_order(Random& random, int number, bool large) {
@@ -237,6 +254,7 @@ Order make_order(Random& random, int number, bool large) {
   }
   for (int i = random.chance(300) ? random.between(1, 4) : 0; i > 0; --i)
     order.signals_after.push_back(random.between(1ms, 5s));
+  if (Random aside = random; aside.chance(300)) make_again(aside, workflow, order);  // likewise
   return order;
 }
 

@@ -5,11 +5,20 @@
 #include <string>
 #include <vector>
 
+#include "common/model/operator_messages.h"
 #include "common/model/workflow.h"
 #include "coordinator/core/plan.h"
 #include "tests/sim/random.h"
 
 namespace millrace::sim {
+
+struct Again {  // a run that has ended is run again
+  ResumeScope scope = ResumeScope::kFailed;
+  std::vector<std::string> from;
+  std::shared_ptr<const std::string> definition;  // with the plan; null: that of the run
+  std::shared_ptr<const Plan> plan;
+  Duration after{};
+};
 
 struct Order {  // what one client does
   std::string key;
@@ -23,6 +32,7 @@ struct Order {  // what one client does
   Duration pause_after = Duration::zero();   // likewise
   Duration pause_for{};
   std::vector<Duration> signals_after;  // when it sends signal `go` and decides whatever is asked
+  std::vector<Again> again;             // afterwards, one after the other, each of the run before
 };
 
 Order make_order(Random& random, int number, bool large);

@@ -113,6 +113,33 @@ class World {
     turn();
     return request;
   }
+  // Runs the run with key `of` again, as the store has it: `how` of it, under its own definition or another one.
+  RequestId resume(const std::string& key, const std::string& of, Resume how = {},
+                   std::optional<WorkflowSpec> changed = {}) {
+    const RequestId request{++requests_};
+    const Stored& stored = store_.at(run_id(of));
+    auto old =
+        std::make_shared<RestoredRun>(RestoredRun{stored.info, plans_.at(stored.info->definition), stored.record, {}});
+    old->tasks.assign(stored.tasks.begin(), stored.tasks.end());
+    RunSubmitted in{request, {}, old->plan, hash128(key), old};
+    if (changed) {
+      const std::string content = print(*changed);
+      Result<std::shared_ptr<const Plan>> plan = Plan::build(std::move(*changed), hash128(content));
+      EXPECT_TRUE(plan.ok()) << plan.error().what;
+      in.plan = plans_[hash128(content)] = *plan;
+    }
+    how.of = stored.info->run;
+    in.submit.key = key;
+    in.submit.inputs = stored.info->inputs;
+    in.submit.resume = std::move(how);
+    step(std::move(in));
+    if (auto run = partition_->find_key("default", key)) {
+      if (names_.emplace(*run, key).second) keys_.push_back(key);
+      focus_ = *run;
+    }
+    turn();
+    return request;
+  }
   RequestId cancel(const std::string& key = "", bool answered = true) {
     const RequestId request{answered ? ++requests_ : 0};
     return say(CancelRequested{request, key.empty() ? focus_ : run_id(key), "asked"}), request;
@@ -516,7 +543,8 @@ class World {
 
   std::string print(const OperatorReply& reply) const {
     if (auto* submitted = std::get_if<SubmitReply>(&reply))
-      return std::string(submitted->existing ? "existing" : "submitted") + " " + name(submitted->run);
+      return std::string(submitted->existing ? "existing" : "submitted") + " " + name(submitted->run) +
+             (submitted->shared > 0 ? " shares " + std::to_string(submitted->shared) : "");
     if (auto* run = std::get_if<RunReply>(&reply))
       return "run " + name(run->view.info.run) + " " + std::string(to_string(run->view.record.state));
     if (auto* cancelled = std::get_if<CancelReply>(&reply))

@@ -159,6 +159,11 @@ TEST_F(AppTest, EveryVerbPrintsWhatItsGoldenShows) {
       {"approve", {"approve", "abcd", "ask", "--reject", "--role", "boss"}},
       {"pause", {"pause", "abcd"}},
       {"resume", {"resume", "abcd"}},
+      {"retry", {"retry", "abcd"}},
+      {"rerun", {"rerun", "abcd", "--with", "text=y"}},
+      {"cancel_where", {"cancel", "--where", "workflow == 'insight'", "--yes"}},
+      {"retry_where", {"retry", "--where", "status == 'failed'", "-y"}},
+      {"pause_where", {"pause", "--where", "true", "--dry-run"}},
       {"drain", {"drain", "w1"}},
       {"coordinators", {"coordinators"}},
       {"coordinators_drain", {"coordinators", "drain", "c2"}},
@@ -265,6 +270,14 @@ TEST_F(AppTest, DocumentedShapesHold) {
     EXPECT_EQ(
         schema_mismatch(schema("act"), the_json(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"))), "")
         << verb;
+  for (const char* verb : {"retry", "rerun"})
+    EXPECT_EQ(
+        schema_mismatch(schema("retry"), the_json(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"))),
+        "");
+  for (const char* verb : {"cancel_where", "retry_where", "pause_where"})
+    EXPECT_EQ(
+        schema_mismatch(schema("bulk"), the_json(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"))),
+        "");
   for (const char* verb : {"list", "workers", "events", "submit", "run", "coordinators", "partitions"}) {
     Result<Value> golden = Value::parse(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"));
     ASSERT_TRUE(golden.ok()) << verb;
@@ -332,6 +345,80 @@ TEST_F(AppTest, WithoutAKeyEverySubmissionHasItsOwn) {
   ASSERT_EQ(keys.size(), 2U);
   EXPECT_EQ(keys[0].size(), 32U);
   EXPECT_NE(keys[0], keys[1]);
+}
+
+struct Resumes : AppTest {
+  std::vector<SubmitRun> seen;
+  FakeCoordinator taking{[this](const OperatorRequest& request) {
+    if (const auto* submit = std::get_if<SubmitRun>(&request)) seen.push_back(*submit);
+    return fixed_reply(request, RunState::kFailed);
+  }};
+  int resume(std::vector<std::string> words) {
+    words.insert(words.end(), {"--coordinator", taking.endpoint()});
+    return cli.run(words);
+  }
+};
+
+TEST_F(Resumes, ARetryNamesTheRunAndWhatToRunAgain) {
+  EXPECT_EQ(resume({"retry", "abcd", "--reason", "it was the disk"}), 0) << cli.err;
+  EXPECT_EQ(resume({"retry", "abcd", "--from", "join", "--from", "statistics", "-k", "K"}), 0) << cli.err;
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_EQ(seen[0].resume, (Resume{fixed_run(), ResumeScope::kFailed, {}, "it was the disk"}));
+  EXPECT_TRUE(seen[0].definition.is_zero()) << "its own definition";
+  EXPECT_TRUE(seen[0].inputs.is_null()) << "and its own inputs";
+  EXPECT_EQ(seen[0].key.size(), 32U);
+  EXPECT_EQ(seen[1].resume, (Resume{fixed_run(), ResumeScope::kFrom, {"join", "statistics"}, ""}));
+  EXPECT_EQ(seen[1].key, "K");
+  EXPECT_EQ(resume({"retry", "abcd", "--from", "join", "--failed"}), 2);
+  EXPECT_EQ(resume({"retry"}), 2);
+  EXPECT_EQ(seen.size(), 2U);
+}
+
+TEST_F(Resumes, AChangedDefinitionIsShownBeforeItIsRun) {
+  const std::string changed = temp_file("changed.yaml",
+                                        "name: insight\n"
+                                        "inputs: {text: {type: string, required: true}}\n"
+                                        "nodes:\n"
+                                        "  clean_data: {executor: noop}\n"
+                                        "  statistics: {executor: noop, depends_on: [clean_data], timeout: 5s}\n"
+                                        "  extra: {executor: noop, depends_on: [statistics]}\n");
+  EXPECT_EQ(resume({"retry", "abcd", "-f", changed}), 0) << cli.err;
+  EXPECT_NE(cli.err.find("+ node extra\n- node join\n~ node statistics: timeout\n"), std::string::npos) << cli.err;
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].definition, hash128(*seen[0].definition_bytes));
+  EXPECT_EQ(resume({"retry", "abcd", "-f", changed, "-o", "json"}), 0) << cli.err;
+  const Value difference = *the_json(cli.out).find("difference");
+  EXPECT_EQ(difference.find("added")->dump(), R"(["extra"])");
+  EXPECT_EQ(difference.find("changed")->dump(), R"([{"node":"statistics","keys":["timeout"]}])");
+}
+
+TEST_F(Resumes, ARerunGivesTheInputsThatChange) {
+  EXPECT_EQ(resume({"rerun", "abcd"}), 0) << cli.err;
+  EXPECT_EQ(resume({"rerun", "abcd", "--with", "text=other"}), 0) << cli.err;
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_EQ(seen[0].resume->scope, ResumeScope::kAll);
+  EXPECT_TRUE(seen[0].inputs.is_null());
+  EXPECT_EQ(seen[1].inputs.json(), R"({"text":"other"})");
+  EXPECT_EQ(resume({"rerun", "abcd", "--with", "txet=other"}), 2) << "no such input";
+  EXPECT_EQ(seen.size(), 2U);
+}
+
+TEST_F(Resumes, ManyRunsAreActedOnOnlyWhenThatIsSure) {
+  EXPECT_EQ(resume({"retry", "--where", "status == 'failed'"}), 2) << "nobody to ask";
+  EXPECT_NE(cli.err.find("--yes"), std::string::npos) << cli.err;
+  EXPECT_EQ(resume({"retry", "--where", "status == 'failed'", "--dry-run"}), 0);
+  cli.terminal = true;
+  cli.answer = "n";
+  EXPECT_EQ(resume({"retry", "--where", "status == 'failed'"}), 0);
+  EXPECT_NE(cli.asked.find("retry these 4 runs?"), std::string::npos) << cli.asked << "two pages of two";
+  EXPECT_EQ(seen.size(), 0U);
+  cli.answer = "y";
+  EXPECT_EQ(resume({"retry", "--where", "status == 'failed'", "-k", "night"}), 0) << cli.err;
+  ASSERT_EQ(seen.size(), 4U);
+  EXPECT_EQ(seen[0].key, "night/" + to_string(fixed_run())) << "the same command again starts nothing anew";
+  EXPECT_EQ(resume({"retry", "abcd", "--where", "true"}), 2);
+  EXPECT_EQ(resume({"cancel", "abcd", "--dry-run"}), 2);
+  EXPECT_EQ(resume({"pause"}), 2);
 }
 
 TEST_F(AppTest, InputsThatDoNotFitNeverReachTheCluster) {

@@ -27,6 +27,8 @@ struct Cli {
   int code = 0;
   std::map<std::string, std::string> environment;
   bool terminal = false;
+  std::optional<std::string> answer;  // to what is asked; nothing: nobody is there
+  std::string asked;
   int columns = 100;
 
   int run(const std::vector<std::string>& words);

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/spec/parse.h"
 #include "common/wire/codec.h"
 #include "common/wire/frame.h"
 
@@ -24,6 +25,13 @@ int Cli::run(const std::vector<std::string>& words) {
   console.err = [this](std::string_view text) { err += text; };
   console.size = [this] { return Console::Size{columns, 30}; };
   console.out_terminal = console.err_terminal = terminal;
+  asked.clear();
+  if (answer) {
+    console.ask = [this](std::string_view text) {
+      asked += text;
+      return *answer;
+    };
+  }
   Environment lookup = [this](const char* name) -> const char* {
     auto at = environment.find(name);
     return at == environment.end() ? nullptr : at->second.c_str();
@@ -165,7 +173,18 @@ std::vector<Event> fixed_events(std::size_t n) {
 OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
   RunView view = fixed_view(state);
   if (std::holds_alternative<GetRun>(request) || std::holds_alternative<WaitRun>(request)) return RunReply{view};
-  if (std::holds_alternative<SubmitRun>(request)) return SubmitReply{fixed_run(), false, view.info.trace_id};
+  if (const auto* submit = std::get_if<SubmitRun>(&request)) {
+    return submit->resume ? SubmitReply{make_run_id(PartitionId{4}, 1, 9), false, view.info.trace_id, 2}
+                          : SubmitReply{fixed_run(), false, view.info.trace_id};
+  }
+  if (std::holds_alternative<GetDefinition>(request)) {
+    return DefinitionReply{std::make_shared<const std::string>(encode_definition(
+        parse_workflow("name: insight\ninputs: {text: {type: string, required: true}}\nnodes: {clean_data: {executor: "
+                       "noop}, statistics: {executor: noop, depends_on: [clean_data]}, "
+                       "join: {value: '{{ nodes.clean_data }}', depends_on: [statistics]}}\n",
+                       "insight.yaml")
+            .value()))};
+  }
   if (std::holds_alternative<CancelRun>(request)) return CancelReply{fixed_run(), RunState::kCancelling, false};
   if (const auto* signal = std::get_if<SignalRun>(&request))
     return ActReply{fixed_run(), RunState::kRunning, "wait_for_" + signal->name, TaskState::kSucceeded, false};
@@ -187,14 +206,14 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
                      "c",
                      true};
   }
-  if (std::holds_alternative<ListRuns>(request)) {
+  if (const auto* list = std::get_if<ListRuns>(&request)) {
     RunSummary one{fixed_run(),       "default", "insight", view.info.labels,  RunState::kSucceeded, view.info.accepted,
                    view.record.ended, 3,         3,         view.info.trace_id};
     RunSummary two = one;
     two.run = make_run_id(PartitionId{4}, 1, 8);
     two.state = RunState::kFailed;
     two.labels = {};
-    return ListReply{{one, two}, "next-token"};
+    return ListReply{{one, two}, list->page.empty() ? "next-token" : ""};
   }
   if (std::holds_alternative<ListWorkers>(request)) {
     WorkerView one{

@@ -62,6 +62,23 @@ void play_items(World& w, std::istringstream& in) {
   w.items(attempt, done, outputs, failed, rest, count, "", epoch);
 }
 
+// retry k2 of k1 | retry k2 of k1 from b c | retry k2 of k1 as a -> d | rerun k2 of k1
+void play_resume(World& w, std::istringstream& in, ResumeScope scope) {
+  std::string key;
+  std::string word;
+  std::string of;
+  in >> key >> word >> of;
+  Resume how;
+  how.scope = scope;
+  std::optional<WorkflowSpec> changed;
+  while (in >> word) {
+    if (word == "as") changed = DagText::parse(rest_of(in));
+    else if (word == "from") how.scope = ResumeScope::kFrom;
+    else how.from.push_back(word);
+  }
+  w.resume(key, of, std::move(how), std::move(changed));
+}
+
 // One command, one turn. Returns false for a command that it does not know.
 bool play(World& w, const std::string& line) {
   std::istringstream in(line);
@@ -89,6 +106,10 @@ bool play(World& w, const std::string& line) {
   } else if (command == "submit") {  // submit k1 a -> b
     in >> word;
     w.submit(DagText::parse(rest_of(in)), word);
+  } else if (command == "retry") {
+    play_resume(w, in, ResumeScope::kFailed);
+  } else if (command == "rerun") {
+    play_resume(w, in, ResumeScope::kAll);
   } else if (command == "started") {  // started a#1
     in >> word;
     w.started(word);

@@ -86,6 +86,13 @@ TEST(RunCodec, RecordComesBack) {
   EXPECT_EQ(read->epoch, 4U);
   EXPECT_EQ(read->commit, 12U);
   EXPECT_FALSE(decode_record(run_id(2), bytes).ok());
+  record.why = "the input was wrong";
+  for (const auto& signals : {std::vector<std::uint64_t>{}, std::vector<std::uint64_t>{1, 2}}) {
+    record.signals = signals;
+    read = decode_record(run_id(1), encode_record(run_id(1), {.record = record}));
+    ASSERT_TRUE(read.ok()) << read.error().what;
+    EXPECT_EQ(read->record, record);
+  }
 }
 
 TEST(RunCodec, ATagInBracesDecidesWhereAKeyLives) {
@@ -197,7 +204,7 @@ TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {
   ASSERT_TRUE(decode_record(run_id(1), record).ok());
   const Error errors[] = {
       decode_info(run_id(1), as_of(2, info, kBehindLength)).error(),
-      decode_record(run_id(1), as_of(3, record, kBehindLength)).error(),
+      decode_record(run_id(1), as_of(kRecordVersion + 1, record, kBehindLength)).error(),
       decode_segment(run_id(1), 3, as_of(3, segment, 0), names).error(),
       decode_log(run_id(1), as_of(2, log, 0)).error(),
       decode_content(hash128("x"), as_of(9, content, 0)).error(),

@@ -110,6 +110,40 @@ TEST_P(StoreContract, ListingsFilterByWhatIsKnownOfARun) {
   EXPECT_EQ(row.trace_id, TestRun(run_id(8)).info().trace_id);
 }
 
+TEST_P(StoreContract, ListingsShowTheRunsForWhichAnExpressionHolds) {
+  take(store());
+  std::vector<RunWrite> writes;
+  for (std::uint32_t n = 1; n <= 6; ++n) {
+    TestRun run(run_id(n), 5);
+    run.info().accepted = at(n);
+    if (n & 1) run.info().labels = {{"team", "search"}};
+    if (n == 6) run.info().retry_of = run_id(1);
+    writes.push_back(run.accept());
+    if (n != 3) continue;
+    writes.back().record.state = RunState::kFailed;
+    writes.back().record.ended = at(n + 90);
+    writes.back().record.why = "the disk was full";
+    writes.back().record.error = std::make_shared<const RunError>(RunError{"timeout", "too slow", "a", 1, ""});
+  }
+  ASSERT_EQ(commit_one(1, writes), CommitResult::kApplied);
+  auto count = [&](const char* where) {
+    FindRuns find;
+    find.query.where = where;
+    return listed(find).size();
+  };
+  EXPECT_EQ(count("true"), 6U);
+  EXPECT_EQ(count("labels.team == 'search'"), 3U);
+  EXPECT_EQ(count("status == 'failed' and workflow == 'insight'"), 1U);
+  EXPECT_EQ(count("elapsed > 0.08"), 1U) << "of the others there is nothing to compare";
+  EXPECT_EQ(count("not (elapsed > 0.08)"), 0U);
+  EXPECT_EQ(count("ended == null and tasks.total == 5"), 5U);
+  EXPECT_EQ(count("error.code == 'timeout' or retry_of != null"), 2U);
+  EXPECT_EQ(count("'disk' in (reason | default(''))"), 1U);
+  FindRuns bad;
+  bad.query.where = "state == 'failed'";
+  EXPECT_EQ(std::get<ReadFailed>(ask(store(), bad)).error.code, Code::kInvalid) << "a name that no run has";
+}
+
 TEST_P(StoreContract, ATokenThatIsNoneIsRefused) {
   FindRuns find;
   find.query.page = "garbage";

@@ -17,13 +17,13 @@ inline bool same(const SubmitRun& a, const SubmitRun& b) {
   return a.tenant == b.tenant && a.key == b.key && a.definition == b.definition &&
          same_content(a.definition_bytes, b.definition_bytes) && a.inputs == b.inputs && a.labels == b.labels &&
          a.trace_id == b.trace_id && a.caller == b.caller && a.priority == b.priority && a.wait == b.wait &&
-         a.with_nodes == b.with_nodes;
+         a.with_nodes == b.with_nodes && a.resume == b.resume;
 }
 inline bool same(const GetRun& a, const GetRun& b) { return a.run == b.run && a.nodes_max == b.nodes_max; }
 inline bool same(const WaitRun& a, const WaitRun& b) { return a.run == b.run && a.nodes_max == b.nodes_max; }
 inline bool same(const ListRuns& a, const ListRuns& b) {
   return a.tenant == b.tenant && a.workflow == b.workflow && a.labels == b.labels && a.state == b.state &&
-         a.caller == b.caller && a.limit == b.limit && a.page == b.page;
+         a.caller == b.caller && a.limit == b.limit && a.page == b.page && a.where == b.where;
 }
 inline bool same(const CancelRun& a, const CancelRun& b) { return a.run == b.run && a.why == b.why; }
 inline bool same(const ReadEvents& a, const ReadEvents& b) {
@@ -39,7 +39,7 @@ inline bool same(const GetDefinition& a, const GetDefinition& b) { return a.run 
 inline bool same(const PingRequest&, const PingRequest&) { return true; }
 
 inline bool same(const SubmitReply& a, const SubmitReply& b) {
-  return a.run == b.run && a.existing == b.existing && a.trace_id == b.trace_id;
+  return a.run == b.run && a.existing == b.existing && a.trace_id == b.trace_id && a.shared == b.shared;
 }
 inline bool same(const NeedDefinition& a, const NeedDefinition& b) { return a.definition == b.definition; }
 inline bool same(const RunReply& a, const RunReply& b) {
@@ -85,7 +85,9 @@ inline bool same(const DecideApproval& a, const DecideApproval& b) {
   return a.run == b.run && a.node == b.node && a.approve == b.approve && a.role == b.role && a.comment == b.comment &&
          a.caller == b.caller;
 }
-inline bool same(const PauseRun& a, const PauseRun& b) { return a.run == b.run && a.pause == b.pause; }
+inline bool same(const PauseRun& a, const PauseRun& b) {
+  return a.run == b.run && a.pause == b.pause && a.why == b.why;
+}
 inline bool same(const ActReply& a, const ActReply& b) {
   return a.run == b.run && a.state == b.state && a.node == b.node && a.node_state == b.node_state &&
          a.repeated == b.repeated;

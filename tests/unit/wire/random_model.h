@@ -333,7 +333,11 @@ class RandomModel {
   std::vector<OperatorRequest> requests() {
     SubmitRun submit{text(), "k" + text(), hash(), nullptr, payload(), labels(), text(), text(), i32(), coin(), coin()};
     if (coin()) submit.definition_bytes = std::make_shared<const std::string>(text());
-    ListRuns list{text(), text(), labels(), {}, text(), u32(), text()};
+    if (coin()) {
+      submit.resume =
+          Resume{RunId{engine_()}, any(ResumeScope::kAll), many<std::string>([&] { return text(); }), text()};
+    }
+    ListRuns list{text(), text(), labels(), {}, text(), u32(), text(), text()};
     if (coin()) list.state = any(RunState::kCancelled);
     return {submit,
             GetRun{run_name(), u32()},
@@ -354,7 +358,7 @@ class RandomModel {
             ExamineCluster{},
             SignalRun{run_name(), text(), payload(), engine_(), text()},
             DecideApproval{run_name(), text(), coin(), text(), text(), text()},
-            PauseRun{run_name(), coin()}};
+            PauseRun{run_name(), coin(), text()}};
   }
 
   RunView run_view() {
@@ -372,6 +376,7 @@ class RandomModel {
                 payload(),
                 nullptr,
                 {}};
+    if (coin()) v.record.why = text();
     if (coin()) v.record.error = std::make_shared<const RunError>(RunError{text(), text(), text(), u32(), text()});
     v.nodes = many<NodeView>([&] {
       NodeView n{text(),
@@ -448,7 +453,7 @@ class RandomModel {
     logs.lines = many<LogLine>([&] { return LogLine{text(), u32(), coin(), time(), text(100)}; });
     DefinitionReply definition;
     if (coin()) definition.bytes = std::make_shared<const std::string>(text());
-    return {SubmitReply{RunId{engine_()}, coin(), text()},
+    return {SubmitReply{RunId{engine_()}, coin(), text(), u32()},
             ActReply{RunId{engine_()}, any(RunState::kCancelled), text(), any(TaskState::kCancelled), coin()},
             NeedDefinition{hash()},
             RunReply{run_view()},
