@@ -136,12 +136,19 @@ struct PauseRun {  // or lets it go on
   std::string why = {};
 };
 
+// Letters of one partition to another, from coordinator to coordinator only; packed as their partition keeps them.
+struct DeliverLetters {
+  std::uint32_t from = 0;
+  std::uint32_t to = 0;
+  std::vector<std::string> letters;
+};
+
 struct ExamineCluster {};  // the whole audit now, and how each coordinator is
 
 using OperatorRequest =
     std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue, ListWorkers,
                  DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators, ListPartitions, MovePartition,
-                 DrainCoordinator, ExamineCluster, SignalRun, DecideApproval, PauseRun>;
+                 DrainCoordinator, ExamineCluster, SignalRun, DecideApproval, PauseRun, DeliverLetters>;
 
 // ---------------------------------------------------------------- replies
 
@@ -238,6 +245,11 @@ struct ActReply {
   TaskState node_state = TaskState::kPending;
   bool repeated = false;  // it had been done before
 };
+struct LettersReply {  // `to` has taken all letters of `from` up to that number
+  std::uint32_t from = 0;
+  std::uint32_t to = 0;
+  std::uint64_t until = 0;
+};
 struct ErrorReply {
   Error error;
 };
@@ -245,6 +257,6 @@ struct ErrorReply {
 using OperatorReply =
     std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
                  WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply, CoordinatorsReply, PartitionsReply,
-                 MoveReply, DrainCoordinatorReply, HealthReply, ActReply>;
+                 MoveReply, DrainCoordinatorReply, HealthReply, ActReply, LettersReply>;
 
 }  // namespace millrace

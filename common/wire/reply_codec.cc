@@ -171,6 +171,12 @@ struct WriteReply {
       row->set_state(view.state);
     }
   }
+  void operator()(const LettersReply& m) {
+    pb::LettersReply* r = out.mutable_letters();
+    r->set_from(m.from);
+    r->set_to(m.to);
+    r->set_until(m.until);
+  }
   void operator()(const MoveReply& m) {
     pb::MoveReply* r = out.mutable_moved();
     r->set_partition(m.partition);
@@ -214,6 +220,7 @@ OperatorReply read(Reader& in, pb::Reply* m) {
     case pb::Reply::kPing: return read(m->ping());
     case pb::Reply::kCoordinators: return read(m->coordinators());
     case pb::Reply::kPartitions: return read(m->partitions());
+    case pb::Reply::kLetters: return LettersReply{m->letters().from(), m->letters().to(), m->letters().until()};
     case pb::Reply::kMoved: return MoveReply{m->moved().partition(), m->moved().from(), m->moved().to()};
     case pb::Reply::kCoordinatorDrains:
       return DrainCoordinatorReply{m->coordinator_drains().name(), m->coordinator_drains().partitions()};

@@ -158,6 +158,12 @@ struct WriteRequest {
     out.mutable_pause_run()->set_pause(m.pause);
     out.mutable_pause_run()->set_why(m.why);
   }
+  void operator()(const DeliverLetters& m) {
+    pb::DeliverLetters* r = out.mutable_deliver_letters();
+    r->set_from(m.from);
+    r->set_to(m.to);
+    for (const std::string& letter : m.letters) r->add_letters(letter);
+  }
 
  private:
   template <class M>
@@ -191,6 +197,10 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kDecideApproval: return read(m->decide_approval());
     case pb::Request::kPauseRun:
       return PauseRun{read(m->pause_run().run()), m->pause_run().pause(), m->pause_run().why()};
+    case pb::Request::kDeliverLetters:
+      return DeliverLetters{m->deliver_letters().from(),
+                            m->deliver_letters().to(),
+                            {m->deliver_letters().letters().begin(), m->deliver_letters().letters().end()}};
     case pb::Request::KIND_NOT_SET: break;
   }
   in.require(false, "unknown request");

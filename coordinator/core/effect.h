@@ -2,6 +2,7 @@
 // durable, then sends leave, then events go out.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "common/model/operator_messages.h"
 #include "common/model/records.h"
 #include "common/model/worker_messages.h"
+#include "coordinator/core/outbox.h"
 
 namespace millrace {
 
@@ -53,6 +55,13 @@ struct SendReply {
   OperatorReply reply;
 };
 
+struct LetterAck {    // all of `from`'s letters up to this one are taken
+  RequestId request;  // zero: they came from a partition of this coordinator
+  PartitionId from;
+  PartitionId to;
+  std::uint64_t until = 0;
+};
+
 // A task's wishes about its place. Keys name nodes of a run, or what tasks of any run share.
 struct PlacingHints {
   std::vector<std::uint64_t> noted;  // it counts under these
@@ -82,6 +91,11 @@ struct SlotChange {
 struct Effects {
   std::vector<RunWrite> writes;  // one entry a run and turn
   std::vector<ValueWrite> values;
+  std::vector<SharedLetter> letters;        // new in the outbox
+  std::vector<std::uint64_t> letters_gone;  // numbers of those that are taken
+  std::map<PartitionId, Mark> marks;        // how far those of others are taken: what has changed
+  std::vector<SendLetters> mail;            // leaves when the turn is durable
+  std::vector<LetterAck> acks;              // likewise
   std::vector<SendCancel> cancels;
   std::vector<SendReclaim> reclaims;
   std::vector<SendAnswer> answers;
@@ -92,9 +106,11 @@ struct Effects {
   std::vector<SlotChange> slots;                      // to Placement
   std::vector<Hash128> fetches;                       // values to load from the store
   std::vector<std::shared_ptr<const RunInfo>> ended;  // runs that ended in this turn, for those who count
+  bool writes_mail() const { return !letters.empty() || !letters_gone.empty() || !marks.empty(); }
   bool empty() const {
     return writes.empty() && values.empty() && cancels.empty() && reclaims.empty() && answers.empty() &&
-           assigns.empty() && replies.empty() && events.empty() && offers.empty() && slots.empty() && fetches.empty();
+           assigns.empty() && replies.empty() && events.empty() && offers.empty() && slots.empty() && fetches.empty() &&
+           !writes_mail() && mail.empty() && acks.empty();
   }
 };
 

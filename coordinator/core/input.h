@@ -10,6 +10,7 @@
 #include "common/base/ids.h"
 #include "common/model/operator_messages.h"
 #include "common/model/worker_messages.h"
+#include "coordinator/core/letter.h"
 #include "coordinator/core/plan.h"
 
 namespace millrace {
@@ -107,10 +108,33 @@ struct ValueFetched {  // answers Effects::fetches
   std::optional<std::string> json;  // nothing: it is gone
 };
 struct AdoptionClosed {};  // every worker of the stored fleet has reported, or the time for it is over
+// Letters (outbox.h). The shell brings what a letter only names: plan and key of a wanted run.
+struct LetterPosted {  // by who decides beside the runs
+  PartitionId to;
+  LetterBody body;
+};
+struct LetterCame {  // of one sender in order; one that was taken before changes nothing
+  PartitionId from;
+  std::uint64_t number = 0;
+  LetterBody body;
+  std::shared_ptr<const Plan> plan = nullptr;  // of RunWanted; null: it cannot be run
+  std::string why = {};                        // then
+  Hash128 request_hash = {};
+  std::optional<RunId> existing = {};  // that has its key, and has left the memory
+};
+struct LettersRead {  // a batch is through: answered with LetterAck
+  RequestId request;
+  PartitionId from;
+};
+struct LettersTaken {  // the receiver has taken all up to this one
+  PartitionId to;
+  std::uint64_t until = 0;
+};
 struct TimePassed {};
 
 using Input = std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
                            AttemptReclaimed, ReclaimWanted, TaskUnplaceable, WorkerReported, WorkerLost, ValueFetched,
-                           AdoptionClosed, SignalGiven, ApprovalGiven, PauseRequested, TimePassed>;
+                           AdoptionClosed, SignalGiven, ApprovalGiven, PauseRequested, LetterPosted, LetterCame,
+                           LettersRead, LettersTaken, TimePassed>;
 
 }  // namespace millrace

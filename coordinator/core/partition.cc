@@ -10,6 +10,7 @@ void Partition::step(Time now, Input input) {
   records_step_ = 0;
   std::visit([&](auto& in) { on(now, in); }, input);
   work(now);
+  outbox_.due(now, effects_.mail);
 }
 
 Effects Partition::take() {
@@ -71,7 +72,7 @@ bool Partition::wants_place(RunId id, TaskIndex task) const {
 
 Time Partition::next_deadline() const {
   if (!opened_.empty() || !sweeps_.empty()) return Time{};  // work is left over: at once
-  return timers_.empty() ? kNever : std::get<Time>(*timers_.begin());
+  return std::min(outbox_.next_deadline(), timers_.empty() ? kNever : std::get<Time>(*timers_.begin()));
 }
 
 const Run* Partition::find(RunId run) const {

@@ -23,6 +23,7 @@
 #include "coordinator/core/effect.h"
 #include "coordinator/core/fanout.h"
 #include "coordinator/core/input.h"
+#include "coordinator/core/outbox.h"
 #include "coordinator/core/run.h"
 #include "coordinator/core/tally.h"
 
@@ -43,6 +44,7 @@ enum class TestPlant : std::uint8_t {
   kForgetTimer,      // what is to be tried again later has no timer
   kForgetOpened,     // what a completion opens is not looked at
   kMiscount,         // a run that ends is not counted off
+  kTakeTwice,        // a letter that comes twice is taken twice
 };
 
 struct PartitionOptions {
@@ -87,6 +89,10 @@ class Partition {
   void step(Time now, Input input);
   // A live run as it was read back from the store; before any step that names it. Effects as of a step.
   void restore(Time now, const struct RestoredRun& run);
+  // What stood in the store's outbox, and how far it had taken the letters of others; then letters may go.
+  void restore_mail(std::vector<SharedLetter> letters, const std::map<PartitionId, Mark>& marks);
+  bool has_taken(PartitionId from, std::uint64_t number) const { return inbox_.has(from, number); }
+  std::size_t letters_waiting() const { return outbox_.size(); }
   [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
   // The part of the effects that Placement needs within the turn; take() has it no more.
   void take_placement(std::vector<Offer>& offers, std::vector<SlotChange>& slots);
@@ -128,6 +134,15 @@ class Partition {
 
   // resume.cc
   void take_over(Time now, Run& run, std::vector<std::pair<TaskIndex, TaskRecord>> shared);
+
+  // mail.cc
+  void on(Time now, LetterPosted& in);
+  void on(Time now, LetterCame& in);
+  void on(Time now, LettersRead& in);
+  void on(Time now, LettersTaken& in);
+  void post(PartitionId to, LetterBody body);
+  void take(Time now, LetterCame& in, RunWanted& wanted);
+  void count_mail();
 
   // attempts.cc
   void on(Time now, SlotGranted& in);
@@ -303,6 +318,10 @@ class Partition {
   std::uint64_t bytes_live_ = 0;
   std::map<std::string, Load, std::less<>> tenants_;  // that have live runs
   Tally tally_;
+
+  Outbox outbox_;
+  Inbox inbox_;
+  std::uint32_t letters_made_ = 0;  // under this epoch
 
   std::vector<std::uint32_t> scratch_;  // of complete()
   Effects effects_;

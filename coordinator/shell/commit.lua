@@ -9,7 +9,7 @@
 -- again, which is harmless: its fields, members and stream entry have the same names.
 -- Each batch of a call is checked, applied and answered on its own: applied, already, gap, fenced, refused <why>.
 
-local VERSION = 7  -- grows with every change here; kFunctionVersion in redis_commit.h follows
+local VERSION = 8  -- grows with every change here; kFunctionVersion in redis_commit.h follows
 local FIELDS_MAX = 2000  -- arguments of one command (even: pairs stay together); unpack fails near 8,000
 local KEY_LIFE = 24 * 3600  -- seconds that an idempotency key lives at least
 local RUN_ID = 13  -- characters of a printed run id
@@ -106,6 +106,7 @@ end
 --   id, 4: a finished run that is not kept any longer: its records and logs go (its key: millrace_drop_keys)
 --   hash, 5: a definition that no run has any more
 --   '', 6: how many ended runs are kept: fields are workflows and counts
+--   name, 7: records of the partition on the shelf of that name: fields and values; an empty value: the field goes
 -- It is read in place: a table per run would cost more than the commands it leads to.
 
 -- Where the batch that begins at `at` ends, or nil where it does not parse.
@@ -118,7 +119,7 @@ local function skim(args, at, count)
     if flags == '1' or flags == '3' then
       if not tonumber(args[at + 2]) then return nil end
       at = at + 5
-    elseif flags == '0' or flags == '2' or flags == '4' or flags == '5' or flags == '6' then
+    elseif flags == '0' or flags == '2' or flags == '4' or flags == '5' or flags == '6' or flags == '7' then
       at = at + 2
     else
       return nil
@@ -140,7 +141,12 @@ local function obstacle(base, args, at, runs)
   local names = {}
   for _ = 1, runs do
     local flags = args[at + 1]
-    if on_cluster or flags == '1' or flags == '3' then names[#names + 1] = base .. ':r:' .. args[at] end
+    if flags == '7' then
+      local shelf = base .. ':shelf:' .. args[at]
+      if not is_type(shelf, 'hash') then return 'refused WRONGTYPE ' .. shelf end
+    elseif on_cluster or flags == '1' or flags == '3' then
+      names[#names + 1] = base .. ':r:' .. args[at]
+    end
     if flags == '1' or flags == '3' then
       at = at + 5
     else
@@ -199,6 +205,15 @@ local function count_finished(key, args, first, last)
   end
 end
 
+local function write_shelf(key, args, first, last)
+  local kept, gone = {}, {}
+  for i = first, last, 2 do
+    if args[i + 1] == '' then gone[#gone + 1] = args[i] else kept[#kept + 1], kept[#kept + 2] = args[i], args[i + 1] end
+  end
+  call_with('HSET', key, kept)
+  call_with('HDEL', key, gone)
+end
+
 local function write_runs(base, args, at, runs)
   local listed, live, over, keys, gone, dead = {}, {}, {}, {}, {}, {}
   local prefix = base .. ':r:'
@@ -218,6 +233,7 @@ local function write_runs(base, args, at, runs)
     if flags == '4' then delete_run(base, id, gone, dead)
     elseif flags == '5' then dead[#dead + 1] = base .. ':def:' .. id
     elseif flags == '6' then count_finished(base .. ':finished', args, at + 1, at + fields)
+    elseif flags == '7' then write_shelf(base .. ':shelf:' .. id, args, at + 1, at + fields)
     else call('HSET', prefix .. id, unpack(args, at + 1, at + fields)) end
     at = at + fields + 1
   end

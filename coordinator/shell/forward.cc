@@ -74,6 +74,8 @@ void merge_into(OperatorReply& answer, const OperatorReply& part) {
 // ---------------------------------------------------------------- finding who answers
 
 void Loop::State::on_request(Time now, FromClient& from) {
+  if (const auto* mail = std::get_if<DeliverLetters>(&from.body))
+    return on_letters(now, from.request, *mail, from.hops);
   route(now, {from.request, std::move(from.body), from.hops, now + kHoldMax});
 }
 
@@ -152,6 +154,7 @@ void Loop::State::hold(Time now, Routed one) {
 // ---------------------------------------------------------------- what comes back, and what does not
 
 void Loop::State::on_peer(Time now, FromPeer& from) {
+  if (mail_answered(now, from)) return;
   auto it = forwarded.find(from.number);
   if (it == forwarded.end()) return;  // answered otherwise, or nobody asked
   Forwarded one = std::move(it->second);

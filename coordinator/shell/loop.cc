@@ -86,6 +86,9 @@ std::uint64_t Loop::busy_tasks() const {
 }
 bool Loop::serving() const { return state_->all_serving(); }
 void Loop::stop() { state_->stopping = true; }
+void Loop::post(PartitionId from, PartitionId to, LetterBody body) {
+  state_->post(state_->clock.now(), from, to, std::move(body));
+}
 LoopSnapshot Loop::snapshot() const { return state_->snapshot(); }
 void Loop::drain() {
   state_->membership.drain();

@@ -70,6 +70,8 @@ class Loop {
   void stop();                       // hand the partitions over; goes on with turn() until stopped()
   void drain();                      // give up all partitions to others, take none, go on forwarding
   bool stopped() const;
+  // A letter of a partition that it serves; nothing where it does not. For tests.
+  void post(PartitionId from, PartitionId to, LetterBody body);
   struct LoopSnapshot snapshot() const;                     // of now, between turns (coordinator/shell/meter.h)
   const Partition* partition(PartitionId partition) const;  // what it holds of it, or null; a loan, for audits
 

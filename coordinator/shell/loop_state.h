@@ -19,6 +19,7 @@
 #include "coordinator/shell/housekeeping.h"
 #include "coordinator/shell/key_filter.h"
 #include "coordinator/shell/loop.h"
+#include "coordinator/shell/mail.h"
 #include "coordinator/shell/membership.h"
 #include "coordinator/shell/meter.h"
 #include "coordinator/shell/plan_cache.h"
@@ -63,7 +64,13 @@ struct Share {
   std::unique_ptr<KeyFilter> keys_anew;  // that takes its place when it is complete
   std::string load_cursor;
   bool load_done = false;
-  std::vector<StoredRun> restoring;      // wait for their definitions
+  std::vector<StoredRun> restoring;  // wait for their definitions
+  struct Mail {
+    std::vector<SharedLetter> letters;
+    std::map<PartitionId, Mark> marks;
+  };
+  Mail mail;  // as far as it has been read
+  bool mail_loaded = false;
   std::set<Hash128> definitions_stored;  // in this partition
   bool adopting = false;                 // ready tasks are held back
   Time adopt_until = kNever;
@@ -165,6 +172,18 @@ struct Loop::State {
   void send_assigns(WorkerId worker, ToWorker& to);
   void tell_of(const std::vector<Event>& events);
   Time next_wake() const;
+
+  // mail.cc
+  static std::vector<ShelfWrite> shelf_writes(PartitionId partition, const Effects& effects);
+  void load_mail(Share& share, std::size_t shelf, const std::string& cursor);
+  void take_record(Share& share, Shelf shelf, const std::string& field, const std::string& bytes);
+  void carry(Time now, const Outgoing& out);
+  void send_mail(Time now, Share& sender, const SendLetters& mail);
+  bool mail_answered(Time now, const FromPeer& answer);
+  void on_letters(Time now, RequestId request, const DeliverLetters& mail, std::uint8_t hops);
+  void take_mail(Time now, const std::shared_ptr<MailBatch>& batch);
+  bool bring_run(Share& share, const std::shared_ptr<MailBatch>& batch, RunWanted& wanted, LetterCame& came);
+  void post(Time now, PartitionId from, PartitionId to, LetterBody body);
 
   // housekeeping.cc
   void keep_house(Time now);
@@ -278,6 +297,7 @@ struct Loop::State {
   void reply(RequestId request, OperatorReply reply, PartitionId of = kNoPartition);
   static Error not_serving(PartitionId partition);
   void refuse(RequestId request, Error error);
+  static Hash128 request_hash(const SubmitRun& submit);
 
   // resuming.cc
   struct Resumption;
@@ -339,6 +359,7 @@ struct Loop::State {
   Time held_at = kNever;  // to be tried again
   std::map<std::uint64_t, Forwarded> forwarded;
   std::uint64_t forwards_made = 0;  // begins somewhere: answers meant for an earlier process find nothing
+  std::map<std::uint64_t, MailOut> mail_out;
   std::map<std::uint64_t, Gather> gathers;
   std::uint64_t gathers_made = 0;
   Time began{};

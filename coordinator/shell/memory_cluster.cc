@@ -47,6 +47,10 @@ CommitResult MemoryCluster::apply(const PartitionCommit& commit, const Epoch& by
     if (count == 0) partition.finished.erase(workflow);
     else partition.finished[workflow] = count;
   }
+  for (const ShelfWrite& write : commit.shelves) {
+    if (write.bytes.empty()) partition.shelves[write.shelf].erase(write.field);
+    else partition.shelves[write.shelf][write.field] = write.bytes;
+  }
   return CommitResult::kApplied;
 }
 
@@ -317,6 +321,12 @@ StoreAnswer MemoryCluster::answer(const Sweep& read) {
   return answer;
 }
 
+StoreAnswer MemoryCluster::answer(const ReadShelf& read) {
+  ShelfAnswer answer;
+  for (const auto& record : partitions_[read.partition].shelves[read.shelf]) answer.records.push_back(record);
+  return answer;
+}
+
 StoreAnswer MemoryCluster::answer(const ExamineStore&) {
   ServerFacts health;
   health.kind = "memory";
@@ -348,6 +358,13 @@ const OwnerRecord& MemoryCluster::owner(PartitionId partition) const {
   static const OwnerRecord kNobody;
   auto found = partitions_.find(partition);
   return found == partitions_.end() ? kNobody : found->second.owner;
+}
+
+std::map<std::string, std::string> MemoryCluster::shelf(PartitionId partition, Shelf shelf) const {
+  auto found = partitions_.find(partition);
+  if (found == partitions_.end()) return {};
+  auto records = found->second.shelves.find(shelf);
+  return records == found->second.shelves.end() ? std::map<std::string, std::string>() : records->second;
 }
 
 }  // namespace millrace

@@ -42,6 +42,7 @@ class MemoryCluster {
   std::optional<StoredRun> run(RunId run) const;
   std::vector<Event> events(RunId run) const;  // durable ones, by seq, with cursors
   const OwnerRecord& owner(PartitionId partition) const;
+  std::map<std::string, std::string> shelf(PartitionId partition, Shelf shelf) const;
 
  private:
   struct StoredLog {
@@ -76,6 +77,7 @@ class MemoryCluster {
     std::map<std::pair<std::string, std::string>, Key> keys;  // (tenant, key)
     std::unordered_map<Hash128, std::shared_ptr<const std::string>, Hash128Hash> definitions;
     std::map<std::string, std::uint64_t> finished;
+    std::map<Shelf, std::map<std::string, std::string>> shelves;
   };
 
   CommitResult apply(const PartitionCommit& commit, const Epoch& owner);
@@ -106,6 +108,7 @@ class MemoryCluster {
   StoreAnswer answer(const ReadFinished& read);
   StoreAnswer answer(const Sweep& read);
   StoreAnswer answer(const ExamineStore& read);
+  StoreAnswer answer(const ReadShelf& read);
 
   std::map<PartitionId, Partition> partitions_;
   std::unordered_map<RunId, Run> runs_;

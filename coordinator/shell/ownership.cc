@@ -125,13 +125,17 @@ void Loop::State::begin_loading(Share& share) {
   share.load_cursor.clear();
   share.load_done = false;
   share.restoring.clear();
+  share.mail = {};
+  share.mail_loaded = false;
   share.definitions_stored.clear();
   share.keys = KeyFilter();
   share.keys_anew.reset();
   share.adopting = false;
   share.house = ShareHouse();
   routes_dirty = news_dirty = true;
-  if (!stopping) load(share);  // else it is released with the others
+  if (stopping) return;  // it is released with the others
+  load(share);
+  load_mail(share, 0, "");
 }
 
 void Loop::State::load(Share& share) {
@@ -232,7 +236,8 @@ void Loop::State::restore_known(Time now, Share& share) {
           restore_known(at, owner);
         });
   }
-  if (!share.load_done || !share.restoring.empty() || share.phase != Share::Phase::kLoading) return;
+  if (!share.load_done || !share.mail_loaded || !share.restoring.empty() || share.phase != Share::Phase::kLoading)
+    return;
   tell_lost(now, share);
   share.phase = Share::Phase::kServing;
   scan_keys(share, "");

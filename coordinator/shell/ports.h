@@ -62,6 +62,27 @@ struct MemberRecord {
   bool operator==(const MemberRecord&) const = default;
 };
 
+// Small records of a partition itself, beside its runs, each kind on a shelf of its own. How they are packed is the
+// business of who writes them (letter_codec.h).
+enum class Shelf : std::uint8_t {
+  kOutbox,  // letters that their receivers have not taken, by number
+  kInbox,   // how far the letters of others are taken, by sender
+};
+inline constexpr Shelf kShelves[] = {Shelf::kOutbox, Shelf::kInbox};
+constexpr const char* to_string(Shelf shelf) {
+  switch (shelf) {
+    case Shelf::kOutbox: return "outbox";
+    case Shelf::kInbox: return "inbox";
+  }
+  return "?";
+}
+struct ShelfWrite {
+  Shelf shelf = Shelf::kOutbox;
+  std::string field;
+  std::string bytes;  // empty: it goes
+  bool operator==(const ShelfWrite&) const = default;
+};
+
 // What one turn writes to one partition. Applied only if (epoch) owns it and `number` is the stored number + 1.
 // A commit with number 0 writes nothing and renews the beat.
 struct PartitionCommit {
@@ -76,7 +97,8 @@ struct PartitionCommit {
   std::vector<RunId> deletes = {};             // finished runs that are not kept any longer; one that lives stays
   std::vector<Hash128> definitions_gone = {};  // that no run of the partition has any more
   std::vector<std::pair<std::string, std::uint64_t>> finished =
-      {};  // how many ended runs it keeps, by workflow_key(); those that have changed
+      {};                                // how many ended runs it keeps, by workflow_key(); those that have changed
+  std::vector<ShelfWrite> shelves = {};  // in order
 };
 
 struct LogAppend {
@@ -165,6 +187,11 @@ struct ScanKeys {  // fingerprints of a partition's idempotency keys, page by pa
   PartitionId partition;
   std::string cursor;
 };
+struct ReadShelf {  // page by page; empty cursor: from the start
+  PartitionId partition;
+  Shelf shelf = Shelf::kOutbox;
+  std::string cursor;
+};
 struct FindRuns {
   ListRuns query;
   std::string prefix;
@@ -207,9 +234,10 @@ struct Sweep {
 };
 struct ExamineStore {};  // how its server is, for operators
 
-using StoreRead = std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition,
-                               LoadValue, FindKey, ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet,
-                               MeetMembers, ForgetMember, ScanRuns, ReadFinished, Sweep, ExamineStore, RepairPartition>;
+using StoreRead =
+    std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition, LoadValue, FindKey,
+                 ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet, MeetMembers, ForgetMember, ScanRuns,
+                 ReadFinished, Sweep, ExamineStore, RepairPartition, ReadShelf>;
 
 struct StoredRun {  // a run as read back; checked against its checksum
   RunInfo info;
@@ -280,6 +308,10 @@ struct SweptAnswer {
   std::uint64_t bytes = 0;    // that those held, about
   std::string next;           // empty: it is through
 };
+struct ShelfAnswer {  // a field that stood there from the first page to the last is in one of them, some twice
+  std::vector<std::pair<std::string, std::string>> records;
+  std::string next;  // empty: that was the last page
+};
 struct HealthAnswer {
   ServerFacts health;
 };
@@ -287,9 +319,10 @@ struct ReadFailed {
   Error error;
 };  // connection gone (ask again) or data that must not be served
 
-using StoreAnswer = std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer,
-                                 KeysAnswer, RunsAnswer, EventsAnswer, LogsAnswer, FleetAnswer, MembersAnswer,
-                                 ScanAnswer, FinishedAnswer, SweptAnswer, HealthAnswer, RepairAnswer, ReadFailed>;
+using StoreAnswer =
+    std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer, KeysAnswer, RunsAnswer,
+                 EventsAnswer, LogsAnswer, FleetAnswer, MembersAnswer, ScanAnswer, FinishedAnswer, SweptAnswer,
+                 HealthAnswer, RepairAnswer, ShelfAnswer, ReadFailed>;
 
 struct ReadOutcome {
   std::uint64_t tag = 0;

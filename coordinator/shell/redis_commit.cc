@@ -71,6 +71,31 @@ void add_run(RedisCommand& args, const PartitionCommit& commit, const RunWrite& 
   if (segment_pieces > 0) add_fields(args, segment_field(commit.number), segment, segment_pieces);
 }
 
+// Rows of one shelf behind one another, in the place of runs (commit.lua). How many places they take is in
+// shelf_rows().
+std::size_t shelf_row_end(const std::vector<ShelfWrite>& writes, std::size_t first) {
+  std::size_t end = first;
+  while (end < writes.size() && end - first < kCountsAtOnce && writes[end].shelf == writes[first].shelf) ++end;
+  return end;
+}
+std::size_t shelf_rows(const std::vector<ShelfWrite>& writes) {
+  std::size_t rows = 0;
+  for (std::size_t first = 0; first < writes.size(); first = shelf_row_end(writes, first)) ++rows;
+  return rows;
+}
+void add_shelves(RedisCommand& args, const std::vector<ShelfWrite>& writes) {
+  for (std::size_t first = 0; first < writes.size();) {
+    const std::size_t end = shelf_row_end(writes, first);
+    args.push_back(to_string(writes[first].shelf));
+    args.push_back("7");
+    args.push_number(2 * (end - first));
+    for (; first < end; ++first) {
+      args.push_back(writes[first].field);
+      args.push_back(writes[first].bytes);
+    }
+  }
+}
+
 // What goes: in the place of runs, with fields that say nothing (commit.lua).
 void add_clearing(RedisCommand& args, const PartitionCommit& commit) {
   auto add = [&](std::string_view id, const char* flags, std::size_t fields) {
@@ -114,7 +139,9 @@ void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now, Pack
   else args.push_back(packed.bytes());
   args.push_number(empty ? 0 : commit.definitions.size());
   const std::size_t counts = (commit.finished.size() + kCountsAtOnce - 1) / kCountsAtOnce;
-  args.push_number(empty ? 0 : commit.runs.size() + commit.deletes.size() + commit.definitions_gone.size() + counts);
+  args.push_number(empty ? 0
+                         : commit.runs.size() + commit.deletes.size() + commit.definitions_gone.size() + counts +
+                               shelf_rows(commit.shelves));
   if (empty) return;
   for (const auto& [hash, bytes] : commit.definitions) {
     args.push_back(to_string(hash));
@@ -122,6 +149,7 @@ void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now, Pack
   }
   for (const RunWrite& run : commit.runs) add_run(args, commit, run, packed);
   add_clearing(args, commit);
+  add_shelves(args, commit.shelves);
 }
 
 Error refused(const char* what, std::string_view why) {

@@ -15,7 +15,9 @@
 //   mr:{p7}:events          stream: <epoch>-<commit> -> e (packed events)
 //   mr:{p7}:needs           zset by name: 16 bytes of a value's hash, then the printed id of a run that needs it
 //   mr:{p7}:finished        hash: tenant, zero byte, workflow -> how many ended runs are kept, as their owner tells
-//   mr:{p7}:log:<run>       stream: l (one packed line), capped
+//   mr:{p7}:shelf:outbox    hash: number -> a letter to another partition that is not taken yet, sealed
+//   (letter_codec.h) mr:{p7}:shelf:inbox     hash: partition -> how far its letters are taken, sealed mr:{p7}:log:<run>
+//   stream: l (one packed line), capped
 #pragma once
 
 #include <string>
@@ -33,6 +35,9 @@ inline std::string run_key(RunId run) { return partition_key(partition_of(run)) 
 inline std::string log_key(RunId run) { return partition_key(partition_of(run)) + ":log:" + to_string(run); }
 inline std::string definition_key(PartitionId partition, const Hash128& hash) {
   return partition_key(partition) + ":def:" + to_string(hash);
+}
+inline std::string shelf_key(PartitionId partition, const char* shelf) {
+  return partition_key(partition) + ":shelf:" + shelf;
 }
 inline std::string blob_key(const Hash128& hash) { return "mr:blob:" + to_string(hash); }
 // In the index of who needs which value: by hash, then by run.

@@ -16,6 +16,7 @@ namespace millrace {
 namespace {
 
 constexpr std::size_t kKeysPage = 1000;
+constexpr char kShelfPage[] = "500";
 
 OwnerRecord owner_of(const std::vector<RedisReply>& fields, std::size_t first) {
   OwnerRecord record;
@@ -314,6 +315,20 @@ struct Maker {
                     const std::vector<RedisReply>& fields = reply.items[1].items;
                     for (std::size_t i = 0; i < fields.size(); i += 2)
                       answer.fingerprints.push_back(key_fingerprint(fields[i].text));
+                    if (reply.items[0].text != "0") answer.next = reply.items[0].text;
+                    return answer;
+                  });
+  }
+  std::unique_ptr<RedisRead> operator()(const ReadShelf& read) const {
+    const std::string cursor = read.cursor.empty() ? "0" : read.cursor;
+    return single({"HSCAN", shelf_key(read.partition, to_string(read.shelf)), cursor, "COUNT", kShelfPage},
+                  [](const RedisReply& reply) -> ReadAnswer {
+                    ShelfAnswer answer;
+                    if (reply.items.size() != 2)
+                      return ReadFailed{Error{Code::kInternal, "read a shelf: no page", {}, {}}};
+                    const std::vector<RedisReply>& fields = reply.items[1].items;
+                    for (std::size_t i = 0; i + 1 < fields.size(); i += 2)
+                      answer.records.emplace_back(fields[i].text, fields[i + 1].text);
                     if (reply.items[0].text != "0") answer.next = reply.items[0].text;
                     return answer;
                   });

@@ -159,6 +159,7 @@ void Loop::State::perform(std::vector<Outgoing>& outgoing) {
   for (Outgoing& out : outgoing) {
     for (const SendReply& send : out.effects.replies) gateway.reply(send.request, send.reply);
   }
+  for (const Outgoing& out : outgoing) carry(clock.now(), out);
   if (faults_armed()) fault_after_sends(outgoing);
   for (Outgoing& out : outgoing) {
     if (out.effects.events.empty()) continue;

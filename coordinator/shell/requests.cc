@@ -31,9 +31,7 @@ std::string check_names(const SubmitRun& submit) {
   return "";
 }
 
-}  // namespace
-
-Hash128 request_hash(const SubmitRun& submit) {
+Hash128 hash_of_request(const SubmitRun& submit) {
   std::string text = to_string(submit.definition);
   auto add = [&](std::string_view part) { text.append(std::to_string(part.size())).append(1, ':').append(part); };
   add(submit.inputs.json());
@@ -49,6 +47,10 @@ Hash128 request_hash(const SubmitRun& submit) {
   }
   return hash128(text);
 }
+
+}  // namespace
+
+Hash128 Loop::State::request_hash(const SubmitRun& submit) { return hash_of_request(submit); }
 
 // An answer from memory: leaves behind the commits that it rests on, and only while we surely own the partition.
 void Loop::State::reply(RequestId request, OperatorReply reply, PartitionId of) {
@@ -314,7 +316,9 @@ void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::sh
   const std::uint64_t fingerprint = key_fingerprint(submit.tenant, submit.key);
   share.keys.add(fingerprint);
   if (share.keys_anew != nullptr) share.keys_anew->add(fingerprint);
-  share.core->step(now, RunSubmitted{request, std::move(submit), std::move(plan), hash, std::move(old)});
+  RunSubmitted in{request, std::move(submit), std::move(plan), hash};
+  in.old = std::move(old);
+  share.core->step(now, std::move(in));
 }
 
 // A full id, "@latest", or a unique prefix of at least four characters.

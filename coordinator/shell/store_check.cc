@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/redis_keys.h"
@@ -88,7 +89,7 @@ class Checker {
     if (!owner.ok()) return owner.error();
     number_ = owner->number;
     for (Status (Checker::*step)() : {&Checker::events, &Checker::listed, &Checker::live, &Checker::unlisted,
-                                      &Checker::keys, &Checker::definitions}) {
+                                      &Checker::keys, &Checker::definitions, &Checker::shelves}) {
       if (Status done = (this->*step)(); !done.ok()) return done;
     }
     return Done{};
@@ -279,6 +280,47 @@ class Checker {
       if (!wrong->empty()) find("definition", definition_key(id_, hash), *wrong, {}, {}, live);
     }
     return Done{};
+  }
+
+  // Records of the partition itself, each of which has to open.
+  Status shelves() {
+    for (const Shelf shelf : kShelves) {
+      const std::string where = shelf_key(id_, to_string(shelf));
+      std::string cursor = "0";
+      do {
+        const Result<RedisReply> page =
+            link_.try_ask(RedisCommand{"HSCAN", where, cursor, "COUNT", std::to_string(kFieldsPage)});
+        if (!page.ok()) return page.error();
+        if (page->is_error()) {
+          find("shelf", where, page->text);
+          break;
+        }
+        if (page->items.size() != 2) break;
+        cursor = page->items[0].text;
+        const std::vector<RedisReply>& fields = page->items[1].items;
+        for (std::size_t i = 0; i + 1 < fields.size(); i += 2) {
+          const std::string wrong = wrong_record(shelf, fields[i].text, fields[i + 1].text);
+          if (!wrong.empty()) find("shelf", where, wrong, {}, fields[i].text);
+        }
+      } while (cursor != "0");
+    }
+    return Done{};
+  }
+  std::string wrong_record(Shelf shelf, const std::string& field, const std::string& bytes) const {
+    switch (shelf) {
+      case Shelf::kOutbox: {
+        const Result<Letter> letter = decode_letter(id_, bytes);
+        if (!letter.ok()) return letter.error().what;
+        return std::to_string(letter->number) == field ? "" : "letter " + field + " stands under another number";
+      }
+      case Shelf::kInbox: {
+        const std::optional<PartitionId> from = parse_partition(field);
+        if (!from) return "'" + field + "' is no partition";
+        const Result<Mark> mark = decode_mark(*from, id_, bytes);
+        return mark.ok() ? "" : mark.error().what;
+      }
+    }
+    return "";
   }
 
   // What is wrong with it; empty: nothing.

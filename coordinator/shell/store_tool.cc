@@ -35,7 +35,7 @@ class Repairer {
     if (finding.kind == "index" && finding.run) return list(finding);
     if (finding.kind == "index" && !finding.entry.empty()) return unlist(finding);
     if (finding.kind == "events" && !finding.entry.empty()) return set_entry_aside(finding);
-    if (finding.kind == "key" && !finding.entry.empty())
+    if ((finding.kind == "key" || finding.kind == "shelf") && !finding.entry.empty())
       return done(finding, "removed", {{"HDEL", finding.key, finding.entry}});
     return left(finding, finding.kind == "definition" || finding.kind == "value"
                              ? "only a backup can bring it back"

@@ -23,7 +23,7 @@ namespace millrace {
 
 struct StoreFinding {  // something damaged
   std::optional<std::uint16_t> partition;
-  std::string kind;  // run, index, events, key, definition, value, owner, cluster
+  std::string kind;  // run, index, events, key, definition, value, owner, shelf, cluster
   std::optional<RunId> run;
   std::string key;  // in Redis
   std::string what;

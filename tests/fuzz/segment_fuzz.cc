@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/packing.h"
@@ -59,6 +60,13 @@ void try_record(std::string_view bytes) {
   require(again.ok() && again->record == record->record);
 }
 
+void try_letter(std::string_view bytes) {
+  auto letter = decode_letter(kPlace.partition, bytes);
+  if (!letter.ok()) return;
+  auto again = decode_letter(kPlace.partition, encode_letter(*letter));
+  require(again.ok() && *again == *letter);
+}
+
 std::string with_length(const std::string& sealed) {
   Packer length;
   length.fixed32(static_cast<std::uint32_t>(sealed.size()));
@@ -72,7 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace millrace;
   if (size == 0) return 0;
   std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 6) {
+  switch (data[0] % 7) {
     case 0:
       try_segment(bytes);
       try_segment(seal(kSegmentVersion, place_of(kRun.value, kCommit), bytes));
@@ -88,6 +96,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 3:
       try_record(bytes);
       try_record(with_length(seal(kRunFormatVersion, place_of(kRun.value, 2), bytes)));
+      break;
+    case 6:
+      try_letter(bytes);
+      try_letter(seal(kLetterVersion, place_of(11, kPlace.partition.value), bytes));
+      (void)decode_mark(kPlace.partition, PartitionId{2}, bytes);
       break;
     case 4:
       (void)decode_key(bytes);

@@ -4,6 +4,8 @@
 #include <span>
 #include <utility>
 
+#include "coordinator/shell/letter_codec.h"
+
 namespace millrace::sim {
 namespace {
 
@@ -19,7 +21,8 @@ void Checker::committed(const PartitionCommit& commit, const Epoch& by) {
   std::vector<PartitionCommit>& log = log_[commit.partition];
   if (commit.number != 0 && commit.number <= log.size()) {  // lost by the store, and applied again
     const PartitionCommit& before = log[commit.number - 1];
-    if (before.epoch != commit.epoch || before.runs != commit.runs || before.events != commit.events)
+    if (before.epoch != commit.epoch || before.runs != commit.runs || before.events != commit.events ||
+        before.shelves != commit.shelves)
       fail("I4: commit " + std::to_string(commit.number) + " of " + name + " comes again as another one");
     // Until it came again the store had the run, and who does not know yet of the loss may find it there.
     for (RunId id : commit.deletes) runs_[id].deletion_lost = true;
@@ -331,6 +334,45 @@ void Checker::finished() {
       fail("I4: run " + to_string(run) + " was acknowledged and is gone");
   }
   for (const auto& [id, run] : runs_) check_end(id, run);
+  check_letters();
+}
+
+std::size_t Checker::letters_waiting() const {
+  std::size_t waiting = 0;
+  for (const auto& [partition, log] : log_) waiting += cluster_.shelf(partition, Shelf::kOutbox).size();
+  return waiting;
+}
+
+// Each letter that was ever committed has been taken, and once: by the count that its receiver keeps in the commit that
+// takes it. And what it wanted is there.
+void Checker::check_letters() {
+  std::map<std::pair<PartitionId, PartitionId>, Mark> sent;
+  for (const auto& [partition, log] : log_) {
+    for (const PartitionCommit& commit : log) {
+      for (const ShelfWrite& write : commit.shelves) {
+        if (write.shelf != Shelf::kOutbox || write.bytes.empty()) continue;
+        const Result<Letter> letter = decode_letter(partition, write.bytes);
+        if (!letter.ok()) return fail("letters: " + letter.error().what);
+        Mark& mark = sent[{partition, letter->to}];
+        if (letter->number <= mark.number) return fail("letters: the numbers of a sender do not grow");
+        mark = {letter->number, mark.taken + 1};
+        const auto* wanted = std::get_if<RunWanted>(&letter->body);
+        if (wanted != nullptr && !definitions_go_ && !keys_.contains(wanted->key))
+          return fail("letters: the run of key " + wanted->key + " was wanted and is not there");
+      }
+    }
+  }
+  for (const auto& [line, mark] : sent) {
+    const auto& [from, to] = line;
+    const auto inbox = cluster_.shelf(to, Shelf::kInbox);
+    const auto stored = inbox.find(std::to_string(from.value));
+    const Result<Mark> has = stored == inbox.end() ? Mark{} : decode_mark(from, to, stored->second);
+    if (!has.ok()) return fail("letters: " + has.error().what);
+    if (*has == mark) continue;
+    return fail("letters: partition " + std::to_string(to.value) + " took " + std::to_string(has->taken) + " of " +
+                std::to_string(mark.taken) + " letters of partition " + std::to_string(from.value));
+  }
+  if (letters_waiting() > 0) fail("I6: letters that were taken are still kept");
 }
 
 void Checker::check_end(RunId id, const Seen& run) {

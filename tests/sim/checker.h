@@ -25,6 +25,7 @@ class Checker {
   // Neither messages nor processes: no attempt may count as lost. Where lines are slow, a new owner may dispatch again
   // what it does not hear of within kAdoptionWait.
   void nothing_is_lost(bool lines_are_slow) { nothing_is_lost_ = true, lines_are_slow_ = lines_are_slow; }
+  void definitions_go() { definitions_go_ = true; }  // with their last run: whoever wants one later is too late
   void definition(std::shared_ptr<const Plan> plan) { plans_[plan->definition()] = std::move(plan); }
 
   // What happens.
@@ -50,6 +51,7 @@ class Checker {
   }
   const std::string& broken() const { return broken_; }
   bool all_ended() const { return live_ == 0; }
+  std::size_t letters_waiting() const;         // that no receiver is known to have taken
   bool deleted(const std::string& key) const;  // the run of that key was, after its end
   std::size_t deleted() const { return deleted_; }
   std::size_t runs() const { return runs_.size(); }
@@ -76,6 +78,7 @@ class Checker {
   void event_written(const Event& event);
   void cleared(const PartitionCommit& commit);
   void upstream_committed(const char* what, const Assignment& assignment);
+  void check_letters();
   // A run that runs another one again has taken over exactly what still holds, as it was.
   void check_shared(const std::string& name, const Seen& run, const Resume& how);
   void check_end(RunId id, const Seen& run);
@@ -103,6 +106,7 @@ class Checker {
   bool nothing_is_lost_ = false;
   bool lines_are_slow_ = false;
   bool settled_ = false;
+  bool definitions_go_ = false;
   std::string broken_;
 };
 

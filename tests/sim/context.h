@@ -12,7 +12,16 @@
 namespace millrace::sim {
 
 // Bugs that are planted to see that they are caught. Test-only.
-enum class Plant { kNone, kNoFencing, kOpenEarly, kForgetLost, kForgetSuffix, kForgetReclaimed, kNoPatience };
+enum class Plant {
+  kNone,
+  kNoFencing,
+  kOpenEarly,
+  kForgetLost,
+  kForgetSuffix,
+  kForgetReclaimed,
+  kNoPatience,
+  kTakeTwice
+};
 
 struct Settings {
   bool net = false;     // messages are lost, repeated, delayed, overtaken; pairs are cut off from each other
@@ -32,6 +41,8 @@ struct Context {
     if (!settings.net && !settings.crash) checker.nothing_is_lost(settings.narrow);
     const std::uint64_t dice = hash64(std::to_string(seed));  // not of `random`, whose row stays as it is
     if (settings.keep_few && settings.plant == Plant::kNone && dice % 10 < 3) kept = 1 + dice / 10 % 2;
+    if (kept > 0) checker.definitions_go();
+    letters = settings.plant == Plant::kTakeTwice || (settings.plant == Plant::kNone && dice / 20 % 3 == 0);
   }
   Context(const Context&) = delete;
 
@@ -49,6 +60,7 @@ struct Context {
   Checker checker;
   bool healed = false;
   bool failing_over = false;  // and nothing else happens to store and coordinators: what was lost can be repaired
+  bool letters = false;       // partitions send each other letters
   std::uint64_t kept = 0;     // finished runs of each workflow; zero: all
 };
 

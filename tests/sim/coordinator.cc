@@ -23,6 +23,7 @@ TestPlant plant_of(Plant plant) {
     case Plant::kForgetLost: return TestPlant::kForgetLost;
     case Plant::kForgetReclaimed: return TestPlant::kForgetReclaimed;
     case Plant::kNoPatience: return TestPlant::kNoPatience;
+    case Plant::kTakeTwice: return TestPlant::kTakeTwice;
     case Plant::kNone:
     case Plant::kForgetSuffix:
     case Plant::kNoFencing: break;
@@ -99,6 +100,23 @@ void CoordinatorProcess::pause(Duration length) {
   if (!running()) return;
   context_.note(name_ + " stands still for " + std::to_string(length.count() / 1000) + " ms");
   paused_until_ = context_.now() + length;
+}
+
+void CoordinatorProcess::write_letter(Random& random, const std::string& key) {
+  if (!running() || then_ || context_.now() < paused_until_) return;
+  const PartitionId from{static_cast<std::uint16_t>(random.below(partitions_))};
+  const PartitionId to{static_cast<std::uint16_t>(random.below(partitions_))};
+  const Partition* partition = loop_->partition(from);
+  if (partition == nullptr || partition->runs().empty()) return;
+  RunWanted wanted;
+  wanted.key = key;
+  wanted.definition = partition->runs().begin()->second->info->definition;
+  wanted.home = from;
+  wanted.inputs = Payload::inline_json("{}");
+  context_.note(name_ + ": partition " + std::to_string(from.value) + " writes to partition " +
+                std::to_string(to.value) + ": " + key);
+  loop_->post(from, to, std::move(wanted));
+  wake();
 }
 
 void CoordinatorProcess::receive(Incoming incoming) {

@@ -40,6 +40,8 @@ class CoordinatorProcess {
   void drain();
   void pause(Duration length);
   void resume() { paused_until_ = Time{}, wake(); }
+  // A letter of some partition that it serves, and that has had a run: another such run is wanted elsewhere.
+  void write_letter(Random& random, const std::string& key);
   void receive(Incoming incoming);  // from the network; lost if it does not run
   SimStore* store() { return store_.get(); }
 

@@ -31,8 +31,8 @@ invariant breaks; the seed, the faults and the end of the trace are printed then
   --jobs N         threads (default 1)
   --workers N      instead of as many as the seed says
   --runs N         likewise
-  --plant BUG      no-fencing, open-early, forget-lost, forget-suffix, forget-reclaimed or no-patience: plant a bug, to
-                   see it caught
+  --plant BUG      no-fencing, open-early, forget-lost, forget-suffix, forget-reclaimed, no-patience or take-twice: plant
+                   a bug, to see it caught
   --planted-bugs-are-caught    each bug in turn; exits with 0 when some seed catches each of them
   --same-hash      every seed twice: both traces must be the same (always done for every 50th)
   --regressions FILE    instead of --seeds: lines of "SEED FAULTS", '#' begins a comment
@@ -98,7 +98,8 @@ const std::map<std::string, Planted>& plants() {
                                                          {"forget-lost", {Plant::kForgetLost, "all"}},
                                                          {"forget-suffix", {Plant::kForgetSuffix, "all,loss"}},
                                                          {"forget-reclaimed", {Plant::kForgetReclaimed, "none"}},
-                                                         {"no-patience", {Plant::kNoPatience, "narrow"}}};
+                                                         {"no-patience", {Plant::kNoPatience, "narrow"}},
+                                                         {"take-twice", {Plant::kTakeTwice, "all"}}};
   return kPlants;
 }
 

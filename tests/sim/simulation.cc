@@ -22,7 +22,11 @@ constexpr std::uint64_t kActionsMax = 5'000'000;
 class World {
  public:
   World(std::uint64_t seed, const Settings& settings, bool print)
-      : context_(seed, settings, print), network_(context_), failovers_(seed ^ 0xFA11), narrows_(seed ^ 0x5A11) {
+      : context_(seed, settings, print),
+        network_(context_),
+        failovers_(seed ^ 0xFA11),
+        narrows_(seed ^ 0x5A11),
+        letters_(seed ^ 0x1E77) {
     Random& random = context_.random;
     const bool several = random.chance(settings.crash ? 500 : 250);
     const auto partitions = static_cast<std::uint16_t>(several ? random.between(1, 12) : random.between(1, 4));
@@ -73,6 +77,7 @@ class World {
     if (settings.net || settings.store || settings.crash) next_fault();
     if (settings.loss) next_failover();
     if (settings.narrow) next_narrow();
+    if (context_.letters) next_letter();
     context_.schedule.at(faults_until_, [this] { heal(); });
     Time quiet_until = kNever;
     while (context_.checker.broken().empty() && context_.schedule.step()) {
@@ -102,7 +107,8 @@ class World {
 
  private:
   bool all_done() const {
-    return context_.checker.all_ended() && std::ranges::all_of(clients_, [](const auto& c) { return c->done(); });
+    return context_.checker.all_ended() && context_.checker.letters_waiting() == 0 &&
+           std::ranges::all_of(clients_, [](const auto& c) { return c->done(); });
   }
 
   // Whether the partitions have been where they belong for long enough: those that were away have been seen again, and
@@ -215,6 +221,15 @@ class World {
       if (!context_.checker.is_whole() && context_.now() < at_latest) return end_failover(at_latest);
       if (!context_.checker.is_whole()) context_.checker.fail("I4: what the store has lost does not come back");
       context_.failing_over = false;
+    });
+  }
+
+  void next_letter() {
+    context_.schedule.after(letters_.between(50ms, 1s), [this] {
+      if (context_.healed) return;
+      const std::string key = "letter-" + std::to_string(++letters_written_);
+      coordinators_[letters_.below(coordinators_.size())]->write_letter(letters_, key);
+      next_letter();
     });
   }
 
@@ -331,6 +346,8 @@ class World {
   std::vector<std::unique_ptr<Client>> clients_;
   Random failovers_;  // of its own: other faults stay as the seed has them
   Random narrows_;    // of its own: other faults stay as the seed has them
+  Random letters_;    // likewise
+  std::uint64_t letters_written_ = 0;
   std::uint64_t partitions_ = 0;
   std::uint64_t operations_ = 0;
   Time look_at_calm_{};

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/packing.h"
@@ -217,6 +218,51 @@ TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {
   }
   EXPECT_EQ(decode_info(run_id(1), as_of(0, info, kBehindLength)).error().name, "damaged");
   EXPECT_EQ(decode_segment(run_id(1), 4, segment, names).error().name, "damaged") << "of another commit";
+}
+
+Letter some_letter() {
+  RunWanted wanted;
+  wanted.tenant = "t";
+  wanted.key = "k";
+  wanted.definition = hash128("d");
+  wanted.home = PartitionId{9};
+  wanted.inputs = Payload::inline_json(R"({"a":[1,2]})");
+  wanted.labels = {{"x", "y"}, {"z", ""}};
+  wanted.trace_id = "0123";
+  wanted.caller = "c";
+  wanted.priority = -3;
+  return {PartitionId{3}, PartitionId{4}, (7ULL << 32) + 5, wanted};
+}
+
+TEST(LetterCodec, ALetterComesBackAndOpensOnlyAsItsSenders) {
+  const Letter letter = some_letter();
+  const std::string bytes = encode_letter(letter);
+  const Result<Letter> back = decode_letter(PartitionId{3}, bytes);
+  ASSERT_TRUE(back.ok()) << back.error().what;
+  EXPECT_EQ(*back, letter);
+  EXPECT_EQ(decode_letter(PartitionId{4}, bytes).error().name, "damaged");
+}
+
+TEST(LetterCodec, WhateverIsChangedOrCutDoesNotOpen) {
+  const std::string bytes = encode_letter(some_letter());
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    EXPECT_FALSE(decode_letter(PartitionId{3}, std::string_view(bytes).substr(0, i)).ok()) << i;
+    std::string changed = bytes;
+    changed[i] = static_cast<char>(changed[i] ^ 0x10);
+    EXPECT_FALSE(decode_letter(PartitionId{3}, changed).ok()) << i;
+  }
+  std::string newer = bytes;
+  newer[0] = static_cast<char>(kLetterVersion + 1);
+  EXPECT_EQ(decode_letter(PartitionId{3}, newer).error().name, "newer_version");
+}
+
+TEST(LetterCodec, AMarkComesBackWhereItStood) {
+  const Mark mark{(2ULL << 32) + 1, 77};
+  const std::string bytes = encode_mark(PartitionId{1}, PartitionId{2}, mark);
+  ASSERT_TRUE(decode_mark(PartitionId{1}, PartitionId{2}, bytes).ok());
+  EXPECT_EQ(*decode_mark(PartitionId{1}, PartitionId{2}, bytes), mark);
+  EXPECT_FALSE(decode_mark(PartitionId{2}, PartitionId{1}, bytes).ok());
+  EXPECT_FALSE(decode_mark(PartitionId{1}, PartitionId{2}, bytes.substr(0, bytes.size() - 1)).ok());
 }
 
 }  // namespace

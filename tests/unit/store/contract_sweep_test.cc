@@ -60,6 +60,44 @@ TEST_P(StoreContract, ADeletionIsFencedAndNumberedLikeAnyCommit) {
   EXPECT_TRUE(ask_for<RunAnswer>(store(), LoadRun{run_id(1)}).run.has_value());
 }
 
+TEST_P(StoreContract, RecordsOnAShelfComeAndGoWithTheCommitThatSaysSo) {
+  take(store());
+  const auto records = [&](Store& from, Shelf shelf) {
+    std::map<std::string, std::string> all;
+    std::string cursor;
+    for (int pages = 0; pages < 1000; ++pages) {
+      ShelfAnswer page = ask_for<ShelfAnswer>(from, ReadShelf{kPartition, shelf, cursor});
+      all.insert(page.records.begin(), page.records.end());
+      if (page.next.empty()) return all;
+      cursor = page.next;
+    }
+    ADD_FAILURE() << "paging does not end";
+    return all;
+  };
+  TurnCommit first = turn_of(1, {});
+  std::map<std::string, std::string> many;
+  for (int i = 0; i < 1300; ++i) {  // more than one row, and more than one page
+    many[std::to_string(i)] = std::string(100, 'x') + "\0\n"s + std::to_string(i);
+    first.partitions[0].shelves.push_back({Shelf::kOutbox, std::to_string(i), many[std::to_string(i)]});
+  }
+  first.partitions[0].shelves.push_back({Shelf::kInbox, "4", "mark"});
+  EXPECT_EQ(result_of(commit(store(), first)), CommitResult::kApplied);
+  EXPECT_EQ(records(store(), Shelf::kOutbox), many);
+  TurnCommit second = turn_of(2, {});
+  for (int i = 0; i < 1299; ++i) second.partitions[0].shelves.push_back({Shelf::kOutbox, std::to_string(i), ""});
+  second.partitions[0].shelves.push_back({Shelf::kInbox, "4", "further"});
+  EXPECT_EQ(result_of(commit(store(), second)), CommitResult::kApplied);
+  using Records = std::map<std::string, std::string>;
+  EXPECT_EQ(records(store(), Shelf::kOutbox), (Records{{"1299", many["1299"]}}));
+  auto other = another();
+  take(*other, kPartition, Epoch{2, 9}, "c2");
+  EXPECT_EQ(records(*other, Shelf::kInbox), (Records{{"4", "further"}})) << "they stay with the partition";
+  TurnCommit late = turn_of(3, {});
+  late.partitions[0].shelves.push_back({Shelf::kInbox, "4", "late"});
+  EXPECT_EQ(result_of(commit(store(), late)), CommitResult::kFenced);
+  EXPECT_EQ(records(*other, Shelf::kInbox), (Records{{"4", "further"}}));
+}
+
 TEST_P(StoreContract, DefinitionsAndCountsGoWithTheCommitThatSaysSo) {
   take(store());
   const Hash128 hash = hash128("definition");

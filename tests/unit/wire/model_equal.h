@@ -67,6 +67,12 @@ inline bool same(const PingReply& a, const PingReply& b) {
 inline bool same(const ListCoordinators&, const ListCoordinators&) { return true; }
 inline bool same(const ListPartitions&, const ListPartitions&) { return true; }
 inline bool same(const MovePartition& a, const MovePartition& b) { return a.partition == b.partition && a.to == b.to; }
+inline bool same(const DeliverLetters& a, const DeliverLetters& b) {
+  return a.from == b.from && a.to == b.to && a.letters == b.letters;
+}
+inline bool same(const LettersReply& a, const LettersReply& b) {
+  return a.from == b.from && a.to == b.to && a.until == b.until;
+}
 inline bool same(const DrainCoordinator& a, const DrainCoordinator& b) { return a.name == b.name; }
 inline bool same(const CoordinatorsReply& a, const CoordinatorsReply& b) { return a.coordinators == b.coordinators; }
 inline bool same(const PartitionsReply& a, const PartitionsReply& b) { return a.partitions == b.partitions; }

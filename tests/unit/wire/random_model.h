@@ -356,6 +356,7 @@ class RandomModel {
             MovePartition{u32(), text()},
             DrainCoordinator{text()},
             ExamineCluster{},
+            DeliverLetters{u32(), u32(), many<std::string>([&] { return text(); })},
             SignalRun{run_name(), text(), payload(), engine_(), text()},
             DecideApproval{run_name(), text(), coin(), text(), text(), text()},
             PauseRun{run_name(), coin(), text()}};
@@ -478,6 +479,7 @@ class RandomModel {
               return row;
             })},
             MoveReply{u32(), text(), text()},
+            LettersReply{u32(), u32(), engine_()},
             DrainCoordinatorReply{text(), u32()},
             HealthReply{many<CoordinatorHealth>([&] { return health(); })}};
   }

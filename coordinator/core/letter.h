@@ -1,0 +1,53 @@
+// Letters: what partitions tell each other (DESIGN section 8). Partitions share nothing; one that wants something of
+// another posts a letter, which stands in its outbox from the commit that decided it until the other has taken it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/hash.h"
+#include "common/base/ids.h"
+#include "common/model/payload.h"
+#include "common/model/records.h"
+
+namespace millrace {
+
+// A run that the receiving partition is to accept: the one of its tenant and key, so that it is accepted once however
+// often it is wanted. Its definition stands in the store of `home`.
+struct RunWanted {
+  std::string tenant = "default";
+  std::string key;
+  Hash128 definition;
+  PartitionId home;
+  Payload inputs;  // JSON object
+  Labels labels;
+  std::string trace_id;  // empty: one is made
+  std::string caller;
+  std::int32_t priority = 0;
+  bool operator==(const RunWanted&) const = default;
+};
+
+using LetterBody = std::variant<RunWanted>;
+
+// Numbers of one sender grow: its epoch's counter above, a count within the epoch below. Letters of one sender to one
+// receiver are taken in their order.
+struct Letter {
+  PartitionId from;
+  PartitionId to;
+  std::uint64_t number = 0;
+  LetterBody body;
+  bool operator==(const Letter&) const = default;
+};
+using SharedLetter = std::shared_ptr<const Letter>;
+
+// How far a partition has taken the letters of one sender.
+struct Mark {
+  std::uint64_t number = 0;  // of the latest
+  std::uint64_t taken = 0;   // how many, ever
+  bool operator==(const Mark&) const = default;
+};
+
+}  // namespace millrace

@@ -1,0 +1,76 @@
+// Partition: letters to other partitions and from them (outbox.h).
+#include <algorithm>
+
+#include "coordinator/core/partition.h"
+
+namespace millrace {
+namespace {
+
+constexpr unsigned kEpochShift = 32;
+
+}  // namespace
+
+void Partition::post(PartitionId to, LetterBody body) {
+  const std::uint64_t number = (std::uint64_t{options_.epoch.counter} << kEpochShift) | ++letters_made_;
+  auto letter = std::make_shared<const Letter>(Letter{options_.partition, to, number, std::move(body)});
+  effects_.letters.push_back(letter);
+  outbox_.add(std::move(letter));
+  count_mail();
+}
+
+void Partition::count_mail() {
+  ++records_pending_;
+  ++records_step_;
+}
+
+void Partition::on(Time now, LetterPosted& in) {
+  (void)now;
+  post(in.to, std::move(in.body));
+}
+
+void Partition::on(Time now, LettersTaken& in) {
+  (void)now;
+  for (std::uint64_t number : outbox_.taken(in.to, in.until)) {
+    effects_.letters_gone.push_back(number);
+    count_mail();
+  }
+}
+
+void Partition::on(Time now, LetterCame& in) {
+  if (!inbox_.take(in.from, in.number, options_.plant == TestPlant::kTakeTwice)) return;
+  effects_.marks[in.from] = inbox_.mark(in.from);
+  count_mail();
+  std::visit([&](auto& body) { take(now, in, body); }, in.body);
+}
+
+void Partition::on(Time now, LettersRead& in) {
+  (void)now;
+  effects_.acks.push_back({in.request, in.from, options_.partition, inbox_.mark(in.from).number});
+}
+
+// As if somebody had submitted it who does not wait for an answer.
+void Partition::take(Time now, LetterCame& in, RunWanted& wanted) {
+  if (in.plan == nullptr || in.existing) return;
+  RunSubmitted submitted{RequestId{}, {}, std::move(in.plan), in.request_hash};
+  SubmitRun& submit = submitted.submit;
+  submit.tenant = std::move(wanted.tenant);
+  submit.key = std::move(wanted.key);
+  submit.inputs = std::move(wanted.inputs);
+  submit.labels = std::move(wanted.labels);
+  submit.trace_id = std::move(wanted.trace_id);
+  submit.caller = std::move(wanted.caller);
+  submit.priority = wanted.priority;
+  const auto replies = static_cast<std::ptrdiff_t>(effects_.replies.size());
+  on(now, submitted);
+  const auto ours = std::remove_if(effects_.replies.begin() + replies, effects_.replies.end(),
+                                   [](const SendReply& reply) { return reply.request == RequestId{}; });
+  effects_.replies.erase(ours, effects_.replies.end());
+}
+
+void Partition::restore_mail(std::vector<SharedLetter> letters, const std::map<PartitionId, Mark>& marks) {
+  for (SharedLetter& letter : letters) outbox_.add(std::move(letter));
+  for (const auto& [from, mark] : marks) inbox_.restore(from, mark);
+  outbox_.open();
+}
+
+}  // namespace millrace

@@ -1,0 +1,118 @@
+#include "coordinator/shell/letter_codec.h"
+
+#include <charconv>
+
+#include "coordinator/shell/packing.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::uint64_t kLetterPlace = 11;
+constexpr std::uint64_t kMarkPlace = 12;
+enum BodyKind : std::uint8_t { kRunWanted = 1 };
+
+void pack(Packer& out, const RunWanted& wanted) {
+  out.byte(kRunWanted);
+  out.text(wanted.tenant);
+  out.text(wanted.key);
+  out.hash(wanted.definition);
+  out.number(wanted.home.value);
+  out.payload(wanted.inputs);
+  out.number(wanted.labels.size());
+  for (const auto& [name, value] : wanted.labels) {
+    out.text(name);
+    out.text(value);
+  }
+  out.text(wanted.trace_id);
+  out.text(wanted.caller);
+  out.difference(static_cast<std::uint64_t>(std::int64_t{wanted.priority}), 0);
+}
+
+PartitionId unpack_partition(Unpacker& in) {
+  const std::uint64_t value = in.number();
+  if (value >= kPartitionsMax) in.fail();
+  return PartitionId{static_cast<std::uint16_t>(value)};
+}
+
+RunWanted unpack_run_wanted(Unpacker& in) {
+  RunWanted wanted;
+  wanted.tenant = in.text();
+  wanted.key = in.text();
+  wanted.definition = in.hash();
+  wanted.home = unpack_partition(in);
+  wanted.inputs = in.payload();
+  if (wanted.inputs.is_reference()) in.fail();
+  for (std::size_t i = in.count(2); i > 0 && !in.failed(); --i) {
+    std::string name(in.text());
+    wanted.labels.insert_or_assign(std::move(name), std::string(in.text()));
+  }
+  wanted.trace_id = in.text();
+  wanted.caller = in.text();
+  wanted.priority = static_cast<std::int32_t>(static_cast<std::int64_t>(in.difference(0)));
+  return wanted;
+}
+
+std::string open_error(std::uint8_t version, std::string_view sealed) {
+  const std::string newer = newer_version(version, sealed);
+  return newer.empty() ? ": wrong version or checksum" : " " + newer;
+}
+Error unreadable(const std::string& what, std::string_view sealed) {
+  const bool newer = !newer_version(kLetterVersion, sealed).empty();
+  return {newer ? Code::kRefused : Code::kInternal,
+          what + open_error(kLetterVersion, sealed),
+          {},
+          newer ? "newer_version" : "damaged"};
+}
+
+}  // namespace
+
+std::optional<PartitionId> parse_partition(std::string_view text) {
+  std::uint16_t value = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (failure != std::errc() || end != text.data() + text.size() || value >= kPartitionsMax) return std::nullopt;
+  return PartitionId{value};
+}
+
+std::string encode_letter(const Letter& letter) {
+  Packer out;
+  out.number(letter.to.value);
+  out.number(letter.number);
+  std::visit([&](const auto& body) { pack(out, body); }, letter.body);
+  return seal(kLetterVersion, place_of(kLetterPlace, letter.from.value), out.bytes());
+}
+
+Result<Letter> decode_letter(PartitionId from, std::string_view bytes) {
+  const std::string what = "a letter of partition " + std::to_string(from.value);
+  const auto body = unseal(kLetterVersion, place_of(kLetterPlace, from.value), bytes);
+  if (!body) return unreadable(what, bytes);
+  Unpacker in(*body);
+  Letter letter;
+  letter.from = from;
+  letter.to = unpack_partition(in);
+  letter.number = in.number();
+  if (in.byte() == kRunWanted) letter.body = unpack_run_wanted(in);
+  else in.fail();
+  if (!in.done()) return Error{Code::kInternal, what + ": does not parse", {}, "damaged"};
+  return letter;
+}
+
+std::string encode_mark(PartitionId from, PartitionId at, const Mark& mark) {
+  Packer out;
+  out.number(mark.number);
+  out.number(mark.taken);
+  return seal(kLetterVersion, place_of(place_of(kMarkPlace, from.value), at.value), out.bytes());
+}
+
+Result<Mark> decode_mark(PartitionId from, PartitionId at, std::string_view bytes) {
+  const std::string what = "the mark of partition " + std::to_string(from.value) + "'s letters";
+  const auto body = unseal(kLetterVersion, place_of(place_of(kMarkPlace, from.value), at.value), bytes);
+  if (!body) return unreadable(what, bytes);
+  Unpacker in(*body);
+  Mark mark;
+  mark.number = in.number();
+  mark.taken = in.number();
+  if (!in.done()) return Error{Code::kInternal, what + ": does not parse", {}, "damaged"};
+  return mark;
+}
+
+}  // namespace millrace
