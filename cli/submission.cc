@@ -109,8 +109,14 @@ Result<Submission> prepare_submission(const CommandContext& context, const Argum
                                       const std::string& path) {
   Result<WorkflowSpec> spec = load_workflow(path);
   if (!spec.ok()) return std::move(spec).error();
+  auto bytes = std::make_shared<const std::string>(encode_definition(*spec));
+  return prepare_submission(context, arguments, std::move(*spec), std::move(bytes));
+}
+
+Result<Submission> prepare_submission(const CommandContext& context, const Arguments& arguments, WorkflowSpec spec,
+                                      std::shared_ptr<const std::string> bytes) {
   std::vector<InputFlag> flags = input_flags(arguments);
-  Result<Value> inputs = gather_inputs(spec->inputs, flags, files_on_disk());
+  Result<Value> inputs = gather_inputs(spec.inputs, flags, files_on_disk());
   if (!inputs.ok()) return std::move(inputs).error();
   Result<Labels> labels = parse_labels(arguments.list("label"));
   if (!labels.ok()) return std::move(labels).error();
@@ -119,7 +125,6 @@ Result<Submission> prepare_submission(const CommandContext& context, const Argum
 
   Submission submission;
   SubmitRun& request = submission.request;
-  auto bytes = std::make_shared<const std::string>(encode_definition(*spec));
   request.tenant = arguments.text("tenant", "default");
   request.key = random_key();
   request.definition = hash128(*bytes);
@@ -128,8 +133,8 @@ Result<Submission> prepare_submission(const CommandContext& context, const Argum
   request.labels = std::move(*labels);
   request.trace_id = std::move(*trace);
   request.caller = caller_name();
-  request.priority = priority_over(spec->priority, arguments.number("priority"));
-  submission.spec = std::move(*spec);
+  request.priority = priority_over(spec.priority, arguments.number("priority"));
+  submission.spec = std::move(spec);
   return submission;
 }
 

@@ -23,6 +23,10 @@ Result<WorkflowSpec> load_workflow(const std::string& path);  // "-": standard i
 Result<Submission> prepare_submission(const CommandContext& context, const Arguments& arguments,
                                       const std::string& path);
 
+// The same of a workflow that is here already; `bytes`: its definition.
+Result<Submission> prepare_submission(const CommandContext& context, const Arguments& arguments, WorkflowSpec spec,
+                                      std::shared_ptr<const std::string> bytes);
+
 // Sends it; again with the definition's bytes where the coordinator does not know them.
 Result<SubmitReply> submit(Client& client, const SubmitRun& request, Duration timeout);
 

@@ -31,6 +31,7 @@ Verb store_verb();
 Verb coordinators_verb();
 Verb partitions_verb();
 Verb version_verb();
+Verb workflow_verb();
 Verb completion_verb();
 
 }  // namespace millrace

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "cli/exit_code.h"
+#include "cli/registered.h"
 #include "cli/render.h"
 #include "cli/submission.h"
 #include "cli/text.h"
@@ -10,14 +11,6 @@
 
 namespace millrace {
 namespace {
-
-std::string kind_of(const NodeSpec& node) {
-  if (node.flow.wait) {
-    const WaitKind kind = node.flow.wait->kind;
-    return kind == WaitKind::kSignal ? "signal" : kind == WaitKind::kApproval ? "approval" : "wait";
-  }
-  return node.flow.branch ? "branch" : node.executor.empty() ? "value" : node.executor;
-}
 
 // What a fan-out goes over, in one line: "foreach {{ inputs.rows }}"; empty: the node is none.
 std::string foreach_of(const NodeSpec& node) {

@@ -15,6 +15,7 @@
 #include "common/base/time.h"
 #include "common/model/event.h"
 #include "common/model/health.h"
+#include "common/model/registered.h"
 #include "common/model/run_view.h"
 #include "common/model/workflow.h"
 
@@ -54,8 +55,9 @@ struct SubmitRun {
   std::string trace_id;  // empty: the coordinator makes one from the run's id
   std::string caller;
   std::int32_t priority = 0;
-  bool wait = false;       // reply when the run has ended (RunReply) instead of SubmitReply
-  bool with_nodes = true;  // of that reply
+  bool wait = false;          // reply when the run has ended (RunReply) instead of SubmitReply
+  bool with_nodes = true;     // of that reply
+  std::uint32_t version = 0;  // of the registered workflow that it is a run of; zero: of none
   std::optional<Resume> resume = {};
 };
 
@@ -136,6 +138,23 @@ struct PauseRun {  // or lets it go on
   std::string why = {};
 };
 
+// Registered workflows. What changes a name is answered by its home partition, with WorkflowReply.
+enum class WorkflowAct : std::uint8_t { kGet, kApply, kRollBack, kDelete };
+struct WorkflowRequest {
+  WorkflowAct act = WorkflowAct::kGet;
+  std::string tenant = "default";
+  std::string name;
+  std::uint32_t version = 0;                            // of kGet (zero: the current one) and kRollBack
+  Hash128 definition;                                   // of kApply
+  std::shared_ptr<const std::string> definition_bytes;  // of kApply; null: the coordinator knows it by hash
+  std::string caller;
+  bool force = false;            // of kDelete: also where runs of it are live
+  bool with_definition = false;  // of kGet
+};
+struct ListWorkflows {  // those of all partitions that are served
+  std::string tenant;   // empty: all
+};
+
 // Letters of one partition to another, from coordinator to coordinator only; packed as their partition keeps them.
 struct DeliverLetters {
   std::uint32_t from = 0;
@@ -145,10 +164,10 @@ struct DeliverLetters {
 
 struct ExamineCluster {};  // the whole audit now, and how each coordinator is
 
-using OperatorRequest =
-    std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue, ListWorkers,
-                 DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators, ListPartitions, MovePartition,
-                 DrainCoordinator, ExamineCluster, SignalRun, DecideApproval, PauseRun, DeliverLetters>;
+using OperatorRequest = std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue,
+                                     ListWorkers, DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators,
+                                     ListPartitions, MovePartition, DrainCoordinator, ExamineCluster, SignalRun,
+                                     DecideApproval, PauseRun, DeliverLetters, WorkflowRequest, ListWorkflows>;
 
 // ---------------------------------------------------------------- replies
 
@@ -245,6 +264,15 @@ struct ActReply {
   TaskState node_state = TaskState::kPending;
   bool repeated = false;  // it had been done before
 };
+struct WorkflowReply {
+  RegisteredWorkflow workflow;
+  std::uint32_t version = 0;  // that was asked for, or is the current one now; zero: it was deleted
+  bool changed = false;
+  std::shared_ptr<const std::string> definition;  // of that version; null where it was not asked for
+};
+struct WorkflowsReply {
+  std::vector<RegisteredWorkflow> workflows;
+};
 struct LettersReply {  // `to` has taken all letters of `from` up to that number
   std::uint32_t from = 0;
   std::uint32_t to = 0;
@@ -257,6 +285,6 @@ struct ErrorReply {
 using OperatorReply =
     std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
                  WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply, CoordinatorsReply, PartitionsReply,
-                 MoveReply, DrainCoordinatorReply, HealthReply, ActReply, LettersReply>;
+                 MoveReply, DrainCoordinatorReply, HealthReply, ActReply, LettersReply, WorkflowReply, WorkflowsReply>;
 
 }  // namespace millrace

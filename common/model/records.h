@@ -61,7 +61,8 @@ struct RunInfo {
   TraceId trace_id;
   std::string caller;  // who submitted, for @latest
   std::int32_t priority = 0;
-  RunId retry_of;  // zero: none
+  RunId retry_of;                      // zero: none
+  std::uint32_t workflow_version = 0;  // of the registered workflow that it is a run of; zero: of none
   Payload inputs;
   Time accepted{};
   bool operator==(const RunInfo&) const = default;

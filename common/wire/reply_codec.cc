@@ -5,6 +5,7 @@
 
 #include "common/wire/codec.h"
 #include "common/wire/health_codec.h"
+#include "common/wire/registered_codec.h"
 #include "common/wire/scratch.h"
 #include "common/wire/view_codec.h"
 
@@ -171,6 +172,8 @@ struct WriteReply {
       row->set_state(view.state);
     }
   }
+  void operator()(const WorkflowReply& m) { millrace::write(m, out.mutable_workflow()); }
+  void operator()(const WorkflowsReply& m) { millrace::write(m, out.mutable_workflows()); }
   void operator()(const LettersReply& m) {
     pb::LettersReply* r = out.mutable_letters();
     r->set_from(m.from);
@@ -220,6 +223,8 @@ OperatorReply read(Reader& in, pb::Reply* m) {
     case pb::Reply::kPing: return read(m->ping());
     case pb::Reply::kCoordinators: return read(m->coordinators());
     case pb::Reply::kPartitions: return read(m->partitions());
+    case pb::Reply::kWorkflow: return read_workflow_reply(m->mutable_workflow());
+    case pb::Reply::kWorkflows: return read_workflows(m->workflows());
     case pb::Reply::kLetters: return LettersReply{m->letters().from(), m->letters().to(), m->letters().until()};
     case pb::Reply::kMoved: return MoveReply{m->moved().partition(), m->moved().from(), m->moved().to()};
     case pb::Reply::kCoordinatorDrains:

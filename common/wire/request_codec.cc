@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/wire/codec.h"
+#include "common/wire/registered_codec.h"
 #include "common/wire/scratch.h"
 #include "common/wire/shapes.h"
 #include "operator.pb.h"
@@ -44,6 +45,7 @@ void write(const SubmitRun& m, pb::SubmitRun* out) {
   out->set_wait(m.wait);
   out->set_with_nodes(m.with_nodes);
   if (m.resume) write(*m.resume, out->mutable_resume());
+  out->set_version(m.version);
 }
 
 SubmitRun read(Reader& in, pb::SubmitRun* m) {
@@ -63,6 +65,7 @@ SubmitRun read(Reader& in, pb::SubmitRun* m) {
   out.wait = m->wait();
   out.with_nodes = m->with_nodes();
   if (m->has_resume()) out.resume = read(in, m->resume());
+  out.version = m->version();
   return out;
 }
 
@@ -158,6 +161,8 @@ struct WriteRequest {
     out.mutable_pause_run()->set_pause(m.pause);
     out.mutable_pause_run()->set_why(m.why);
   }
+  void operator()(const WorkflowRequest& m) { millrace::write(m, out.mutable_workflow()); }
+  void operator()(const ListWorkflows& m) { out.set_list_workflows(m.tenant); }
   void operator()(const DeliverLetters& m) {
     pb::DeliverLetters* r = out.mutable_deliver_letters();
     r->set_from(m.from);
@@ -197,6 +202,8 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kDecideApproval: return read(m->decide_approval());
     case pb::Request::kPauseRun:
       return PauseRun{read(m->pause_run().run()), m->pause_run().pause(), m->pause_run().why()};
+    case pb::Request::kWorkflow: return read_workflow_request(in, m->mutable_workflow());
+    case pb::Request::kListWorkflows: return ListWorkflows{m->list_workflows()};
     case pb::Request::kDeliverLetters:
       return DeliverLetters{m->deliver_letters().from(),
                             m->deliver_letters().to(),

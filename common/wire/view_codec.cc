@@ -19,6 +19,7 @@ void write(const RunInfo& info, pb::RunInfo* out) {
   out->set_caller(info.caller);
   out->set_priority(info.priority);
   out->set_retry_of(info.retry_of.value);
+  out->set_workflow_version(info.workflow_version);
   millrace::write(info.inputs, out->mutable_inputs());
   out->set_accepted_us(to_us(info.accepted));
 }
@@ -36,6 +37,7 @@ RunInfo read(Reader& in, pb::RunInfo* info) {
   out.caller = info->caller();
   out.priority = info->priority();
   out.retry_of = RunId{info->retry_of()};
+  out.workflow_version = info->workflow_version();
   out.inputs = read_payload(in, info->mutable_inputs());
   out.accepted = from_us(info->accepted_us());
   return out;

@@ -130,11 +130,21 @@ struct LettersTaken {  // the receiver has taken all up to this one
   PartitionId to;
   std::uint64_t until = 0;
 };
+struct WorkflowChanged {  // answered with WorkflowReply; act is not kGet
+  RequestId request;
+  WorkflowAct act = WorkflowAct::kApply;
+  std::string tenant;
+  std::string name;
+  std::uint32_t version = 0;  // of kRollBack
+  Hash128 definition = {};    // of kApply, and its bytes
+  std::shared_ptr<const std::string> bytes = nullptr;
+  std::string caller = {};
+};
 struct TimePassed {};
 
 using Input = std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
                            AttemptReclaimed, ReclaimWanted, TaskUnplaceable, WorkerReported, WorkerLost, ValueFetched,
                            AdoptionClosed, SignalGiven, ApprovalGiven, PauseRequested, LetterPosted, LetterCame,
-                           LettersRead, LettersTaken, TimePassed>;
+                           LettersRead, LettersTaken, WorkflowChanged, TimePassed>;
 
 }  // namespace millrace

@@ -24,6 +24,7 @@
 #include "coordinator/core/fanout.h"
 #include "coordinator/core/input.h"
 #include "coordinator/core/outbox.h"
+#include "coordinator/core/registry.h"
 #include "coordinator/core/run.h"
 #include "coordinator/core/tally.h"
 
@@ -91,6 +92,8 @@ class Partition {
   void restore(Time now, const struct RestoredRun& run);
   // What stood in the store's outbox, and how far it had taken the letters of others; then letters may go.
   void restore_mail(std::vector<SharedLetter> letters, const std::map<PartitionId, Mark>& marks);
+  void restore_workflow(RegisteredWorkflow workflow) { registry_.restore(std::move(workflow)); }
+  const Registry& registry() const { return registry_; }
   bool has_taken(PartitionId from, std::uint64_t number) const { return inbox_.has(from, number); }
   std::size_t letters_waiting() const { return outbox_.size(); }
   [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
@@ -143,6 +146,9 @@ class Partition {
   void post(PartitionId to, LetterBody body);
   void take(Time now, LetterCame& in, RunWanted& wanted);
   void count_mail();
+
+  // registering.cc
+  void on(Time now, WorkflowChanged& in);
 
   // attempts.cc
   void on(Time now, SlotGranted& in);
@@ -319,6 +325,7 @@ class Partition {
   std::map<std::string, Load, std::less<>> tenants_;  // that have live runs
   Tally tally_;
 
+  Registry registry_;
   Outbox outbox_;
   Inbox inbox_;
   std::uint32_t letters_made_ = 0;  // under this epoch

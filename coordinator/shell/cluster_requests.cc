@@ -24,6 +24,9 @@ bool Loop::State::answer_about_cluster(Time now, Routed& one) {
   } else if (std::holds_alternative<ListPartitions>(one.body)) {
     if (from_client) gather(now, one.request, one.body, partitions_view());
     else reply(one.request, partitions_view());
+  } else if (const auto* list = std::get_if<ListWorkflows>(&one.body)) {
+    if (from_client) gather(now, one.request, one.body, workflows_here(list->tenant));
+    else reply(one.request, workflows_here(list->tenant));
   } else if (std::holds_alternative<ListCoordinators>(one.body)) {
     reply(one.request, coordinators_view());
   } else if (const auto* move = std::get_if<MovePartition>(&one.body)) {

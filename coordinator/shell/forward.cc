@@ -9,7 +9,7 @@ namespace {
 
 bool is_for_all(const OperatorRequest& body) {
   return std::holds_alternative<ListWorkers>(body) || std::holds_alternative<ListPartitions>(body) ||
-         std::holds_alternative<ExamineCluster>(body);
+         std::holds_alternative<ExamineCluster>(body) || std::holds_alternative<ListWorkflows>(body);
 }
 
 bool says_not_serving(const OperatorReply& reply) {
@@ -65,6 +65,9 @@ void merge_into(OperatorReply& answer, const OperatorReply& part) {
     if (const auto* theirs = std::get_if<WorkersReply>(&part)) merge(*workers, *theirs);
   } else if (auto* partitions = std::get_if<PartitionsReply>(&answer)) {
     if (const auto* theirs = std::get_if<PartitionsReply>(&part)) merge(*partitions, *theirs);
+  } else if (auto* workflows = std::get_if<WorkflowsReply>(&answer)) {
+    if (const auto* theirs = std::get_if<WorkflowsReply>(&part))
+      workflows->workflows.insert(workflows->workflows.end(), theirs->workflows.begin(), theirs->workflows.end());
   } else if (auto* health = std::get_if<HealthReply>(&answer)) {
     if (const auto* theirs = std::get_if<HealthReply>(&part))
       health->coordinators.insert(health->coordinators.end(), theirs->coordinators.begin(), theirs->coordinators.end());
@@ -85,6 +88,8 @@ std::optional<PartitionId> Loop::State::concerns(const OperatorRequest& body) co
     const PartitionId home = home_of(*submit);
     return home.value < shares.size() ? std::optional(home) : std::nullopt;
   }
+  if (const auto* workflow = std::get_if<WorkflowRequest>(&body))
+    return partition_for(workflow->tenant, workflow->name);
   if (const auto* move = std::get_if<MovePartition>(&body)) {
     if (move->partition < shares.size()) return PartitionId{static_cast<std::uint16_t>(move->partition)};
     return std::nullopt;

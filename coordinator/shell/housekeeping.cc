@@ -179,9 +179,10 @@ void Loop::State::add_house(Time now, Share& share, PartitionCommit& part) {
     house.counts.runs_deleted += some;
     own.events_left = true;
   }
+  if (own.kept.complete()) std::ranges::move(std::exchange(own.dropped, {}), std::back_inserter(own.definitions_gone));
   if (own.deletes.empty()) {
     for (const Hash128& definition : std::exchange(own.definitions_gone, {})) {
-      if (own.kept.uses(definition)) continue;  // again, meanwhile
+      if (own.kept.uses(definition) || share.core->registry().uses(definition)) continue;
       share.definitions_stored.erase(definition);
       part.definitions_gone.push_back(definition);
       ++house.counts.definitions_deleted;

@@ -44,6 +44,7 @@ struct ShareHouse {
   std::string count_cursor;
   std::vector<RunId> deletes;             // decided, for the next turns
   std::vector<Hash128> definitions_gone;  // with them
+  std::vector<Hash128> dropped;           // that no registered workflow has any more; perhaps runs do
   bool published = false;                 // everything of `kept`, since there are others to tell
   Time publish_at{};
   struct Round {

@@ -185,6 +185,14 @@ struct Loop::State {
   bool bring_run(Share& share, const std::shared_ptr<MailBatch>& batch, RunWanted& wanted, LetterCame& came);
   void post(Time now, PartitionId from, PartitionId to, LetterBody body);
 
+  // registering.cc
+  void on_workflow(Time now, RequestId request, WorkflowRequest& ask);
+  void show_workflow(RequestId request, Share& home, const WorkflowRequest& ask);
+  void ask_definition(RequestId request, PartitionId home, const Hash128& definition, WorkflowReply answer);
+  void apply_workflow(Time now, RequestId request, Share& home, WorkflowRequest& ask);
+  void delete_if_idle(RequestId request, WorkflowRequest ask, std::size_t state);
+  WorkflowsReply workflows_here(const std::string& tenant) const;
+
   // housekeeping.cc
   void keep_house(Time now);
   bool count_kept(Time now);

@@ -5,6 +5,7 @@
 #include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/loop_state.h"
 #include "coordinator/shell/redis_keys.h"
+#include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
 
 namespace millrace {
@@ -13,6 +14,8 @@ namespace millrace {
 
 std::vector<ShelfWrite> Loop::State::shelf_writes(PartitionId partition, const Effects& effects) {
   std::vector<ShelfWrite> writes;
+  for (const RegisteredWorkflow& workflow : effects.workflows)
+    writes.push_back({Shelf::kWorkflows, workflow_field(workflow.tenant, workflow.name), encode_workflow(workflow)});
   for (const SharedLetter& letter : effects.letters)
     writes.push_back({Shelf::kOutbox, std::to_string(letter->number), encode_letter(*letter)});
   for (std::uint64_t number : effects.letters_gone) writes.push_back({Shelf::kOutbox, std::to_string(number), ""});
@@ -50,6 +53,13 @@ void Loop::State::take_record(Share& share, Shelf shelf, const std::string& fiel
     options.note(LoopNote::kError, shelf_key(share.id, to_string(shelf)) + ", field " + field + ": " + why.what);
   };
   switch (shelf) {
+    case Shelf::kWorkflows: {
+      Result<RegisteredWorkflow> workflow = decode_workflow(field, bytes);
+      if (!workflow.ok()) return damaged(workflow.error());
+      if (!share.core->registry().all().contains({workflow->tenant, workflow->name}))  // a page may tell it twice
+        share.core->restore_workflow(std::move(workflow).value());
+      return;
+    }
     case Shelf::kOutbox: {
       Result<Letter> letter = decode_letter(share.id, bytes);
       if (!letter.ok()) return damaged(letter.error());

@@ -65,12 +65,14 @@ struct MemberRecord {
 // Small records of a partition itself, beside its runs, each kind on a shelf of its own. How they are packed is the
 // business of who writes them (letter_codec.h).
 enum class Shelf : std::uint8_t {
-  kOutbox,  // letters that their receivers have not taken, by number
-  kInbox,   // how far the letters of others are taken, by sender
+  kWorkflows,  // registered ones, by tenant and name
+  kOutbox,     // letters that their receivers have not taken, by number
+  kInbox,      // how far the letters of others are taken, by sender
 };
-inline constexpr Shelf kShelves[] = {Shelf::kOutbox, Shelf::kInbox};
+inline constexpr Shelf kShelves[] = {Shelf::kWorkflows, Shelf::kOutbox, Shelf::kInbox};
 constexpr const char* to_string(Shelf shelf) {
   switch (shelf) {
+    case Shelf::kWorkflows: return "workflows";
     case Shelf::kOutbox: return "outbox";
     case Shelf::kInbox: return "inbox";
   }

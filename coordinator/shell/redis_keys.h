@@ -15,6 +15,7 @@
 //   mr:{p7}:events          stream: <epoch>-<commit> -> e (packed events)
 //   mr:{p7}:needs           zset by name: 16 bytes of a value's hash, then the printed id of a run that needs it
 //   mr:{p7}:finished        hash: tenant, zero byte, workflow -> how many ended runs are kept, as their owner tells
+//   mr:{p7}:shelf:workflows hash: tenant, zero byte, name -> a registered workflow, sealed (registry_codec.h)
 //   mr:{p7}:shelf:outbox    hash: number -> a letter to another partition that is not taken yet, sealed
 //   (letter_codec.h) mr:{p7}:shelf:inbox     hash: partition -> how far its letters are taken, sealed mr:{p7}:log:<run>
 //   stream: l (one packed line), capped

@@ -107,6 +107,8 @@ void Loop::State::answer(Time now, Routed& one) {
   OperatorRequest& body = one.body;
   if (auto* submit = std::get_if<SubmitRun>(&body)) {
     on_submit(now, request, *submit, one.hops);
+  } else if (auto* workflow = std::get_if<WorkflowRequest>(&body)) {
+    on_workflow(now, request, *workflow);
   } else if (auto* get = std::get_if<GetRun>(&body)) {
     with_run(now, request, get->run,
              [=, this, max = get->nodes_max](Time at, RunId run) { view(at, request, run, max, false); });

@@ -60,8 +60,9 @@ constexpr std::uint64_t kRecordPlace = 2;
 
 void encode_info(const StoredInfoView& stored, Packer& out) {
   const RunInfo& info = *stored.info;
+  const std::uint8_t version = info.workflow_version == 0 ? kRunFormatVersion : kInfoVersion;
   const std::size_t begun = out.begin_sized();
-  const std::size_t opened = out.open(kRunFormatVersion);
+  const std::size_t opened = out.open(version);
   out.number(stored.epoch);
   out.number(stored.commit);
   out.text(info.tenant);
@@ -80,7 +81,8 @@ void encode_info(const StoredInfoView& stored, Packer& out) {
   out.number(info.retry_of.value);
   out.payload(info.inputs);
   out.time(info.accepted, Time{});
-  out.close(opened, kRunFormatVersion, place_of(info.run.value, kInfoPlace));
+  if (version >= kInfoVersion) out.number(info.workflow_version);
+  out.close(opened, version, place_of(info.run.value, kInfoPlace));
   out.end_sized(begun);
 }
 
@@ -92,7 +94,9 @@ std::string encode_info(const StoredInfo& stored) {
 
 Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, place_of(run.value, kInfoPlace), without_length(bytes));
-  if (!body.has_value()) return unreadable(run, "field .i", without_length(bytes));
+  const bool registered = !body.has_value();
+  if (registered) body = unseal(kInfoVersion, place_of(run.value, kInfoPlace), without_length(bytes));
+  if (!body.has_value()) return unreadable(run, "field .i", without_length(bytes), kInfoVersion);
   Unpacker in(*body);
   StoredInfo stored;
   RunInfo& info = stored.info;
@@ -114,6 +118,7 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   info.retry_of = RunId{in.number()};
   info.inputs = in.payload();
   info.accepted = in.time(Time{});
+  if (registered) info.workflow_version = in.number32();
   if (!in.done()) return damaged(run, "field .i");
   return stored;
 }

@@ -10,6 +10,7 @@
 #include "coordinator/shell/redis_keys.h"
 #include "coordinator/shell/redis_reads.h"
 #include "coordinator/shell/redis_run.h"
+#include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
 
 namespace millrace {
@@ -89,7 +90,7 @@ class Checker {
     if (!owner.ok()) return owner.error();
     number_ = owner->number;
     for (Status (Checker::*step)() : {&Checker::events, &Checker::listed, &Checker::live, &Checker::unlisted,
-                                      &Checker::keys, &Checker::definitions, &Checker::shelves}) {
+                                      &Checker::keys, &Checker::shelves, &Checker::definitions}) {
       if (Status done = (this->*step)(); !done.ok()) return done;
     }
     return Done{};
@@ -275,7 +276,8 @@ class Checker {
   Status definitions() {
     for (const auto& [hash, live] : definitions_) {
       ++check_.definitions;
-      const Result<std::string> wrong = content(definition_key(id_, hash), hash, "is not there, and runs need it");
+      const Result<std::string> wrong =
+          content(definition_key(id_, hash), hash, "is not there, and runs or a registered workflow need it");
       if (!wrong.ok()) return wrong.error();
       if (!wrong->empty()) find("definition", definition_key(id_, hash), *wrong, {}, {}, live);
     }
@@ -306,8 +308,14 @@ class Checker {
     }
     return Done{};
   }
-  std::string wrong_record(Shelf shelf, const std::string& field, const std::string& bytes) const {
+  std::string wrong_record(Shelf shelf, const std::string& field, const std::string& bytes) {
     switch (shelf) {
+      case Shelf::kWorkflows: {
+        const Result<RegisteredWorkflow> workflow = decode_workflow(field, bytes);
+        if (!workflow.ok()) return workflow.error().what;
+        for (const WorkflowVersion& version : workflow->versions) definitions_.try_emplace(version.definition, false);
+        return "";
+      }
       case Shelf::kOutbox: {
         const Result<Letter> letter = decode_letter(id_, bytes);
         if (!letter.ok()) return letter.error().what;

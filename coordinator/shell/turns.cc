@@ -243,7 +243,7 @@ bool Loop::State::close_turn(Time now) {
     for (const RunWrite& write : effects.writes) {
       if (write.info != nullptr) share.house.kept.accepted(*write.info);
     }
-    bool writes = !effects.writes.empty() || effects.writes_mail() || house_writes(share, now);
+    bool writes = !effects.writes.empty() || effects.writes_shelves() || house_writes(share, now);
     if (writes || now >= share.beat_due) {
       PartitionCommit part = beat_of(share);
       if (writes) part.number = ++share.number;
@@ -255,6 +255,10 @@ bool Loop::State::close_turn(Time now) {
         part.definitions.emplace_back(write.info->definition, plan->bytes);
         share.definitions_stored.insert(write.info->definition);
       }
+      for (auto& [hash, bytes] : effects.definitions) {
+        if (share.definitions_stored.insert(hash).second) part.definitions.emplace_back(hash, std::move(bytes));
+      }
+      std::ranges::copy(effects.definitions_dropped, std::back_inserter(share.house.dropped));
       part.shelves = shelf_writes(share.id, effects);
       part.runs = std::move(effects.writes);
       if (writes) add_house(now, share, part);
@@ -268,6 +272,9 @@ bool Loop::State::close_turn(Time now) {
     }
     std::ranges::move(effects.values, std::back_inserter(commit.values));
     effects.writes.clear();
+    effects.workflows.clear();
+    effects.definitions.clear();
+    effects.definitions_dropped.clear();
     effects.letters.clear();
     effects.letters_gone.clear();
     effects.marks.clear();

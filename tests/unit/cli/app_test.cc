@@ -169,6 +169,14 @@ TEST_F(AppTest, EveryVerbPrintsWhatItsGoldenShows) {
       {"coordinators_drain", {"coordinators", "drain", "c2"}},
       {"partitions", {"partitions"}},
       {"partitions_move", {"partitions", "move", "7", "--to", "c2"}},
+      {"workflow_apply", {"workflow", "apply", workflow}},
+      {"workflow_list", {"workflow", "list"}},
+      {"workflow_show", {"workflow", "show", "insight@2"}},
+      {"workflow_versions", {"workflow", "versions", "insight"}},
+      {"workflow_diff", {"workflow", "diff", "insight@2", workflow}},
+      {"workflow_rollback", {"workflow", "rollback", "insight", "1"}},
+      {"workflow_delete", {"workflow", "delete", "insight"}},
+      {"submit_registered", {"submit", "insight@2", "-i", "text=x"}},
       {"events", {"events", "abcd"}},
       {"logs", {"logs", "abcd"}},
       {"submit", {"submit", workflow, "-i", "text=x"}},
@@ -263,6 +271,30 @@ TEST_F(AppTest, ASignalBringsJsonAndNothingElse) {
   EXPECT_EQ(fake.requests(), 0);
   EXPECT_EQ(run({"signal", "abcd", "go", "-d", "@" + temp_file("data.json", "[1]"), "-o", "name"}), 0);
   EXPECT_EQ(cli.out, to_string(fixed_run()) + "\n");
+}
+
+TEST_F(AppTest, TheShapesOfRegisteredWorkflowsHold) {
+  const Value all = schema("workflow");
+  const Value::Array& shapes = all.find("oneOf")->as_array();
+  const char* actions[] = {"apply", "list", "show", "versions", "diff", "delete"};
+  ASSERT_EQ(shapes.size(), std::size(actions));
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const std::string golden = read_text("tests/unit/cli/golden/workflow_" + std::string(actions[i]) + ".json");
+    EXPECT_EQ(schema_mismatch(shapes[i], the_json(golden)), "") << actions[i];
+  }
+}
+
+TEST_F(AppTest, AWorkflowIsNamedInFull) {
+  EXPECT_EQ(run({"workflow", "show", "insight@x"}), 2);
+  EXPECT_EQ(run({"workflow", "show", "insight@0"}), 2);
+  EXPECT_EQ(run({"workflow", "rollback", "insight"}), 2);
+  EXPECT_EQ(run({"workflow", "rollback", "insight", "first"}), 2);
+  EXPECT_EQ(run({"workflow", "apply"}), 2);
+  EXPECT_EQ(run({"workflow", "apply", "no-such-file.yaml"}), 2);
+  EXPECT_EQ(run({"workflow", "list", "insight"}), 2);
+  EXPECT_EQ(run({"workflow", "list", "--force"}), 2);
+  EXPECT_EQ(run({"submit", "no-such-file.yaml"}), 2);
+  EXPECT_EQ(fake.requests(), 0);
 }
 
 TEST_F(AppTest, DocumentedShapesHold) {

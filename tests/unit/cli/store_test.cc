@@ -111,7 +111,8 @@ TEST_F(StoreVerb, DamagedEventsAndAMissingDefinitionAreFound) {
   place_.raw({"XADD", events, "1-99", "e", "nothing"});
   place_.raw({"DEL", definition_key(kPartition, runs_[0].info().definition)});
   EXPECT_EQ(store({"check", "-o", "json"}), 1);
-  for (const char* said : {"has no events of run", "entry 1-99", "is not there, and runs need it", "at commit 6"})
+  for (const char* said :
+       {"has no events of run", "entry 1-99", "is not there, and runs or a registered workflow need it", "at commit 6"})
     EXPECT_NE(cli_.out.find(said), std::string::npos) << said << "\n" << cli_.out;
 }
 

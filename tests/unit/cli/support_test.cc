@@ -170,6 +170,15 @@ std::vector<Event> fixed_events(std::size_t n) {
   return events;
 }
 
+constexpr char kRegistered[] = R"(
+name: insight
+description: what the texts say
+inputs: {text: string, most: {type: integer, default: 3}}
+nodes:
+  clean_data: {executor: noop}
+  tell: {executor: noop, depends_on: [clean_data]}
+)";
+
 OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
   RunView view = fixed_view(state);
   if (std::holds_alternative<GetRun>(request) || std::holds_alternative<WaitRun>(request)) return RunReply{view};
@@ -237,6 +246,16 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
   }
   if (const auto* move = std::get_if<MovePartition>(&request)) return MoveReply{move->partition, "c1", move->to};
   if (const auto* drain = std::get_if<DrainCoordinator>(&request)) return DrainCoordinatorReply{drain->name, 9};
+  RegisteredWorkflow insight{"default", "insight", 3, {}};
+  const auto bytes = std::make_shared<const std::string>(encode_definition(parse_workflow(kRegistered, "insight.yaml").value()));
+  for (std::uint32_t i = 1; i <= 3; ++i)
+    insight.versions.push_back({i, hash128(*bytes), view.info.accepted, "me@host", i == 3 ? 1U : 0U});
+  if (const auto* workflow = std::get_if<WorkflowRequest>(&request)) {
+    const std::uint32_t version = workflow->version == 0 ? 3 : workflow->version;
+    if (workflow->act == WorkflowAct::kDelete) insight.versions.clear();
+    return WorkflowReply{insight, version, workflow->act == WorkflowAct::kRollBack, bytes};
+  }
+  if (std::holds_alternative<ListWorkflows>(request)) return WorkflowsReply{{insight}};
   return ErrorReply{Error{Code::kNotFound, "no such thing", {}, ""}};
 }
 

@@ -17,7 +17,7 @@ inline bool same(const SubmitRun& a, const SubmitRun& b) {
   return a.tenant == b.tenant && a.key == b.key && a.definition == b.definition &&
          same_content(a.definition_bytes, b.definition_bytes) && a.inputs == b.inputs && a.labels == b.labels &&
          a.trace_id == b.trace_id && a.caller == b.caller && a.priority == b.priority && a.wait == b.wait &&
-         a.with_nodes == b.with_nodes && a.resume == b.resume;
+         a.with_nodes == b.with_nodes && a.version == b.version && a.resume == b.resume;
 }
 inline bool same(const GetRun& a, const GetRun& b) { return a.run == b.run && a.nodes_max == b.nodes_max; }
 inline bool same(const WaitRun& a, const WaitRun& b) { return a.run == b.run && a.nodes_max == b.nodes_max; }
@@ -70,6 +70,17 @@ inline bool same(const MovePartition& a, const MovePartition& b) { return a.part
 inline bool same(const DeliverLetters& a, const DeliverLetters& b) {
   return a.from == b.from && a.to == b.to && a.letters == b.letters;
 }
+inline bool same(const WorkflowRequest& a, const WorkflowRequest& b) {
+  return a.act == b.act && a.tenant == b.tenant && a.name == b.name && a.version == b.version &&
+         a.definition == b.definition && same_content(a.definition_bytes, b.definition_bytes) && a.caller == b.caller &&
+         a.force == b.force && a.with_definition == b.with_definition;
+}
+inline bool same(const ListWorkflows& a, const ListWorkflows& b) { return a.tenant == b.tenant; }
+inline bool same(const WorkflowReply& a, const WorkflowReply& b) {
+  return a.workflow == b.workflow && a.version == b.version && a.changed == b.changed &&
+         same_content(a.definition, b.definition);
+}
+inline bool same(const WorkflowsReply& a, const WorkflowsReply& b) { return a.workflows == b.workflows; }
 inline bool same(const LettersReply& a, const LettersReply& b) {
   return a.from == b.from && a.to == b.to && a.until == b.until;
 }

@@ -329,9 +329,23 @@ class RandomModel {
             news()};
   }
 
+  std::shared_ptr<const std::string> bytes_or_none() {
+    return coin() ? std::make_shared<const std::string>(text()) : nullptr;
+  }
+  WorkflowRequest workflow_request() {
+    return {any(WorkflowAct::kDelete), text(), text(), u32(), hash(), bytes_or_none(), text(), coin(), coin()};
+  }
+  RegisteredWorkflow registered() {
+    return {text(), text(), u32(), many<WorkflowVersion>([&] {
+              return WorkflowVersion{u32(), hash(), time(), text(), u32()};
+            })};
+  }
+
+
   RunName run_name() { return {text(), text()}; }
   std::vector<OperatorRequest> requests() {
     SubmitRun submit{text(), "k" + text(), hash(), nullptr, payload(), labels(), text(), text(), i32(), coin(), coin()};
+    submit.version = u32();
     if (coin()) submit.definition_bytes = std::make_shared<const std::string>(text());
     if (coin()) {
       submit.resume =
@@ -356,6 +370,8 @@ class RandomModel {
             MovePartition{u32(), text()},
             DrainCoordinator{text()},
             ExamineCluster{},
+            workflow_request(),
+            ListWorkflows{text()},
             DeliverLetters{u32(), u32(), many<std::string>([&] { return text(); })},
             SignalRun{run_name(), text(), payload(), engine_(), text()},
             DecideApproval{run_name(), text(), coin(), text(), text(), text()},
@@ -480,6 +496,8 @@ class RandomModel {
             })},
             MoveReply{u32(), text(), text()},
             LettersReply{u32(), u32(), engine_()},
+            WorkflowReply{registered(), u32(), coin(), bytes_or_none()},
+            WorkflowsReply{many<RegisteredWorkflow>([&] { return registered(); })},
             DrainCoordinatorReply{text(), u32()},
             HealthReply{many<CoordinatorHealth>([&] { return health(); })}};
   }
