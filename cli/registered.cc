@@ -46,6 +46,7 @@ Result<FoundWorkflow> find_workflow(Session& session, const Arguments& arguments
 std::string kind_of(const NodeSpec& node) {
   if (node.flow.wait) {
     const WaitKind kind = node.flow.wait->kind;
+    if (kind == WaitKind::kChild) return "workflow";
     return kind == WaitKind::kSignal ? "signal" : kind == WaitKind::kApproval ? "approval" : "wait";
   }
   return node.flow.branch ? "branch" : node.executor.empty() ? "value" : node.executor;

@@ -94,7 +94,10 @@ std::string heading(const Value& run, bool colour) {
     if (!text.empty()) out += padded(std::string(name), 10) + text + "\n";
   };
   line("run", cell_text(run, "run"));
-  line("workflow", cell_text(run, "workflow"));
+  const Value* version = run.find("version");
+  line("workflow", cell_text(run, "workflow") + (version == nullptr ? "" : "@" + version->dump()));
+  if (const Value* parent = run.find("parent"))
+    line("child of", "run " + cell_text(*parent, "run") + ", node " + cell_text(*parent, "node"));
   line("status", tinted(status, tint_of(status), colour));
   line("elapsed", cell_duration_ms(run, "elapsed_ms"));
   if (run.find("retry_of") != nullptr) line("retry of", cell_text(run, "retry_of"));

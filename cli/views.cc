@@ -89,6 +89,7 @@ Result<Value> node_json(const NodeView& node, const ReadPayload& read, bool with
     object.emplace_back("wait_reason", to_string(node.wait_reason));
     object.emplace_back("wait_text", text_or_null(node.wait_text));
   }
+  if (!node.child.empty()) object.emplace_back("child", node.child);
   if (node.reason == Reason::kShared) object.emplace_back("shared", true);
   if (node.items) object.emplace_back("items", items_json(node));
   return Value(std::move(object));
@@ -131,6 +132,9 @@ Result<Value> run_json(const RunView& view, const ReadPayload& read, RunViewPart
                             {"labels", labels_json(view.info.labels)},
                             {"nodes", left_out ? Value() : Value(std::move(nodes))}};
   if (left_out) run.set("nodes_summary", by_status_json(view));
+  if (view.info.workflow_version != 0) run.set("version", std::uint64_t{view.info.workflow_version});
+  if (view.info.parent.run != RunId{})
+    run.set("parent", Value::Object{{"run", to_string(view.info.parent.run)}, {"node", view.info.parent.node}});
   if (view.info.retry_of != RunId{}) run.set("retry_of", to_string(view.info.retry_of));
   if (!view.record.why.empty()) run.set("reason", view.record.why);
   return run;

@@ -31,9 +31,12 @@ Value version_json(const WorkflowVersion& version) {
 Value named_json(const RegisteredWorkflow& workflow) {
   return Value::Object{{"workflow", workflow.name}, {"tenant", workflow.tenant}};
 }
-Value with_version(Value json, const WorkflowVersion& version) {
-  for (const auto& [key, value] : version_json(version).as_object()) json.set(key, value);
+Value with_members(Value json, const Value& more) {
+  for (const auto& [key, value] : more.as_object()) json.set(key, value);
   return json;
+}
+Value with_version(Value json, const WorkflowVersion& version) {
+  return with_members(std::move(json), version_json(version));
 }
 
 WorkflowRequest request_of(WorkflowAct act, const Arguments& arguments, std::string name) {
@@ -167,7 +170,7 @@ Result<int> show(const CommandContext& context, const Arguments& arguments) {
   if (!found.ok()) return std::move(found).error();
   Value whole = with_version(named_json(found->workflow), found->version);
   whole.set("current", found->version.version == found->workflow.versions.back().version);
-  for (const auto& [key, value] : spec_json(found->spec).as_object()) whole.set(key, value);
+  whole = with_members(std::move(whole), spec_json(found->spec));
   const Format format = output_format(arguments);
   if (!is_for_people(format)) {
     context.console.out(render_object(whole, "workflow", format));
@@ -232,7 +235,7 @@ Result<int> diff(const CommandContext& context, const Arguments& arguments) {
   Value whole = named_json(first->workflow);
   whole.set("from", std::uint64_t{first->version.version});
   whole.set("to", std::move(to));
-  for (const auto& [key, value] : difference_json(changes).as_object()) whole.set(key, value);
+  whole = with_members(std::move(whole), difference_json(changes));
   context.console.out(render_object(whole, "workflow", format));
   return kExitOk;
 }

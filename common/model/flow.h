@@ -40,7 +40,7 @@ struct BranchSpec {
   bool operator==(const BranchSpec&) const = default;
 };
 
-enum class WaitKind : std::uint8_t { kTimer, kSignal, kApproval };
+enum class WaitKind : std::uint8_t { kTimer, kSignal, kApproval, kChild };
 
 // What the end of its time decides for an approval that nobody decided.
 enum class ApprovalDefault : std::uint8_t { kNone, kApprove, kReject };
@@ -56,6 +56,9 @@ struct WaitSpec {
   ApprovalDefault decides = ApprovalDefault::kNone;
   std::vector<std::string> roles;  // who may decide: in one of these; none: anybody
   std::optional<Value> message;    // what is asked; with expressions
+  std::string workflow;            // of a child run: the registered workflow that it runs
+  std::uint32_t version = 0;       // zero: the current one when it begins
+  std::optional<Value> with;       // its inputs: an object, with expressions
   bool operator==(const WaitSpec&) const = default;
 };
 

@@ -49,6 +49,18 @@ bool operator==(const TaskRecord& a, const TaskRecord& b);  // by content
 // taken with the task's index, so that a missing or stale record shows. Records of version 0 count as 0.
 std::uint64_t checksum(TaskIndex task, const TaskRecord& record);
 
+// Of a run that a node of another run has started.
+struct RunParent {
+  RunId run;  // zero: nobody's child
+  TaskIndex task;
+  std::string node;         // its id
+  std::uint32_t depth = 0;  // 1: of a run that is nobody's child
+  std::uint32_t room = 0;   // how many descendants it may have
+  bool operator==(const RunParent&) const = default;
+};
+constexpr std::uint32_t kChildDepthMax = 16;
+constexpr std::uint32_t kDescendantsMax = 100'000;  // of a run that is nobody's child
+
 // What is fixed when a run is accepted.
 struct RunInfo {
   RunId run;
@@ -63,6 +75,7 @@ struct RunInfo {
   std::int32_t priority = 0;
   RunId retry_of;                      // zero: none
   std::uint32_t workflow_version = 0;  // of the registered workflow that it is a run of; zero: of none
+  RunParent parent;
   Payload inputs;
   Time accepted{};
   bool operator==(const RunInfo&) const = default;

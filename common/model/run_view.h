@@ -47,6 +47,7 @@ struct NodeView {
   std::shared_ptr<const ErrorInfo> error;
   Payload output;                       // may be a reference: fetched by the client with GetValue
   std::string wait_text = {};           // what it requires and what the nearest workers lack, where none could run it
+  std::string child = {};               // the run that it has started
   std::optional<ItemsView> items = {};  // of a mapped node that has begun
   bool operator==(const NodeView&) const;
 };

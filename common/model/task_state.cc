@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, 10> kTaskWords = {"pending", "ready",    
                                                          "running", "succeeded", "failed",  "skipped",  "cancelled"};
 constexpr std::array<std::string_view, 9> kRunWords = {"accepted",  "running",  "paused", "failing",  "cancelling",
                                                        "succeeded", "degraded", "failed", "cancelled"};
-constexpr std::array<std::string_view, 27> kReasonWords = {"",
+constexpr std::array<std::string_view, 28> kReasonWords = {"",
                                                            "error",
                                                            "timeout",
                                                            "lost",
@@ -36,10 +36,11 @@ constexpr std::array<std::string_view, 27> kReasonWords = {"",
                                                            "approval",
                                                            "rejected",
                                                            "paused",
+                                                           "child",
                                                            "shared"};
-constexpr std::array<std::string_view, 15> kWaitWords = {"",         "slot",    "label",     "limit",    "paused",
-                                                         "breaker",  "value",   "adoption",  "timer",    "signal",
-                                                         "approval", "backoff", "no_worker", "resource", "fallback"};
+constexpr std::array<std::string_view, 16> kWaitWords = {
+    "",      "slot",   "label",    "limit",   "paused",    "breaker",  "value",    "adoption",
+    "timer", "signal", "approval", "backoff", "no_worker", "resource", "fallback", "child"};
 
 static_assert(kTaskWords.size() == static_cast<std::size_t>(TaskState::kCancelled) + 1);
 static_assert(kRunWords.size() == static_cast<std::size_t>(RunState::kCancelled) + 1);

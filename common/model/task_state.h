@@ -60,6 +60,7 @@ enum class Reason : std::uint8_t {
   kApproval,         // waits for somebody's decision
   kRejected,         // failed: somebody said no
   kPaused,           // ready, and its run is paused
+  kChild,            // waits for the run that it has started; failed: that run has
   kShared,           // succeeded: in the run that this one runs again
 };
 constexpr Reason kReasonLast = Reason::kShared;
@@ -81,8 +82,9 @@ enum class WaitReason : std::uint8_t {
   kNoWorker,  // no worker could run it
   kResource,  // every worker that could run it has too little left
   kFallback,  // it failed, and waits for the node that takes its place
+  kChild,     // the run that it has started
 };
-constexpr WaitReason kWaitReasonLast = WaitReason::kFallback;
+constexpr WaitReason kWaitReasonLast = WaitReason::kChild;
 
 constexpr bool is_terminal(TaskState s) {
   return s == TaskState::kSucceeded || s == TaskState::kFailed || s == TaskState::kSkipped ||

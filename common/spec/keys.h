@@ -37,6 +37,11 @@ inline constexpr std::array<std::string_view, 9> kSignalNode = {
     "signal", "depends_on", "description", "when", "join", "on_upstream_failure", "fallback", "timeout", "default"};
 inline constexpr std::array<std::string_view, 7> kApprovalNode = {
     "approval", "depends_on", "description", "when", "join", "on_upstream_failure", "fallback"};
+// The executor of the core's own: a node of it starts a run of a registered workflow.
+inline constexpr std::string_view kChildExecutor = "workflow";
+inline constexpr std::array<std::string_view, 10> kChildNode = {
+    "executor", "workflow", "with", "timeout", "depends_on", "description", "when", "join", "on_upstream_failure",
+    "fallback"};
 inline constexpr std::array<std::string_view, 2> kWait = {"for", "until"};
 inline constexpr std::array<std::string_view, 3> kSignal = {"name", "timeout", "default"};
 inline constexpr std::array<std::string_view, 4> kApproval = {"roles", "deadline", "default", "message"};

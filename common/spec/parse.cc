@@ -101,7 +101,7 @@ void read_executors(Reader& reader, std::uint32_t index) {
   for (const std::uint32_t item : reader.at(index).children) {
     const std::optional<std::string> name = reader.read_string(item, "an entry of 'executors'");
     if (!name) continue;
-    if (find_executor(*name) != nullptr) {
+    if (find_executor(*name) != nullptr || *name == keys::kChildExecutor) {
       reader.problem(item, "the executor '" + *name + "' is there without being declared",
                      "the name of an executor of your own");
     } else if (!is_node_id(*name)) {

@@ -21,6 +21,7 @@ std::string with_article(const std::string& key) {
 std::vector<std::string_view> executor_names(const Reader& reader) {
   std::vector<std::string_view> names;
   for (const ExecutorFields& row : executor_table()) names.push_back(row.executor);
+  names.push_back(keys::kChildExecutor);
   names.insert(names.end(), reader.executors.begin(), reader.executors.end());
   return names;
 }
@@ -209,6 +210,7 @@ std::span<const std::string_view> keys_of(std::string_view kind) {
   if (kind == "value") return keys::kValueNode;
   if (kind == "branch") return keys::kBranchNode;
   if (kind == "wait") return keys::kWaitNode;
+  if (kind == "executor") return keys::kChildNode;
   return kind == "signal" ? std::span<const std::string_view>(keys::kSignalNode) : keys::kApprovalNode;
 }
 
@@ -220,15 +222,20 @@ void read_control_node(Reader& reader, const std::vector<Entry>& entries, const 
   NodeSpec& spec = reader.spec.specs[node];
   for (const Entry& entry : entries) {
     if (std::ranges::find(known, entry.name) == known.end()) {
-      reader.problem(entry.key, "unknown key '" + entry.name + "' in " + where + ", which has a '" + kind.name + "'",
+      reader.problem(entry.key,
+                     "unknown key '" + entry.name + "' in " + where + ", which has " + with_article(kind.name),
                      "one of " + list_words(known), reader.suggestion(entry.name, known));
-    } else if (kind.name == "signal" && (entry.name == "timeout" || entry.name == "default")) {
+    } else if ((kind.name == "signal" && (entry.name == "timeout" || entry.name == "default")) ||
+               (kind.name == "executor" &&
+                (entry.name == "timeout" || entry.name == "workflow" || entry.name == "with"))) {
       continue;  // of the wait
     } else if (!read_flow_key(reader, entry, where, node, found.depends_on)) {
       read_common_key(reader, entry, where, node, spec);
     }
   }
-  if (kind.name == "wait" || kind.name == "signal" || kind.name == "approval") {
+  if (kind.name == "executor") {
+    read_child(reader, entries, kind, where, node, found.depends_on);
+  } else if (kind.name == "wait" || kind.name == "signal" || kind.name == "approval") {
     read_wait(reader, entries, kind, where, node, found.depends_on);
   } else if (kind.name == "value") {
     spec.value = reader.value(kind.value);
@@ -278,7 +285,9 @@ void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
         where + " has both " + with_article(found.kinds[0]->name) + " and " + with_article(found.kinds[i]->name),
         "one of them");
   }
-  if (found.kinds.empty() || found.kinds.front()->name == "executor" || found.kinds.size() > 1)
+  const bool child = found.kinds.size() == 1 && found.kinds.front()->name == "executor" &&
+                     reader.at(found.kinds.front()->value).text == keys::kChildExecutor;
+  if (found.kinds.empty() || found.kinds.size() > 1 || (found.kinds.front()->name == "executor" && !child))
     read_task_node(reader, entries, found, where, node);
   else read_control_node(reader, entries, found, where, node);
 }

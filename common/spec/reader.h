@@ -115,6 +115,9 @@ bool read_foreach_key(Reader& reader, const Entry& entry, const std::string& whe
                       bool depends_on);
 void read_branch(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on);
 
+// `executor: workflow` (read_child.cc), which `kind` says.
+void read_child(Reader& reader, const std::vector<Entry>& entries, const Entry& kind, const std::string& where,
+                std::uint32_t node, bool depends_on);
 // `wait`, `signal` and `approval` (read_wait.cc): `kind` is the entry that says which.
 void read_wait(Reader& reader, const std::vector<Entry>& entries, const Entry& kind, const std::string& where,
                std::uint32_t node, bool depends_on);

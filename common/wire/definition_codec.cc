@@ -148,6 +148,9 @@ void write_wait(const WaitSpec& wait, pb::Wait* out) {
   out->set_decides(static_cast<std::uint32_t>(wait.decides));
   write_texts(wait.roles, out->mutable_roles());
   if (wait.message) out->set_message_json(wait.message->dump());
+  out->set_workflow(wait.workflow);
+  out->set_version(wait.version);
+  if (wait.with) out->set_with_json(wait.with->dump());
 }
 
 WaitSpec read_wait(Reader& in, const pb::Wait& wait) {
@@ -160,6 +163,9 @@ WaitSpec read_wait(Reader& in, const pb::Wait& wait) {
   out.decides = in.to_enum(wait.decides(), kApprovalDefaultLast, "unknown default of an approval");
   out.roles = read_texts(in, wait.roles(), kRolesMax);
   out.message = read_optional_json(in, wait.message_json());
+  out.workflow = wait.workflow();
+  out.version = wait.version();
+  out.with = read_optional_json(in, wait.with_json());
   return out;
 }
 

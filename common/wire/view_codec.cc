@@ -20,6 +20,14 @@ void write(const RunInfo& info, pb::RunInfo* out) {
   out->set_priority(info.priority);
   out->set_retry_of(info.retry_of.value);
   out->set_workflow_version(info.workflow_version);
+  if (info.parent.run != RunId{}) {
+    pb::RunParent* parent = out->mutable_parent();
+    parent->set_run(info.parent.run.value);
+    parent->set_task(info.parent.task.value);
+    parent->set_node(info.parent.node);
+    parent->set_depth(info.parent.depth);
+    parent->set_room(info.parent.room);
+  }
   millrace::write(info.inputs, out->mutable_inputs());
   out->set_accepted_us(to_us(info.accepted));
 }
@@ -38,6 +46,11 @@ RunInfo read(Reader& in, pb::RunInfo* info) {
   out.priority = info->priority();
   out.retry_of = RunId{info->retry_of()};
   out.workflow_version = info->workflow_version();
+  if (info->has_parent()) {
+    pb::RunParent* parent = info->mutable_parent();
+    out.parent = {RunId{parent->run()}, TaskIndex{parent->task()}, std::move(*parent->mutable_node()), parent->depth(),
+                  parent->room()};
+  }
   out.inputs = read_payload(in, info->mutable_inputs());
   out.accepted = from_us(info->accepted_us());
   return out;
@@ -132,6 +145,7 @@ void write(const NodeView& node, pb::NodeView* out) {
   }
   if (!node.output.is_null()) millrace::write(node.output, out->mutable_output());
   if (!node.wait_text.empty()) out->set_wait_text(node.wait_text);
+  if (!node.child.empty()) out->set_child(node.child);
   if (node.items) write(*node.items, out->mutable_items());
 }
 
@@ -151,6 +165,7 @@ NodeView read(Reader& in, pb::NodeView* node) {
   }
   if (node->has_output()) out.output = read_payload(in, node->mutable_output());
   out.wait_text = std::move(*node->mutable_wait_text());
+  out.child = std::move(*node->mutable_child());
   if (node->has_items()) out.items = read(in, node->mutable_items());
   return out;
 }

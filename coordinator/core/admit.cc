@@ -50,6 +50,7 @@ void Partition::on(Time now, RunSubmitted& in) {
   info->inputs = in.submit.inputs.is_reference() ? std::move(in.submit.inputs)
                                                  : make_payload(info->run, std::string(in.submit.inputs.json()));
   info->workflow_version = in.submit.version;
+  info->parent = std::move(in.parent);
   info->accepted = now;
   if (in.submit.resume) info->retry_of = in.submit.resume->of;
   Run& run = add(std::move(info), std::move(in.plan));

@@ -27,7 +27,8 @@ struct RunSubmitted {
   RequestId request;  // answered with SubmitReply, RunReply (submit.wait) or ErrorReply
   SubmitRun submit;
   std::shared_ptr<const Plan> plan;
-  Hash128 request_hash;  // of definition, inputs, labels, priority: tells a repeat from a conflict
+  Hash128 request_hash;   // of definition, inputs, labels, priority: tells a repeat from a conflict
+  RunParent parent = {};  // of a child run
   std::shared_ptr<const RestoredRun> old = nullptr;  // with submit.resume: the run that is run again
 };
 struct CancelRequested {

@@ -27,10 +27,35 @@ struct RunWanted {
   std::string trace_id;  // empty: one is made
   std::string caller;
   std::int32_t priority = 0;
+  std::uint32_t version = 0;  // of the registered workflow
+  RunParent parent;           // whom to tell what becomes of it
   bool operator==(const RunWanted&) const = default;
 };
 
-using LetterBody = std::variant<RunWanted>;
+// Child runs (child.cc). To the home of the name: which definition and partition it is.
+struct ChildWanted {
+  std::string name;
+  RunWanted run;  // without its definition
+  bool operator==(const ChildWanted&) const = default;
+};
+struct ChildCancelled {  // by the same way; nothing if it has ended
+  std::string tenant;
+  std::string key;
+  RunId parent;
+  bool passed_on = false;  // by the home of the name
+  bool operator==(const ChildCancelled&) const = default;
+};
+struct ChildTold {  // to the parent
+  RunId parent;
+  TaskIndex task;
+  RunId child;  // zero: there is none
+  RunState state = RunState::kAccepted;
+  Payload outputs;
+  std::string why;  // of one that has failed
+  bool operator==(const ChildTold&) const = default;
+};
+
+using LetterBody = std::variant<RunWanted, ChildWanted, ChildCancelled, ChildTold>;
 
 // Numbers of one sender grow: its epoch's counter above, a count within the epoch below. Letters of one sender to one
 // receiver are taken in their order.

@@ -50,8 +50,15 @@ void Partition::on(Time now, LettersRead& in) {
 
 // As if somebody had submitted it who does not wait for an answer.
 void Partition::take(Time now, LetterCame& in, RunWanted& wanted) {
+  const RunParent parent = wanted.parent;
+  const bool is_child = parent.run != RunId{};
+  if (in.plan == nullptr && is_child) return tell_refused(parent, in.why);
+  if (in.existing && is_child) return tell_refused(parent, "its key is that of run " + to_string(*in.existing));
   if (in.plan == nullptr || in.existing) return;
-  RunSubmitted submitted{RequestId{}, {}, std::move(in.plan), in.request_hash};
+  RunSubmitted submitted;
+  submitted.plan = std::move(in.plan);
+  submitted.request_hash = in.request_hash;
+  submitted.parent = parent;
   SubmitRun& submit = submitted.submit;
   submit.tenant = std::move(wanted.tenant);
   submit.key = std::move(wanted.key);
@@ -60,11 +67,18 @@ void Partition::take(Time now, LetterCame& in, RunWanted& wanted) {
   submit.trace_id = std::move(wanted.trace_id);
   submit.caller = std::move(wanted.caller);
   submit.priority = wanted.priority;
+  submit.version = wanted.version;
+  const std::string tenant = submit.tenant;
+  const std::string key = submit.key;
   const auto replies = static_cast<std::ptrdiff_t>(effects_.replies.size());
   on(now, submitted);
   const auto ours = std::remove_if(effects_.replies.begin() + replies, effects_.replies.end(),
                                    [](const SendReply& reply) { return reply.request == RequestId{}; });
   effects_.replies.erase(ours, effects_.replies.end());
+  if (!is_child) return;
+  const Run& run = *runs_.at(*find_key(tenant, key));
+  if (run.info->parent == parent) tell_parent(run);
+  else tell_refused(parent, "its key is that of run " + to_string(run.id()));
 }
 
 void Partition::restore_mail(std::vector<SharedLetter> letters, const std::map<PartitionId, Mark>& marks) {

@@ -55,6 +55,7 @@ struct PartitionOptions {
   bool adopting = false;  // ready tasks of restored runs are held back until AdoptionClosed
   TestPlant plant = TestPlant::kNone;
   std::uint64_t run_tasks_max = kTasksMax;  // nodes and items of one run
+  std::uint16_t partitions = 1;             // of the cluster
 };
 
 // Durations seen per definition, for ranks along the critical path. Bounded.
@@ -146,6 +147,17 @@ class Partition {
   void post(PartitionId to, LetterBody body);
   void take(Time now, LetterCame& in, RunWanted& wanted);
   void count_mail();
+
+  // child.cc
+  static bool awaits_child(const Run& run, TaskIndex task);
+  Result<RunParent> link_of(const Run& run, TaskIndex task) const;
+  bool ask_for_child(Time now, Run& run, TaskIndex task, const Flow::Wait& wait);
+  void cancel_child(const Run& run, TaskIndex task);
+  void take(Time now, LetterCame& in, ChildWanted& wanted);
+  void take(Time now, LetterCame& in, ChildCancelled& cancelled);
+  void take(Time now, LetterCame& in, ChildTold& told);
+  void tell_refused(const RunParent& parent, std::string why);
+  void tell_parent(const Run& run);
 
   // registering.cc
   void on(Time now, WorkflowChanged& in);

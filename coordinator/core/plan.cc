@@ -141,10 +141,12 @@ Status Plan::read_flows() {
       wait.spec = *spec.wait;
       for (auto [from, to] :
            {std::pair{&spec.wait->limit, &wait.limit}, std::pair{&spec.wait->otherwise, &wait.otherwise},
-            std::pair{&spec.wait->message, &wait.message}}) {
+            std::pair{&spec.wait->message, &wait.message}, std::pair{&spec.wait->with, &wait.with}}) {
         if (Status compiled = compile(*from, *to); !compiled.ok())
           return invalid(in_spec(workflow_, i, compiled.error().what));
       }
+      if (spec.wait->kind == WaitKind::kChild && spec.wait->workflow.empty())
+        return invalid(in_spec(workflow_, i, "a child run without the name of its workflow"));
       if (spec.wait->kind == WaitKind::kTimer && !wait.limit)
         return invalid(in_spec(workflow_, i, "a timer without its time"));
     }
@@ -164,6 +166,7 @@ Status Plan::read_flows() {
   if (flows_.empty()) return Done{};
   for (std::uint32_t task = 0; task < node_count(); ++task) {
     const Flow* flow = this->flow(TaskIndex{task});
+    if (flow != nullptr && flow->wait && flow->wait->spec.kind == WaitKind::kChild) ++child_count_;
     if (flow != nullptr && flow->wait && flow->wait->spec.kind == WaitKind::kSignal)
       signal_nodes_[flow->wait->spec.signal].push_back(task);
   }

@@ -60,6 +60,7 @@ struct Flow {
     std::optional<expr::Template> limit;
     std::optional<expr::Template> otherwise;
     std::optional<expr::Template> message;
+    std::optional<expr::Template> with;
   };
   std::optional<Wait> wait;
   bool has_handlers = false;              // nodes that run if it fails
@@ -103,6 +104,7 @@ class Plan {
   // The node of a task: itself, or whose item it is. Nothing: there is no such task.
   std::optional<TaskIndex> node_of(TaskIndex task) const;
   const std::vector<std::uint32_t>& mapped() const { return mapped_; }
+  std::uint32_t child_count() const { return child_count_; }  // nodes that start runs of other workflows
   std::span<const std::uint32_t> early_joins() const { return early_joins_; }  // tasks with `join: any` or a number
   // Branch nodes that may choose this one; empty: it needs no choice.
   std::span<const std::uint32_t> chosen_by(TaskIndex task) const;
@@ -141,6 +143,7 @@ class Plan {
   std::unordered_map<std::uint32_t, Wishes> wishes_;        // by spec; lookups only
   std::set<TaskIndex> noted_;
   std::unordered_map<std::uint32_t, Flow> flows_;  // by spec; lookups only
+  std::uint32_t child_count_ = 0;
   std::vector<std::uint32_t> early_joins_;
   std::vector<Cleanup> cleanup_;  // by task; empty: none
   std::array<std::vector<std::uint32_t>, 4> cleanups_;

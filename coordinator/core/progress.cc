@@ -246,6 +246,7 @@ void Partition::finish(Time now, Run& run, RunState state) {
   run.value_waits.clear();
   learn(run);
   effects_.ended.push_back(run.info);
+  tell_parent(run);
   if (options_.plant != TestPlant::kMiscount) --runs_live_;
   ++tally_.of(state);
   tasks_live_ -= run.states.size();

@@ -39,6 +39,7 @@ bool worth_retrying(Reason reason) {
     case Reason::kApproval:
     case Reason::kRejected:
     case Reason::kPaused:
+    case Reason::kChild:
     case Reason::kShared: return false;
   }
   return false;

@@ -13,6 +13,7 @@ WaitReason wait_reason_of(Reason reason) {
   if (reason == Reason::kTimer) return WaitReason::kTimer;
   if (reason == Reason::kSignal) return WaitReason::kSignal;
   if (reason == Reason::kApproval) return WaitReason::kApproval;
+  if (reason == Reason::kChild) return WaitReason::kChild;
   if (reason == Reason::kPaused) return WaitReason::kPaused;
   if (reason == Reason::kFallback) return WaitReason::kFallback;
   return WaitReason::kValue;
@@ -31,6 +32,10 @@ std::string wait_text_of(const NodeSpec& spec, const TaskRecord& record) {
       text += (&role == &spec.flow.wait->roles.front() ? (text.empty() ? "for " : " (for ") : ", ") + role;
     if (!text.empty() && text != "" && !spec.flow.wait->roles.empty() && message != nullptr) text += ")";
   }
+  if (record.reason == Reason::kChild) {
+    text = record.worker == nullptr ? "" : "run " + *record.worker + " of ";
+    text += "workflow " + spec.flow.wait->workflow;
+  }
   if (record.due != Time{}) text += (text.empty() ? "until " : ", until ") + format_time(record.due);
   return text;
 }
@@ -46,7 +51,9 @@ NodeView node_view(const Plan& plan, TaskIndex task, TaskState state, const Task
   node.ran = record.ran;
   if (state != TaskState::kPending && state != TaskState::kWaiting) node.output = record.output;
   node.error = record.error;
-  if (record.worker != nullptr) node.worker = *record.worker;
+  const FlowSpec& flow = plan.spec(task).flow;
+  if (record.worker != nullptr && flow.wait && flow.wait->kind == WaitKind::kChild) node.child = *record.worker;
+  else if (record.worker != nullptr) node.worker = *record.worker;
   if (attempt != nullptr) {
     node.attempts = attempt->id.number;
     node.queued += attempt->dispatched - attempt->ready;

@@ -19,6 +19,7 @@ Reason reason_of(WaitKind kind) {
     case WaitKind::kTimer: return Reason::kTimer;
     case WaitKind::kSignal: return Reason::kSignal;
     case WaitKind::kApproval: return Reason::kApproval;
+    case WaitKind::kChild: return Reason::kChild;
   }
   return Reason::kTimer;
 }
@@ -67,8 +68,8 @@ Result<Time> moment_of(const Value& value, Time from, bool until) {
 }
 
 bool Partition::awaits_event(const TaskRecord& record) {
-  return record.state == TaskState::kWaiting &&
-         (record.reason == Reason::kTimer || record.reason == Reason::kSignal || record.reason == Reason::kApproval);
+  return record.state == TaskState::kWaiting && (record.reason == Reason::kTimer || record.reason == Reason::kSignal ||
+                                                 record.reason == Reason::kApproval || record.reason == Reason::kChild);
 }
 
 bool Partition::awaits_event(const Run& run, TaskIndex task) {
@@ -100,6 +101,7 @@ void Partition::begin_wait(Time now, Run& run, TaskIndex task, const Flow& flow)
     }
     record.output = Payload::inline_json(question.dump());
   }
+  if (wait.spec.kind == WaitKind::kChild && !ask_for_child(now, run, task, wait)) return;
   run.value_waits.erase(task);
   note_start(now, run);
   if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
@@ -144,6 +146,9 @@ void Partition::wait_over(Time now, Run& run, TaskIndex task) {
       if (value) end_wait(now, run, task, make_payload(run.id(), value->dump()));
       return;
     }
+    case WaitKind::kChild:
+      cancel_child(run, task);
+      return fail_wait(now, run, task, Reason::kTimeout, "its child run did not end in time");
     case WaitKind::kApproval: {
       static const ApprovalGiven kNobody{{}, {}, "", true, "", "the deadline had passed", ""};
       if (wait.spec.decides == ApprovalDefault::kApprove)
@@ -160,6 +165,7 @@ void Partition::wait_over(Time now, Run& run, TaskIndex task) {
 void Partition::leave_wait(Time now, Run& run, TaskIndex task) {
   const Flow* flow = run.plan->flow(task);
   if (flow == nullptr || !flow->wait) return;
+  if (awaits_child(run, task)) cancel_child(run, task);
   TaskRecord& record = run.tasks[task.value];
   const bool kept = keeps_signal(run, task);
   Payload payload = std::exchange(record.output, Payload());

@@ -9,10 +9,9 @@ namespace {
 
 constexpr std::uint64_t kLetterPlace = 11;
 constexpr std::uint64_t kMarkPlace = 12;
-enum BodyKind : std::uint8_t { kRunWanted = 1 };
+enum BodyKind : std::uint8_t { kRunWanted = 1, kChildWanted, kChildCancelled, kChildTold };
 
-void pack(Packer& out, const RunWanted& wanted) {
-  out.byte(kRunWanted);
+void pack_run(Packer& out, const RunWanted& wanted) {
   out.text(wanted.tenant);
   out.text(wanted.key);
   out.hash(wanted.definition);
@@ -26,6 +25,38 @@ void pack(Packer& out, const RunWanted& wanted) {
   out.text(wanted.trace_id);
   out.text(wanted.caller);
   out.difference(static_cast<std::uint64_t>(std::int64_t{wanted.priority}), 0);
+  out.number(wanted.version);
+  out.number(wanted.parent.run.value);
+  out.number(wanted.parent.task.value);
+  out.text(wanted.parent.node);
+  out.number(wanted.parent.depth);
+  out.number(wanted.parent.room);
+}
+
+void pack(Packer& out, const RunWanted& wanted) {
+  out.byte(kRunWanted);
+  pack_run(out, wanted);
+}
+void pack(Packer& out, const ChildWanted& wanted) {
+  out.byte(kChildWanted);
+  out.text(wanted.name);
+  pack_run(out, wanted.run);
+}
+void pack(Packer& out, const ChildCancelled& cancelled) {
+  out.byte(kChildCancelled);
+  out.text(cancelled.tenant);
+  out.text(cancelled.key);
+  out.number(cancelled.parent.value);
+  out.byte(cancelled.passed_on ? 1 : 0);
+}
+void pack(Packer& out, const ChildTold& told) {
+  out.byte(kChildTold);
+  out.number(told.parent.value);
+  out.number(told.task.value);
+  out.number(told.child.value);
+  out.byte(static_cast<std::uint8_t>(told.state));
+  out.payload(told.outputs);
+  out.text(told.why);
 }
 
 PartitionId unpack_partition(Unpacker& in) {
@@ -49,7 +80,46 @@ RunWanted unpack_run_wanted(Unpacker& in) {
   wanted.trace_id = in.text();
   wanted.caller = in.text();
   wanted.priority = static_cast<std::int32_t>(static_cast<std::int64_t>(in.difference(0)));
+  wanted.version = in.number32();
+  wanted.parent.run = RunId{in.number()};
+  wanted.parent.task = TaskIndex{in.number32()};
+  wanted.parent.node = in.text();
+  wanted.parent.depth = in.number32();
+  wanted.parent.room = in.number32();
   return wanted;
+}
+
+LetterBody unpack_body(Unpacker& in) {
+  switch (in.byte()) {
+    case kRunWanted: return unpack_run_wanted(in);
+    case kChildWanted: {
+      ChildWanted wanted;
+      wanted.name = in.text();
+      wanted.run = unpack_run_wanted(in);
+      return wanted;
+    }
+    case kChildCancelled: {
+      ChildCancelled cancelled;
+      cancelled.tenant = in.text();
+      cancelled.key = in.text();
+      cancelled.parent = RunId{in.number()};
+      cancelled.passed_on = in.byte() != 0;
+      return cancelled;
+    }
+    case kChildTold: {
+      ChildTold told;
+      told.parent = RunId{in.number()};
+      told.task = TaskIndex{in.number32()};
+      told.child = RunId{in.number()};
+      told.state = static_cast<RunState>(in.byte());
+      if (told.state > RunState::kCancelled) in.fail();
+      told.outputs = in.payload();
+      told.why = in.text();
+      return told;
+    }
+    default: in.fail();
+  }
+  return RunWanted{};
 }
 
 std::string open_error(std::uint8_t version, std::string_view sealed) {
@@ -90,8 +160,7 @@ Result<Letter> decode_letter(PartitionId from, std::string_view bytes) {
   letter.from = from;
   letter.to = unpack_partition(in);
   letter.number = in.number();
-  if (in.byte() == kRunWanted) letter.body = unpack_run_wanted(in);
-  else in.fail();
+  letter.body = unpack_body(in);
   if (!in.done()) return Error{Code::kInternal, what + ": does not parse", {}, "damaged"};
   return letter;
 }

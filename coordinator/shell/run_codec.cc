@@ -60,7 +60,8 @@ constexpr std::uint64_t kRecordPlace = 2;
 
 void encode_info(const StoredInfoView& stored, Packer& out) {
   const RunInfo& info = *stored.info;
-  const std::uint8_t version = info.workflow_version == 0 ? kRunFormatVersion : kInfoVersion;
+  const std::uint8_t version =
+      info.workflow_version == 0 && info.parent.run == RunId{} ? kRunFormatVersion : kInfoVersion;
   const std::size_t begun = out.begin_sized();
   const std::size_t opened = out.open(version);
   out.number(stored.epoch);
@@ -81,7 +82,14 @@ void encode_info(const StoredInfoView& stored, Packer& out) {
   out.number(info.retry_of.value);
   out.payload(info.inputs);
   out.time(info.accepted, Time{});
-  if (version >= kInfoVersion) out.number(info.workflow_version);
+  if (version >= kInfoVersion) {
+    out.number(info.workflow_version);
+    out.number(info.parent.run.value);
+    out.number(info.parent.task.value);
+    out.text(info.parent.node);
+    out.number(info.parent.depth);
+    out.number(info.parent.room);
+  }
   out.close(opened, version, place_of(info.run.value, kInfoPlace));
   out.end_sized(begun);
 }
@@ -118,7 +126,14 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   info.retry_of = RunId{in.number()};
   info.inputs = in.payload();
   info.accepted = in.time(Time{});
-  if (registered) info.workflow_version = in.number32();
+  if (registered) {
+    info.workflow_version = in.number32();
+    info.parent.run = RunId{in.number()};
+    info.parent.task = TaskIndex{in.number32()};
+    info.parent.node = in.text();
+    info.parent.depth = in.number32();
+    info.parent.room = in.number32();
+  }
   if (!in.done()) return damaged(run, "field .i");
   return stored;
 }
@@ -226,14 +241,6 @@ std::string key_field(std::string_view tenant, std::string_view key) {
   Packer field;
   field.hash(hash128(name.bytes()));
   return field.take().substr(0, 12);
-}
-
-std::string_view key_tag(std::string_view key) {
-  const std::size_t open = key.find('{');
-  if (open == std::string_view::npos) return key;
-  const std::size_t close = key.find('}', open + 1);
-  if (close == std::string_view::npos || close == open + 1) return key;
-  return key.substr(open + 1, close - open - 1);
 }
 
 std::uint64_t key_fingerprint(std::string_view field) { return Unpacker(field).fixed64(); }

@@ -13,13 +13,14 @@
 #include "common/base/result.h"
 #include "common/model/operator_messages.h"
 #include "common/model/records.h"
+#include "coordinator/core/home.h"
 #include "coordinator/shell/packing.h"
 
 namespace millrace {
 
 constexpr std::uint8_t kRunFormatVersion = 1;
-// Of what is fixed of a run of a registered workflow; others are written as version 1, which earlier programs read,
-// too.
+// Of what is fixed of a run of a registered workflow, or of a child run; others are written as version 1, which earlier
+// programs read, too.
 constexpr std::uint8_t kInfoVersion = 2;
 // Of a run's record: 2 where it holds signals, 3 where it says why it was acted on; others are written as version 1,
 // which earlier programs read, too.
@@ -71,10 +72,6 @@ Result<StoredRecord> decode_record(RunId run, std::string_view bytes);
 std::uint32_t records_hint(std::string_view first_piece);
 
 std::string key_field(std::string_view tenant, std::string_view key);  // 12 bytes
-// What decides, with the tenant, which partition a run lives in: what stands in the key's first pair of braces, or else
-// the whole key. The rule of Redis Cluster's hash tags:
-// https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
-std::string_view key_tag(std::string_view key);
 std::uint64_t key_fingerprint(std::string_view tenant, std::string_view key);
 std::uint64_t key_fingerprint(std::string_view field);  // the same, of a key_field()
 std::string encode_key(const StoredKey& key);

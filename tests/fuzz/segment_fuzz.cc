@@ -13,6 +13,7 @@
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/packing.h"
+#include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/segments.h"
 
@@ -67,6 +68,14 @@ void try_letter(std::string_view bytes) {
   require(again.ok() && *again == *letter);
 }
 
+void try_workflow(std::string_view bytes) {
+  const std::string field = workflow_field("t", "w");
+  auto workflow = decode_workflow(field, bytes);
+  if (!workflow.ok()) return;
+  auto again = decode_workflow(workflow_field(workflow->tenant, workflow->name), encode_workflow(*workflow));
+  require(again.ok() && *again == *workflow);
+}
+
 std::string with_length(const std::string& sealed) {
   Packer length;
   length.fixed32(static_cast<std::uint32_t>(sealed.size()));
@@ -91,6 +100,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 2:
       try_info(bytes);
+      try_info(with_length(seal(kInfoVersion, place_of(kRun.value, 1), bytes)));
       try_info(with_length(seal(kRunFormatVersion, place_of(kRun.value, 1), bytes)));
       break;
     case 3:
@@ -100,6 +110,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 6:
       try_letter(bytes);
       try_letter(seal(kLetterVersion, place_of(11, kPlace.partition.value), bytes));
+      try_workflow(seal(kWorkflowVersion, place_of(13, hash64(workflow_field("t", "w"))), bytes));
       (void)decode_mark(kPlace.partition, PartitionId{2}, bytes);
       break;
     case 4:

@@ -60,10 +60,11 @@ class World {
     for (int i = 0; i < runs; ++i) {
       const bool large = random.chance(3);
       clients_.push_back(
-          std::make_unique<Client>(context_, i, make_order(random, i, large), coordinators,
+          std::make_unique<Client>(context_, i, make_order(random, i, large, context_.letters), coordinators,
                                    [this](const Client& client, int to, RequestId request,
                                           const OperatorRequest& body) { from_client(client, to, request, body); }));
     }
+    context_.checker.definition(registered_.plan);
     faults_until_ = context_.now() + random.between(6s, 16s);
     fault_every_ = random.between(300ms, 3s);
     network_.loss(random.between(0, 60));
@@ -176,6 +177,7 @@ class World {
   }
 
   CoordinatorProcess& at(int coordinator) { return *coordinators_[static_cast<std::size_t>(coordinator)]; }
+  CoordinatorProcess& some_coordinator_of(Random& random) { return *coordinators_[random.below(coordinators_.size())]; }
   CoordinatorProcess& some_coordinator() { return *coordinators_[context_.random.below(coordinators_.size())]; }
   WorkerProcess& some_worker() { return *workers_[context_.random.below(workers_.size())]; }
 
@@ -227,8 +229,14 @@ class World {
   void next_letter() {
     context_.schedule.after(letters_.between(50ms, 1s), [this] {
       if (context_.healed) return;
+      WorkflowRequest apply;
+      apply.act = WorkflowAct::kApply;
+      apply.name = kRegisteredName;
+      apply.definition = registered_.plan->definition();
+      apply.definition_bytes = registered_.definition;
+      some_coordinator_of(letters_).receive(FromClient{RequestId{(kNobody << 32) | ++operations_}, apply, 0});
       const std::string key = "letter-" + std::to_string(++letters_written_);
-      coordinators_[letters_.below(coordinators_.size())]->write_letter(letters_, key);
+      some_coordinator_of(letters_).write_letter(letters_, key);
       next_letter();
     });
   }
@@ -348,6 +356,7 @@ class World {
   Random narrows_;    // of its own: other faults stay as the seed has them
   Random letters_;    // likewise
   std::uint64_t letters_written_ = 0;
+  Order registered_ = make_registered();
   std::uint64_t partitions_ = 0;
   std::uint64_t operations_ = 0;
   Time look_at_calm_{};

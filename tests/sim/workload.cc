@@ -184,7 +184,24 @@ void make_fanouts(Random& random, WorkflowSpec& workflow) {
   }
 }
 
-WorkflowSpec make_workflow(Random& random, bool large) {
+// Some nodes start runs of the registered workflow.
+void make_children(Random& random, WorkflowSpec& workflow) {
+  for (NodeSpec& spec : workflow.specs) {
+    if (spec.is_control() || spec.flow.foreach || !random.chance(250)) continue;
+    NodeSpec child;
+    child.fields = Value::Object{};
+    child.flow = std::move(spec.flow);
+    spec = std::move(child);
+    WaitSpec& wait = spec.flow.wait.emplace();
+    wait.kind = WaitKind::kChild;
+    wait.workflow = kRegisteredName;
+    wait.version = random.chance(300) ? 1 : 0;
+    if (random.chance(200)) wait.limit = std::to_string(random.between(1, 4'000)) + "ms";
+    if (random.chance(200)) wait.with = Value(Value::Object{{"n", "{{ run.id }}"}});
+  }
+}
+
+WorkflowSpec make_workflow(Random& random, bool large, bool children) {
   WorkflowSpec workflow;
   workflow.name = "sim";
   const auto nodes = static_cast<std::uint32_t>(large ? random.between(900, 1'600) : random.between(1, 18));
@@ -205,6 +222,7 @@ WorkflowSpec make_workflow(Random& random, bool large) {
   if (!large && random.chance(250)) make_flow(random, workflow);
   if (!large && random.chance(300)) make_cleanup(random, workflow);
   if (Random aside = random; !large && aside.chance(300)) make_fanouts(aside, workflow);  // seeds without keep theirs
+  if (Random aside = random; children && !large && aside.chance(600)) make_children(aside, workflow);
   if (random.chance(300)) {
     workflow.outputs_declared = true;
     const std::uint64_t shown = random.below(nodes);
@@ -237,10 +255,30 @@ void make_again(Random& random, const WorkflowSpec& workflow, Order& order) {
 
 }  // namespace
 
-Order make_order(Random& random, int number, bool large) {
+Order make_registered() {
+  Order order;
+  WorkflowSpec workflow;
+  workflow.name = kRegisteredName;
+  workflow.inputs.push_back({"n", InputType::kAny, false, {}, ""});
+  workflow.ids = {"t0", "t1"};
+  workflow.upstream = make_adjacency(2, {{1, 0}});
+  for (int i = 0; i < 2; ++i) {
+    NodeSpec& spec = workflow.specs.emplace_back();
+    spec.executor = "noop";
+    spec.fields = Value::Object{{"ms", std::int64_t{40}}};
+    spec.retry.losses_max = 30;
+  }
+  workflow.outputs_declared = true;
+  workflow.outputs.emplace_back("sum", "{{ nodes.t1.sum }}");
+  order.definition = std::make_shared<const std::string>(encode_definition(workflow));
+  order.plan = Plan::build(decode_definition(*order.definition).value(), hash128(*order.definition)).value();
+  return order;
+}
+
+Order make_order(Random& random, int number, bool large, bool children) {
   Order order;
   order.key = "key-" + std::to_string(number);
-  const WorkflowSpec workflow = make_workflow(random, large);
+  const WorkflowSpec workflow = make_workflow(random, large, children);
   order.definition = std::make_shared<const std::string>(encode_definition(workflow));
   order.plan = Plan::build(decode_definition(*order.definition).value(), hash128(*order.definition)).value();
   order.priority = random.between(-2, 2);

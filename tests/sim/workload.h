@@ -35,6 +35,10 @@ struct Order {  // what one client does
   std::vector<Again> again;             // afterwards, one after the other, each of the run before
 };
 
-Order make_order(Random& random, int number, bool large);
+constexpr char kRegisteredName[] = "kin";
+
+// `children`: some nodes start runs of the registered workflow.
+Order make_order(Random& random, int number, bool large, bool children);
+Order make_registered();  // its definition and plan
 
 }  // namespace millrace::sim

@@ -4,11 +4,12 @@
 // brackets behind its first mention: executor, retry, losses, backoff (100ms or 100ms*2..10s), timeout, priority,
 // on_loss, queue, requires (gpu=a100|h100 zone!=b ssd=*), resources (cpu:2 memory:4GiB), sticky and apart (a node or a
 // key), value (JSON or text with expressions), when, join (any or a number), failures=run, fallback, branch and first
-// (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name), approval (roles), limit (of a signal or an
-// approval), handlers (nodes that run if it fails), compensate, on (retry.on, words), default (of these: JSON, approve,
-// reject), message, foreach (JSON or text; an object with "to" is a range), chunk, parallel, on_item_error and collect.
-// Settings of the workflow stand in front, in parentheses: fail_fast, timeout, priority, output.NAME. Nodes are
-// numbered in the order of their first mention. What cannot be read fails the test that wrote it.
+// (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name), approval (roles), child (NAME or
+// NAME@VERSION), with, limit (of a signal, an approval or a child), handlers (nodes that run if it fails), compensate,
+// on (retry.on, words), default (of these: JSON, approve, reject), message, foreach (JSON or text; an object with "to"
+// is a range), chunk, parallel, on_item_error and collect. Settings of the workflow stand in front, in parentheses:
+// fail_fast, timeout, priority, output.NAME. Nodes are numbered in the order of their first mention. What cannot be
+// read fails the test that wrote it.
 #pragma once
 
 #include <algorithm>
@@ -143,7 +144,12 @@ class DagText {
   static void set_wait(NodeSpec& spec, const std::string& key, const std::string& value) {
     spec.executor.clear();
     WaitSpec& wait = spec.flow.wait.emplace();
-    if (key == "signal") {
+    if (key == "child") {
+      wait.kind = WaitKind::kChild;
+      const std::size_t at = value.find('@');
+      wait.workflow = value.substr(0, at);
+      if (at != std::string::npos) wait.version = static_cast<std::uint32_t>(std::stoul(value.substr(at + 1)));
+    } else if (key == "signal") {
       wait.kind = WaitKind::kSignal;
       wait.signal = value;
     } else if (key == "approval") {
@@ -188,11 +194,13 @@ class DagText {
                                                           : OnItemError::kFail;
     else if (key == "collect") spec.flow.foreach->collect = json_or_text(value);
     else if (key == "fallback") spec.flow.fallback = json_or_text(value);
-    else if (key == "wait" || key == "until" || key == "signal" || key == "approval") set_wait(spec, key, value);
+    else if (key == "wait" || key == "until" || key == "signal" || key == "approval" || key == "child")
+      set_wait(spec, key, value);
     else if (key == "compensate") spec.flow.compensate = value;
     else if (key == "handlers")
       for_each_word(value, [&](const std::string& id) { spec.flow.on_failure.push_back(id); });
     else if (key == "on") spec.retry.on.push_back(value);
+    else if (key == "with") spec.flow.wait.value().with = json_or_text(value);
     else if (key == "limit") spec.flow.wait.value().limit = json_or_text(value);
     else if (key == "message") spec.flow.wait.value().message = json_or_text(value);
     else if (key == "default") {

@@ -173,7 +173,7 @@ TEST_F(AppTest, EveryVerbPrintsWhatItsGoldenShows) {
       {"workflow_list", {"workflow", "list"}},
       {"workflow_show", {"workflow", "show", "insight@2"}},
       {"workflow_versions", {"workflow", "versions", "insight"}},
-      {"workflow_diff", {"workflow", "diff", "insight@2", workflow}},
+      {"workflow_diff", {"workflow", "diff", "insight@2", "insight@3"}},
       {"workflow_rollback", {"workflow", "rollback", "insight", "1"}},
       {"workflow_delete", {"workflow", "delete", "insight"}},
       {"submit_registered", {"submit", "insight@2", "-i", "text=x"}},

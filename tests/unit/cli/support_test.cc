@@ -249,7 +249,7 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
   RegisteredWorkflow insight{"default", "insight", 3, {}};
   const auto bytes = std::make_shared<const std::string>(encode_definition(parse_workflow(kRegistered, "insight.yaml").value()));
   for (std::uint32_t i = 1; i <= 3; ++i)
-    insight.versions.push_back({i, hash128(*bytes), view.info.accepted, "me@host", i == 3 ? 1U : 0U});
+    insight.versions.push_back({i, hash128("insight"), view.info.accepted, "me@host", i == 3 ? 1U : 0U});
   if (const auto* workflow = std::get_if<WorkflowRequest>(&request)) {
     const std::uint32_t version = workflow->version == 0 ? 3 : workflow->version;
     if (workflow->act == WorkflowAct::kDelete) insight.versions.clear();

@@ -99,7 +99,7 @@ TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
       "f:3:16: 'type' of input 'text' is the text 'strng'; expected one of any, string, integer, number, boolean, "
       "object, array, file, secret; did you mean 'string'?",
       "f:6:15: 'executor' of node 'clean_data' is the text 'pyton'; expected one of container, http, javascript, llm, "
-      "noop, python, shell, template; "
+      "noop, python, shell, template, workflow; "
       "did you mean "
       "'python'?",
       "f:10:5: unknown key 'depend_on' in node 'statistics'; expected one of executor, depends_on, description, retry, "
@@ -286,11 +286,11 @@ TEST(Problems, OfNodeIdsSayWhichRuleIsBroken) {
 
 TEST(Problems, OfWhatANodeIs) {
   EXPECT_EQ(problem_of("nodes:\n  a:\n"), "f:2:3: node 'a' is empty; expected a mapping of names to values");
-  EXPECT_EQ(
-      problem_of("nodes:\n  a: {depends_on: []}\n"),
-      "f:2:3: node 'a' has neither an 'executor' nor a 'value' nor a 'branch', and waits for nothing; expected "
-      "'executor' with one of container, http, javascript, llm, noop, python, shell, template, 'value', 'branch', "
-      "'wait', 'signal' or 'approval'");
+  EXPECT_EQ(problem_of("nodes:\n  a: {depends_on: []}\n"),
+            "f:2:3: node 'a' has neither an 'executor' nor a 'value' nor a 'branch', and waits for nothing; expected "
+            "'executor' with one of container, http, javascript, llm, noop, python, shell, template, workflow, "
+            "'value', 'branch', "
+            "'wait', 'signal' or 'approval'");
   EXPECT_EQ(in_node("value: 1"), "f:2:23: node 'a' has both an 'executor' and a 'value'; expected one of them");
   EXPECT_EQ(
       problem_of("nodes:\n  a: {executor: python}\n"),
@@ -301,7 +301,7 @@ TEST(Problems, OfWhatANodeIs) {
             "'command'");
   EXPECT_EQ(problem_of("nodes:\n  a: {executor: 5}\n"),
             "f:2:17: 'executor' of node 'a' is the number 5; expected one of container, http, javascript, llm, noop, "
-            "python, shell, template");
+            "python, shell, template, workflow");
   EXPECT_NE(in_node("command: [x]").find("'command' is a field of the executor 'container'"), std::string::npos);
   EXPECT_NE(in_node("<<: {timeout: 1s}").find("merge keys are not part of YAML 1.2"), std::string::npos);
 }

@@ -283,6 +283,11 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {wait: {until: tomorrow}}}",
       "nodes: {a: {wait: 1s, timeout: 5s}}",
       "nodes: {a: {signal: 'a b'}}",
+      "nodes: {a: {executor: workflow}}",
+      "nodes: {a: {executor: workflow, workflow: w, with: 5}}",
+      "nodes: {a: {executor: workflow, workflow: w, retry: {max_attempts: 2}}}",
+      "nodes: {a: {executor: workflow, workflow: '{{ inputs.w }}'}}",
+      "executors: [workflow]\nnodes: {a: {value: 1}}",
       "nodes: {a: {signal: {timeout: 1s}}}",
       "nodes: {a: {signal: go, timeout: soon}}",
       "nodes: {a: {approval: boss}}",
@@ -396,6 +401,7 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(keys_of(*defs.find("waitNode")), set_of(keys::kWaitNode));
   EXPECT_EQ(keys_of(*defs.find("signalNode")), set_of(keys::kSignalNode));
   EXPECT_EQ(keys_of(*defs.find("approvalNode")), set_of(keys::kApprovalNode));
+  EXPECT_EQ(keys_of(*defs.find("childNode")), set_of(keys::kChildNode));
   const auto inside = [&](const char* node, const char* key) {
     return *defs.find(node)->find("properties")->find(key);
   };
@@ -426,8 +432,9 @@ TEST(Schema, HasTheFieldsOfAnExecutorOfYourOwn) {
 
 TEST(Schema, HasEveryExecutorWithItsFields) {
   const Value& defs = *schema().find("$defs");
-  std::set<std::string> nodes = {"#/$defs/approvalNode", "#/$defs/customNode", "#/$defs/branchNode",
-                                 "#/$defs/signalNode",   "#/$defs/valueNode",  "#/$defs/waitNode"};
+  std::set<std::string> nodes = {"#/$defs/approvalNode", "#/$defs/childNode",  "#/$defs/customNode",
+                                 "#/$defs/branchNode",   "#/$defs/signalNode", "#/$defs/valueNode",
+                                 "#/$defs/waitNode"};
   for (const ExecutorFields& executor : executor_table()) {
     const std::string name = std::string(executor.executor) + "Node";
     nodes.insert("#/$defs/" + name);

@@ -4,6 +4,7 @@
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/packing.h"
+#include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/segments.h"
 #include "tests/unit/store/store_world.h"
@@ -187,6 +188,57 @@ TEST(Versions, WhatVersionOneCannotSayIsWrittenAsVersionTwoAndNothingElse) {
   EXPECT_EQ(stored->record, record);
 }
 
+Letter some_letter() {
+  RunWanted wanted;
+  wanted.tenant = "t";
+  wanted.key = "k";
+  wanted.definition = hash128("d");
+  wanted.home = PartitionId{9};
+  wanted.inputs = Payload::inline_json(R"({"a":[1,2]})");
+  wanted.labels = {{"x", "y"}, {"z", ""}};
+  wanted.trace_id = "0123";
+  wanted.caller = "c";
+  wanted.priority = -3;
+  return {PartitionId{3}, PartitionId{4}, (7ULL << 32) + 5, wanted};
+}
+
+TEST(RunCodec, ARunOfARegisteredWorkflowAndAChildRunComeBackAsTheyWere) {
+  for (const bool child : {false, true}) {
+    RunInfo info = TestRun(run_id(1), 2).info();
+    info.workflow_version = 7;
+    if (child) info.parent = {run_id(2), TaskIndex{3}, "node", 4, 5};
+    const Result<StoredInfo> back = decode_info(info.run, encode_info({.info = info, .epoch = 1, .commit = 1}));
+    ASSERT_TRUE(back.ok()) << back.error().what;
+    EXPECT_EQ(back->info, info);
+  }
+}
+
+TEST(RegistryCodec, AWorkflowComesBackAndOpensOnlyUnderItsName) {
+  const RegisteredWorkflow workflow{"t", "w", 9, {{8, hash128("a"), at(1), "me", 0}, {9, hash128("b"), at(2), "", 7}}};
+  const std::string bytes = encode_workflow(workflow);
+  const Result<RegisteredWorkflow> back = decode_workflow(workflow_field("t", "w"), bytes);
+  ASSERT_TRUE(back.ok()) << back.error().what;
+  EXPECT_EQ(*back, workflow);
+  EXPECT_EQ(decode_workflow(workflow_field("t", "v"), bytes).error().name, "damaged");
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    EXPECT_FALSE(decode_workflow(workflow_field("t", "w"), std::string_view(bytes).substr(0, i)).ok()) << i;
+}
+
+TEST(LetterCodec, EveryKindOfLetterComesBack) {
+  RunWanted run = std::get<RunWanted>(some_letter().body);
+  run.version = 3;
+  run.parent = {run_id(2), TaskIndex{3}, "node", 4, 5};
+  const LetterBody bodies[] = {
+      run, ChildWanted{"name", run}, ChildCancelled{"t", "k", run_id(4), true},
+      ChildTold{run_id(1), TaskIndex{2}, run_id(3), RunState::kFailed, Payload::reference(hash128("v"), 99), "why"}};
+  for (const LetterBody& body : bodies) {
+    const Letter letter{PartitionId{3}, PartitionId{4}, 5, body};
+    const Result<Letter> back = decode_letter(PartitionId{3}, encode_letter(letter));
+    ASSERT_TRUE(back.ok()) << back.error().what << " " << body.index();
+    EXPECT_EQ(*back, letter) << body.index();
+  }
+}
+
 TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {
   TestRun run(run_id(1), 2);
   RunWrite write = run.succeed(0, 2);
@@ -204,7 +256,7 @@ TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {
   ASSERT_TRUE(decode_info(run_id(1), info).ok());
   ASSERT_TRUE(decode_record(run_id(1), record).ok());
   const Error errors[] = {
-      decode_info(run_id(1), as_of(2, info, kBehindLength)).error(),
+      decode_info(run_id(1), as_of(kInfoVersion + 1, info, kBehindLength)).error(),
       decode_record(run_id(1), as_of(kRecordVersion + 1, record, kBehindLength)).error(),
       decode_segment(run_id(1), 3, as_of(3, segment, 0), names).error(),
       decode_log(run_id(1), as_of(2, log, 0)).error(),
@@ -218,20 +270,6 @@ TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {
   }
   EXPECT_EQ(decode_info(run_id(1), as_of(0, info, kBehindLength)).error().name, "damaged");
   EXPECT_EQ(decode_segment(run_id(1), 4, segment, names).error().name, "damaged") << "of another commit";
-}
-
-Letter some_letter() {
-  RunWanted wanted;
-  wanted.tenant = "t";
-  wanted.key = "k";
-  wanted.definition = hash128("d");
-  wanted.home = PartitionId{9};
-  wanted.inputs = Payload::inline_json(R"({"a":[1,2]})");
-  wanted.labels = {{"x", "y"}, {"z", ""}};
-  wanted.trace_id = "0123";
-  wanted.caller = "c";
-  wanted.priority = -3;
-  return {PartitionId{3}, PartitionId{4}, (7ULL << 32) + 5, wanted};
 }
 
 TEST(LetterCodec, ALetterComesBackAndOpensOnlyAsItsSenders) {

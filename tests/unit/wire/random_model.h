@@ -163,13 +163,16 @@ class RandomModel {
 
   WaitSpec wait_spec() {
     WaitSpec w;
-    w.kind = any(WaitKind::kApproval);
+    w.kind = any(WaitKind::kChild);
     if (coin()) w.limit = value(), w.until = coin();
     w.signal = text();
     if (coin()) w.otherwise = value();
     w.decides = any(ApprovalDefault::kReject);
     w.roles = many<std::string>([&] { return text(); });
     if (coin()) w.message = value();
+    w.workflow = text();
+    w.version = u32();
+    if (coin()) w.with = value();
     return w;
   }
 
@@ -341,7 +344,6 @@ class RandomModel {
             })};
   }
 
-
   RunName run_name() { return {text(), text()}; }
   std::vector<OperatorRequest> requests() {
     SubmitRun submit{text(), "k" + text(), hash(), nullptr, payload(), labels(), text(), text(), i32(), coin(), coin()};
@@ -380,8 +382,10 @@ class RandomModel {
 
   RunView run_view() {
     RunView v;
-    v.info = {RunId{engine_()}, text(), text(), hash(),       labels(),  text(), hash(),
-              text(),           text(), i32(),  RunId{u64()}, payload(), time()};
+    RunParent parent;
+    if (coin()) parent = {RunId{engine_() | 1}, TaskIndex{u32()}, text(), u32(), u32()};
+    v.info = {RunId{engine_()}, text(), text(),       hash(), labels(), text(),    hash(), text(),
+              text(),           i32(),  RunId{u64()}, u32(),  parent,   payload(), time()};
     v.record = {any(RunState::kCancelled),
                 any(kReasonLast),
                 u32(),
@@ -408,6 +412,7 @@ class RandomModel {
                  payload()};
       if (coin()) n.error = std::make_shared<const ErrorInfo>(error_info());
       if (coin()) n.wait_text = text();
+      if (coin()) n.child = text();
       if (coin()) {
         n.items =
             ItemsView{u32(), u32(), u32(), u32(), u32(), many<FailedItem>([&] {

@@ -1,0 +1,154 @@
+// Partition: runs that are started by a node of another run. Parent and child know each other by letters only: the
+// parent's partition asks the name's home, which says which definition that is and asks the partition of the child's
+// key; that one tells the parent that the child was accepted, and how it ended.
+#include "coordinator/core/home.h"
+#include "coordinator/core/partition.h"
+
+namespace millrace {
+namespace {
+
+std::string child_key(RunId parent, std::string_view node) {
+  return "child/" + to_string(parent) + "/" + std::string(node);
+}
+
+std::string named(const WaitSpec& wait) {
+  return "workflow '" + wait.workflow + (wait.version == 0 ? "" : "@" + std::to_string(wait.version)) + "'";
+}
+
+}  // namespace
+
+bool Partition::awaits_child(const Run& run, TaskIndex task) {
+  return run.states[task.value] == TaskState::kWaiting && run.tasks[task.value].reason == Reason::kChild;
+}
+
+// What bounds a family: how deep it is, and how many descendants a run may have. Each child may have its part of what
+// its parent may.
+Result<RunParent> Partition::link_of(const Run& run, TaskIndex task) const {
+  const RunParent& own = run.info->parent;
+  const std::uint32_t room = own.run == RunId{} ? kDescendantsMax : own.room;
+  const std::uint32_t children = run.plan->child_count();
+  if (own.depth + 1 > kChildDepthMax) {
+    return Error{
+        Code::kRefused, "child runs are nested deeper than " + std::to_string(kChildDepthMax) + " levels", {}, ""};
+  }
+  if (room < children) {
+    return Error{Code::kRefused,
+                 "the run's family would have more than " + std::to_string(kDescendantsMax) + " child runs",
+                 {},
+                 ""};
+  }
+  return RunParent{run.id(), task, run.plan->id(task), own.depth + 1, (room - children) / children};
+}
+
+// False: it waits for values, or has failed.
+bool Partition::ask_for_child(Time now, Run& run, TaskIndex task, const Flow::Wait& wait) {
+  Value inputs = Value::Object{};
+  if (wait.with) {
+    std::optional<Value> given = evaluate_for(now, run, task, *wait.with);
+    if (!given) return false;
+    if (!given->is_object()) {
+      fail_wait(now, run, task, Reason::kExpression,
+                std::string("'with' is ") + given->kind_name() + ", not an object");
+      return false;
+    }
+    inputs = std::move(*given);
+  }
+  std::string json = inputs.dump();
+  if (json.size() > kAssignmentMax) {
+    fail_wait(now, run, task, Reason::kInvalidInput,
+              "the inputs of " + named(wait.spec) + " have " + std::to_string(json.size()) + " bytes, more than " +
+                  std::to_string(kAssignmentMax));
+    return false;
+  }
+  Result<RunParent> link = link_of(run, task);
+  if (!link.ok()) {
+    fail_wait(now, run, task, Reason::kRefused, link.error().what);
+    return false;
+  }
+  ChildWanted wanted;
+  wanted.name = wait.spec.workflow;
+  wanted.run.version = wait.spec.version;
+  wanted.run.tenant = run.info->tenant;
+  wanted.run.key = child_key(run.id(), link->node);
+  wanted.run.inputs = Payload::inline_json(std::move(json));
+  wanted.run.labels = run.info->labels;
+  wanted.run.trace_id = run.info->trace_id;
+  wanted.run.caller = "run:" + to_string(run.id());
+  wanted.run.parent = std::move(*link);
+  const PartitionId home = home_of(run.info->tenant, wanted.name, options_.partitions);
+  post(home, std::move(wanted));
+  return true;
+}
+
+void Partition::cancel_child(const Run& run, TaskIndex task) {
+  const WaitSpec& wait = run.plan->flow(task)->wait->spec;
+  // By the same way as it was wanted, so that it cannot come before.
+  post(home_of(run.info->tenant, wait.workflow, options_.partitions),
+       ChildCancelled{run.info->tenant, child_key(run.id(), run.plan->id(task)), run.id(), false});
+}
+
+// At the home of the name.
+void Partition::take(Time now, LetterCame&, ChildWanted& wanted) {
+  (void)now;
+  const RunParent parent = wanted.run.parent;
+  Result<const RegisteredWorkflow*> found = registry_.find({wanted.run.tenant, wanted.name}, wanted.run.version);
+  if (!found.ok()) return tell_refused(parent, found.error().what);
+  const WorkflowVersion& version = *(*found)->find(wanted.run.version);
+  wanted.run.version = version.version;
+  wanted.run.definition = version.definition;
+  wanted.run.home = options_.partition;
+  const PartitionId to = home_of(wanted.run.tenant, wanted.run.key, options_.partitions);
+  post(to, std::move(wanted.run));
+}
+
+// At the home of the name, and then at the child.
+void Partition::take(Time now, LetterCame&, ChildCancelled& cancelled) {
+  if (!cancelled.passed_on) {
+    cancelled.passed_on = true;
+    const PartitionId to = home_of(cancelled.tenant, cancelled.key, options_.partitions);
+    return post(to, std::move(cancelled));
+  }
+  const std::optional<RunId> child = find_key(cancelled.tenant, cancelled.key);
+  if (!child || runs_.at(*child)->info->parent.run != cancelled.parent) return;
+  CancelRequested cancel{RequestId{}, *child,
+                         "its parent run " + to_string(cancelled.parent) + " does not wait for it"};
+  on(now, cancel);
+}
+
+void Partition::tell_refused(const RunParent& parent, std::string why) {
+  ChildTold told;
+  told.parent = parent.run;
+  told.task = parent.task;
+  told.state = RunState::kFailed;
+  told.why = clip(std::move(why), kErrorMessageMax);
+  post(partition_of(parent.run), std::move(told));
+}
+
+// Of a run that has a parent: that it was accepted, or how it ended.
+void Partition::tell_parent(const Run& run) {
+  const RunParent& parent = run.info->parent;
+  if (parent.run == RunId{}) return;
+  ChildTold told;
+  told.parent = parent.run;
+  told.task = parent.task;
+  told.child = run.id();
+  told.state = run.record.state;
+  if (run.ended()) told.outputs = run.record.outputs;
+  if (run.ended() && run.record.error != nullptr) told.why = run.record.error->message;
+  post(partition_of(parent.run), std::move(told));
+}
+
+void Partition::take(Time now, LetterCame&, ChildTold& told) {
+  Run* run = live(told.parent);
+  if (run == nullptr || told.task.value >= run->states.size() || !awaits_child(*run, told.task)) return;
+  TaskRecord& record = run->tasks[told.task.value];
+  if (told.child != RunId{}) record.worker = std::make_shared<const std::string>(to_string(told.child));
+  if (!is_terminal(told.state)) return write(*run, told.task);
+  if (told.state == RunState::kSucceeded || told.state == RunState::kDegraded)
+    return end_wait(now, *run, told.task, std::move(told.outputs));
+  const std::string who = told.child == RunId{} ? "" : "child run " + to_string(told.child) + " ";
+  const std::string how = told.child == RunId{} ? "" : std::string(to_string(told.state));
+  fail_wait(now, *run, told.task, Reason::kChild, who + how + (told.why.empty() || how.empty() ? "" : ": ") + told.why);
+}
+
+}  // namespace millrace

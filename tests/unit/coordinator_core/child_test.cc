@@ -1,0 +1,298 @@
+// Child runs: partitions and the letters between them, carried by hand.
+#include <gtest/gtest.h>
+
+#include "coordinator/core/audit.h"
+#include "coordinator/core/home.h"
+#include "coordinator/core/partition.h"
+#include "tests/support/dag_text.h"
+
+namespace millrace::test {
+namespace {
+
+// A few partitions, their store, and workflows that are registered.
+class Town {
+ public:
+  static constexpr std::uint16_t kPartitions = 3;
+
+  Town() {
+    for (std::uint16_t i = 0; i < kPartitions; ++i) open(i, 1);
+  }
+
+  // As version 1, 2, 3 ... of its name. A node of the workflow that waits for the signal "go" ends when it is given.
+  void apply(const std::string& name, const std::string& text) {
+    WorkflowSpec spec = DagText::parse(text);
+    spec.name = name;
+    const Hash128 definition = hash128(name + text);
+    Result<std::shared_ptr<const Plan>> plan = Plan::build(std::move(spec), definition);
+    ASSERT_TRUE(plan.ok()) << plan.error().what;
+    plans_[definition] = *plan;
+    const PartitionId home = home_of("default", name, kPartitions);
+    at(home).step(now_, WorkflowChanged{RequestId{1}, WorkflowAct::kApply, "default", name, 0, definition,
+                                        std::make_shared<const std::string>(text)});
+    settle();
+  }
+  RunId submit(const std::string& text, const std::string& key = "root", RunParent parent = {}) {
+    WorkflowSpec spec = DagText::parse(text);
+    const Hash128 definition = hash128(text);
+    Result<std::shared_ptr<const Plan>> plan = Plan::build(std::move(spec), definition);
+    EXPECT_TRUE(plan.ok()) << plan.error().what;
+    plans_[definition] = *plan;
+    SubmitRun submit;
+    submit.key = key;
+    submit.inputs = Payload::inline_json(R"({"n":4})");
+    submit.labels = {{"team", "x"}};
+    const PartitionId home = home_of("default", key, kPartitions);
+    RunSubmitted submitted;
+    submitted.request = RequestId{7};
+    submitted.submit = submit;
+    submitted.plan = *plan;
+    submitted.request_hash = definition;
+    submitted.parent = std::move(parent);
+    at(home).step(now_, std::move(submitted));
+    settle();
+    return *at(home).find_key("default", key);
+  }
+  void signal(RunId run) {
+    at(partition_of(run)).step(now_, SignalGiven{RequestId{9}, run, "go", Payload::inline_json("5"), 0, ""});
+    settle();
+  }
+  void cancel(RunId run) {
+    at(partition_of(run)).step(now_, CancelRequested{RequestId{9}, run, ""});
+    settle();
+  }
+  void pass(Duration length) {
+    now_ += length;
+    for (const auto& partition : partitions_) partition->step(now_, TimePassed{});
+    settle();
+  }
+  // Carries letters until there are none on their way.
+  void settle() {
+    for (int rounds = 0; rounds < 100; ++rounds) {
+      bool any = false;
+      for (std::uint16_t i = 0; i < kPartitions; ++i) any |= round(i);
+      if (!any) return;
+    }
+    ADD_FAILURE() << "letters never end";
+  }
+  // Another owner takes the partition: what was not in its store is gone.
+  void restart(PartitionId id) {
+    const std::uint16_t i = id.value;
+    const std::uint32_t epoch = partitions_[i]->epoch().counter + 1;
+    std::vector<RestoredRun> runs;
+    for (const auto& [run, held] : partitions_[i]->runs()) {
+      RestoredRun& stored = runs.emplace_back(RestoredRun{held->info, held->plan, held->record, {}});
+      for (std::uint32_t task = 0; task < held->tasks.size(); ++task) {
+        if (held->tasks[task].version > 0) stored.tasks.emplace_back(TaskIndex{task}, held->tasks[task]);
+      }
+    }
+    std::vector<RegisteredWorkflow> workflows;
+    for (const auto& [key, workflow] : partitions_[i]->registry().all()) workflows.push_back(workflow);
+    std::map<PartitionId, Mark> marks;
+    for (std::uint16_t from = 0; from < kPartitions; ++from) marks[PartitionId{from}] = marks_[{from, i}];
+    std::vector<SharedLetter> letters;
+    for (const auto& [number, letter] : outbox_[i]) letters.push_back(letter);
+    partitions_[i] = std::make_unique<Partition>(PartitionOptions{PartitionId{i}, Epoch{epoch, 9}, kInlineMaxDefault,
+                                                                  false, TestPlant::kNone, kTasksMax, kPartitions});
+    for (const RestoredRun& run : runs) {
+      if (!is_terminal(run.record.state)) partitions_[i]->restore(now_, run);
+    }
+    for (RegisteredWorkflow& workflow : workflows) partitions_[i]->restore_workflow(std::move(workflow));
+    partitions_[i]->restore_mail(std::move(letters), marks);
+    partitions_[i]->step(now_, TimePassed{});
+  }
+  void carry(bool carries) { carries_ = carries; }
+
+  Partition& at(PartitionId id) { return *partitions_[id.value]; }
+  const Run& run(RunId id) { return *at(partition_of(id)).find(id); }
+  TaskState state(RunId id, std::uint32_t task = 0) { return run(id).states[task]; }
+  RunState ended(RunId id) { return run(id).record.state; }
+  RunId child_of(RunId parent, std::uint32_t task = 0) {
+    const SharedName& name = run(parent).tasks[task].worker;
+    return name == nullptr ? RunId{} : parse_run_id(*name).value_or(RunId{});
+  }
+  std::string why(RunId id, std::uint32_t task = 0) {
+    const auto& error = run(id).tasks[task].error;
+    return error == nullptr ? "" : error->message;
+  }
+  std::string output(RunId id, std::uint32_t task = 0) { return std::string(run(id).tasks[task].output.json()); }
+  NodeView view(RunId id, std::uint32_t task = 0) { return view_of(run(id), now_, 100).nodes[task]; }
+  std::vector<AuditFinding> audit(RunId id) {
+    std::vector<AuditFinding> findings;
+    Audit audit(at(partition_of(id)));
+    (void)audit.look(now_, {}, 1'000, {[](WorkerId) { return true; }}, findings);
+    return findings;
+  }
+  std::size_t runs_live() {
+    std::size_t live = 0;
+    for (const auto& partition : partitions_) live += partition->runs_live();
+    return live;
+  }
+
+ private:
+  void open(std::uint16_t i, std::uint32_t epoch) {
+    partitions_.push_back(std::make_unique<Partition>(PartitionOptions{
+        PartitionId{i}, Epoch{epoch, 9}, kInlineMaxDefault, false, TestPlant::kNone, kTasksMax, kPartitions}));
+    partitions_.back()->restore_mail({}, {});
+  }
+  bool round(std::uint16_t i) {
+    Effects effects = partitions_[i]->take();
+    EXPECT_EQ(check_invariants(*partitions_[i]), "");
+    for (const SharedLetter& letter : effects.letters) outbox_[i][letter->number] = letter;
+    for (std::uint64_t number : effects.letters_gone) outbox_[i].erase(number);
+    for (const auto& [from, mark] : effects.marks) marks_[{from.value, i}] = mark;
+    bool any = false;
+    for (const LetterAck& ack : effects.acks) {
+      any = true;
+      at(ack.from).step(now_, LettersTaken{ack.to, ack.until});
+    }
+    if (!carries_) return any;
+    for (const SendLetters& mail : effects.mail) {
+      any = true;
+      for (const SharedLetter& letter : mail.letters) {
+        LetterCame came{letter->from, letter->number, letter->body};
+        if (const auto* wanted = std::get_if<RunWanted>(&came.body)) came.plan = plans_.at(wanted->definition);
+        at(mail.to).step(now_, std::move(came));
+      }
+      at(mail.to).step(now_, LettersRead{RequestId{}, PartitionId{i}});
+    }
+    return any;
+  }
+
+  Time now_{std::chrono::hours(1)};
+  std::vector<std::unique_ptr<Partition>> partitions_;
+  std::map<Hash128, std::shared_ptr<const Plan>> plans_;
+  std::map<std::uint16_t, std::map<std::uint64_t, SharedLetter>> outbox_;
+  std::map<std::pair<std::uint16_t, std::uint16_t>, Mark> marks_;
+  bool carries_ = true;
+};
+
+constexpr const char* kParent = "a[child=flow; with={\"n\": \"{{ inputs.n }}\"}] -> b[value={{ nodes.a.answer }}]";
+constexpr const char* kFlow = "(output.answer={{ nodes.x }}) x[signal=go]";
+
+TEST(Child, ItsOutputsAreTheOutputOfTheNodeThatStartedIt) {
+  Town town;
+  town.apply("flow", kFlow);
+  const RunId parent = town.submit(kParent);
+  EXPECT_EQ(town.state(parent), TaskState::kWaiting);
+  const RunId child = town.child_of(parent);
+  ASSERT_NE(child, RunId{}) << "the parent knows its child";
+  const RunInfo& info = *town.run(child).info;
+  EXPECT_EQ(info.workflow, "flow");
+  EXPECT_EQ(info.workflow_version, 1U);
+  EXPECT_EQ(info.parent.run, parent);
+  EXPECT_EQ(info.parent.node, "a");
+  EXPECT_EQ(info.labels, town.run(parent).info->labels);
+  EXPECT_EQ(info.trace_id, town.run(parent).info->trace_id);
+  EXPECT_EQ(info.inputs.json(), R"({"n":4})");
+  EXPECT_EQ(town.view(parent).wait_reason, WaitReason::kChild);
+  EXPECT_EQ(town.view(parent).wait_text, "run " + to_string(child) + " of workflow flow");
+  EXPECT_TRUE(town.audit(parent).empty()) << "such a wait is in somebody's hands";
+  town.signal(child);
+  EXPECT_EQ(town.ended(child), RunState::kSucceeded);
+  EXPECT_EQ(town.ended(parent), RunState::kSucceeded);
+  EXPECT_EQ(town.output(parent, 0), R"({"answer":5})");
+  EXPECT_EQ(town.output(parent, 1), "5");
+  EXPECT_EQ(town.view(parent).child, to_string(child)) << "also when it has ended";
+}
+
+TEST(Child, RunsTheVersionThatTheNodeNames) {
+  Town town;
+  town.apply("flow", "(output.answer=1) x[value=1]");
+  town.apply("flow", "(output.answer=2) x[value=2]");
+  EXPECT_EQ(town.output(town.submit("a[child=flow]", "k1")), R"({"answer":2})");
+  EXPECT_EQ(town.output(town.submit("a[child=flow@1]", "k2")), R"({"answer":1})");
+  const RunId none = town.submit("a[child=flow@7]", "k3");
+  EXPECT_EQ(town.ended(none), RunState::kFailed);
+  EXPECT_EQ(town.why(none), "workflow 'flow' has no version 7: there are 1 to 2");
+  const RunId nowhere = town.submit("a[child=nowhere]", "k4");
+  EXPECT_EQ(town.why(nowhere), "no workflow 'nowhere' is registered");
+}
+
+TEST(Child, ItsFailureIsThatOfItsNodeAndNamesIt) {
+  Town town;
+  town.apply("flow", "x[signal=go] -> y[value={{ 1 / 0 }}]");
+  const RunId parent = town.submit(kParent);
+  const RunId child = town.child_of(parent);
+  town.signal(child);
+  EXPECT_EQ(town.ended(child), RunState::kFailed);
+  EXPECT_EQ(town.ended(parent), RunState::kFailed);
+  EXPECT_EQ(town.run(parent).tasks[0].reason, Reason::kChild);
+  EXPECT_EQ(town.why(parent).find("child run " + to_string(child) + " failed: "), 0U) << town.why(parent);
+}
+
+TEST(Child, AFallbackTakesThePlaceOfAFailedOne) {
+  Town town;
+  const RunId parent = town.submit("a[child=nowhere; fallback=7]");
+  EXPECT_EQ(town.ended(parent), RunState::kDegraded);
+  EXPECT_EQ(town.output(parent), "7");
+}
+
+TEST(Child, IsCancelledWithItsParentAlsoWhereItIsNotAcceptedYet) {
+  Town town;
+  town.apply("flow", kFlow);
+  const RunId parent = town.submit(kParent);
+  const RunId child = town.child_of(parent);
+  town.cancel(parent);
+  EXPECT_EQ(town.ended(parent), RunState::kCancelled);
+  EXPECT_EQ(town.ended(child), RunState::kCancelled);
+
+  town.carry(false);
+  const RunId second = town.submit(kParent, "second");
+  town.cancel(second);
+  EXPECT_EQ(town.ended(second), RunState::kCancelled);
+  EXPECT_EQ(town.runs_live(), 0U);
+  town.carry(true);
+  town.pass(kLettersAgain);
+  EXPECT_EQ(town.runs_live(), 0U) << "it was accepted, and cancelled by the letter behind";
+}
+
+TEST(Child, ThatTakesTooLongFailsItsNodeAndIsCancelled) {
+  Town town;
+  town.apply("flow", kFlow);
+  const RunId parent = town.submit("a[child=flow; limit=10s]");
+  const RunId child = town.child_of(parent);
+  town.pass(11s);
+  EXPECT_EQ(town.ended(parent), RunState::kFailed);
+  EXPECT_EQ(town.run(parent).tasks[0].reason, Reason::kTimeout);
+  EXPECT_EQ(town.ended(child), RunState::kCancelled);
+}
+
+TEST(Child, OutlivesTheOwnersOfEverythingConcerned) {
+  for (std::uint16_t lost = 0; lost < Town::kPartitions; ++lost) {
+    Town town;
+    town.apply("flow", kFlow);
+    town.carry(false);
+    const RunId parent = town.submit(kParent);  // its letter is kept, and has not left
+    town.restart(partition_of(parent));
+    town.restart(PartitionId{lost});
+    town.carry(true);
+    town.pass(kLettersAgain);
+    const RunId child = town.child_of(parent);
+    ASSERT_NE(child, RunId{}) << lost;
+    town.restart(PartitionId{lost});
+    EXPECT_EQ(town.state(parent), TaskState::kWaiting);
+    EXPECT_EQ(town.child_of(parent), child);
+    town.carry(false);
+    town.signal(child);  // that it has ended is kept, and not told yet
+    town.restart(PartitionId{lost});
+    town.carry(true);
+    town.pass(kLettersAgain);
+    EXPECT_EQ(town.ended(parent), RunState::kSucceeded) << lost;
+    EXPECT_EQ(town.runs_live(), 0U);
+  }
+}
+
+TEST(Child, WorkflowsThatStartThemselvesEndSomewhere) {
+  Town town;
+  town.apply("deep", "a[child=deep]");
+  const RunId root = town.submit("a[child=deep]");
+  EXPECT_EQ(town.ended(root), RunState::kFailed);
+  EXPECT_NE(town.why(root).find("nested deeper than 16 levels"), std::string::npos) << town.why(root);
+  const RunParent poor{RunId{1}, TaskIndex{0}, "x", 1, /*room=*/1};
+  const RunId wide = town.submit("a[child=deep], b[child=deep]", "wide", poor);
+  EXPECT_EQ(town.ended(wide), RunState::kFailed);
+  EXPECT_NE(town.why(wide).find("more than 100000 child runs"), std::string::npos) << town.why(wide);
+}
+
+}  // namespace
+}  // namespace millrace::test
