@@ -27,9 +27,9 @@ struct RunSubmitted {
   RequestId request;  // answered with SubmitReply, RunReply (submit.wait) or ErrorReply
   SubmitRun submit;
   std::shared_ptr<const Plan> plan;
-  Hash128 request_hash;   // of definition, inputs, labels, priority: tells a repeat from a conflict
-  RunParent parent = {};  // of a child run
+  Hash128 request_hash;  // of definition, inputs, labels, priority: tells a repeat from a conflict
   std::shared_ptr<const RestoredRun> old = nullptr;  // with submit.resume: the run that is run again
+  RunParent parent = {};                             // of a child run
 };
 struct CancelRequested {
   RequestId request;  // zero: nobody waits for an answer
