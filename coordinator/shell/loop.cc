@@ -41,7 +41,7 @@ Share* Loop::State::share_of(RunId run) {
 }
 
 PartitionId Loop::State::partition_for(const std::string& tenant, const std::string& key) const {
-  return home_of(tenant, key, static_cast<std::uint16_t>(shares.size()));
+  return millrace::home_of(tenant, key, static_cast<std::uint16_t>(shares.size()));
 }
 
 bool Loop::State::all_serving() const {
