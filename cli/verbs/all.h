@@ -32,6 +32,7 @@ Verb coordinators_verb();
 Verb partitions_verb();
 Verb version_verb();
 Verb workflow_verb();
+Verb trigger_verb();
 Verb completion_verb();
 
 }  // namespace millrace

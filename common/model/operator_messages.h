@@ -162,12 +162,26 @@ struct DeliverLetters {
   std::vector<std::string> letters;
 };
 
+enum class TriggerAct : std::uint8_t { kFire, kPause, kResume };
+struct ListTriggers {  // of the applied workflows
+  std::string tenant = "default";
+  std::string workflow;  // empty: of all
+};
+struct TellTrigger {
+  std::string tenant = "default";
+  std::string workflow;
+  std::string trigger;
+  TriggerAct act = TriggerAct::kFire;
+  std::uint64_t once = 0;  // of kFire: the same number is the same firing
+};
+
 struct ExamineCluster {};  // the whole audit now, and how each coordinator is
 
-using OperatorRequest = std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue,
-                                     ListWorkers, DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators,
-                                     ListPartitions, MovePartition, DrainCoordinator, ExamineCluster, SignalRun,
-                                     DecideApproval, PauseRun, DeliverLetters, WorkflowRequest, ListWorkflows>;
+using OperatorRequest =
+    std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue, ListWorkers,
+                 DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators, ListPartitions, MovePartition,
+                 DrainCoordinator, ExamineCluster, SignalRun, DecideApproval, PauseRun, DeliverLetters, WorkflowRequest,
+                 ListWorkflows, ListTriggers, TellTrigger>;
 
 // ---------------------------------------------------------------- replies
 
@@ -278,6 +292,34 @@ struct LettersReply {  // `to` has taken all letters of `from` up to that number
   std::uint32_t to = 0;
   std::uint64_t until = 0;
 };
+struct TriggerView {
+  std::string tenant;
+  std::string workflow;
+  std::string trigger;
+  std::uint64_t version = 0;
+  std::string cron;      // empty: it is not timed
+  std::string timezone;  // likewise
+  std::optional<RunEndSpec> run_end;
+  bool paused = false;
+  Time next{};          // zero: none
+  Time fired{};         // zero: never
+  std::string running;  // key of the run of the latest firing, while that lives
+  std::uint32_t queued = 0;
+  std::uint64_t started = 0;
+  std::uint64_t skipped = 0;
+  std::uint64_t failed = 0;
+  std::string error;
+  bool operator==(const TriggerView&) const = default;
+};
+struct TriggersReply {
+  std::vector<TriggerView> triggers;
+};
+struct TriggerReply {
+  std::string workflow;
+  std::string trigger;
+  bool paused = false;
+  std::string key;  // of the run that a firing starts
+};
 struct ErrorReply {
   Error error;
 };
@@ -285,6 +327,7 @@ struct ErrorReply {
 using OperatorReply =
     std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
                  WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply, CoordinatorsReply, PartitionsReply,
-                 MoveReply, DrainCoordinatorReply, HealthReply, ActReply, LettersReply, WorkflowReply, WorkflowsReply>;
+                 MoveReply, DrainCoordinatorReply, HealthReply, ActReply, LettersReply, WorkflowReply, WorkflowsReply,
+                 TriggersReply, TriggerReply>;
 
 }  // namespace millrace

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "common/base/time.h"
 #include "common/base/value.h"
+#include "common/model/task_state.h"
 
 namespace millrace {
 
@@ -36,10 +39,20 @@ struct ScheduleSpec {
   bool operator==(const ScheduleSpec&) const = default;
 };
 
+// The end of a run of another workflow of the tenant, registered or not.
+struct RunEndSpec {
+  std::string workflow;
+  std::vector<RunState> statuses = {};  // terminal ones, ascending; none: however it ends
+  bool operator==(const RunEndSpec&) const = default;
+};
+
+// Either timed or fired by events.
 struct TriggerSpec {
   std::string name;  // like a node's id
   ScheduleSpec schedule;
-  Value inputs = Value::Object{};  // of the runs: JSON with expressions over `event`
+  Value inputs = Value::Object{};          // of the runs: JSON with expressions over `event`
+  std::optional<RunEndSpec> run_end = {};  // then the schedule has no cron
+  std::string filter = {};  // one expression over `event`: where it does not hold, nothing fires; empty: none
   bool operator==(const TriggerSpec&) const = default;
 };
 

@@ -34,6 +34,12 @@ std::optional<Time> previous_firing(const Cron& cron, const ZoneRules& zone, Tim
   return std::nullopt;
 }
 
+std::string trigger_key(std::string_view workflow, std::string_view trigger, std::uint64_t version, Time moment) {
+  std::string key = "trigger/";
+  key.append(workflow).append("/").append(trigger).append("/").append(std::to_string(version)).append("/");
+  return key + format_time(moment);
+}
+
 Duration jitter_of(const TriggerSpec& trigger, std::string_view workflow, Time firing) {
   if (trigger.schedule.jitter <= Duration::zero()) return Duration::zero();
   const std::string name = std::string(workflow) + '/' + trigger.name;
@@ -48,6 +54,16 @@ Value firing_event(const TriggerSpec& trigger, std::string_view workflow, const 
                        {"time", format_time(firing)},
                        {"local_time", format_local(zone, firing)},
                        {"timezone", zone.name}};
+}
+
+Result<bool> passes(const TriggerSpec& trigger, const Value& event) {
+  if (trigger.filter.empty()) return true;
+  const Result<expr::TextTemplate> filter = expr::TextTemplate::compile(trigger.filter);
+  if (!filter.ok()) return filter.error();
+  const Value roots = Value::Object{{"event", event}};
+  const Result<Value> value = filter->render(expr::ObjectScope(roots));
+  if (!value.ok()) return value.error();
+  return expr::truthy(*value);
 }
 
 Result<Value> firing_inputs(const TriggerSpec& trigger, const Value& event) {

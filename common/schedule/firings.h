@@ -5,7 +5,9 @@
 // first time. Promises: pure, total. next and previous agree: between two neighbours there is no third.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/base/result.h"
@@ -18,11 +20,18 @@ namespace millrace {
 std::optional<Time> next_firing(const Cron& cron, const ZoneRules& zone, Time after);      // later than `after`
 std::optional<Time> previous_firing(const Cron& cron, const ZoneRules& zone, Time until);  // up to and with `until`
 
+// The idempotency key of a firing's run: trigger/WORKFLOW/TRIGGER/VERSION/MOMENT.
+std::string trigger_key(std::string_view workflow, std::string_view trigger, std::uint64_t version, Time moment);
+
 // How much later than its moment it starts: from 0 up to the jitter, a hash of workflow, trigger and moment.
 Duration jitter_of(const TriggerSpec& trigger, std::string_view workflow, Time firing);
 
 // What expressions see as `event`: {kind, workflow, trigger, time, local_time, timezone}.
 Value firing_event(const TriggerSpec& trigger, std::string_view workflow, const ZoneRules& zone, Time firing);
+
+// Whether the trigger's filter lets the event pass. Fails: kFailed, as expressions do; kInvalid where it does not
+// compile.
+Result<bool> passes(const TriggerSpec& trigger, const Value& event);
 
 // The trigger's inputs with `event` in them. Fails: kFailed, as expressions do; kInvalid where they do not compile.
 Result<Value> firing_inputs(const TriggerSpec& trigger, const Value& event);

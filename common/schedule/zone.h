@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,9 @@ struct ZoneRules {
   std::vector<Change> changes = {};  // ascending
   bool operator==(const ZoneRules&) const = default;
 };
+
+// The rules of a zone by its name, always the same ones; null: there is no such zone here.
+using ZoneSource = std::function<std::shared_ptr<const ZoneRules>(const std::string& name)>;
 
 std::int32_t offset_at(const ZoneRules& zone, Time time);
 WallMinute wall_minute_at(const ZoneRules& zone, Time time);  // the minute that the clock shows

@@ -9,7 +9,9 @@ namespace millrace::keys {
 inline constexpr std::array<std::string_view, 12> kWorkflow = {"name",     "description", "executors", "inputs",
                                                                "nodes",    "outputs",     "fail_fast", "timeout",
                                                                "priority", "on_failure",  "finally",   "triggers"};
-inline constexpr std::array<std::string_view, 2> kTrigger = {"schedule", "inputs"};
+inline constexpr std::array<std::string_view, 4> kTrigger = {"schedule", "run_end", "filter", "inputs"};
+inline constexpr std::array<std::string_view, 2> kRunEnd = {"workflow", "statuses"};
+inline constexpr std::array<std::string_view, 4> kEndStatuses = {"succeeded", "degraded", "failed", "cancelled"};
 inline constexpr std::array<std::string_view, 6> kSchedule = {"cron",    "timezone", "jitter",
                                                               "overlap", "catch_up", "catch_up_limit"};
 inline constexpr std::array<std::string_view, 4> kOverlap = {"skip", "queue", "allow", "cancel"};

@@ -1,7 +1,9 @@
-// `triggers:`: what starts runs by itself. A trigger has a `schedule` and the inputs of its runs.
+// `triggers:`: what starts runs by itself. A trigger has a `schedule`, or says whose `run_end` it awaits; a `filter`,
+// and the inputs of its runs.
 #include <algorithm>
 #include <utility>
 
+#include "common/expr/expression.h"
 #include "common/schedule/cron.h"
 #include "common/spec/keys.h"
 #include "common/spec/reader.h"
@@ -76,6 +78,56 @@ void read_schedule(Reader& reader, std::uint32_t index, const std::string& where
     reader.problem(*limit_at, "'catch_up_limit' in " + what + " limits nothing", "'catch_up: all' beside it");
 }
 
+void read_statuses(Reader& reader, std::uint32_t index, const std::string& what, RunEndSpec& run_end) {
+  std::vector<std::uint32_t> items;
+  if (reader.at(index).kind == YamlKind::kSequence) items = reader.at(index).children;
+  else items.push_back(index);
+  for (const std::uint32_t item : items) {
+    const std::optional<std::string> word = reader.read_word(item, what, keys::kEndStatuses);
+    if (!word) continue;
+    const RunState state = *parse_run_state(*word);
+    if (std::ranges::find(run_end.statuses, state) == run_end.statuses.end()) run_end.statuses.push_back(state);
+  }
+  std::ranges::sort(run_end.statuses);
+  if (items.empty())
+    reader.problem(index, what + " is empty", "one of " + list_words(keys::kEndStatuses) + ", or several");
+}
+
+void read_run_end(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger) {
+  const std::string what = "'run_end' of " + where;
+  RunEndSpec& run_end = trigger.run_end.emplace();
+  const auto read_name = [&](std::uint32_t at, const std::string& key) {
+    run_end.workflow = reader.read_string(at, key).value_or("");
+    if (run_end.workflow == reader.spec.name)
+      reader.problem(at, key + " is the workflow itself: it would start itself for ever", "another workflow");
+  };
+  if (is_scalar(reader.at(index))) return read_name(index, what);  // run_end: load
+  if (!reader.expect_mapping(index, what)) return;
+  bool named = false;
+  for (const Entry& entry : reader.entries(index)) {
+    const std::string key = "'" + entry.name + "' in " + what;
+    if (entry.name == "workflow") named = true, read_name(entry.value, key);
+    else if (entry.name == "statuses") read_statuses(reader, entry.value, key, run_end);
+    else reader.unknown_key(entry, what, keys::kRunEnd);
+  }
+  if (!named) reader.problem(index, what + " has no 'workflow'", "{workflow: NAME}");
+}
+
+void read_filter(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger) {
+  const std::string what = "'filter' of " + where;
+  ExpressionPlace place{what, std::nullopt, /*core=*/true};
+  place.more = keys::kTriggerRoots;
+  place.only_more = true;
+  const std::optional<std::string> text = reader.read_string(index, what);
+  if (!text) return;
+  check_expressions(reader, index, place);
+  trigger.filter = *text;
+  const Result<expr::TextTemplate> compiled = expr::TextTemplate::compile(*text);
+  if (compiled.ok() && !compiled->is_single_expression())
+    reader.problem(index, what + " is " + kind_of(reader.at(index)), "one expression",
+                   "filter: \"{{ event.run.status == 'failed' }}\"");
+}
+
 bool has_expression(const Value& value) {
   if (value.is_string()) return value.as_string().find("{{") != std::string::npos;
   if (value.is_array()) return std::ranges::any_of(value.as_array(), has_expression);
@@ -124,11 +176,16 @@ void read_trigger(Reader& reader, const Entry& named) {
                    "1 to 64 letters, digits, '_', '.', '-', the first a letter, a digit or '_'");
   }
   if (!reader.expect_mapping(named.value, where)) return;
-  bool scheduled = false;
+  std::uint32_t kinds = 0;
   for (const Entry& entry : reader.entries(named.value)) {
     if (entry.name == "schedule") {
-      scheduled = true;
+      ++kinds;
       read_schedule(reader, entry.value, where, trigger.schedule);
+    } else if (entry.name == "run_end") {
+      ++kinds;
+      read_run_end(reader, entry.value, where, trigger);
+    } else if (entry.name == "filter") {
+      read_filter(reader, entry.value, where, trigger);
     } else if (entry.name == "inputs") {
       if (!reader.expect_mapping(entry.value, "'inputs' of " + where)) continue;
       for (const Entry& input : reader.entries(entry.value)) read_input(reader, input, where, trigger);
@@ -136,7 +193,8 @@ void read_trigger(Reader& reader, const Entry& named) {
       reader.unknown_key(entry, where, keys::kTrigger);
     }
   }
-  if (!scheduled) reader.problem(named.key, where + " has no 'schedule'", "schedule: \"0 2 * * *\"");
+  if (kinds == 0) reader.problem(named.key, where + " has neither 'schedule' nor 'run_end'", "schedule: \"0 2 * * *\"");
+  if (kinds > 1) reader.problem(named.key, where + " has both 'schedule' and 'run_end'", "two triggers");
   check_required(reader, named.key, where, trigger);
   reader.spec.triggers.push_back(std::move(trigger));
 }

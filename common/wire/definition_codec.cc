@@ -235,6 +235,8 @@ FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
 void write_trigger(const TriggerSpec& trigger, pb::Trigger* out) {
   out->set_name(trigger.name);
   out->set_inputs_json(trigger.inputs.dump());
+  out->set_filter(trigger.filter);
+  if (trigger.run_end) write(*trigger.run_end, out->mutable_run_end());
   pb::Schedule* schedule = out->mutable_schedule();
   schedule->set_cron(trigger.schedule.cron);
   schedule->set_timezone(trigger.schedule.timezone);
@@ -255,6 +257,8 @@ TriggerSpec read_trigger(Reader& in, const pb::Trigger& trigger) {
   out.schedule.overlap = in.to_enum(schedule.overlap(), kOverlapLast, "unknown overlap");
   out.schedule.catch_up = in.to_enum(schedule.catch_up(), kCatchUpLast, "unknown catch_up");
   out.schedule.catch_up_limit = schedule.catch_up_limit();
+  out.filter = trigger.filter();
+  if (trigger.has_run_end()) out.run_end = read_run_end(in, trigger.run_end());
   in.require(out.inputs.is_object(), "the inputs of a trigger are no object");
   in.require(out.schedule.cron.size() <= kCronMax && out.schedule.timezone.size() <= kZoneNameMax &&
                  out.name.size() <= kNodeIdMax,
@@ -266,6 +270,20 @@ TriggerSpec read_trigger(Reader& in, const pb::Trigger& trigger) {
 }
 
 }  // namespace
+
+void write(const RunEndSpec& runs, pb::RunEnd* out) {
+  out->set_workflow(runs.workflow);
+  for (const RunState state : runs.statuses) out->add_statuses(static_cast<std::uint32_t>(state));
+}
+
+RunEndSpec read_run_end(Reader& in, const pb::RunEnd& runs) {
+  RunEndSpec out{runs.workflow()};
+  in.require(runs.statuses_size() <= static_cast<int>(kRunStateLast) + 1, "too many statuses");
+  if (!in.ok()) return out;
+  for (const std::uint32_t state : runs.statuses())
+    out.statuses.push_back(in.to_enum(state, kRunStateLast, "unknown run state"));
+  return out;
+}
 
 void write(const NodeSpec& spec, pb::NodeSpec* out) {
   out->set_executor(spec.executor);

@@ -89,6 +89,37 @@ PartitionsReply read(const pb::PartitionsReply& m) {
   return out;
 }
 
+TriggersReply read(Reader& in, const pb::TriggersReply& m) {
+  TriggersReply out;
+  for (const pb::TriggerView& row : m.triggers()) {
+    std::optional<RunEndSpec> run_end;
+    if (row.has_run_end()) run_end = read_run_end(in, row.run_end());
+    out.triggers.push_back({row.tenant(), row.workflow(), row.trigger(), row.version(), row.cron(), row.timezone(),
+                            std::move(run_end), row.paused(), from_us(row.next_us()), from_us(row.fired_us()),
+                            row.running(), row.queued(), row.started(), row.skipped(), row.failed(), row.error()});
+  }
+  return out;
+}
+
+void write(const TriggerView& view, pb::TriggerView* row) {
+  row->set_tenant(view.tenant);
+  row->set_workflow(view.workflow);
+  row->set_trigger(view.trigger);
+  row->set_version(view.version);
+  row->set_cron(view.cron);
+  row->set_timezone(view.timezone);
+  row->set_paused(view.paused);
+  row->set_next_us(to_us(view.next));
+  row->set_fired_us(to_us(view.fired));
+  row->set_running(view.running);
+  row->set_queued(view.queued);
+  row->set_started(view.started);
+  row->set_skipped(view.skipped);
+  row->set_failed(view.failed);
+  row->set_error(view.error);
+  if (view.run_end) write(*view.run_end, row->mutable_run_end());
+}
+
 struct WriteReply {
   pb::Reply& out;
   void operator()(const SubmitReply& m) {
@@ -180,6 +211,17 @@ struct WriteReply {
     r->set_to(m.to);
     r->set_until(m.until);
   }
+  void operator()(const TriggersReply& m) {
+    for (const TriggerView& view : m.triggers) write(view, out.mutable_triggers()->add_triggers());
+    out.mutable_triggers();
+  }
+  void operator()(const TriggerReply& m) {
+    pb::TriggerReply* r = out.mutable_trigger();
+    r->set_workflow(m.workflow);
+    r->set_trigger(m.trigger);
+    r->set_paused(m.paused);
+    r->set_key(m.key);
+  }
   void operator()(const MoveReply& m) {
     pb::MoveReply* r = out.mutable_moved();
     r->set_partition(m.partition);
@@ -235,6 +277,9 @@ OperatorReply read(Reader& in, pb::Reply* m) {
                       m->act().node(), in.to_enum(m->act().node_state(), kTaskStateLast, "unknown task state"),
                       m->act().repeated()};
     case pb::Reply::kError: return ErrorReply{read_error(in, m->error())};
+    case pb::Reply::kTriggers: return read(in, m->triggers());
+    case pb::Reply::kTrigger:
+      return TriggerReply{m->trigger().workflow(), m->trigger().trigger(), m->trigger().paused(), m->trigger().key()};
     case pb::Reply::KIND_NOT_SET: break;
   }
   in.require(false, "unknown reply");

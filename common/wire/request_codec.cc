@@ -102,6 +102,11 @@ DecideApproval read(const pb::DecideApproval& m) {
 
 ReadLogs read(const pb::ReadLogs& m) { return {read(m.run()), m.node(), m.attempt(), m.since(), m.limit()}; }
 
+TellTrigger read(Reader& in, const pb::TellTrigger& m) {
+  return {m.tenant(), m.workflow(), m.trigger(), in.to_enum(m.act(), kTriggerActLast, "unknown act on a trigger"),
+          m.once()};
+}
+
 struct WriteRequest {
   pb::Request& out;
   void operator()(const SubmitRun& m) { write(m, out.mutable_submit()); }
@@ -169,6 +174,18 @@ struct WriteRequest {
     r->set_to(m.to);
     for (const std::string& letter : m.letters) r->add_letters(letter);
   }
+  void operator()(const ListTriggers& m) {
+    out.mutable_list_triggers()->set_tenant(m.tenant);
+    out.mutable_list_triggers()->set_workflow(m.workflow);
+  }
+  void operator()(const TellTrigger& m) {
+    pb::TellTrigger* r = out.mutable_tell_trigger();
+    r->set_tenant(m.tenant);
+    r->set_workflow(m.workflow);
+    r->set_trigger(m.trigger);
+    r->set_act(static_cast<std::uint32_t>(m.act));
+    r->set_once(m.once);
+  }
 
  private:
   template <class M>
@@ -208,6 +225,8 @@ OperatorRequest read(Reader& in, pb::Request* m) {
       return DeliverLetters{m->deliver_letters().from(),
                             m->deliver_letters().to(),
                             {m->deliver_letters().letters().begin(), m->deliver_letters().letters().end()}};
+    case pb::Request::kListTriggers: return ListTriggers{m->list_triggers().tenant(), m->list_triggers().workflow()};
+    case pb::Request::kTellTrigger: return read(in, m->tell_trigger());
     case pb::Request::KIND_NOT_SET: break;
   }
   in.require(false, "unknown request");

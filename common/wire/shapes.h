@@ -40,6 +40,7 @@ constexpr ApprovalDefault kApprovalDefaultLast = ApprovalDefault::kReject;
 constexpr ForeachKind kForeachKindLast = ForeachKind::kRange;
 constexpr OnItemError kOnItemErrorLast = OnItemError::kDrop;
 constexpr Overlap kOverlapLast = Overlap::kCancel;
+constexpr TriggerAct kTriggerActLast = TriggerAct::kResume;
 constexpr CatchUp kCatchUpLast = CatchUp::kAll;
 constexpr ResumeScope kResumeScopeLast = ResumeScope::kAll;
 
@@ -63,6 +64,8 @@ Error read_error(Reader& in, const pb::Error& error);
 
 void write(const NodeSpec& spec, pb::NodeSpec* out);
 NodeSpec read_node_spec(Reader& in, const pb::NodeSpec& spec);
+void write(const RunEndSpec& runs, pb::RunEnd* out);
+RunEndSpec read_run_end(Reader& in, const pb::RunEnd& runs);
 
 void write_events(std::span<const Event> events, pb::Events* out);
 std::vector<Event> read_events(Reader& in, const pb::Events& events);

@@ -6,7 +6,10 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "common/model/trigger.h"
 
@@ -61,6 +64,20 @@ Result<ZoneRules> load_zone(std::string_view name) {
     last = offset;
   }
   return rules;
+}
+
+ZoneSource zone_source() {
+  auto known = std::make_shared<std::map<std::string, std::shared_ptr<const ZoneRules>>>();
+  return [known](const std::string& name) {
+    auto& rules = (*known)[name];
+    if (rules == nullptr) {
+      Result<ZoneRules> read = load_zone(name);
+      if (read.ok()) rules = std::make_shared<const ZoneRules>(std::move(*read));
+      else known->erase(name);
+    }
+    const auto found = known->find(name);
+    return found == known->end() ? nullptr : found->second;
+  };
 }
 
 std::vector<std::string> zone_names() {

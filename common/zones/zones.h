@@ -17,6 +17,7 @@ namespace millrace {
 
 bool zone_exists(std::string_view name);
 Result<ZoneRules> load_zone(std::string_view name);
+ZoneSource zone_source();               // reads each zone once; for one thread
 std::vector<std::string> zone_names();  // all of them, sorted; empty where there is no database
 
 }  // namespace millrace

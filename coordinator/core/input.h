@@ -140,12 +140,23 @@ struct WorkflowChanged {  // answered with WorkflowReply; act is not kGet
   Hash128 definition = {};    // of kApply, and its bytes
   std::shared_ptr<const std::string> bytes = nullptr;
   std::string caller = {};
+  std::vector<TriggerSpec> triggers = {};  // of that definition
+};
+// Triggers (triggers.h), at their home.
+struct TriggerTold {  // by an operator; answered with TriggerReply
+  RequestId request;
+  TriggerName trigger;
+  TriggerAct act = TriggerAct::kFire;
+  std::uint64_t once = 0;
+};
+struct ClockSet {  // how far the wall clock is ahead of the time that is told; triggers follow the wall
+  Duration ahead{};
 };
 struct TimePassed {};
 
 using Input = std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
                            AttemptReclaimed, ReclaimWanted, TaskUnplaceable, WorkerReported, WorkerLost, ValueFetched,
                            AdoptionClosed, SignalGiven, ApprovalGiven, PauseRequested, LetterPosted, LetterCame,
-                           LettersRead, LettersTaken, WorkflowChanged, TimePassed>;
+                           LettersRead, LettersTaken, WorkflowChanged, TriggerTold, ClockSet, TimePassed>;
 
 }  // namespace millrace

@@ -12,6 +12,7 @@
 #include "common/base/ids.h"
 #include "common/model/payload.h"
 #include "common/model/records.h"
+#include "coordinator/core/triggers.h"
 
 namespace millrace {
 
@@ -55,7 +56,37 @@ struct ChildTold {  // to the parent
   bool operator==(const ChildTold&) const = default;
 };
 
-using LetterBody = std::variant<RunWanted, ChildWanted, ChildCancelled, ChildTold>;
+// A run that the receiving partition is to cancel, if it has it: the one of its tenant and key.
+struct RunUnwanted {
+  std::string tenant = "default";
+  std::string key;
+  std::string why;
+  bool operator==(const RunUnwanted&) const = default;
+};
+
+// To the home of the trigger that wanted it: a run has ended, or could not be accepted.
+struct RunOver {
+  TriggerName trigger;
+  std::string key;
+  std::string error;  // why it could not be; empty: it was accepted
+  bool operator==(const RunOver&) const = default;
+};
+
+// To every partition: a trigger wants to hear of the ends of runs (nothing: no more).
+struct RunEndWatched {
+  TriggerName trigger;
+  std::optional<RunEndSpec> runs;
+  bool operator==(const RunEndWatched&) const = default;
+};
+// To the home of such a trigger.
+struct RunEnded {
+  TriggerName trigger;
+  RunEndNews news;
+  bool operator==(const RunEnded&) const = default;
+};
+
+using LetterBody =
+    std::variant<RunWanted, ChildWanted, ChildCancelled, ChildTold, RunUnwanted, RunOver, RunEndWatched, RunEnded>;
 
 // Numbers of one sender grow: its epoch's counter above, a count within the epoch below. Letters of one sender to one
 // receiver are taken in their order.

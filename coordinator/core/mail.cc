@@ -54,7 +54,10 @@ void Partition::take(Time now, LetterCame& in, RunWanted& wanted) {
   const bool is_child = parent.run != RunId{};
   if (in.plan == nullptr && is_child) return tell_refused(parent, in.why);
   if (in.existing && is_child) return tell_refused(parent, "its key is that of run " + to_string(*in.existing));
-  if (in.plan == nullptr || in.existing) return;
+  if (in.plan == nullptr) return tell_trigger(wanted.tenant, wanted.key, in.why);
+  if (in.existing) return tell_trigger(wanted.tenant, wanted.key);  // it has ended long ago
+  if (const std::optional<RunId> known = find_key(wanted.tenant, wanted.key); known && live(*known) == nullptr)
+    tell_trigger(wanted.tenant, wanted.key);
   RunSubmitted submitted;
   submitted.plan = std::move(in.plan);
   submitted.request_hash = in.request_hash;

@@ -4,12 +4,14 @@
 
 namespace millrace {
 
-Partition::Partition(PartitionOptions options) : options_(options) {}
+Partition::Partition(PartitionOptions options)
+    : options_(std::move(options)), triggers_(options_.zones), wall_ahead_(options_.wall_ahead) {}
 
 void Partition::step(Time now, Input input) {
   records_step_ = 0;
   std::visit([&](auto& in) { on(now, in); }, input);
   work(now);
+  fire_due(now);
   outbox_.due(now, effects_.mail);
 }
 
@@ -72,7 +74,8 @@ bool Partition::wants_place(RunId id, TaskIndex task) const {
 
 Time Partition::next_deadline() const {
   if (!opened_.empty() || !sweeps_.empty()) return Time{};  // work is left over: at once
-  return std::min(outbox_.next_deadline(), timers_.empty() ? kNever : std::get<Time>(*timers_.begin()));
+  const Time mail = std::min(outbox_.next_deadline(), next_firing_due());
+  return std::min(mail, timers_.empty() ? kNever : std::get<Time>(*timers_.begin()));
 }
 
 const Run* Partition::find(RunId run) const {

@@ -4,8 +4,9 @@
 // Promises: deterministic: the same inputs at the same times give the same effects; a task is offered once everything
 // it depends on is committed or in this turn's writes; each task gets at most one committed result; each accepted run
 // ends exactly once. One step writes at most about kRecordsPerStep records: what a large change leaves over is done by
-// the following steps (next_deadline() asks for them); only a run that is run again begins with up to kSharedMax. Owned by the loop, which takes the effects of a whole turn with
-// take(). Threads: none of its own. Times are handed in. Fails: never; a wrong request is answered with an ErrorReply.
+// the following steps (next_deadline() asks for them); only a run that is run again begins with up to kSharedMax. Owned
+// by the loop, which takes the effects of a whole turn with take(). Threads: none of its own. Times are handed in.
+// Fails: never; a wrong request is answered with an ErrorReply.
 #pragma once
 
 #include <deque>
@@ -27,6 +28,7 @@
 #include "coordinator/core/registry.h"
 #include "coordinator/core/run.h"
 #include "coordinator/core/tally.h"
+#include "coordinator/core/triggers.h"
 
 namespace millrace {
 
@@ -46,6 +48,7 @@ enum class TestPlant : std::uint8_t {
   kForgetOpened,     // what a completion opens is not looked at
   kMiscount,         // a run that ends is not counted off
   kTakeTwice,        // a letter that comes twice is taken twice
+  kForgetFirings,    // what a trigger has fired is not kept
 };
 
 struct PartitionOptions {
@@ -56,6 +59,8 @@ struct PartitionOptions {
   TestPlant plant = TestPlant::kNone;
   std::uint64_t run_tasks_max = kTasksMax;  // nodes and items of one run
   std::uint16_t partitions = 1;             // of the cluster
+  ZoneSource zones = {};                    // of triggers
+  Duration wall_ahead{};                    // see ClockSet
 };
 
 // Durations seen per definition, for ranks along the critical path. Bounded.
@@ -97,6 +102,9 @@ class Partition {
   const Registry& registry() const { return registry_; }
   bool has_taken(PartitionId from, std::uint64_t number) const { return inbox_.has(from, number); }
   std::size_t letters_waiting() const { return outbox_.size(); }
+  void restore_trigger(TriggerRecord record) { triggers_.restore(std::move(record)); }  // before letters may go
+  std::vector<TriggerState> triggers() const { return triggers_.list(); }
+  void restore_watcher(const TriggerName& trigger, RunEndSpec runs) { watch(trigger, std::move(runs)); }
   [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
   // The part of the effects that Placement needs within the turn; take() has it no more.
   void take_placement(std::vector<Offer>& offers, std::vector<SlotChange>& slots);
@@ -146,6 +154,10 @@ class Partition {
   void on(Time now, LettersTaken& in);
   void post(PartitionId to, LetterBody body);
   void take(Time now, LetterCame& in, RunWanted& wanted);
+  void take(Time now, LetterCame& in, RunUnwanted& unwanted);
+  void take(Time now, LetterCame& in, RunOver& over);
+  void take(Time now, LetterCame& in, RunEndWatched& watched);
+  void take(Time now, LetterCame& in, RunEnded& ended);
   void count_mail();
 
   // child.cc
@@ -161,6 +173,17 @@ class Partition {
 
   // registering.cc
   void on(Time now, WorkflowChanged& in);
+
+  // triggering.cc
+  void on(Time now, TriggerTold& in);
+  void on(Time now, ClockSet& in);
+  void apply_triggers(Time now, const RegisteredWorkflow& workflow, const std::vector<TriggerSpec>& triggers);
+  void fire_due(Time now);
+  Time next_firing_due() const;
+  void keep_triggers(TriggerEffects said);
+  void tell_watchers(const Run& run);
+  void watch(const TriggerName& trigger, std::optional<RunEndSpec> runs);
+  void tell_trigger(std::string_view tenant, std::string_view key, std::string error = "");
 
   // attempts.cc
   void on(Time now, SlotGranted& in);
@@ -341,6 +364,10 @@ class Partition {
   Outbox outbox_;
   Inbox inbox_;
   std::uint32_t letters_made_ = 0;  // under this epoch
+  Triggers triggers_;
+  std::map<TriggerName, RunEndSpec> watchers_;  // triggers of any home that hear of run ends here
+  std::map<std::pair<std::string, std::string>, std::set<TriggerName>> watched_;  // the same by tenant and workflow
+  Duration wall_ahead_{};
 
   std::vector<std::uint32_t> scratch_;  // of complete()
   Effects effects_;

@@ -247,6 +247,8 @@ void Partition::finish(Time now, Run& run, RunState state) {
   learn(run);
   effects_.ended.push_back(run.info);
   tell_parent(run);
+  tell_trigger(run.info->tenant, run.info->key);
+  tell_watchers(run);
   if (options_.plant != TestPlant::kMiscount) --runs_live_;
   ++tally_.of(state);
   tasks_live_ -= run.states.size();

@@ -18,6 +18,7 @@ void Partition::on(Time now, WorkflowChanged& in) {
                                         change->dropped.end());
     ++records_pending_;
     ++records_step_;
+    apply_triggers(now, workflow, in.triggers);
   }
   const std::uint32_t version = workflow.exists() ? workflow.versions.back().version : 0;
   effects_.replies.push_back({in.request, WorkflowReply{workflow, version, change->changed, nullptr}});

@@ -10,6 +10,7 @@
 #include "common/base/version.h"
 #include "common/io/log.h"
 #include "common/io/redis.h"
+#include "common/zones/zones.h"
 #include "coordinator/shell/access.h"
 #include "coordinator/shell/anchored_clock.h"
 #include "coordinator/shell/gateway.h"
@@ -270,6 +271,10 @@ Status Process::open() {
   loop.retention = options_.retention;
   loop.key_life = options_.key_life;
   loop.value_grace = options_.value_grace;
+  loop.zones = zone_source();
+  loop.wall = [] {
+    return Time{std::chrono::duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch())};
+  };
   loop.note = note;
   loop.on_event = RunLog();
   loop_ = std::make_unique<Loop>(loop, clock_, *store_, *gateway_, *bus_);

@@ -1,6 +1,7 @@
 #include "coordinator/shell/forward.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "coordinator/shell/loop_state.h"
 
@@ -9,7 +10,8 @@ namespace {
 
 bool is_for_all(const OperatorRequest& body) {
   return std::holds_alternative<ListWorkers>(body) || std::holds_alternative<ListPartitions>(body) ||
-         std::holds_alternative<ExamineCluster>(body) || std::holds_alternative<ListWorkflows>(body);
+         std::holds_alternative<ExamineCluster>(body) || std::holds_alternative<ListWorkflows>(body) ||
+         std::holds_alternative<ListTriggers>(body);
 }
 
 bool says_not_serving(const OperatorReply& reply) {
@@ -45,6 +47,11 @@ void merge(PartitionsReply& all, const PartitionsReply& part) {
   }
 }
 
+void merge(TriggersReply& all, const TriggersReply& part) {
+  all.triggers.insert(all.triggers.end(), part.triggers.begin(), part.triggers.end());
+  std::ranges::sort(all.triggers, {}, [](const TriggerView& one) { return std::tie(one.workflow, one.trigger); });
+}
+
 }  // namespace
 
 RunName* run_name_of(OperatorRequest& request) {
@@ -68,6 +75,8 @@ void merge_into(OperatorReply& answer, const OperatorReply& part) {
   } else if (auto* workflows = std::get_if<WorkflowsReply>(&answer)) {
     if (const auto* theirs = std::get_if<WorkflowsReply>(&part))
       workflows->workflows.insert(workflows->workflows.end(), theirs->workflows.begin(), theirs->workflows.end());
+  } else if (auto* triggers = std::get_if<TriggersReply>(&answer)) {
+    if (const auto* theirs = std::get_if<TriggersReply>(&part)) merge(*triggers, *theirs);
   } else if (auto* health = std::get_if<HealthReply>(&answer)) {
     if (const auto* theirs = std::get_if<HealthReply>(&part))
       health->coordinators.insert(health->coordinators.end(), theirs->coordinators.begin(), theirs->coordinators.end());
@@ -94,6 +103,7 @@ std::optional<PartitionId> Loop::State::concerns(const OperatorRequest& body) co
     if (move->partition < shares.size()) return PartitionId{static_cast<std::uint16_t>(move->partition)};
     return std::nullopt;
   }
+  if (const auto* tell = std::get_if<TellTrigger>(&body)) return partition_for(tell->tenant, tell->workflow);
   const RunName* name = run_name_of(const_cast<OperatorRequest&>(body));
   if (name == nullptr) return std::nullopt;
   const std::optional<RunId> run = parse_run_id(name->text);

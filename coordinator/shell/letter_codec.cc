@@ -3,13 +3,40 @@
 #include <charconv>
 
 #include "coordinator/shell/packing.h"
+#include "coordinator/shell/trigger_codec.h"
 
 namespace millrace {
 namespace {
 
 constexpr std::uint64_t kLetterPlace = 11;
 constexpr std::uint64_t kMarkPlace = 12;
-enum BodyKind : std::uint8_t { kRunWanted = 1, kChildWanted, kChildCancelled, kChildTold };
+enum BodyKind : std::uint8_t {
+  kRunWanted = 1,
+  kChildWanted,
+  kChildCancelled,
+  kChildTold,
+  kRunUnwanted,
+  kRunOver,
+  kRunEndWatched,
+  kRunEnded
+};
+
+void pack(Packer& out, const Labels& labels) {
+  out.number(labels.size());
+  for (const auto& [name, value] : labels) {
+    out.text(name);
+    out.text(value);
+  }
+}
+
+Labels unpack_labels(Unpacker& in) {
+  Labels labels;
+  for (std::size_t i = in.count(2); i > 0 && !in.failed(); --i) {
+    std::string name(in.text());
+    labels.insert_or_assign(std::move(name), std::string(in.text()));
+  }
+  return labels;
+}
 
 void pack_run(Packer& out, const RunWanted& wanted) {
   out.text(wanted.tenant);
@@ -17,11 +44,7 @@ void pack_run(Packer& out, const RunWanted& wanted) {
   out.hash(wanted.definition);
   out.number(wanted.home.value);
   out.payload(wanted.inputs);
-  out.number(wanted.labels.size());
-  for (const auto& [name, value] : wanted.labels) {
-    out.text(name);
-    out.text(value);
-  }
+  pack(out, wanted.labels);
   out.text(wanted.trace_id);
   out.text(wanted.caller);
   out.difference(static_cast<std::uint64_t>(std::int64_t{wanted.priority}), 0);
@@ -59,6 +82,37 @@ void pack(Packer& out, const ChildTold& told) {
   out.text(told.why);
 }
 
+void pack(Packer& out, const RunUnwanted& unwanted) {
+  out.byte(kRunUnwanted);
+  out.text(unwanted.tenant);
+  out.text(unwanted.key);
+  out.text(unwanted.why);
+}
+
+void pack(Packer& out, const RunOver& over) {
+  out.byte(kRunOver);
+  pack(out, over.trigger);
+  out.text(over.key);
+  out.text(over.error);
+}
+
+void pack(Packer& out, const RunEndWatched& watched) {
+  out.byte(kRunEndWatched);
+  pack(out, watched.trigger);
+  out.byte(watched.runs ? 1 : 0);
+  if (watched.runs) pack(out, *watched.runs);
+}
+
+void pack(Packer& out, const RunEnded& ended) {
+  out.byte(kRunEnded);
+  pack(out, ended.trigger);
+  out.fixed64(ended.news.run.value);
+  out.text(ended.news.workflow);
+  out.byte(static_cast<std::uint8_t>(ended.news.state));
+  pack(out, ended.news.labels);
+  out.time(ended.news.ended, Time{});
+}
+
 PartitionId unpack_partition(Unpacker& in) {
   const std::uint64_t value = in.number();
   if (value >= kPartitionsMax) in.fail();
@@ -73,10 +127,7 @@ RunWanted unpack_run_wanted(Unpacker& in) {
   wanted.home = unpack_partition(in);
   wanted.inputs = in.payload();
   if (wanted.inputs.is_reference()) in.fail();
-  for (std::size_t i = in.count(2); i > 0 && !in.failed(); --i) {
-    std::string name(in.text());
-    wanted.labels.insert_or_assign(std::move(name), std::string(in.text()));
-  }
+  wanted.labels = unpack_labels(in);
   wanted.trace_id = in.text();
   wanted.caller = in.text();
   wanted.priority = static_cast<std::int32_t>(static_cast<std::int64_t>(in.difference(0)));
@@ -90,6 +141,7 @@ RunWanted unpack_run_wanted(Unpacker& in) {
 }
 
 LetterBody unpack_body(Unpacker& in) {
+  const auto text = [&] { return std::string(in.text()); };
   switch (in.byte()) {
     case kRunWanted: return unpack_run_wanted(in);
     case kChildWanted: {
@@ -111,11 +163,40 @@ LetterBody unpack_body(Unpacker& in) {
       told.parent = RunId{in.number()};
       told.task = TaskIndex{in.number32()};
       told.child = RunId{in.number()};
-      told.state = static_cast<RunState>(in.byte());
-      if (told.state > RunState::kCancelled) in.fail();
+      told.state = unpack_run_state(in);
       told.outputs = in.payload();
       told.why = in.text();
       return told;
+    }
+    case kRunUnwanted: {
+      RunUnwanted unwanted;
+      unwanted.tenant = text();
+      unwanted.key = text();
+      unwanted.why = text();
+      return unwanted;
+    }
+    case kRunOver: {
+      RunOver over;
+      over.trigger = unpack_trigger_name(in);
+      over.key = text();
+      over.error = text();
+      return over;
+    }
+    case kRunEndWatched: {
+      RunEndWatched watched;
+      watched.trigger = unpack_trigger_name(in);
+      if (in.byte() != 0) watched.runs = unpack_run_end(in);
+      return watched;
+    }
+    case kRunEnded: {
+      RunEnded ended;
+      ended.trigger = unpack_trigger_name(in);
+      ended.news.run = RunId{in.fixed64()};
+      ended.news.workflow = text();
+      ended.news.state = unpack_run_state(in);
+      ended.news.labels = unpack_labels(in);
+      ended.news.ended = in.time(Time{});
+      return ended;
     }
     default: in.fail();
   }

@@ -23,6 +23,7 @@ Loop::State::State(LoopOptions o, Clock& c, Store& s, Gateway& g, Bus& b)
       forwards_made((options.nonce & 0x7FFFFF) << 24U),
       began(c.now()),
       house(options.retention, options.partitions) {
+  if (options.wall) wall_ahead = options.wall() - clock.now();
   assert(options.partitions > 0 && options.partitions <= kPartitionsMax);
   placement.judge(
       {options.fixed_fleet ? began : began + kFleetJoinsWithin, options.unplaceable_after, options.fixed_fleet});

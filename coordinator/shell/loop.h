@@ -46,7 +46,9 @@ struct LoopOptions {
   // Told of each durable event of a run or a failed task when it leaves; the run may be gone from memory.
   std::function<void(const Event&, const Run*)> on_event;
   std::function<void(LoopNote, const std::string&)> note = [](LoopNote, const std::string&) {};  // for the log
-  TestPlant plant = TestPlant::kNone;                                                            // test-only
+  ZoneSource zones = {};               // of triggers; none: only those that say UTC fire
+  std::function<Time()> wall = {};     // the clock on the wall, which may be set; none: the loop's own
+  TestPlant plant = TestPlant::kNone;  // test-only
 };
 
 constexpr Duration kBeatOwnership = 500ms;

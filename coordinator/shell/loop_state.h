@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "coordinator/core/balance.h"
+#include "coordinator/core/home.h"
 #include "coordinator/core/partition.h"
 #include "coordinator/core/placement.h"
 #include "coordinator/core/stealing.h"
@@ -175,6 +176,10 @@ struct Loop::State {
 
   // mail.cc
   static std::vector<ShelfWrite> shelf_writes(PartitionId partition, const Effects& effects);
+  void watch_wall(Time now);
+  std::string check_triggers(const std::vector<TriggerSpec>& triggers) const;  // what is wrong with them
+  bool answer_about_triggers(Time now, Routed& one);
+  TriggersReply triggers_view(const ListTriggers& query) const;
   void load_mail(Share& share, std::size_t shelf, const std::string& cursor);
   void take_record(Share& share, Shelf shelf, const std::string& field, const std::string& bytes);
   void carry(Time now, const Outgoing& out);
@@ -190,6 +195,7 @@ struct Loop::State {
   void show_workflow(RequestId request, Share& home, const WorkflowRequest& ask);
   void ask_definition(RequestId request, PartitionId home, const Hash128& definition, WorkflowReply answer);
   void apply_workflow(Time now, RequestId request, Share& home, WorkflowRequest& ask);
+  void roll_back_workflow(Time now, RequestId request, Share& home, WorkflowRequest& ask);
   void delete_if_idle(RequestId request, WorkflowRequest ask, std::size_t state);
   WorkflowsReply workflows_here(const std::string& tenant) const;
 
@@ -325,6 +331,8 @@ struct Loop::State {
 
   Share* share_of(RunId run);
   Share& share(PartitionId partition) { return shares[partition.value]; }
+  Time wall_due{};        // when the wall clock is looked at again
+  Duration wall_ahead{};  // of ours
   PartitionId partition_for(const std::string& tenant, const std::string& key) const;
   bool all_serving() const;
   LoopSnapshot snapshot() const;  // meter.cc

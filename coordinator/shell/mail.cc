@@ -7,6 +7,7 @@
 #include "coordinator/shell/redis_keys.h"
 #include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
+#include "coordinator/shell/trigger_codec.h"
 
 namespace millrace {
 
@@ -21,6 +22,10 @@ std::vector<ShelfWrite> Loop::State::shelf_writes(PartitionId partition, const E
   for (std::uint64_t number : effects.letters_gone) writes.push_back({Shelf::kOutbox, std::to_string(number), ""});
   for (const auto& [from, mark] : effects.marks)
     writes.push_back({Shelf::kInbox, std::to_string(from.value), encode_mark(from, partition, mark)});
+  for (const auto& [name, record] : effects.triggers)
+    writes.push_back({Shelf::kTriggers, trigger_field(name), record ? encode_trigger(partition, *record) : ""});
+  for (const auto& [name, runs] : effects.watchers)
+    writes.push_back({Shelf::kWatchers, trigger_field(name), runs ? encode_watcher(partition, name, *runs) : ""});
   return writes;
 }
 
@@ -73,6 +78,18 @@ void Loop::State::take_record(Share& share, Shelf shelf, const std::string& fiel
       const Result<Mark> mark = decode_mark(*from, share.id, bytes);
       if (!mark.ok()) return damaged(mark.error());
       share.mail.marks[*from] = *mark;
+      return;
+    }
+    case Shelf::kTriggers: {
+      Result<TriggerRecord> record = decode_trigger(share.id, field, bytes);
+      if (!record.ok()) return damaged(record.error());
+      share.core->restore_trigger(std::move(*record));
+      return;
+    }
+    case Shelf::kWatchers: {
+      Result<Watcher> watcher = decode_watcher(share.id, field, bytes);
+      if (!watcher.ok()) return damaged(watcher.error());
+      share.core->restore_watcher(watcher->trigger, std::move(watcher->runs));
       return;
     }
   }

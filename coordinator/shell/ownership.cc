@@ -121,7 +121,8 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
 void Loop::State::begin_loading(Share& share) {
   share.phase = Share::Phase::kLoading;
   share.core = std::make_unique<Partition>(PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true,
-                                                            options.plant, options.run_tasks_max, options.partitions});
+                                                            options.plant, options.run_tasks_max, options.partitions,
+                                                            options.zones, wall_ahead});
   share.load_cursor.clear();
   share.load_done = false;
   share.restoring.clear();

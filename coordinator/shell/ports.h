@@ -66,15 +66,20 @@ struct MemberRecord {
 // business of who writes them (letter_codec.h).
 enum class Shelf : std::uint8_t {
   kWorkflows,  // registered ones, by tenant and name
+  kTriggers,   // of these, by name
+  kWatchers,   // triggers of any home that hear of run ends here, by name
   kOutbox,     // letters that their receivers have not taken, by number
   kInbox,      // how far the letters of others are taken, by sender
 };
-inline constexpr Shelf kShelves[] = {Shelf::kWorkflows, Shelf::kOutbox, Shelf::kInbox};
+inline constexpr Shelf kShelves[] = {Shelf::kWorkflows, Shelf::kTriggers, Shelf::kWatchers, Shelf::kOutbox,
+                                     Shelf::kInbox};
 constexpr const char* to_string(Shelf shelf) {
   switch (shelf) {
     case Shelf::kWorkflows: return "workflows";
     case Shelf::kOutbox: return "outbox";
     case Shelf::kInbox: return "inbox";
+    case Shelf::kTriggers: return "triggers";
+    case Shelf::kWatchers: return "watchers";
   }
   return "?";
 }

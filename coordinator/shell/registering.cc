@@ -29,7 +29,7 @@ void Loop::State::on_workflow(Time now, RequestId request, WorkflowRequest& ask)
     case WorkflowAct::kDelete:
       if (!ask.force) return delete_if_idle(request, std::move(ask), 0);
       break;
-    case WorkflowAct::kRollBack: break;
+    case WorkflowAct::kRollBack: return roll_back_workflow(now, request, home, ask);
   }
   home.core->step(now, WorkflowChanged{request, ask.act, ask.tenant, ask.name, ask.version, {}, nullptr, ask.caller});
 }
@@ -76,8 +76,27 @@ void Loop::State::apply_workflow(Time now, RequestId request, Share& home, Workf
                             {},
                             ""});
   }
-  home.core->step(
-      now, WorkflowChanged{request, ask.act, ask.tenant, ask.name, 0, ask.definition, cached->bytes, ask.caller});
+  const std::vector<TriggerSpec>& triggers = cached->plan->workflow().triggers;
+  if (std::string wrong = check_triggers(triggers); !wrong.empty())
+    return refuse(request, {Code::kInvalid, "workflow '" + ask.name + "': " + wrong, {}, ""});
+  home.core->step(now, WorkflowChanged{request, ask.act, ask.tenant, ask.name, 0, ask.definition, cached->bytes,
+                                       ask.caller, triggers});
+}
+
+// The triggers of the version that it goes back to stand in its definition.
+void Loop::State::roll_back_workflow(Time now, RequestId request, Share& home, WorkflowRequest& ask) {
+  WorkflowChanged change{request, ask.act, ask.tenant, ask.name, ask.version, {}, nullptr, ask.caller};
+  Result<const RegisteredWorkflow*> found = home.core->registry().find({ask.tenant, ask.name}, ask.version);
+  if (!found.ok() || ask.version == 0) return home.core->step(now, std::move(change));  // it says what is wrong
+  with_plan(home.id, (*found)->find(ask.version)->definition,
+            [this, request, id = home.id, epoch = home.epoch, change = std::move(change)](
+                Time at, Result<std::shared_ptr<const Plan>> plan) mutable {
+              if (!plan.ok()) return refuse(request, std::move(plan).error());
+              Share& still = share(id);
+              if (!still.serving() || still.epoch != epoch) return refuse(request, not_serving(id));
+              change.triggers = (*plan)->workflow().triggers;
+              still.core->step(at, std::move(change));
+            });
 }
 
 // A name with live runs stays, unless that is forced: looked up state by state, since they may be in any partition.

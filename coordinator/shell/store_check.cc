@@ -12,6 +12,7 @@
 #include "coordinator/shell/redis_run.h"
 #include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
+#include "coordinator/shell/trigger_codec.h"
 
 namespace millrace {
 namespace {
@@ -326,6 +327,14 @@ class Checker {
         if (!from) return "'" + field + "' is no partition";
         const Result<Mark> mark = decode_mark(*from, id_, bytes);
         return mark.ok() ? "" : mark.error().what;
+      }
+      case Shelf::kTriggers: {
+        const Result<TriggerRecord> record = decode_trigger(id_, field, bytes);
+        return record.ok() ? "" : record.error().what;
+      }
+      case Shelf::kWatchers: {
+        const Result<Watcher> watcher = decode_watcher(id_, field, bytes);
+        return watcher.ok() ? "" : watcher.error().what;
       }
     }
     return "";

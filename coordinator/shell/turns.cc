@@ -176,6 +176,7 @@ void Loop::State::housekeeping(Time now) {
     close_adoption(now, share);
     if (share.open() && share.core->next_deadline() <= now && room_in_turn()) share.core->step(now, TimePassed{});
   }
+  watch_wall(now);
   close_gathers(now);
   tell_news(now);
   keep_house(now);
@@ -278,6 +279,8 @@ bool Loop::State::close_turn(Time now) {
     effects.letters.clear();
     effects.letters_gone.clear();
     effects.marks.clear();
+    effects.triggers.clear();
+    effects.watchers.clear();
     effects.values.clear();
     effects.ended.clear();
     if (!effects.empty()) turn.outgoing.push_back({share.id, std::move(effects)});

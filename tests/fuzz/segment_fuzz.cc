@@ -16,6 +16,7 @@
 #include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/segments.h"
+#include "coordinator/shell/trigger_codec.h"
 
 namespace millrace {
 namespace {
@@ -76,6 +77,15 @@ void try_workflow(std::string_view bytes) {
   require(again.ok() && *again == *workflow);
 }
 
+const std::string kTriggerField = trigger_field({"t", "w", "x"});
+
+void try_trigger(std::string_view bytes) {
+  auto trigger = decode_trigger(kPlace.partition, kTriggerField, bytes);
+  if (!trigger.ok()) return;
+  auto again = decode_trigger(kPlace.partition, kTriggerField, encode_trigger(kPlace.partition, *trigger));
+  require(again.ok() && *again == *trigger);
+}
+
 std::string with_length(const std::string& sealed) {
   Packer length;
   length.fixed32(static_cast<std::uint32_t>(sealed.size()));
@@ -89,7 +99,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace millrace;
   if (size == 0) return 0;
   std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 7) {
+  switch (data[0] % 8) {
     case 0:
       try_segment(bytes);
       try_segment(seal(kSegmentVersion, place_of(kRun.value, kCommit), bytes));
@@ -112,6 +122,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       try_letter(seal(kLetterVersion, place_of(11, kPlace.partition.value), bytes));
       try_workflow(seal(kWorkflowVersion, place_of(13, hash64(workflow_field("t", "w"))), bytes));
       (void)decode_mark(kPlace.partition, PartitionId{2}, bytes);
+      break;
+    case 7:
+      try_trigger(bytes);
+      try_trigger(seal(kTriggerVersion, place_of(place_of(14, kPlace.partition.value), hash64(kTriggerField)), bytes));
       break;
     case 4:
       (void)decode_key(bytes);

@@ -79,6 +79,7 @@ class Checker {
   void cleared(const PartitionCommit& commit);
   void upstream_committed(const char* what, const Assignment& assignment);
   void check_letters();
+  void check_triggers();
   // A run that runs another one again has taken over exactly what still holds, as it was.
   void check_shared(const std::string& name, const Seen& run, const Resume& how);
   void check_end(RunId id, const Seen& run);

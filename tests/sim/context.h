@@ -20,7 +20,8 @@ enum class Plant {
   kForgetSuffix,
   kForgetReclaimed,
   kNoPatience,
-  kTakeTwice
+  kTakeTwice,
+  kForgetFirings
 };
 
 struct Settings {
@@ -42,12 +43,15 @@ struct Context {
     const std::uint64_t dice = hash64(std::to_string(seed));  // not of `random`, whose row stays as it is
     if (settings.keep_few && settings.plant == Plant::kNone && dice % 10 < 3) kept = 1 + dice / 10 % 2;
     if (kept > 0) checker.definitions_go();
+    triggers = settings.plant == Plant::kForgetFirings || (settings.plant == Plant::kNone && dice / 60 % 4 == 0);
     letters = settings.plant == Plant::kTakeTwice || (settings.plant == Plant::kNone && dice / 20 % 3 == 0);
   }
   Context(const Context&) = delete;
 
   Time now() const { return schedule.now(); }
   void note(const std::string& text) { trace.line(schedule.now(), text); }
+  // The clock on the wall, on which a minute takes three seconds.
+  Time wall() const { return now() + 19 * (now() - from_us(1'700'000'000'000'000)) + wall_set; }
   // Faults happen until the world is healed.
   bool net_faults() const { return settings.net && !healed; }
   bool store_faults() const { return settings.store && !healed && !failing_over; }
@@ -61,6 +65,8 @@ struct Context {
   bool healed = false;
   bool failing_over = false;  // and nothing else happens to store and coordinators: what was lost can be repaired
   bool letters = false;       // partitions send each other letters
+  bool triggers = false;      // a trigger starts runs
+  Duration wall_set{};        // what the clock on the wall was set by
   std::uint64_t kept = 0;     // finished runs of each workflow; zero: all
 };
 

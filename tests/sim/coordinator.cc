@@ -24,6 +24,7 @@ TestPlant plant_of(Plant plant) {
     case Plant::kForgetReclaimed: return TestPlant::kForgetReclaimed;
     case Plant::kNoPatience: return TestPlant::kNoPatience;
     case Plant::kTakeTwice: return TestPlant::kTakeTwice;
+    case Plant::kForgetFirings: return TestPlant::kForgetFirings;
     case Plant::kNone:
     case Plant::kForgetSuffix:
     case Plant::kNoFencing: break;
@@ -61,6 +62,11 @@ void CoordinatorProcess::start() {
   options.retention.count = context_.kept;
   if (context_.kept > 0) options.value_grace = 1s;
   options.audit = context_.settings.plant == Plant::kNone;  // it would put right what is planted
+  if (context_.triggers) {
+    options.zones = [](const std::string&) { return std::make_shared<const ZoneRules>(); };
+    const Duration off = std::chrono::seconds(hash64(name_, life_) % 240) - 120s;  // by chance
+    options.wall = [this, off] { return context_.wall() + off; };
+  }
   options.note = [this](LoopNote, const std::string& text) { context_.note(name_ + ": " + text); };
   door_ = std::make_unique<Door>(*this);
   store_ = std::make_unique<SimStore>(context_, name_, [this] { wake(); });

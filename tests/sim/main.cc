@@ -99,7 +99,8 @@ const std::map<std::string, Planted>& plants() {
                                                          {"forget-suffix", {Plant::kForgetSuffix, "all,loss"}},
                                                          {"forget-reclaimed", {Plant::kForgetReclaimed, "none"}},
                                                          {"no-patience", {Plant::kNoPatience, "narrow"}},
-                                                         {"take-twice", {Plant::kTakeTwice, "all"}}};
+                                                         {"take-twice", {Plant::kTakeTwice, "all"}},
+                                                         {"forget-firings", {Plant::kForgetFirings, "all"}}};
   return kPlants;
 }
 

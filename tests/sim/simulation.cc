@@ -6,6 +6,7 @@
 
 #include "tests/sim/client.h"
 #include "tests/sim/coordinator.h"
+#include "tests/sim/timekeeper.h"
 #include "tests/sim/worker.h"
 
 namespace millrace::sim {
@@ -65,6 +66,12 @@ class World {
                                           const OperatorRequest& body) { from_client(client, to, request, body); }));
     }
     context_.checker.definition(registered_.plan);
+    if (context_.triggers) {
+      timekeeper_ = std::make_unique<Timekeeper>(
+          context_, seed, coordinators, [this](int to, RequestId request, const OperatorRequest& body) {
+            network_.carry(kClients, to, [this, to, request, body] { at(to).receive(FromClient{request, body}); });
+          });
+    }
     faults_until_ = context_.now() + random.between(6s, 16s);
     fault_every_ = random.between(300ms, 3s);
     network_.loss(random.between(0, 60));
@@ -79,6 +86,7 @@ class World {
     if (settings.loss) next_failover();
     if (settings.narrow) next_narrow();
     if (context_.letters) next_letter();
+    if (timekeeper_) timekeeper_->start();
     context_.schedule.at(faults_until_, [this] { heal(); });
     Time quiet_until = kNever;
     while (context_.checker.broken().empty() && context_.schedule.step()) {
@@ -91,6 +99,7 @@ class World {
     }
     if (std::string missing = unsettled(); !missing.empty()) context_.checker.fail("I6: " + missing);
     if (context_.checker.broken().empty()) context_.checker.finished();
+    if (timekeeper_ && !timekeeper_->done()) context_.checker.fail("I6: the trigger was never paused");
     for (const auto& client : clients_) {
       if (std::string missing = client->what_is_missing(); !missing.empty()) context_.checker.fail("I6: " + missing);
     }
@@ -109,6 +118,7 @@ class World {
  private:
   bool all_done() const {
     return context_.checker.all_ended() && context_.checker.letters_waiting() == 0 &&
+           (!timekeeper_ || timekeeper_->done()) &&
            std::ranges::all_of(clients_, [](const auto& c) { return c->done(); });
   }
 
@@ -159,6 +169,8 @@ class World {
   void to_client(int from, RequestId request, const OperatorReply& reply) {
     const int number = Client::number_of(request);
     if (static_cast<std::uint64_t>(number) == kNobody) return;
+    if (static_cast<std::uint64_t>(number) == Timekeeper::kNumber)
+      return network_.carry(from, kClients, [this, reply] { timekeeper_->receive(reply); });
     network_.carry(from, kClients + number,
                    [client = clients_[static_cast<std::size_t>(number)].get(), request, reply] {
                      client->receive(request, reply);
@@ -352,9 +364,10 @@ class World {
   std::vector<std::unique_ptr<CoordinatorProcess>> coordinators_;
   std::vector<std::unique_ptr<WorkerProcess>> workers_;
   std::vector<std::unique_ptr<Client>> clients_;
-  Random failovers_;  // of its own: other faults stay as the seed has them
-  Random narrows_;    // of its own: other faults stay as the seed has them
-  Random letters_;    // likewise
+  std::unique_ptr<Timekeeper> timekeeper_;  // in some seeds
+  Random failovers_;                        // of its own: other faults stay as the seed has them
+  Random narrows_;                          // of its own: other faults stay as the seed has them
+  Random letters_;                          // likewise
   std::uint64_t letters_written_ = 0;
   Order registered_ = make_registered();
   std::uint64_t partitions_ = 0;

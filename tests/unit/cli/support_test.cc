@@ -247,7 +247,8 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
   if (const auto* move = std::get_if<MovePartition>(&request)) return MoveReply{move->partition, "c1", move->to};
   if (const auto* drain = std::get_if<DrainCoordinator>(&request)) return DrainCoordinatorReply{drain->name, 9};
   RegisteredWorkflow insight{"default", "insight", 3, {}};
-  const auto bytes = std::make_shared<const std::string>(encode_definition(parse_workflow(kRegistered, "insight.yaml").value()));
+  const auto bytes =
+      std::make_shared<const std::string>(encode_definition(parse_workflow(kRegistered, "insight.yaml").value()));
   for (std::uint32_t i = 1; i <= 3; ++i)
     insight.versions.push_back({i, hash128("insight"), view.info.accepted, "me@host", i == 3 ? 1U : 0U});
   if (const auto* workflow = std::get_if<WorkflowRequest>(&request)) {
@@ -256,6 +257,46 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
     return WorkflowReply{insight, version, workflow->act == WorkflowAct::kRollBack, bytes};
   }
   if (std::holds_alternative<ListWorkflows>(request)) return WorkflowsReply{{insight}};
+  if (std::holds_alternative<ListTriggers>(request)) {
+    const Time time = view.info.accepted;
+    return TriggersReply{{{"default",
+                           "insight",
+                           "monthly",
+                           3,
+                           "",
+                           "",
+                           RunEndSpec{"load", {RunState::kFailed}},
+                           true,
+                           {},
+                           {},
+                           "",
+                           0,
+                           0,
+                           0,
+                           0,
+                           ""},
+                          {"default",
+                           "insight",
+                           "nightly",
+                           3,
+                           "30 2 * * *",
+                           "Europe/Berlin",
+                           {},
+                           false,
+                           time + 24h,
+                           time,
+                           "trigger/insight/nightly/3/x",
+                           2,
+                           41,
+                           1,
+                           1,
+                           "its inputs do not fit"}}};
+  }
+  if (const auto* tell = std::get_if<TellTrigger>(&request)) {
+    const bool fires = tell->act == TriggerAct::kFire;
+    return TriggerReply{tell->workflow, tell->trigger, tell->act == TriggerAct::kPause,
+                        fires ? "trigger/insight/nightly/3/by-hand-1" : ""};
+  }
   return ErrorReply{Error{Code::kNotFound, "no such thing", {}, ""}};
 }
 

@@ -365,6 +365,12 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: {cron: '@daily', catch_up: all, catch_up_limit: 0}}}",
       "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: '@daily', inputs: 5}}",
       "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: '@daily', when: 5}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: '@daily', run_end: w}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {run_end: {statuses: failed}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {run_end: {workflow: w, statuses: []}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {run_end: {workflow: w, statuses: [running]}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {run_end: w, filter: yes}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {run_end: w, filter: event.run}}",
   };
   for (const std::string& text : bad) {
     EXPECT_NE(parser_says({"bad", text}), "") << text;
@@ -415,6 +421,8 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(keys_of(*defs.find("trigger")), set_of(keys::kTrigger));
   const Value schedule = defs.find("trigger")->find("properties")->find("schedule")->find("anyOf")->as_array().at(1);
   EXPECT_EQ(keys_of(schedule), set_of(keys::kSchedule));
+  const Value run_end = defs.find("trigger")->find("properties")->find("run_end")->find("anyOf")->as_array().at(1);
+  EXPECT_EQ(keys_of(run_end), set_of(keys::kRunEnd));
   std::set<std::string> types;
   for (const Value& type : defs.find("inputType")->find("enum")->as_array()) types.insert(type.as_string());
   EXPECT_EQ(types, set_of(keys::kInputTypes));

@@ -89,9 +89,23 @@ TEST(Triggers, ExpressionsSeeTheEventAndNothingElse) {
   EXPECT_TRUE(has(problem("  t: {schedule: '@daily', inputs: {x: '{{ event. }}'}}", inputs), "w.yaml:4:"));
 }
 
+TEST(Triggers, ARunEndNamesAWorkflowAndPerhapsHowItEnds) {
+  EXPECT_EQ(one("  t: {run_end: load}").run_end, (RunEndSpec{"load", {}}));
+  const TriggerSpec read =
+      one("  t:\n    run_end: {workflow: load, statuses: [failed, cancelled, failed]}\n"
+          "    filter: \"{{ event.run.labels.team == 'search' }}\"\n");
+  EXPECT_EQ(read.run_end, (RunEndSpec{"load", {RunState::kFailed, RunState::kCancelled}}));
+  EXPECT_EQ(read.filter, "{{ event.run.labels.team == 'search' }}");
+  EXPECT_TRUE(has(problem("  t: {run_end: w}"), "is the workflow itself"));
+  EXPECT_TRUE(has(problem("  t: {run_end: {workflow: load, statuses: done}}"), "one of succeeded, degraded, failed"));
+  EXPECT_TRUE(has(problem("  t: {run_end: load, schedule: '@daily'}"), "both 'schedule' and 'run_end'"));
+  EXPECT_TRUE(has(problem("  t: {run_end: load, filter: 'x {{ event.run.status }}'}"), "one expression"));
+  EXPECT_TRUE(has(problem("  t: {run_end: load, filter: '{{ inputs.x }}'}"), "starts with event"));
+}
+
 TEST(Triggers, OtherMistakesNameTheKeyAndTheWayOut) {
   EXPECT_TRUE(has(problem("  t: {scedule: '@daily'}"), "did you mean 'schedule'?"));
-  EXPECT_TRUE(has(problem("  t: {inputs: {}}"), "has no 'schedule'"));
+  EXPECT_TRUE(has(problem("  t: {inputs: {}}"), "has neither 'schedule' nor 'run_end'"));
   EXPECT_TRUE(has(problem("  t: {schedule: {timezone: UTC}}"), "has no 'cron'"));
   EXPECT_TRUE(has(problem("  t: {schedule: {cron: '@daily', catch_up_limit: 3}}"), "limits nothing"));
   EXPECT_TRUE(has(problem("  t: {schedule: {cron: '@daily', jitter: 25h}}"), "longer than a day"));

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "coordinator/core/home.h"
 #include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
@@ -7,6 +8,7 @@
 #include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/segments.h"
+#include "coordinator/shell/trigger_codec.h"
 #include "tests/unit/store/store_world.h"
 
 namespace millrace::test {
@@ -279,6 +281,77 @@ TEST(LetterCodec, ALetterComesBackAndOpensOnlyAsItsSenders) {
   ASSERT_TRUE(back.ok()) << back.error().what;
   EXPECT_EQ(*back, letter);
   EXPECT_EQ(decode_letter(PartitionId{4}, bytes).error().name, "damaged");
+}
+
+TEST(LetterCodec, LettersBetweenTriggersAndTheirRunsComeBack) {
+  for (const LetterBody& body :
+       {LetterBody(RunUnwanted{"t", "k", "why"}), LetterBody(RunOver{{"t", "w", "x"}, "k", ""}),
+        LetterBody(RunOver{{"", "", ""}, "", "e"}), LetterBody(RunEndWatched{{"t", "w", "x"}, std::nullopt}),
+        LetterBody(RunEndWatched{{"t", "w", "x"}, RunEndSpec{"load", {RunState::kFailed, RunState::kCancelled}}}),
+        LetterBody(RunEnded{{"t", "w", "x"}, {RunId{5}, "load", RunState::kDegraded, {{"a", "b"}}, from_us(9)}})}) {
+    const Letter letter{PartitionId{3}, PartitionId{4}, 9, body};
+    const Result<Letter> back = decode_letter(PartitionId{3}, encode_letter(letter));
+    ASSERT_TRUE(back.ok()) << back.error().what;
+    EXPECT_EQ(*back, letter);
+  }
+}
+
+TriggerRecord some_trigger() {
+  TriggerRecord record;
+  record.name = {"t", "w/x", "nightly"};
+  record.version = 1ULL << 40;
+  record.definition = hash128("d");
+  record.schedule = {"30 2 * * *", "Europe/Berlin", 10min, Overlap::kQueue, CatchUp::kAll, 7};
+  record.inputs = Value::Object{{"day", "{{ event.time }}"}, {"n", 3}};
+  record.run_end = RunEndSpec{"load", {RunState::kFailed}};
+  record.filter = "{{ event.run.id }}";
+  record.paused = true;
+  record.last = from_us(1'767'225'600'000'000);
+  record.fired = from_us(-5);
+  record.running = "trigger/w/x/nightly/1/y";
+  record.queued = {from_us(1), from_us(2)};
+  record.started = 5;
+  record.skipped = 6;
+  record.failed = 7;
+  record.error = "no";
+  return record;
+}
+
+TEST(TriggerCodec, ATriggerComesBackAtItsHomeUnderItsNameAndNowhereElse) {
+  const TriggerRecord record = some_trigger();
+  const std::string field = trigger_field(record.name);
+  const std::string bytes = encode_trigger(PartitionId{3}, record);
+  const Result<TriggerRecord> back = decode_trigger(PartitionId{3}, field, bytes);
+  ASSERT_TRUE(back.ok()) << back.error().what;
+  EXPECT_EQ(*back, record);
+  EXPECT_EQ(decode_trigger(PartitionId{4}, field, bytes).error().name, "damaged");
+  EXPECT_EQ(decode_trigger(PartitionId{3}, trigger_field({"t", "w/x", "weekly"}), bytes).error().name, "damaged");
+}
+
+TEST(TriggerCodec, AWatcherComesBackWhereItStood) {
+  const TriggerName name{"t", "w", "x"};
+  const RunEndSpec runs{"load", {RunState::kSucceeded, RunState::kDegraded}};
+  const std::string bytes = encode_watcher(PartitionId{3}, name, runs);
+  const Result<Watcher> back = decode_watcher(PartitionId{3}, trigger_field(name), bytes);
+  ASSERT_TRUE(back.ok()) << back.error().what;
+  EXPECT_EQ(back->trigger, name);
+  EXPECT_EQ(back->runs, runs);
+  EXPECT_FALSE(decode_watcher(PartitionId{2}, trigger_field(name), bytes).ok());
+  EXPECT_FALSE(decode_watcher(PartitionId{3}, trigger_field({"t", "w", "y"}), bytes).ok());
+}
+
+TEST(TriggerCodec, WhateverIsChangedOrCutDoesNotOpen) {
+  const std::string field = trigger_field(some_trigger().name);
+  const std::string bytes = encode_trigger(PartitionId{3}, some_trigger());
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    EXPECT_FALSE(decode_trigger(PartitionId{3}, field, std::string_view(bytes).substr(0, i)).ok()) << i;
+    std::string changed = bytes;
+    changed[i] = static_cast<char>(changed[i] ^ 0x10);
+    EXPECT_FALSE(decode_trigger(PartitionId{3}, field, changed).ok()) << i;
+  }
+  std::string newer = bytes;
+  newer[0] = static_cast<char>(kTriggerVersion + 1);
+  EXPECT_EQ(decode_trigger(PartitionId{3}, field, newer).error().name, "newer_version");
 }
 
 TEST(LetterCodec, WhateverIsChangedOrCutDoesNotOpen) {

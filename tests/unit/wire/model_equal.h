@@ -87,6 +87,17 @@ inline bool same(const LettersReply& a, const LettersReply& b) {
 inline bool same(const DrainCoordinator& a, const DrainCoordinator& b) { return a.name == b.name; }
 inline bool same(const CoordinatorsReply& a, const CoordinatorsReply& b) { return a.coordinators == b.coordinators; }
 inline bool same(const PartitionsReply& a, const PartitionsReply& b) { return a.partitions == b.partitions; }
+inline bool same(const ListTriggers& a, const ListTriggers& b) {
+  return a.tenant == b.tenant && a.workflow == b.workflow;
+}
+inline bool same(const TellTrigger& a, const TellTrigger& b) {
+  return a.tenant == b.tenant && a.workflow == b.workflow && a.trigger == b.trigger && a.act == b.act &&
+         a.once == b.once;
+}
+inline bool same(const TriggersReply& a, const TriggersReply& b) { return a.triggers == b.triggers; }
+inline bool same(const TriggerReply& a, const TriggerReply& b) {
+  return a.workflow == b.workflow && a.trigger == b.trigger && a.paused == b.paused && a.key == b.key;
+}
 inline bool same(const MoveReply& a, const MoveReply& b) {
   return a.partition == b.partition && a.from == b.from && a.to == b.to;
 }

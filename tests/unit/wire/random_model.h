@@ -230,6 +230,8 @@ class RandomModel {
                   any(CatchUp::kAll),
                   static_cast<std::uint32_t>(below(kCatchUpMax + 1))};
     t.inputs = Value::Object{{"a", value()}};
+    t.filter = text();
+    if (coin()) t.run_end = RunEndSpec{text(), many<RunState>([&] { return any(RunState::kCancelled); })};
     return t;
   }
 
@@ -377,6 +379,8 @@ class RandomModel {
             DeliverLetters{u32(), u32(), many<std::string>([&] { return text(); })},
             SignalRun{run_name(), text(), payload(), engine_(), text()},
             DecideApproval{run_name(), text(), coin(), text(), text(), text()},
+            ListTriggers{text(), text()},
+            TellTrigger{text(), text(), text(), any(TriggerAct::kResume), u64()},
             PauseRun{run_name(), coin(), text()}};
   }
 
@@ -500,6 +504,13 @@ class RandomModel {
               return row;
             })},
             MoveReply{u32(), text(), text()},
+            TriggersReply{many<TriggerView>([&] {
+              std::optional<RunEndSpec> ends;
+              if (coin()) ends = RunEndSpec{text(), {RunState::kFailed}};
+              return TriggerView{text(), text(), text(), u64(), text(), text(), ends,  coin(),
+                                 time(), time(), text(), u32(), u64(),  u64(),  u64(), text()};
+            })},
+            TriggerReply{text(), text(), coin(), text()},
             LettersReply{u32(), u32(), engine_()},
             WorkflowReply{registered(), u32(), coin(), bytes_or_none()},
             WorkflowsReply{many<RegisteredWorkflow>([&] { return registered(); })},

@@ -1,0 +1,143 @@
+// Triggers: the pure machine of the triggers whose home a partition is: which firings come, and what becomes of each.
+//
+// A firing is named by its moment. It is decided once: `last` in the trigger's record only grows, whatever the clock
+// does, and the run that it starts has the key trigger/WORKFLOW/TRIGGER/VERSION/MOMENT, which is accepted once. Whether
+// the run before lives is what the home has been told: a run that a trigger started tells it of its end (run_over).
+// Promises: deterministic; what due() decides stands in `records` beside the starts, so one commit holds both. One call
+// starts at most kFiringsAtOnce runs; next_deadline() asks for the rest. Threads: a value, owned by a Partition. Times
+// are handed in. Fails: never; a firing that cannot be (its inputs fail) is counted and its reason kept.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "common/base/hash.h"
+#include "common/base/ids.h"
+#include "common/base/value.h"
+#include "common/model/records.h"
+#include "common/schedule/firings.h"
+
+namespace millrace {
+
+constexpr Duration kFiringOnTime = 1min;  // what is later was missed: `catch_up` says what becomes of it
+constexpr std::uint32_t kFiringsAtOnce = 200;
+constexpr std::size_t kFiringsQueuedMax = 100;  // of one trigger
+
+struct TriggerName {
+  std::string tenant;
+  std::string workflow;
+  std::string trigger;
+  auto operator<=>(const TriggerName&) const = default;
+};
+
+// What a home keeps of a trigger: all that its firings need, so that the workflow itself need not be at hand.
+struct TriggerRecord {
+  TriggerName name;
+  std::uint64_t version = 0;  // of the workflow
+  Hash128 definition;         // of that version
+  ScheduleSpec schedule;
+  Value inputs = Value::Object{};
+  std::optional<RunEndSpec> run_end = {};
+  std::string filter = {};
+  bool paused = false;
+  Time last{};                    // no firing up to this moment comes again
+  Time fired{};                   // moment of the latest one that started a run; zero: none
+  std::string running;            // key of that run, while it may live
+  std::vector<Time> queued = {};  // firings that wait for its end
+  std::uint64_t started = 0;
+  std::uint64_t skipped = 0;  // by overlap, by a full queue, or missed
+  std::uint64_t failed = 0;   // that could start nothing
+  std::string error;          // why the latest of these could not
+  bool operator==(const TriggerRecord&) const = default;
+};
+
+struct TriggerStart {  // a run to be accepted under `key`
+  TriggerName name;
+  std::string key;
+  std::uint64_t version = 0;
+  Hash128 definition;
+  std::string inputs;  // JSON object
+  bool operator==(const TriggerStart&) const = default;
+};
+
+struct RunEndNews {  // of a run that has ended
+  RunId run;
+  std::string workflow;
+  RunState state = RunState::kSucceeded;
+  Labels labels = {};
+  Time ended{};
+  bool operator==(const RunEndNews&) const = default;
+};
+
+struct TriggerEffects {
+  std::vector<TriggerStart> starts;
+  std::vector<std::pair<std::string, std::string>> cancels;  // tenant and key of runs that make room
+  std::map<TriggerName, TriggerRecord> records;              // as they are now
+  std::set<TriggerName> gone;
+  std::map<TriggerName, std::optional<RunEndSpec>> watches;  // whose run ends it wants to hear of from now on
+};
+
+// A trigger as it is now.
+struct TriggerState {
+  TriggerRecord record;
+  Time next = kNever;  // moment of the next firing; kNever: none, or it is paused
+};
+
+// The trigger that a trigger_key() names; nothing: it is none.
+std::optional<TriggerName> trigger_of(std::string_view tenant, std::string_view key);
+
+class Triggers {
+ public:
+  explicit Triggers(ZoneSource zones = {}) : zones_(std::move(zones)) {}
+
+  // From now on the triggers of this workflow are those of this version; what comes back keeps its state.
+  void apply(Time now, const std::string& tenant, const std::string& workflow, std::uint64_t version,
+             const Hash128& definition, const std::vector<TriggerSpec>& specs, TriggerEffects& out);
+  void remove(const std::string& tenant, const std::string& workflow, TriggerEffects& out);
+  void restore(TriggerRecord record);  // as it stood in the store
+
+  void due(Time now, TriggerEffects& out);
+  void run_ended(Time now, const TriggerName& name, const RunEndNews& news, TriggerEffects& out);
+  // `error`: why it could not be accepted; empty: it was.
+  void run_over(const TriggerName& name, std::string_view key, std::string_view error, TriggerEffects& out);
+  // By hand; kNotFound: there is no such trigger. A fired one starts a run whatever its schedule, pause or overlap say,
+  // under a key that ends with `once`: the same number is the same run. The text is that key; of a pause it is empty.
+  Result<std::string> pause(Time now, const TriggerName& name, bool pause, TriggerEffects& out);
+  Result<std::string> fire(Time now, const TriggerName& name, std::uint64_t once, TriggerEffects& out);
+
+  Time next_deadline() const { return timers_.empty() ? kNever : timers_.begin()->first; }
+  std::vector<TriggerState> list() const;  // by name
+  std::size_t size() const { return triggers_.size(); }
+
+ private:
+  struct Trigger {
+    TriggerRecord record;
+    Cron cron;
+    std::shared_ptr<const ZoneRules> zone;
+    Time timer = kNever;
+  };
+
+  void ready(Trigger& trigger);  // cron, zone and timer, from its record
+  void set_timer(Trigger& trigger);
+  void forget(const std::string& tenant, const std::string& workflow,
+              const std::function<bool(const TriggerName&)>& stays, TriggerEffects& out);
+  static void drop_missed(Time now, Trigger& trigger);
+  static void firing(Trigger& trigger, Time moment, TriggerEffects& out);
+  static void start(Trigger& trigger, Time moment, TriggerEffects& out);
+  static void launch(Trigger& trigger, Time moment, const Value& event, std::string key, TriggerEffects& out);
+  static void start_queued(Trigger& trigger, TriggerEffects& out);
+
+  ZoneSource zones_;
+  std::map<TriggerName, Trigger> triggers_;
+  std::set<std::pair<Time, TriggerName>> timers_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,47 @@
+// Timekeeper: an operator who registers a workflow that a trigger starts each minute, and one that each end of such a
+// run starts, and pauses the first trigger when the faults are over; and the clock on the wall, which runs faster than
+// the simulation and is set forwards and back.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/model/trigger.h"
+#include "tests/sim/context.h"
+
+namespace millrace::sim {
+
+class Timekeeper {
+ public:
+  using Ask = std::function<void(int coordinator, RequestId, const OperatorRequest&)>;
+  static constexpr std::uint64_t kNumber = 9'998;  // in the high half of its requests
+
+  Timekeeper(Context& context, std::uint64_t seed, int coordinators, Ask ask);
+
+  void start();
+  void receive(const OperatorReply& reply);
+  bool done() const { return paused_; }
+
+ private:
+  void ask();  // what has not been answered, of a coordinator by chance
+  void set_clock();
+
+  Context& context_;
+  Random random_;  // of its own: all else stays as the seed has it
+  int coordinators_;
+  Ask ask_;
+  struct Workflow {
+    std::string name;
+    std::shared_ptr<const std::string> definition;
+    Hash128 hash;
+    bool applied = false;
+  };
+  Workflow make(const std::string& name, const TriggerSpec& trigger);
+  std::vector<Workflow> workflows_;  // one after the other
+  std::uint64_t asked_ = 0;
+  bool paused_ = false;
+};
+
+}  // namespace millrace::sim
