@@ -294,6 +294,11 @@ void Loop::State::drop(Time now, Share& share, const std::string& why) {
       std::erase_if(turn.commit.partitions, [&](const PartitionCommit& part) { return part.partition == share.id; });
     }
   }
+  // Nor may what was answered from memory in this turn: nothing renews the partition, and it would hold up all others.
+  std::erase_if(replies_direct, [&](const Outgoing& out) {
+    if (out.partition == share.id) collect(out.effects);
+    return out.partition == share.id;
+  });
   settle_slots(share);
   collect(share.core->take());
   std::map<RunId, std::uint32_t>& versions = share.past.runs.emplace();

@@ -17,6 +17,7 @@ class Client {
   Client(Context& context, int number, Order order, int coordinators, Ask ask);
 
   int number() const { return number_; }
+  RunId run() const { return run_; }
   bool done() const { return ended_; }
   void start();
   void receive(RequestId request, const OperatorReply& reply);

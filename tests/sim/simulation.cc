@@ -27,7 +27,8 @@ class World {
         network_(context_),
         failovers_(seed ^ 0xFA11),
         narrows_(seed ^ 0x5A11),
-        letters_(seed ^ 0x1E77) {
+        letters_(seed ^ 0x1E77),
+        looks_(seed ^ 0x100C) {
     Random& random = context_.random;
     const bool several = random.chance(settings.crash ? 500 : 250);
     const auto partitions = static_cast<std::uint16_t>(several ? random.between(1, 12) : random.between(1, 4));
@@ -87,6 +88,7 @@ class World {
     if (settings.narrow) next_narrow();
     if (context_.letters) next_letter();
     if (timekeeper_) timekeeper_->start();
+    if (looks_.chance(200)) next_look();
     context_.schedule.at(faults_until_, [this] { heal(); });
     Time quiet_until = kNever;
     while (context_.checker.broken().empty() && context_.schedule.step()) {
@@ -268,6 +270,18 @@ class World {
       next_narrow();
     });
   }
+  // Somebody looks at runs all the time, beside a coordinator, so that no message is lost, and reads no answer.
+  void next_look() {
+    context_.schedule.after(looks_.between(5ms, 200ms), [this] {
+      if (context_.healed) return;
+      const Client& client = *clients_[looks_.below(clients_.size())];
+      const RequestId request{(kNobody << 32) | ++operations_};
+      if (client.run() != RunId{})
+        at(static_cast<int>(looks_.below(coordinators_.size())))
+            .receive(FromClient{request, GetRun{RunName{to_string(client.run()), ""}, 20'000}, 0});
+      next_look();
+    });
+  }
   void fault() {
     const Settings& settings = context_.settings;
     const std::uint64_t kind = context_.random.below(3);
@@ -369,6 +383,7 @@ class World {
   Random narrows_;                          // of its own: other faults stay as the seed has them
   Random letters_;                          // likewise
   std::uint64_t letters_written_ = 0;
+  Random looks_;                            // likewise
   Order registered_ = make_registered();
   std::uint64_t partitions_ = 0;
   std::uint64_t operations_ = 0;
