@@ -41,6 +41,14 @@ Value Partition::error_for(const Run& run, TaskIndex task) const {
   return Value();
 }
 
+// When a task succeeds that something undoes. Its end says in which order things are undone, and the clock of an
+// earlier owner may have been ahead of ours: it is later than all such ends before it, whoever wrote them.
+Time Partition::undoable_end(Time now, Run& run, TaskIndex task) {
+  if (run.plan->spec(task).flow.compensate.empty()) return now;
+  if (run.undoable_ended != Time::min()) now = std::max(now, run.undoable_ended + 1us);
+  return run.undoable_ended = now;
+}
+
 // Tasks of a phase that have not ended; what has to be undone is put in order. What the run has from another one it has
 // not done, and does not undo.
 void Partition::enter_phase(Run& run, Cleanup phase) {

@@ -258,6 +258,7 @@ class Partition {
 
   // cleanup.cc
   Value error_for(const Run& run, TaskIndex task) const;
+  static Time undoable_end(Time now, Run& run, TaskIndex task);
   void enter_phase(Run& run, Cleanup phase);
   static bool may_undo(const Run& run);
   void undo_next(Run& run);

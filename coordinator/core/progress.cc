@@ -101,7 +101,7 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
   TaskRecord& record = run.tasks[task.value];
   if (run.plan->is_mapped(task)) close_items(run, task);
   record.reason = reason;
-  record.ended = now;
+  record.ended = state == TaskState::kSucceeded ? undoable_end(now, run, task) : now;
   count_bytes(run, record.output);
   move(run, task, state);
   write(run, task);

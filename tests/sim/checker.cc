@@ -121,6 +121,7 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
   if (nothing_is_lost_ && record.losses > 0) fail("loss: " + where + " counts a loss, and nothing was lost");
   kept = record;
   if (record.state != TaskState::kSucceeded) return;
+  if (!item) run.succeeded.push_back(task);
   if (item && is_terminal(run.tasks[run.plan->node_of(task)->value].state))
     return fail("I2: " + where + " is written after the end of its node");
   if (std::string early = too_early(run, *run.plan->node_of(task)); !early.empty())
@@ -167,14 +168,14 @@ void Checker::check_shared(const std::string& name, const Seen& run, const Resum
 std::string Checker::too_early_to_clean_up(const Seen& run, TaskIndex task) {
   const Plan& plan = *run.plan;
   const std::optional<TaskIndex> undone = plan.undone_by(task);
+  const auto when = [&](TaskIndex one) { return std::ranges::find(run.succeeded, one); };
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
     const TaskIndex other{i};
     if (is_terminal(run.tasks[i].state)) continue;
     if (plan.cleanup_of(other) < plan.cleanup_of(task)) return plan.id(other);
     const std::optional<TaskIndex> also = plan.undone_by(other);
     if (undone && also && other != task && run.tasks[also->value].state == TaskState::kSucceeded &&
-        run.tasks[also->value].reason != Reason::kShared &&
-        run.tasks[also->value].ended > run.tasks[undone->value].ended)
+        run.tasks[also->value].reason != Reason::kShared && when(*also) > when(*undone))
       return plan.id(other);
   }
   return "";

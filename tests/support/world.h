@@ -253,6 +253,8 @@ class World {
     return *this;
   }
   World& lose_values() { return values_.clear(), *this; }
+  // The clock of the next owner is that far behind.
+  World& clock_behind(Duration by) { return now_ -= by, *this; }
   World& crash(bool adopting = false) {
     wanted_.clear();
     ++options_.epoch.counter;

@@ -101,6 +101,18 @@ TEST(Restore, AsksAgainForTheValuesItsOutputsNeed) {
   EXPECT_EQ(w.run_state(), RunState::kSucceeded);
 }
 
+TEST(Restore, WhatSucceededLaterIsUndoneFirstThoughTheClockOfTheOwnerBeforeWasAhead) {
+  World w;
+  w.worker(1, 4).run("(fail_fast=false) a[compensate=ua], b[compensate=ub], c, a -> ua, b -> ub");
+  w.ended("a#1").clock_behind(2h).crash();
+  w.ended("b#1").took();
+  w.ended("c#1", Reason::kError);
+  EXPECT_EQ(w.state("ub"), TaskState::kDispatched);
+  EXPECT_EQ(w.state("ua"), TaskState::kPending);
+  w.crash();
+  EXPECT_EQ(w.state("ub"), TaskState::kDispatched) << "the owner after that one sees the same order";
+}
+
 TEST(Restore, TheRunsTimeoutCountsFromItsAcceptance) {
   World w;
   w.worker(1).run("(timeout=5s) a");
