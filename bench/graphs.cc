@@ -78,14 +78,11 @@ WorkflowSpec random_dag(std::uint32_t tasks, std::uint64_t seed) {
   });
 }
 
-WorkflowSpec python_fan(std::uint32_t tasks, const std::string& isolation) {
+WorkflowSpec fan_of(NodeSpec node, std::uint32_t tasks) {
   WorkflowSpec spec = fan_in(tasks);
-  spec.name = "bench-python";
-  NodeSpec python;
-  python.executor = "python";
-  python.fields = Value::Object{{"script", "output = sum(i * i for i in range(1000))\n"}, {"isolation", isolation}};
-  spec.specs = {noop(), std::move(python)};
-  for (std::uint32_t node = 0; node < tasks; ++node) spec.spec_of[node] = 1;
+  spec.name = "bench-" + node.executor;
+  spec.specs = {noop(), std::move(node)};
+  for (std::uint32_t each = 0; each < tasks; ++each) spec.spec_of[each] = 1;
   return spec;
 }
 

@@ -116,7 +116,10 @@ int main(int argc, char** argv) {
   app.add_option("--appendfsync", options.cluster.appendfsync)
       ->default_val("everysec")
       ->check(CLI::IsMember({"everysec", "always", "no"}));
-  app.add_option("--isolation", options.isolation, "of python tasks")
+  app.add_option("--transport", options.cluster.transport, "between workers, client and coordinator")
+      ->default_val("tcp")
+      ->check(CLI::IsMember({"tcp", "ipc"}));
+  app.add_option("--isolation", options.isolation, "of python, javascript and shell tasks; shell has process only")
       ->default_val("process")
       ->check(CLI::IsMember({"none", "process"}));
   app.add_flag("--curve", options.cluster.curve, "everybody has a key, and everything is encrypted");
@@ -143,8 +146,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "millrace-bench: simulated workers have no keys: --curve goes without --simulated-workers\n");
     return 2;
   }
-  if (options.cluster.simulated && options.scenario == "python") {
-    std::fprintf(stderr, "millrace-bench: simulated workers run no python\n");
+  if (options.cluster.simulated && find_scenario(options.scenario)->runs_executor) {
+    std::fprintf(stderr, "millrace-bench: simulated workers run no %s\n", options.scenario.c_str());
     return 2;
   }
   if (options.cluster.bin_dir.empty())

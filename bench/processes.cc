@@ -117,11 +117,12 @@ Status Cluster::start() {
     if (Status made = make_keys(); !made.ok()) return made;
   }
   // The coordinator takes a free port and logs it.
+  const bool ipc = options_.transport == "ipc";
   std::vector<std::string> argv = {options_.bin_dir + "/millrace-coordinator",
                                    "--listen",
-                                   "tcp://127.0.0.1:0",
+                                   ipc ? "ipc://" + directory_ + "/requests.sock" : "tcp://127.0.0.1:0",
                                    "--events",
-                                   "tcp://127.0.0.1:0",
+                                   ipc ? "ipc://" + directory_ + "/events.sock" : "tcp://127.0.0.1:0",
                                    "--store",
                                    options_.store,
                                    "--log-format",
@@ -164,6 +165,7 @@ void Cluster::start_workers() {
                     {"--curve-key", directory_ + "/worker.key", "--curve-server-key", directory_ + "/coordinator.pub"});
     }
     if (options_.slots > 0) worker.insert(worker.end(), {"--slots", std::to_string(options_.slots)});
+    worker.insert(worker.end(), options_.worker_arguments.begin(), options_.worker_arguments.end());
     workers_.push_back(spawn(worker, "worker-" + std::to_string(i) + ".log"));
   }
 }

@@ -20,12 +20,14 @@ struct ClusterOptions {
   std::string bin_dir;                   // of millrace-coordinator and millrace-worker
   std::string store = "redis";           // redis | memory
   std::string appendfsync = "everysec";  // everysec | always | no
+  std::string transport = "tcp";         // tcp | ipc: of all that speak to the coordinator
   int workers = 2;
   bool simulated = false;      // the workers: all in one process beside this program (fleet.cc)
   int slots = 0;               // of each worker; 0: its default
   std::uint32_t runs_max = 0;  // live runs that the coordinator admits; 0: its default
   bool curve = false;          // keys of their own for all, and everything encrypted
   std::vector<std::pair<std::string, std::string>> settings = {};  // of the coordinator, as environment variables
+  std::vector<std::string> worker_arguments = {};                  // besides those that all workers have
 };
 
 struct Usage {  // of one kind of process, summed

@@ -131,6 +131,7 @@ Value report(const Options& o, const std::vector<Measured>& r) {
   out.set("p999_ms", percentile_of(writer, kMore, latencies));
   out.set("samples", latencies ? Value(static_cast<std::int64_t>(r[0].latencies_ms.size())) : Value());
   if (o.cluster.simulated) out.set("simulated_workers", true);
+  if (o.cluster.transport != "tcp") out.set("transport", o.cluster.transport);
   if (o.cluster.curve) out.set("curve", true);
   out.set("latency_of", latencies ? Value(kind->latency_of) : Value());
   add_figures(writer, r, out);

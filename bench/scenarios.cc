@@ -16,7 +16,6 @@ namespace {
 using Steady = std::chrono::steady_clock;
 constexpr Duration kReady = 30s;
 constexpr Duration kRunMax = 300s;
-constexpr const char* kToResult = "submission to result";
 constexpr const char* kDueToResult = "submission due to result";
 
 double seconds(Steady::duration d) { return std::chrono::duration<double>(d).count(); }
@@ -30,55 +29,11 @@ double own_cpu() {
 
 // ---------------------------------------------------------------- closed loops
 
-// Runs of one graph; a smaller one of the same kind warms up.
-class Graph : public Scenario {
- public:
-  Graph(WorkflowSpec spec, ClosedLoop loop, WorkflowSpec warm, ClosedLoop warm_loop)
-      : spec_(std::move(spec)), loop_(loop), warm_(std::move(warm)), warm_loop_(warm_loop) {
-    loop_.tasks = spec_.node_count();
-    warm_loop_.tasks = warm_.node_count();
-  }
-  Status prepare(RawClient& client) override {
-    Measured ignored;
-    return drive(client, warm_, warm_loop_, ignored);
-  }
-  Status run(RawClient& client, Measured& out) override { return drive(client, spec_, loop_, out); }
-  Status check(RawClient&, Measured&) override { return Done{}; }
-
- protected:
-  std::uint32_t tasks() const { return loop_.tasks; }
-
- private:
-  WorkflowSpec spec_;
-  ClosedLoop loop_;
-  WorkflowSpec warm_;
-  ClosedLoop warm_loop_;
-};
-
 class Chain : public Graph {
  public:
   Chain(std::uint32_t tasks, std::uint32_t runs) : Graph(chain(tasks), {1, runs, 1}, chain(8), {}) {}
   Status check(RawClient&, Measured& out) override {
     out.per_hop_ms = out.total_s * 1e3 / out.tasks;
-    return Done{};
-  }
-};
-
-class Python : public Graph {
- public:
-  Python(std::uint32_t tasks, std::uint32_t runs, const std::string& isolation)
-      : Graph(python_fan(tasks, isolation), {1, runs, 1}, python_fan(64, isolation), {}) {}
-  // Every result of the last run, read back node by node.
-  Status check(RawClient& client, Measured&) override {
-    Result<OperatorReply> reply = client.call(GetRun{{"@latest", "bench"}, 2'000'000}, 60s);
-    if (!reply.ok()) return reply.error();
-    auto* run = std::get_if<RunReply>(&*reply);
-    if (run == nullptr || run->view.nodes.size() != tasks()) return failure("the run is not shown whole");
-    const std::string wanted = std::to_string(kSumOfSquares);
-    for (std::uint32_t i = 0; i + 1 < tasks(); ++i) {  // the last one is the join
-      if (run->view.nodes[i].output.json() != wanted)
-        return failure("a python task gave " + std::string(run->view.nodes[i].output.json()));
-    }
     return Done{};
   }
 };
@@ -159,18 +114,10 @@ std::unique_ptr<Scenario> make_layered(const Options& o) {
 }
 std::unique_ptr<Scenario> make_random(const Options& o) { return runs_of(o, random_dag(o.tasks, 1), random_dag(8, 1)); }
 std::unique_ptr<Scenario> make_chain(const Options& o) { return std::make_unique<Chain>(o.tasks, o.runs); }
-std::unique_ptr<Scenario> make_python(const Options& o) {
-  return std::make_unique<Python>(o.tasks, o.runs, o.isolation);
-}
-
 // ---------------------------------------------------------------- open loops: defaults
 
 void set_default(double& value, double wanted) {
   if (value == 0) value = wanted;
-}
-// All runs are looked at afterwards. As a variable: an earlier version does not know the option.
-void keep_all(Options& o) {
-  o.cluster.settings = {{"MILLRACE_RETENTION_COUNT", "0"}, {"MILLRACE_RETENTION_AGE", "0s"}};
 }
 void adjust_items(Options& o) {
   keep_all(o);
@@ -252,6 +199,11 @@ Status measure_on(const Cluster& cluster, Scenario& scenario, std::uint32_t work
 
 }  // namespace
 
+// All runs are looked at afterwards. As a variable: an earlier version does not know the option.
+void keep_all(Options& o) {
+  o.cluster.settings = {{"MILLRACE_RETENTION_COUNT", "0"}, {"MILLRACE_RETENTION_AGE", "0s"}};
+}
+
 Error failure(std::string what) { return Error{Code::kFailed, std::move(what), {}, ""}; }
 
 Status check_run(const OperatorReply& reply, std::uint32_t tasks) {
@@ -270,6 +222,17 @@ Status check_run(const OperatorReply& reply, std::uint32_t tasks) {
     return failure("not every task has succeeded");
   }
   return Done{};
+}
+
+Graph::Graph(WorkflowSpec spec, ClosedLoop loop, WorkflowSpec warm, ClosedLoop warm_loop)
+    : spec_(std::move(spec)), loop_(loop), warm_(std::move(warm)), warm_loop_(warm_loop) {
+  loop_.tasks = spec_.node_count();
+  warm_loop_.tasks = warm_.node_count();
+}
+
+Status Graph::prepare(RawClient& client) {
+  Measured ignored;
+  return drive(client, warm_, warm_loop_, ignored);
 }
 
 Status drive(RawClient& client, const WorkflowSpec& spec, const ClosedLoop& loop, Measured& out) {
@@ -300,7 +263,7 @@ Status drive(RawClient& client, const WorkflowSpec& spec, const ClosedLoop& loop
 }
 
 const std::vector<ScenarioKind>& scenario_kinds() {
-  static const std::vector<ScenarioKind> kinds = {
+  static const std::vector<ScenarioKind> own = {
       {"single", "one-task runs, one after the other", 5'000, kToResult, make_single, nullptr},
       {"fanout", "one run: no-op tasks without upstream, and a join over all", 100'000, kToResult, make_fanout,
        nullptr},
@@ -312,7 +275,6 @@ const std::vector<ScenarioKind>& scenario_kinds() {
       {"diamond", "runs a -> (b, c) -> d, --in-flight at once", 40'000, kToResult, make_diamond, nullptr},
       {"layered", "one run: layers of 100, three parents each in the layer before", 2'000, kToResult, make_layered,
        nullptr},
-      {"python", "one run: a sum of squares of 1,000 integers in each task", 10'000, kToResult, make_python, nullptr},
       {"random", "one run: three random earlier parents each, seed 1", 1'000'000, kToResult, make_random, nullptr},
       {"submit", "one-task runs at --rate for --seconds, acknowledged when durable, all executed", 0,
        "submission due to acknowledgement", make_submit, adjust_submit},
@@ -323,6 +285,11 @@ const std::vector<ScenarioKind>& scenario_kinds() {
       {"soak", "diamonds, --in-flight at once, a thousand finished runs kept: memory after each tenth stays flat",
        1'000'000, kToResult, make_soak, adjust_soak},
   };
+  static const std::vector<ScenarioKind> kinds = [] {
+    std::vector<ScenarioKind> all = own;
+    all.insert(all.end(), executor_scenarios().begin(), executor_scenarios().end());
+    return all;
+  }();
   return kinds;
 }
 
@@ -339,6 +306,7 @@ Result<Measured> measure(Options options) {
   if (kind->adjust != nullptr) kind->adjust(options);
   else keep_all(options);
   std::unique_ptr<Scenario> scenario = kind->make(options);
+  if (scenario == nullptr) return failure("no port of loopback can be had");
   Cluster cluster(options.cluster);
   if (Status started = cluster.start(); !started.ok()) return started.error();
   Measured out;

@@ -23,7 +23,7 @@ struct Options {
   std::uint32_t runs = 1;   // of the scenarios that are one run: one after the other
   std::uint32_t in_flight = 64;
   int repeats = 5;
-  std::string isolation = "process";  // of python tasks
+  std::string isolation = "process";  // of python, javascript and shell tasks
   std::string of = "diamond";         // what load and burst submit: single | diamond
   double rate = 0;                    // submissions a second of an open loop; 0: the scenario's own default
   double seconds = 0;                 // that an open loop lasts; 0: the scenario's own default
@@ -58,6 +58,7 @@ struct ScenarioKind {
   const char* latency_of;  // what p50_ms ... are of, where there are several runs
   std::unique_ptr<Scenario> (*make)(const Options& options);
   void (*adjust)(Options& options);  // its cluster and defaults; may be null
+  bool runs_executor = false;        // which simulated workers do not have
 };
 
 const std::vector<ScenarioKind>& scenario_kinds();
@@ -65,12 +66,33 @@ const ScenarioKind* find_scenario(const std::string& name);
 Result<Measured> measure(Options options);
 
 // For scenarios.
+constexpr const char* kToResult = "submission to result";
 struct ClosedLoop {         // `runs` runs, at most `in_flight` at once, each checked
   std::uint32_t tasks = 1;  // of one run
   std::uint32_t runs = 1;
   std::uint32_t in_flight = 1;
 };
 Status drive(RawClient& client, const WorkflowSpec& spec, const ClosedLoop& loop, Measured& out);
+
+// Runs of one graph; a smaller one of the same kind warms up.
+class Graph : public Scenario {
+ public:
+  Graph(WorkflowSpec spec, ClosedLoop loop, WorkflowSpec warm, ClosedLoop warm_loop);
+  Status prepare(RawClient& client) override;
+  Status run(RawClient& client, Measured& out) override { return drive(client, spec_, loop_, out); }
+  Status check(RawClient&, Measured&) override { return Done{}; }
+
+ protected:
+  std::uint32_t tasks() const { return loop_.tasks; }  // of one run
+
+ private:
+  WorkflowSpec spec_;
+  ClosedLoop loop_;
+  WorkflowSpec warm_;
+  ClosedLoop warm_loop_;
+};
+
+void keep_all(Options& options);                                    // runs, for what is looked at afterwards
 Status check_run(const OperatorReply& reply, std::uint32_t tasks);  // it has succeeded, and every task of it
 Error failure(std::string what);
 
@@ -79,6 +101,7 @@ constexpr const char* kNotSustained = "not_sustained";  // name of the error of 
 std::unique_ptr<Scenario> make_submit(const Options& options);
 std::unique_ptr<Scenario> make_load(const Options& options);
 std::unique_ptr<Scenario> make_burst(const Options& options);
+const std::vector<ScenarioKind>& executor_scenarios();        // executor_scenarios.cc
 std::unique_ptr<Scenario> make_soak(const Options& options);  // soak.cc
 void adjust_soak(Options& options);
 

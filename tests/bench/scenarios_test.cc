@@ -80,6 +80,20 @@ TEST(Bench, ItemsOfAFanOutCountAsTasks) {
   EXPECT_LT(number(items, "overhead_percent"), 100);
 }
 
+TEST(Bench, EachExecutorStandsBesideAPoolOfProgramsThatDoTheSame) {
+  for (const char* executor : {"python", "javascript", "shell", "http", "llm"}) {
+    SCOPED_TRACE(executor);
+    if (std::string_view(executor) == "javascript" && run_program({"node", "--version"}).exit_code != 0) continue;
+    const Value report = measured({"--scenario", executor, "--tasks", "20"});
+    EXPECT_EQ(number(report, "tasks"), 21);
+    EXPECT_GT(number(report, "times_pool"), 0);
+    const Value* pool = report.find("pool");
+    ASSERT_NE(pool, nullptr) << report.dump();
+    EXPECT_GT(number(*pool, "tasks_per_s"), 0);
+    EXPECT_GT(number(*pool, "cpu_us_per_task"), 0);
+  }
+}
+
 TEST(Bench, RedisIsCountedWhereItIsUsed) {
   const Value report = measured({"--scenario", "single", "--tasks", "100", "--store", "redis"});
   EXPECT_GT(number(report, "redis_bytes_per_task"), 100);
@@ -90,7 +104,8 @@ TEST(Bench, RedisIsCountedWhereItIsUsed) {
 TEST(Bench, WrongUsageIsExitTwo) {
   EXPECT_EQ(bench({"--scenario", "nothing"}).exit_code, 2);
   EXPECT_EQ(bench({"--scenario", "single", "--search"}).exit_code, 2);
-  EXPECT_EQ(bench({"--scenario", "python", "--simulated-workers", "2"}).exit_code, 2);
+  for (const char* executor : {"python", "llm"})
+    EXPECT_EQ(bench({"--scenario", executor, "--simulated-workers", "2"}).exit_code, 2) << executor;
 }
 
 // The short form of `./dev bench soak`: ten times as many runs as are kept.

@@ -1,0 +1,36 @@
+#include "bench/pool.h"
+
+#include <gtest/gtest.h>
+
+#include "bench/endpoint.h"
+
+namespace millrace::bench {
+namespace {
+
+TEST(Pool, EachProgramIsToPrintWhatIsWanted) {
+  const auto right = run_pool({"echo", "1"}, "1", 5);
+  ASSERT_TRUE(right.ok()) << right.error().what;
+  EXPECT_GT(right->total_s, 0);
+  const auto wrong = run_pool({"echo", "2"}, "1", 5);
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_NE(wrong.error().what.find("'2'"), std::string::npos) << wrong.error().what;
+}
+
+TEST(Pool, AProgramThatFailsOrIsNotThereFails) {
+  EXPECT_FALSE(run_pool({"sh", "-c", "echo 1; exit 3"}, "1", 5).ok());
+  const auto absent = run_pool({"/nowhere/program"}, "1", 5);
+  ASSERT_FALSE(absent.ok());
+  EXPECT_EQ(absent.error().code, Code::kUnavailable);
+}
+
+TEST(Endpoint, AGetIsAnsweredWithTheTextAndAPostWithAStreamOfIt) {
+  auto endpoint = Endpoint::start("42");
+  ASSERT_TRUE(endpoint.ok()) << endpoint.error().what;
+  const std::string url = (*endpoint)->url();
+  EXPECT_TRUE(run_pool({"curl", "-sS", url + "/"}, "42", 2).ok());
+  const auto streamed = run_pool({"sh", "-c", "curl -sS -d {} " + url + "/ | grep -c ^data:"}, "4", 1);
+  EXPECT_TRUE(streamed.ok()) << streamed.error().what;
+}
+
+}  // namespace
+}  // namespace millrace::bench
