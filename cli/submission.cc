@@ -143,7 +143,8 @@ Result<SubmitReply> submit(Client& client, const SubmitRun& request, Duration ti
   const bool offered = request.definition_bytes != nullptr && request.definition_bytes->size() > kSentAtOnceMax;
   if (offered) first.definition_bytes = nullptr;
   Result<OperatorReply> reply = client.call(std::move(first), timeout);
-  if (reply.ok() && request.definition_bytes != nullptr && std::holds_alternative<NeedDefinition>(*reply)) reply = client.call(request, timeout);
+  if (reply.ok() && request.definition_bytes != nullptr && std::holds_alternative<NeedDefinition>(*reply))
+    reply = client.call(request, timeout);
   if (!reply.ok()) return std::move(reply).error();
   if (auto* submitted = std::get_if<SubmitReply>(&*reply)) return std::move(*submitted);
   return Error{Code::kInternal, "the coordinator gave an answer of another kind", {}, "protocol"};

@@ -1,4 +1,5 @@
-// Registered workflows on a real cluster: any coordinator takes what is asked of a name, and versions outlive their owner.
+// Registered workflows on a real cluster: any coordinator takes what is asked of a name, and versions outlive their
+// owner.
 #include <gtest/gtest.h>
 
 #include "tests/process/failover.h"
@@ -39,7 +40,9 @@ TEST(Registered, AnyCoordinatorTakesThemAndTheyOutliveTheirOwner) {
 
   for (std::size_t killed : {std::size_t{0}, std::size_t{1}}) {  // one of them had it
     cluster.coordinator(killed).kill();
-    ASSERT_TRUE(eventually(20s, [&] { return cluster.cli_at(1 - killed, {"workflow", "show", "flow"}).exit_code == 0; }));
+    ASSERT_TRUE(eventually(20s, [&] {
+      return cluster.cli_at(1 - killed, {"workflow", "show", "flow"}).exit_code == 0;
+    }));
     cluster.start_coordinator(killed);
     ASSERT_TRUE(eventually(30s, [&] { return balanced(cluster); }));
   }

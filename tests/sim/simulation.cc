@@ -383,7 +383,7 @@ class World {
   Random narrows_;                          // of its own: other faults stay as the seed has them
   Random letters_;                          // likewise
   std::uint64_t letters_written_ = 0;
-  Random looks_;                            // likewise
+  Random looks_;  // likewise
   Order registered_ = make_registered();
   std::uint64_t partitions_ = 0;
   std::uint64_t operations_ = 0;
