@@ -89,6 +89,10 @@ bool Loop::State::answer_about_triggers(Time now, Routed& one) {
   }
   if (auto* tell = std::get_if<TellTrigger>(&one.body)) {
     Share& home = share(partition_for(tell->tenant, tell->workflow));
+    if (!home.serving()) {
+      refuse(one.request, not_serving(home.id));
+      return true;
+    }
     TriggerName name{std::move(tell->tenant), std::move(tell->workflow), std::move(tell->trigger)};
     home.core->step(now, TriggerTold{one.request, std::move(name), tell->act, tell->once});
     return true;
