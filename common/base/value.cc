@@ -186,6 +186,8 @@ const char* Value::kind_name() const {
 }
 
 Result<Value> Value::parse(std::string_view json) {
+  if (json.empty())  // it may point nowhere
+    return Error{Code::kInvalid, std::string("not JSON: ") + simdjson::error_message(simdjson::EMPTY), {}, ""};
   static constexpr std::size_t kFirstCapacity = 4096;
   thread_local dom::parser parser;
   // It takes several times the text; what a large one took is not kept for the next.

@@ -114,7 +114,7 @@ std::optional<PartitionId> Loop::State::concerns(const OperatorRequest& body) co
 bool Loop::State::answers_here(const Share& share, const OperatorRequest& body) const {
   if (share.serving()) return true;
   if (!share.open()) return false;
-  if (std::holds_alternative<SubmitRun>(body)) return true;  // new runs need not wait for the old ones
+  if (std::holds_alternative<SubmitRun>(body)) return share.accepting();  // new runs need not wait for the old ones
   const RunName* name = run_name_of(const_cast<OperatorRequest&>(body));
   return name != nullptr && share.has(*parse_run_id(name->text));
 }

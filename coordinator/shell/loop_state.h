@@ -92,7 +92,8 @@ struct Share {
   std::set<std::string> awaited;  // workers of the stored fleet that have not spoken to this epoch
   bool ours() const { return phase == Phase::kLoading || phase == Phase::kServing; }
   bool serving() const { return phase == Phase::kServing && !giving; }
-  bool open() const { return ours() && !giving; }  // takes inputs, of runs that it has
+  bool open() const { return ours() && !giving; }           // takes inputs, of runs that it has
+  bool accepting() const { return open() && mail_loaded; }  // new runs, too: whom their ends are told is known
   bool has(RunId run) const { return open() && core->find(run) != nullptr; }
   bool served_elsewhere() const { return phase == Phase::kWatching && seen && !seen->owner.empty() && !silent; }
 };

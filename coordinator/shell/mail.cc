@@ -35,6 +35,7 @@ void Loop::State::load_mail(Share& share, std::size_t shelf, const std::string& 
     share.core->restore_mail(std::move(share.mail.letters), share.mail.marks);
     share.mail = {};
     share.mail_loaded = true;
+    routes_dirty = true;
     return restore_known(clock.now(), share);
   }
   ask(ReadShelf{share.id, kShelves[shelf], cursor},

@@ -198,6 +198,7 @@ void Loop::State::without_definition(Share& share, const Hash128& definition, co
 
 // Restores the runs whose definitions are here, asks for the others' definitions, serves when nothing is left.
 void Loop::State::restore_known(Time now, Share& share) {
+  if (!share.mail_loaded) return;  // a run may end as soon as it is here, and whom that is told stands on a shelf
   std::set<Hash128> missing;
   std::vector<StoredRun> later;
   for (StoredRun& run : share.restoring) {

@@ -219,7 +219,7 @@ void Loop::State::look_up_key(Time now, RequestId request, SubmitRun&& submit, s
                               std::function<void(Time, SubmitRun&&)> fresh) {
   submit.definition_bytes = nullptr;
   Share& share = this->share(home_of(submit));
-  if (!share.open()) return refuse(request, not_serving(share.id));
+  if (!share.accepting()) return refuse(request, not_serving(share.id));
   if (share.keys.surely_new(key_fingerprint(submit.tenant, submit.key))) return fresh(now, std::move(submit));
   if (share.core->find_key(submit.tenant, submit.key)) return admit(now, request, std::move(submit), nullptr, hash);
   FindKey find{share.id, submit.tenant, submit.key};
