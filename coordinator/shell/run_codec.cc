@@ -133,6 +133,7 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
     info.parent.node = in.text();
     info.parent.depth = in.number32();
     info.parent.room = in.number32();
+    if (info.workflow_version == 0 && info.parent.run == RunId{} && info.parent != RunParent{}) in.fail();
   }
   if (!in.done()) return damaged(run, "field .i");
   return stored;
