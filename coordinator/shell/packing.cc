@@ -166,6 +166,7 @@ Payload Unpacker::payload() {
     case kInline: return Payload::inline_json(std::string(text()));
     case kReference: {
       Hash128 named = hash();
+      if (named == Hash128{}) fail();  // nothing has this name
       return Payload::reference(named, number());
     }
     default: fail(); return {};
