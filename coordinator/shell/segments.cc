@@ -173,6 +173,7 @@ TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>&
   if (fields & kItems) {
     r.items = in.number32();
     r.items_failed = in.number32();
+    if (r.items == 0) in.fail();  // then the field is not written
   }
   return r;
 }
