@@ -60,8 +60,8 @@ constexpr std::uint64_t kRecordPlace = 2;
 
 void encode_info(const StoredInfoView& stored, Packer& out) {
   const RunInfo& info = *stored.info;
-  const std::uint8_t version =
-      info.workflow_version == 0 && info.parent.run == RunId{} ? kRunFormatVersion : kInfoVersion;
+  const bool plain = info.workflow_version == 0 && info.parent.run == RunId{} && info.deadline == Time{};
+  const std::uint8_t version = plain ? kRunFormatVersion : kInfoVersion;
   const std::size_t begun = out.begin_sized();
   const std::size_t opened = out.open(version);
   out.number(stored.epoch);
@@ -89,6 +89,7 @@ void encode_info(const StoredInfoView& stored, Packer& out) {
     out.text(info.parent.node);
     out.number(info.parent.depth);
     out.number(info.parent.room);
+    out.time(info.deadline, info.accepted);
   }
   out.close(opened, version, place_of(info.run.value, kInfoPlace));
   out.end_sized(begun);
@@ -102,8 +103,8 @@ std::string encode_info(const StoredInfo& stored) {
 
 Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, place_of(run.value, kInfoPlace), without_length(bytes));
-  const bool registered = !body.has_value();
-  if (registered) body = unseal(kInfoVersion, place_of(run.value, kInfoPlace), without_length(bytes));
+  const bool newer = !body.has_value();
+  if (newer) body = unseal(kInfoVersion, place_of(run.value, kInfoPlace), without_length(bytes));
   if (!body.has_value()) return unreadable(run, "field .i", without_length(bytes), kInfoVersion);
   Unpacker in(*body);
   StoredInfo stored;
@@ -126,13 +127,14 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   info.retry_of = RunId{in.number()};
   info.inputs = in.payload();
   info.accepted = in.time(Time{});
-  if (registered) {
+  if (newer) {
     info.workflow_version = in.number32();
     info.parent.run = RunId{in.number()};
     info.parent.task = TaskIndex{in.number32()};
     info.parent.node = in.text();
     info.parent.depth = in.number32();
     info.parent.room = in.number32();
+    info.deadline = in.time(info.accepted);
   }
   if (!in.done()) return damaged(run, "field .i");
   return stored;
