@@ -84,6 +84,7 @@ TEST(Resume, OutlivesItsCoordinatorAndTheRunThatItSharesWith) {
   EXPECT_EQ(cluster.cli({"cancel", old}).exit_code, 7);
 
   ASSERT_EQ(run_program({"touch", gone}).exit_code, 0);
+  const std::string newer = cluster.submit(file, {"-i", "flag=" + gone});  // older than the retry, which so is kept
   const std::string run = text_at(cluster.json({"retry", old}), {"run"});
   ASSERT_TRUE(eventually(20s, [&] { return cluster.node_status(run, "wait") == "waiting"; }));
   EXPECT_EQ(cluster.cli({"retry", run}).exit_code, 7) << "it lives";
@@ -95,8 +96,8 @@ TEST(Resume, OutlivesItsCoordinatorAndTheRunThatItSharesWith) {
   cluster.coordinator().kill();
   cluster.start_coordinator();
   // The old run goes, since a newer one of its workflow has ended; what is shared stays.
-  const std::string newer = cluster.submit(file, {"-i", "flag=" + flag + ".never"});
-  (void)cluster.wait(newer);
+  ASSERT_TRUE(eventually(20s, [&] { return cluster.node_status(newer, "wait") == "waiting"; }));
+  EXPECT_EQ(cluster.cli({"cancel", newer}).exit_code, 0);
   ASSERT_TRUE(eventually(30s, [&] { return cluster.cli({"status", old}).exit_code == 3; }));
   ASSERT_TRUE(eventually(20s, [&] { return cluster.node_status(run, "wait") == "waiting"; }));
   EXPECT_EQ(cluster.cli({"signal", run, "go"}).exit_code, 0);
