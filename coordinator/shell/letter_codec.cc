@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "coordinator/shell/packing.h"
+#include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/trigger_codec.h"
 
 namespace millrace {
@@ -21,23 +22,6 @@ enum BodyKind : std::uint8_t {
   kRunEnded
 };
 
-void pack(Packer& out, const Labels& labels) {
-  out.number(labels.size());
-  for (const auto& [name, value] : labels) {
-    out.text(name);
-    out.text(value);
-  }
-}
-
-Labels unpack_labels(Unpacker& in) {
-  Labels labels;
-  for (std::size_t i = in.count(2); i > 0 && !in.failed(); --i) {
-    std::string name(in.text());
-    labels.insert_or_assign(std::move(name), std::string(in.text()));
-  }
-  return labels;
-}
-
 void pack_run(Packer& out, const RunWanted& wanted) {
   out.text(wanted.tenant);
   out.text(wanted.key);
@@ -49,11 +33,7 @@ void pack_run(Packer& out, const RunWanted& wanted) {
   out.text(wanted.caller);
   out.difference(static_cast<std::uint64_t>(std::int64_t{wanted.priority}), 0);
   out.number(wanted.version);
-  out.number(wanted.parent.run.value);
-  out.number(wanted.parent.task.value);
-  out.text(wanted.parent.node);
-  out.number(wanted.parent.depth);
-  out.number(wanted.parent.room);
+  pack(out, wanted.parent);
 }
 
 void pack(Packer& out, const RunWanted& wanted) {
@@ -132,11 +112,7 @@ RunWanted unpack_run_wanted(Unpacker& in) {
   wanted.caller = in.text();
   wanted.priority = static_cast<std::int32_t>(static_cast<std::int64_t>(in.difference(0)));
   wanted.version = in.number32();
-  wanted.parent.run = RunId{in.number()};
-  wanted.parent.task = TaskIndex{in.number32()};
-  wanted.parent.node = in.text();
-  wanted.parent.depth = in.number32();
-  wanted.parent.room = in.number32();
+  wanted.parent = unpack_parent(in);
   return wanted;
 }
 

@@ -312,7 +312,6 @@ struct Loop::State {
   void reply(RequestId request, OperatorReply reply, PartitionId of = kNoPartition);
   static Error not_serving(PartitionId partition);
   void refuse(RequestId request, Error error);
-  static Hash128 request_hash(const SubmitRun& submit);
 
   // resuming.cc
   struct Resumption;

@@ -31,7 +31,9 @@ std::string check_names(const SubmitRun& submit) {
   return "";
 }
 
-Hash128 hash_of_request(const SubmitRun& submit) {
+}  // namespace
+
+Hash128 request_hash(const SubmitRun& submit) {
   std::string text = to_string(submit.definition);
   auto add = [&](std::string_view part) { text.append(std::to_string(part.size())).append(1, ':').append(part); };
   add(submit.inputs.json());
@@ -47,10 +49,6 @@ Hash128 hash_of_request(const SubmitRun& submit) {
   }
   return hash128(text);
 }
-
-}  // namespace
-
-Hash128 Loop::State::request_hash(const SubmitRun& submit) { return hash_of_request(submit); }
 
 // An answer from memory: leaves behind the commits that it rests on, and only while we surely own the partition.
 void Loop::State::reply(RequestId request, OperatorReply reply, PartitionId of) {

@@ -58,6 +58,41 @@ constexpr std::uint64_t kRecordPlace = 2;
 
 }  // namespace
 
+void pack(Packer& out, const Labels& labels) {
+  out.number(labels.size());
+  for (const auto& [name, value] : labels) {
+    out.text(name);
+    out.text(value);
+  }
+}
+
+Labels unpack_labels(Unpacker& in) {
+  Labels labels;
+  for (std::size_t i = in.count(2); i > 0 && !in.failed(); --i) {
+    std::string name(in.text());
+    labels.insert_or_assign(std::move(name), std::string(in.text()));
+  }
+  return labels;
+}
+
+void pack(Packer& out, const RunParent& parent) {
+  out.number(parent.run.value);
+  out.number(parent.task.value);
+  out.text(parent.node);
+  out.number(parent.depth);
+  out.number(parent.room);
+}
+
+RunParent unpack_parent(Unpacker& in) {
+  RunParent parent;
+  parent.run = RunId{in.number()};
+  parent.task = TaskIndex{in.number32()};
+  parent.node = in.text();
+  parent.depth = in.number32();
+  parent.room = in.number32();
+  return parent;
+}
+
 void encode_info(const StoredInfoView& stored, Packer& out) {
   const RunInfo& info = *stored.info;
   const std::uint8_t version =
@@ -69,11 +104,7 @@ void encode_info(const StoredInfoView& stored, Packer& out) {
   out.text(info.tenant);
   out.text(info.workflow);
   out.hash(info.definition);
-  out.number(info.labels.size());
-  for (const auto& [name, value] : info.labels) {
-    out.text(name);
-    out.text(value);
-  }
+  pack(out, info.labels);
   out.text(info.key);
   out.hash(info.request);
   pack_trace(out, info.run, info.trace_id);
@@ -84,11 +115,7 @@ void encode_info(const StoredInfoView& stored, Packer& out) {
   out.time(info.accepted, Time{});
   if (version >= kInfoVersion) {
     out.number(info.workflow_version);
-    out.number(info.parent.run.value);
-    out.number(info.parent.task.value);
-    out.text(info.parent.node);
-    out.number(info.parent.depth);
-    out.number(info.parent.room);
+    pack(out, info.parent);
   }
   out.close(opened, version, place_of(info.run.value, kInfoPlace));
   out.end_sized(begun);
@@ -114,10 +141,7 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   info.tenant = in.text();
   info.workflow = in.text();
   info.definition = in.hash();
-  for (std::size_t i = in.count(2); i > 0 && !in.failed(); --i) {
-    std::string name(in.text());
-    info.labels.insert_or_assign(std::move(name), std::string(in.text()));
-  }
+  info.labels = unpack_labels(in);
   info.key = in.text();
   info.request = in.hash();
   info.trace_id = unpack_trace(in, run);
@@ -128,11 +152,7 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   info.accepted = in.time(Time{});
   if (registered) {
     info.workflow_version = in.number32();
-    info.parent.run = RunId{in.number()};
-    info.parent.task = TaskIndex{in.number32()};
-    info.parent.node = in.text();
-    info.parent.depth = in.number32();
-    info.parent.room = in.number32();
+    info.parent = unpack_parent(in);
     if (info.workflow_version == 0 && info.parent.run == RunId{} && info.parent != RunParent{}) in.fail();
   }
   if (!in.done()) return damaged(run, "field .i");

@@ -61,6 +61,12 @@ struct StoredKey {  // in the hash of idempotency keys; its first 13 bytes are t
   Time accepted{};            // to the second
 };
 
+// What letters pack as runs do.
+void pack(Packer& out, const Labels& labels);
+Labels unpack_labels(Unpacker& in);
+void pack(Packer& out, const RunParent& parent);
+RunParent unpack_parent(Unpacker& in);
+
 // Each encoder also appends to a Packer, so that a commit of many runs packs into one buffer.
 void encode_info(const StoredInfoView& info, Packer& out);
 std::string encode_info(const StoredInfo& info);
