@@ -45,6 +45,32 @@ std::string failed_items(const std::vector<Value>& rows) {
   return out;
 }
 
+// What is known of the attempts of a node, or an item, whose workers went away; of what was not tried again.
+std::string losses_of(const Value& row, const std::string& name) {
+  const Value* error = row.find("error");
+  const Value* losses = error == nullptr ? nullptr : error->find("losses");
+  if (losses == nullptr || cell_text(*error, "code") != "poisoned") return "";
+  std::string out =
+      "\n" + name + " is poisoned: it was not tried again after these attempts (their output: millrace logs)\n";
+  for (const Value& loss : losses->as_array())
+    out += "  #" + cell_text(loss, "attempt") + "  on " + cell_text(loss, "worker") + "  from " +
+           cell_text(loss, "dispatched") + "  to " + cell_text(loss, "lost") + "  " + cell_text(loss, "how") + "\n";
+  return out;
+}
+
+std::string poisoned(const std::vector<Value>& rows) {
+  std::string out;
+  for (const Value& row : rows) {
+    const std::string node = cell_text(row, "node");
+    out += losses_of(row, node);
+    const Value* items = row.find("items");
+    if (items == nullptr) continue;
+    for (const Value& item : items->find("failed_items")->as_array())
+      out += losses_of(item, node + "[" + cell_text(item, "index") + "]");
+  }
+  return out;
+}
+
 const std::vector<Column>& node_columns() {
   static const std::vector<Column> columns = {
       {"NODE", [](const Value& row) { return cell_text(row, "node"); }},
@@ -85,6 +111,20 @@ std::vector<Value> node_rows(const Value& run) {
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+// Whether a row is of a round of a loop that did not come: "g/7/x", skipped behind the last one.
+bool is_unused_round(const Value& row) {
+  if (cell_text(row, "status") != "skipped") return false;
+  const Value* error = row.find("error");
+  if (error == nullptr || error->is_null() || cell_text(*error, "code") != "upstream_skipped") return false;
+  const std::string id = cell_text(row, "node");
+  for (std::size_t slash = id.find('/'); slash != std::string::npos; slash = id.find('/', slash + 1)) {
+    const std::size_t end = std::min(id.find('/', slash + 1), id.size());
+    const std::string part = id.substr(slash + 1, end - slash - 1);
+    if (!part.empty() && part.find_first_not_of("0123456789") == std::string::npos) return true;
+  }
+  return false;
 }
 
 std::string heading(const Value& run, bool colour) {
@@ -135,6 +175,11 @@ Result<std::string> render_run(const RunView& view, RunStyle style, Format forma
     out += heading(*run, colour);
     std::vector<Value> rows = node_rows(*run);
     out += failed_items(rows);
+    out += poisoned(rows);
+    const std::size_t all = rows.size();
+    std::erase_if(rows, is_unused_round);
+    if (rows.size() < all)
+      out += "\n" + std::to_string(all - rows.size()) + " nodes of rounds that did not come are left out\n";
     if (!rows.empty()) out += "\n" + render_table(columns_for(rows), rows, format == Format::kWide, columns, colour);
     std::string outputs = outputs_text(*run->find("outputs"));
     if (!outputs.empty()) out += "\noutputs:\n" + outputs;

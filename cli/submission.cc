@@ -8,6 +8,7 @@
 
 #include "cli/inputs.h"
 #include "cli/session.h"
+#include "common/base/units.h"
 #include "common/spec/parse.h"
 #include "common/wire/codec.h"
 #include "common/zones/zones.h"
@@ -61,6 +62,9 @@ std::vector<Option> submission_options() {
        Completes::kFile},
       {"label", 'l', Takes::kText, "NAME=VALUE", "a label of the run, to find it by", true},
       {"priority", 0, Takes::kNumber, "N", "higher runs first (default: the workflow's)"},
+      {"deadline", 0, Takes::kText, "TIME",
+       "until when the run must have ended: a duration from now (2h) or a moment (2026-01-31T08:00:00Z); else it "
+       "fails"},
       {"tenant", 0, Takes::kText, "NAME", "on whose behalf (default: default)"},
       {"traceparent", 0, Takes::kText, "TEXT", "W3C trace context to continue (environment: TRACEPARENT)"},
   };
@@ -123,6 +127,13 @@ Result<Submission> prepare_submission(const CommandContext& context, const Argum
   Result<TraceId> trace = trace_id(context, arguments);
   if (!trace.ok()) return std::move(trace).error();
 
+  Deadline deadline;
+  if (arguments.given("deadline")) {
+    Result<Deadline> given = parse_deadline(arguments.text("deadline"));
+    if (!given.ok()) return Error{Code::kInvalid, "--deadline " + given.error().what, {}, "usage"};
+    deadline = *given;
+  }
+
   Submission submission;
   SubmitRun& request = submission.request;
   request.tenant = arguments.text("tenant", "default");
@@ -134,6 +145,7 @@ Result<Submission> prepare_submission(const CommandContext& context, const Argum
   request.trace_id = std::move(*trace);
   request.caller = caller_name();
   request.priority = priority_over(spec.priority, arguments.number("priority"));
+  request.deadline = deadline;
   submission.spec = std::move(spec);
   return submission;
 }

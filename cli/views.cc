@@ -24,6 +24,21 @@ Value error_of(const RunError& error) {
                        {"traceback", text_or_null(error.traceback)}};
 }
 
+// With the attempts that were lost, where there are any.
+Value error_of(const RunError& error, const std::shared_ptr<const ErrorInfo>& info) {
+  Value json = error_of(error);
+  if (info == nullptr || info->losses.empty()) return json;
+  Value::Array losses;
+  for (const LostAttempt& loss : info->losses)
+    losses.push_back(Value::Object{{"attempt", std::uint64_t{loss.attempt}},
+                                   {"worker", text_or_null(loss.worker)},
+                                   {"dispatched", text_or_null(iso_time(loss.dispatched))},
+                                   {"lost", text_or_null(iso_time(loss.lost))},
+                                   {"how", loss.how}});
+  json.set("losses", std::move(losses));
+  return json;
+}
+
 // What happened to a node that has no error of its own.
 std::string explanation(TaskState state, Reason reason) {
   if (reason == Reason::kUpstreamFailed) return "a node before it failed";
@@ -43,7 +58,7 @@ Value error_of(const NodeView& node) {
   if (error.code.empty()) error.code = "error";
   if (node.error != nullptr) error.message = node.error->message, error.traceback = node.error->traceback;
   if (error.message.empty()) error.message = explanation(node.state, node.reason);
-  return error_of(error);
+  return error_of(error, node.error);
 }
 
 Value by_status_json(const RunView& view) {
@@ -60,8 +75,9 @@ Value items_json(const NodeView& node) {
     const RunError error{std::string(to_string(item.reason)), item.error == nullptr ? "" : item.error->message,
                          node.id + "[" + std::to_string(item.index) + "]", item.attempts,
                          item.error == nullptr ? "" : item.error->traceback};
-    failed.push_back(Value::Object{
-        {"index", std::uint64_t{item.index}}, {"attempts", std::uint64_t{item.attempts}}, {"error", error_of(error)}});
+    failed.push_back(Value::Object{{"index", std::uint64_t{item.index}},
+                                   {"attempts", std::uint64_t{item.attempts}},
+                                   {"error", error_of(error, item.error)}});
   }
   const std::uint64_t busy = std::uint64_t{items.done} + items.running + items.retrying;
   return Value::Object{{"total", std::uint64_t{items.total}},
@@ -131,6 +147,7 @@ Result<Value> run_json(const RunView& view, const ReadPayload& read, RunViewPart
                             {"trace_id", text_or_null(view.info.trace_id)},
                             {"labels", labels_json(view.info.labels)},
                             {"nodes", left_out ? Value() : Value(std::move(nodes))}};
+  if (view.info.deadline != Time{}) run.set("deadline", iso_time(view.info.deadline));
   if (left_out) run.set("nodes_summary", by_status_json(view));
   if (view.info.workflow_version != 0) run.set("version", std::uint64_t{view.info.workflow_version});
   if (view.info.parent.run != RunId{})

@@ -33,6 +33,8 @@ Value graph_json(const WorkflowSpec& spec, const Dag& dag) {
                                   {"executor", kind_of(spec.spec(node))},
                                   {"layer", std::uint64_t{layer_of[node]}},
                                   {"depends_on", std::move(upstream)}});
+    if (const std::string& stand_in = spec.spec(node).flow.stand_in; !stand_in.empty())
+      nodes.back().set("fallback", stand_in);
     if (const std::string foreach = foreach_of(spec.spec(node)); !foreach.empty())
       nodes.back().set("foreach", foreach.substr(foreach.find(' ') + 1));
     while (layers.size() <= layer_of[node]) layers.push_back(Value::Array{});
@@ -60,6 +62,7 @@ std::string layers_text(const WorkflowSpec& spec, const Value& graph, bool wide)
       std::string line = "  " + node.find("node")->as_string();
       if (wide) line = padded(line, widest + 4) + "[" + cell_text(node, "executor") + "]";
       if (const Value* foreach = node.find("foreach")) line += "  x " + printable(foreach->as_string());
+      if (const Value* stand_in = node.find("fallback")) line += "  else " + stand_in->as_string();
       if (!upstream.empty() && line.size() > widest + (wide ? 16 : 4)) line += "  ";
       if (!upstream.empty()) line = padded(line, widest + (wide ? 16 : 4)) + "<- " + upstream;
       out += line + "\n";
@@ -77,17 +80,58 @@ std::string quoted(std::string_view text) {
   return out + "\"";
 }
 
+// Whether an edge is there only for the failure of its first node.
+bool is_fallback(const WorkflowSpec& spec, std::uint32_t up, std::uint32_t node) {
+  return spec.spec(up).flow.stand_in == spec.id(node);
+}
+
+// The sub-graphs around the nodes, which stand together: what opens and closes them between one node and the next.
+class SubGraphs {
+ public:
+  explicit SubGraphs(const WorkflowSpec& spec, std::string close = "  }\n") : spec_(spec), close_(std::move(close)) {}
+
+  template <class Open>
+  std::string enter(std::uint32_t node, Open open) {
+    std::string out;
+    const std::string id = spec_.id(node);
+    while (!open_.empty() && !id.starts_with(open_.back() + '/')) out += close_, open_.pop_back();
+    for (std::size_t slash = id.find('/'); slash != std::string::npos; slash = id.find('/', slash + 1)) {
+      const std::string scope = id.substr(0, slash);
+      if (std::ranges::find(open_, scope) != open_.end()) continue;
+      out += "  " + open(scope);
+      open_.push_back(scope);
+    }
+    return out;
+  }
+  std::string leave_all() {
+    std::string out;
+    for (; !open_.empty(); open_.pop_back()) out += close_;
+    return out;
+  }
+
+ private:
+  const WorkflowSpec& spec_;
+  std::string close_;
+  std::vector<std::string> open_;
+};
+
 std::string dot_text(const WorkflowSpec& spec, const Dag& dag) {
   std::string out = "digraph " + quoted(spec.name) + " {\n  rankdir=LR;\n  node [shape=box];\n";
+  SubGraphs around(spec);
   for (std::uint32_t node = 0; node < spec.node_count(); ++node) {
+    out += around.enter(node, [](std::string_view scope) {
+      return "subgraph " + quoted("cluster_" + std::string(scope)) + " { label=" + quoted(scope) + ";\n";
+    });
     const std::string foreach = foreach_of(spec.spec(node));
     out += "  " + quoted(spec.id(node)) + " [tooltip=" + quoted(kind_of(spec.spec(node)));
     if (!foreach.empty()) out += ", shape=box3d, xlabel=" + quoted(foreach);
     out += "];\n";
   }
+  out += around.leave_all();
   for (std::uint32_t node = 0; node < spec.node_count(); ++node) {
     for (std::uint32_t up : dag.upstream().of(node))
-      out += "  " + quoted(spec.id(up)) + " -> " + quoted(spec.id(node)) + ";\n";
+      out += "  " + quoted(spec.id(up)) + " -> " + quoted(spec.id(node)) +
+             (is_fallback(spec, up, node) ? " [style=dashed, label=fallback];\n" : ";\n");
   }
   return out + "}\n";
 }
@@ -95,13 +139,20 @@ std::string dot_text(const WorkflowSpec& spec, const Dag& dag) {
 // Ids of ours may hold what Mermaid's may not: nodes are numbered and named by their label.
 std::string mermaid_text(const WorkflowSpec& spec, const Dag& dag) {
   std::string out = "flowchart LR\n";
+  SubGraphs around(spec, "  end\n");
   for (std::uint32_t node = 0; node < spec.node_count(); ++node) {
+    out += around.enter(node, [&](std::string_view scope) {
+      return "subgraph s" + std::to_string(node) + "_" + std::to_string(std::ranges::count(scope, '/')) + " [\"" +
+             std::string(scope) + "\"]\n";
+    });
     const bool mapped = spec.spec(node).flow.foreach.has_value();  // a fan-out is drawn with a double frame
     out += "  n" + std::to_string(node) + (mapped ? "[[\"" : "[\"") + spec.id(node) + (mapped ? "\"]]\n" : "\"]\n");
   }
+  out += around.leave_all();
   for (std::uint32_t node = 0; node < spec.node_count(); ++node) {
     for (std::uint32_t up : dag.upstream().of(node)) {
-      out += "  n" + std::to_string(up) + " --> n" + std::to_string(node) + "\n";
+      out += "  n" + std::to_string(up) + (is_fallback(spec, up, node) ? " -. fallback .-> n" : " --> n") +
+             std::to_string(node) + "\n";
     }
   }
   return out;

@@ -27,4 +27,16 @@ constexpr Time from_us(std::int64_t us) { return Time{Duration{us}}; }
 
 using namespace std::chrono_literals;
 
+// Until when something must have ended: a moment, or so long after it began. At most one of them is set.
+struct Deadline {
+  Time at{};
+  Duration after{};
+  static constexpr Duration kAfterMax = std::chrono::hours{24 * 10'000};
+  static constexpr Time kAtMax{std::chrono::seconds{253'402'300'799}};  // the year 9999
+  bool sane() const { return after >= Duration{} && after <= kAfterMax && at >= Time{} && at <= kAtMax; }
+  bool given() const { return at != Time{} || after != Duration{}; }
+  Time since(Time begun) const { return after != Duration{} ? begun + after : at; }  // zero: never
+  bool operator==(const Deadline&) const = default;
+};
+
 }  // namespace millrace

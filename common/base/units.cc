@@ -152,6 +152,19 @@ Result<Time> parse_time(std::string_view text) {
   return from_us((minutes * 60 + second) * 1'000'000 + us);
 }
 
+Result<Deadline> parse_deadline(std::string_view text) {
+  if (const Result<Duration> after = parse_duration(text); after.ok() && *after > Duration{})
+    return Deadline{Time{}, *after};
+  const Result<Time> at = parse_time(text);
+  if (at.ok() && *at > Time{}) return Deadline{*at, Duration{}};
+  return Error{Code::kInvalid,
+               "'" + std::string(text.substr(0, kTextMax)) +
+                   "' is no deadline: a duration (2h) or a moment"
+                   " (2026-01-31T08:00:00Z) is one",
+               {},
+               ""};
+}
+
 std::string format_time(Time time) {
   const std::int64_t us = to_us(time);
   std::int64_t seconds = us / 1'000'000 - (us % 1'000'000 < 0 ? 1 : 0);

@@ -22,7 +22,10 @@ Result<std::uint64_t> parse_size(std::string_view text);
 // From 1970 to 9999; what is finer than a microsecond is cut off.
 Result<Time> parse_time(std::string_view text);
 
-// The same in UTC, to the second or, where it has one, with its fraction.
+// A duration, or a moment: `2h`, `2026-01-31T08:00:00Z`.
+Result<Deadline> parse_deadline(std::string_view text);
+
+// A moment in UTC, to the second or, where it has one, with its fraction.
 std::string format_time(Time time);
 
 // The shortest exact text that parses back: `90s` is `1m30s`, zero is `0s`.

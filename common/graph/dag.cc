@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -117,6 +118,28 @@ Adjacency make_adjacency(std::uint32_t vertices, std::vector<std::pair<std::uint
   }
   for (std::uint32_t v = 0; v < vertices; ++v) rows.offsets[v + 1] += rows.offsets[v];
   return rows;
+}
+
+Adjacency with_stand_ins(const Adjacency& upstream,
+                         std::span<const std::pair<std::uint32_t, std::uint32_t>> stand_ins) {
+  const auto nodes = static_cast<std::uint32_t>(upstream.vertices());
+  std::vector<std::uint32_t> end_of(nodes);  // the vertex that is its end: itself where nobody stands in
+  std::vector<std::uint32_t> stand_in_of(nodes, nodes);
+  std::iota(end_of.begin(), end_of.end(), 0U);
+  for (std::uint32_t i = 0; i < stand_ins.size(); ++i) {
+    end_of[stand_ins[i].first] = nodes + i;
+    stand_in_of[stand_ins[i].first] = stand_ins[i].second;
+  }
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> edges;
+  edges.reserve(upstream.targets.size() + 2 * stand_ins.size());
+  for (std::uint32_t v = 0; v < nodes; ++v) {
+    for (std::uint32_t up : upstream.of(v)) edges.emplace_back(v, stand_in_of[up] == v ? up : end_of[up]);
+  }
+  for (const auto& [node, stand_in] : stand_ins) {
+    edges.emplace_back(end_of[node], node);
+    edges.emplace_back(end_of[node], end_of[stand_in]);
+  }
+  return make_adjacency(nodes + static_cast<std::uint32_t>(stand_ins.size()), std::move(edges));
 }
 
 std::vector<std::uint32_t> find_cycle(const Adjacency& upstream) {

@@ -48,6 +48,10 @@ class Dag {
 // first. Starts with the path's lowest index. Empty: there is none.
 std::vector<std::uint32_t> find_cycle(const Adjacency& upstream);
 
+// What waits for what where node `first` of a pair ends no earlier than `second`, which waits for it only to have
+// failed: the end of each first node is a vertex of its own, behind the nodes, in the order of the pairs.
+Adjacency with_stand_ins(const Adjacency& upstream, std::span<const std::pair<std::uint32_t, std::uint32_t>> stand_ins);
+
 // The same edges seen from the other end; rows ascend.
 Adjacency reversed(const Adjacency& rows);
 

@@ -84,16 +84,27 @@ struct ForeachSpec {
   bool operator==(const ForeachSpec&) const = default;
 };
 
+// The node that a loop ends in: its output is that of the last of its rounds, the nodes that it waits for, that ran.
+struct LoopSpec {
+  std::uint32_t rounds = 0;
+  bool fails = true;  // if there would be another round after the last; else that is its end
+  bool operator==(const LoopSpec&) const = default;
+};
+
 struct FlowSpec {
   std::optional<Value> when;         // one expression, or a boolean; false: skipped
   std::optional<BranchSpec> branch;  // then the node has neither an executor nor a value
   std::uint32_t join = 0;            // so many upstream nodes that succeeded are enough; zero: all that live
   OnUpstreamFailure on_upstream_failure = OnUpstreamFailure::kSkip;
   std::optional<Value> fallback;        // its output if it finally fails; the run is degraded then
+  std::string stand_in = {};            // the node that runs in its place then, and gives its output; empty: none
   std::optional<WaitSpec> wait;         // then the node has neither an executor nor a value
   std::vector<std::string> on_failure;  // nodes that run if it finally fails
   std::string compensate;               // the node that undoes it when the run fails or is cancelled; empty: none
   std::optional<ForeachSpec> foreach;   // the node is mapped
+  std::string gate = {};                // the node that its sub-graph begins with: it runs only if that did
+  std::optional<LoopSpec> loop = {};    // then its value is nothing of its own
+  std::uint32_t round = 0;              // of a loop's round that ends in this node, from 1; zero: none
   bool operator==(const FlowSpec&) const = default;
 };
 

@@ -15,10 +15,23 @@ namespace millrace {
 constexpr std::size_t kErrorMessageMax = 4 * 1024;
 constexpr std::size_t kErrorTracebackMax = 16 * 1024;
 
+constexpr std::size_t kLostAttemptsKept = 16;  // of a task; the latest
+
+// An attempt whose worker, or whose owner, went away: what is left of it as evidence.
+struct LostAttempt {
+  std::uint32_t attempt = 0;
+  std::string worker;
+  Time dispatched{};
+  Time lost{};
+  std::string how;  // "worker 'w1' went silent"
+  bool operator==(const LostAttempt&) const = default;
+};
+
 // Why an attempt failed, for people. Bounded by whoever creates it (see clip()).
 struct ErrorInfo {
-  std::string message;    // one line: "ZeroDivisionError: division by zero"
-  std::string traceback;  // many lines, in the user's own line numbers; may be empty
+  std::string message;                   // one line: "ZeroDivisionError: division by zero"
+  std::string traceback;                 // many lines, in the user's own line numbers; may be empty
+  std::vector<LostAttempt> losses = {};  // of a task's attempts so far, the first first
   bool operator==(const ErrorInfo&) const = default;
 };
 

@@ -23,11 +23,11 @@ TraceId trace_of(RunId run, std::uint64_t nonce) {
 }
 
 bool operator==(const TaskRecord& a, const TaskRecord& b) {
-  return a.state == b.state && a.reason == b.reason && a.failures == b.failures && a.losses == b.losses &&
-         a.tries == b.tries && a.epoch == b.epoch && a.version == b.version && a.ready == b.ready &&
-         a.dispatched == b.dispatched && a.ended == b.ended && a.due == b.due && a.queued == b.queued &&
-         a.ran == b.ran && a.items == b.items && a.items_failed == b.items_failed && same(a.worker, b.worker) &&
-         a.output == b.output && same(a.error, b.error);
+  return a.state == b.state && a.reason == b.reason && a.cause == b.cause && a.failures == b.failures &&
+         a.losses == b.losses && a.tries == b.tries && a.epoch == b.epoch && a.version == b.version &&
+         a.ready == b.ready && a.dispatched == b.dispatched && a.ended == b.ended && a.due == b.due &&
+         a.queued == b.queued && a.ran == b.ran && a.items == b.items && a.items_failed == b.items_failed &&
+         same(a.worker, b.worker) && a.output == b.output && same(a.error, b.error);
 }
 
 bool operator==(const RunRecord& a, const RunRecord& b) {
@@ -44,6 +44,7 @@ std::uint64_t checksum(TaskIndex task, const TaskRecord& r) {
   sum = mixed(sum, std::uint64_t{r.tries} << 32 | std::uint64_t{r.failures} << 16 | r.losses);
   sum = mixed(sum, std::uint64_t{r.epoch});
   sum = mixed(sum, static_cast<std::uint64_t>(to_us(r.ended)));
+  if (r.cause != Reason::kNone) sum = mixed(sum, std::uint64_t{static_cast<std::uint8_t>(r.cause)});
   if (r.items != 0) sum = mixed(sum, std::uint64_t{r.items} << 32 | r.items_failed);
   if (!r.output.is_null()) {
     if (r.output.is_reference()) sum = mixed(mixed(sum, r.output.hash().high), r.output.hash().low);

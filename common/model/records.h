@@ -24,12 +24,13 @@ using SharedName = std::shared_ptr<const std::string>;  // interned: equal names
 struct TaskRecord {
   TaskState state = TaskState::kPending;
   Reason reason = Reason::kNone;
-  std::uint16_t failures = 0;  // tries that ended in failure or timeout
-  std::uint16_t losses = 0;    // tries whose worker or owner went away
-  std::uint32_t tries = 0;     // the number of the latest attempt that the record knows of
-  std::uint32_t epoch = 0;     // of the attempt that gave the result
-  std::uint32_t version = 0;   // grows by one at each durable change
-  Time ready{};                // of the latest attempt, in coordinator time
+  Reason cause = Reason::kNone;  // with the reason kFallback: why it failed, if another node stands in for it
+  std::uint16_t failures = 0;    // tries that ended in failure or timeout
+  std::uint16_t losses = 0;      // tries whose worker or owner went away
+  std::uint32_t tries = 0;       // the number of the latest attempt that the record knows of
+  std::uint32_t epoch = 0;       // of the attempt that gave the result
+  std::uint32_t version = 0;     // grows by one at each durable change
+  Time ready{};                  // of the latest attempt, in coordinator time
   Time dispatched{};
   Time ended{};
   Time due{};         // kRetrying: when it becomes ready again; kWaiting: when its wait is over; zero: never
@@ -78,6 +79,7 @@ struct RunInfo {
   RunParent parent;
   Payload inputs;
   Time accepted{};
+  Time deadline{};  // until when it must have ended; zero: none
   bool operator==(const RunInfo&) const = default;
 };
 

@@ -36,7 +36,7 @@ enum class RunState : std::uint8_t {
 enum class Reason : std::uint8_t {
   kNone,
   kError,            // the user's code or command failed
-  kTimeout,          // the attempt's, node's or run's time was over
+  kTimeout,          // the attempt's time was over; of a wait: nobody came in time
   kLost,             // the worker or the owner went away
   kPoisoned,         // lost too often
   kUpstreamFailed,   // skipped: something before it failed
@@ -62,8 +62,12 @@ enum class Reason : std::uint8_t {
   kPaused,           // ready, and its run is paused
   kChild,            // waits for the run that it has started; failed: that run has
   kShared,           // succeeded: in the run that this one runs again
+  kNodeTimeout,      // the time of all its tries together was over, or would be before the next
+  kRunTimeout,       // the run's time was over, or would be
+  kDeadline,         // the run's deadline had passed, or would have
+  kRounds,           // a loop that was to go on after its last round
 };
-constexpr Reason kReasonLast = Reason::kShared;
+constexpr Reason kReasonLast = Reason::kRounds;
 
 // What a ready or waiting task waits for; `explain` prints it. Append only.
 enum class WaitReason : std::uint8_t {

@@ -65,6 +65,15 @@ bool is_node_id(std::string_view id) {
          !is_reserved(id);
 }
 
+bool is_node_path(std::string_view path) {
+  if (path.size() > kNodePathMax) return false;
+  for (std::size_t slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/')) {
+    if (!is_node_id(path.substr(0, slash))) return false;
+    path.remove_prefix(slash + 1);
+  }
+  return is_node_id(path);
+}
+
 bool is_secret_name(std::string_view name) {
   return !name.empty() && name.size() <= kSecretNameMax && !(name[0] >= '0' && name[0] <= '9') &&
          std::ranges::all_of(name, [](char c) { return is_id_start(c); });

@@ -23,6 +23,9 @@ constexpr std::uint32_t kYamlNodesMax = 10'000;
 constexpr std::size_t kYamlBytesMax = 8 * 1024 * 1024;
 constexpr std::uint32_t kTasksMax = 2'000'000;
 constexpr std::size_t kNodeIdMax = 64;
+constexpr std::size_t kNodePathMax = 192;  // with the ids of the sub-graphs around it
+constexpr std::size_t kItemNameMax = 12;   // "[4294967295]" behind the id of a mapped node
+constexpr std::uint32_t kRoundsMax = 10'000;
 constexpr std::size_t kSecretNameMax = 64;
 constexpr std::size_t kRetryOnMax = 64;  // entries of `retry.on`
 
@@ -62,6 +65,7 @@ struct NodeSpec {
   RetryPolicy retry;
   OnLoss on_loss = OnLoss::kRetry;
   Duration timeout = Duration::zero();  // of one attempt; zero: none
+  Duration limit = Duration::zero();    // of all attempts and the time between them, since it became ready; zero: none
   std::int32_t priority = 0;            // higher first
   std::string queue;                    // empty: default
   std::vector<LabelRule> labels = {};   // `requires`
@@ -87,6 +91,7 @@ struct WorkflowSpec {
   bool outputs_declared = false;                       // false: the outputs are those of all sink nodes by id
   bool fail_fast = true;
   Duration timeout = Duration::zero();  // of the run; zero: none
+  Deadline deadline = {};               // of its runs, unless a submission names another
   std::int32_t priority = 0;
   std::vector<std::string> on_failure = {};   // nodes that run when it has failed
   std::vector<std::string> finally_run = {};  // nodes that run when everything else has ended, whatever happened
@@ -104,6 +109,8 @@ std::optional<InputType> parse_input_type(std::string_view word);
 
 // Node ids: [A-Za-z0-9_][A-Za-z0-9_.-]{0,63} and none of the reserved names.
 bool is_node_id(std::string_view id);
+// One, or several joined by '/': of a node of a sub-graph, behind that of the sub-graph. At most kNodePathMax.
+bool is_node_path(std::string_view path);
 bool is_reserved(std::string_view id);
 // Names of secrets: [A-Za-z_][A-Za-z0-9_]{0,63}.
 bool is_secret_name(std::string_view name);

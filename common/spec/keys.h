@@ -6,9 +6,9 @@
 
 namespace millrace::keys {
 
-inline constexpr std::array<std::string_view, 12> kWorkflow = {"name",     "description", "executors", "inputs",
-                                                               "nodes",    "outputs",     "fail_fast", "timeout",
-                                                               "priority", "on_failure",  "finally",   "triggers"};
+inline constexpr std::array<std::string_view, 13> kWorkflow = {
+    "name",    "description", "executors",  "inputs",  "nodes",    "outputs", "fail_fast",
+    "timeout", "priority",    "on_failure", "finally", "triggers", "deadline"};
 inline constexpr std::array<std::string_view, 4> kTrigger = {"schedule", "run_end", "filter", "inputs"};
 inline constexpr std::array<std::string_view, 2> kRunEnd = {"workflow", "statuses"};
 inline constexpr std::array<std::string_view, 4> kEndStatuses = {"succeeded", "degraded", "failed", "cancelled"};
@@ -20,7 +20,8 @@ inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "
 inline constexpr std::array<std::string_view, 9> kInputTypes = {"any",    "string", "integer", "number", "boolean",
                                                                 "object", "array",  "file",    "secret"};
 // What a node is: one of these keys.
-inline constexpr std::array<std::string_view, 6> kKinds = {"executor", "value", "branch", "wait", "signal", "approval"};
+inline constexpr std::array<std::string_view, 7> kKinds = {"executor", "value",    "branch", "wait",
+                                                           "signal",   "approval", "nodes"};
 // Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
 inline constexpr std::array<std::string_view, 23> kNode = {
     "executor", "depends_on",    "description", "retry",    "on_loss",
@@ -44,6 +45,12 @@ inline constexpr std::string_view kChildExecutor = "workflow";
 inline constexpr std::array<std::string_view, 10> kChildNode = {
     "executor", "workflow", "with", "timeout", "depends_on", "description", "when", "join", "on_upstream_failure",
     "fallback"};
+// Of a node that is a sub-graph, or a loop over one.
+inline constexpr std::array<std::string_view, 9> kGroupNode = {
+    "nodes", "outputs", "loop", "depends_on", "description", "when", "join", "on_upstream_failure", "on_failure"};
+inline constexpr std::array<std::string_view, 3> kLoop = {"until", "max_rounds", "on_max_rounds"};
+inline constexpr std::array<std::string_view, 2> kOnMaxRounds = {"fail", "end"};
+inline constexpr std::array<std::string_view, 2> kRoundRoots = {"round", "previous"};
 inline constexpr std::array<std::string_view, 2> kWait = {"for", "until"};
 inline constexpr std::array<std::string_view, 3> kSignal = {"name", "timeout", "default"};
 inline constexpr std::array<std::string_view, 4> kApproval = {"roles", "deadline", "default", "message"};
@@ -52,10 +59,11 @@ inline constexpr std::array<std::string_view, 3> kBranch = {"cases", "default", 
 inline constexpr std::array<std::string_view, 2> kBranchCase = {"when", "to"};
 inline constexpr std::array<std::string_view, 2> kChoose = {"all", "first"};
 inline constexpr std::array<std::string_view, 2> kOnUpstreamFailure = {"skip", "run"};
-inline constexpr std::array<std::string_view, 1> kFallback = {"value"};
+inline constexpr std::array<std::string_view, 2> kFallback = {"value", "node"};
 inline constexpr std::array<std::string_view, 3> kRange = {"from", "to", "step"};
 inline constexpr std::array<std::string_view, 3> kOnItemError = {"fail", "continue", "drop"};
 inline constexpr std::array<std::string_view, 5> kRetry = {"max_attempts", "max_losses", "backoff", "on_loss", "on"};
+inline constexpr std::array<std::string_view, 2> kTimeout = {"attempt", "node"};
 inline constexpr std::array<std::string_view, 4> kBackoff = {"initial", "factor", "max", "jitter"};
 inline constexpr std::array<std::string_view, 1> kAffinity = {"sticky"};
 inline constexpr std::array<std::string_view, 1> kLabelRule = {"not"};

@@ -26,6 +26,25 @@ std::uint32_t closing_edge(const Reader& reader, const std::vector<std::uint32_t
   return std::ranges::find_if(reader.edges, closes)->offset;
 }
 
+// A stand-in must not wait for what waits for the end of whom it stands in for.
+void check_ends(Reader& reader) {
+  std::vector<Pair> pairs;
+  for (const Edge& one : reader.stand_ins) pairs.emplace_back(one.upstream, one.node);
+  std::vector<std::uint32_t> cycle = find_cycle(with_stand_ins(reader.spec.upstream, pairs));
+  if (cycle.empty()) return;
+  const auto nodes = static_cast<std::uint32_t>(reader.spec.ids.size());
+  const auto end = std::ranges::find_if(cycle, [&](std::uint32_t vertex) { return vertex >= nodes; });
+  const Edge& stand_in = reader.stand_ins[*end - nodes];
+  for (std::uint32_t& vertex : cycle) {
+    if (vertex >= nodes) vertex = reader.stand_ins[vertex - nodes].upstream;
+  }
+  reader.report.add(reader.document.problem_at(
+      stand_in.offset,
+      "node '" + reader.spec.ids[stand_in.node] + "' stands in for '" + reader.spec.ids[stand_in.upstream] +
+          "' and waits for what waits for that: " + print_cycle(reader, cycle),
+      "a node that waits for nothing behind '" + reader.spec.ids[stand_in.upstream] + "'", ""));
+}
+
 }  // namespace
 
 void link_nodes(Reader& reader) {
@@ -35,6 +54,7 @@ void link_nodes(Reader& reader) {
   for (const Edge& edge : reader.edges) pairs.emplace_back(edge.node, edge.upstream);
   reader.spec.upstream = make_adjacency(vertices, pairs);
   std::vector<std::uint32_t> cycle = find_cycle(reader.spec.upstream);
+  if (cycle.empty()) return check_ends(reader);
   for (std::size_t i = 0; i < kCyclesMax && !cycle.empty(); ++i) {
     reader.report.add(reader.document.problem_at(
         closing_edge(reader, cycle), "the nodes wait for each other in a cycle: " + print_cycle(reader, cycle),

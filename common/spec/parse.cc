@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "common/base/units.h"
 #include "common/model/executor_fields.h"
 #include "common/spec/keys.h"
 #include "common/spec/reader.h"
@@ -36,6 +37,17 @@ void read_name(Reader& reader, std::uint32_t index) {
   else reader.problem(index, "'name' is " + kind_of(reader.at(index)), kNameRule);
 }
 
+// A duration from when a run is accepted, or a moment.
+void read_deadline(Reader& reader, std::uint32_t index) {
+  const std::optional<std::string> text = reader.read_string(index, "'deadline'");
+  if (!text) return;
+  const Result<Deadline> deadline = parse_deadline(*text);
+  if (deadline.ok()) reader.spec.deadline = *deadline;
+  else
+    reader.problem(index, "'deadline' is " + kind_of(reader.at(index)),
+                   "a duration (2h) or a moment (2026-01-31T08:00:00Z)");
+}
+
 void read_key(Reader& reader, const Entry& entry) {
   WorkflowSpec& spec = reader.spec;
   const std::string what = "'" + entry.name + "'";
@@ -43,6 +55,7 @@ void read_key(Reader& reader, const Entry& entry) {
   else if (entry.name == "description") spec.description = reader.read_string(entry.value, what).value_or("");
   else if (entry.name == "fail_fast") spec.fail_fast = reader.read_boolean(entry.value, what).value_or(true);
   else if (entry.name == "timeout") spec.timeout = reader.read_duration(entry.value, what, 1us).value_or(Duration{});
+  else if (entry.name == "deadline") read_deadline(reader, entry.value);
   else if (entry.name == "priority") {
     constexpr std::int64_t kMax = std::numeric_limits<std::int32_t>::max();
     spec.priority = static_cast<std::int32_t>(reader.read_integer(entry.value, what, -kMax, kMax).value_or(0));

@@ -52,7 +52,7 @@ bool holds_texts(FieldKind kind) {
 // An entry of a list or mapping of texts: any scalar, as the text that it was written with (`PORT: 8080`, `V: 1.10`).
 Value read_entry(Reader& reader, std::uint32_t index, const std::string& what) {
   const YamlNode& node = reader.at(index);
-  if (is_scalar(node)) return node.text;
+  if (is_scalar(node)) return reader.qualified(node.text);
   reader.problem(index, what + " has an entry that is " + kind_of(node), "text");
   return nullptr;
 }
@@ -73,7 +73,7 @@ Value read_texts(Reader& reader, std::uint32_t index, const std::string& what) {
 
 Value read_field(Reader& reader, const FieldSpec& field, std::uint32_t index, const std::string& what) {
   const YamlNode& node = reader.at(index);
-  if (field.templated && has_expression(node)) return node.text;
+  if (field.templated && has_expression(node)) return reader.qualified(node.text);
   if (!fits(field.kind, node)) {
     const Result<Value> plain = plain_scalar(node.text);
     const bool quote = expected_of(field.kind).starts_with("text") && node.kind == YamlKind::kPlain && plain.ok();
@@ -83,7 +83,7 @@ Value read_field(Reader& reader, const FieldSpec& field, std::uint32_t index, co
   }
   if (holds_texts(field.kind) && !is_scalar(node)) return read_texts(reader, index, what);
   if (field.kind == FieldKind::kDuration) return node.text;
-  return reader.value(index);
+  return field.templated ? reader.value(index) : to_value(reader.document, index, reader.report);  // code is as written
 }
 
 const FieldSpec* find_field(const ExecutorFields& executor, std::string_view name) {

@@ -49,19 +49,28 @@ void read_join(Reader& reader, std::uint32_t index, const std::string& where, Fl
   flow.join = static_cast<std::uint32_t>(reader.read_integer(index, "'join' of " + where, 1, kJoinMax).value_or(0));
 }
 
+// {value: ANYTHING}, or {node: ID}, the node that runs in its place.
 void read_fallback(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on) {
-  if (!reader.expect_mapping(index, "'fallback' of " + where)) return;
-  bool found = false;
+  const std::string what = "'fallback' of " + where;
+  if (!reader.expect_mapping(index, what)) return;
+  std::uint32_t found = 0;
   for (const Entry& entry : reader.entries(index)) {
-    if (entry.name != "value") {
-      reader.unknown_key(entry, "'fallback' of " + where, keys::kFallback);
-      continue;
+    if (entry.name == "value") {
+      ++found;
+      check_expressions(reader, entry.value, {what, node, /*core=*/true, depends_on});
+      reader.spec.specs[node].flow.fallback = reader.value(entry.value);
+    } else if (entry.name == "node") {
+      ++found;
+      read_stand_in(reader, entry.value, "'node' in " + what, node);
+    } else {
+      reader.unknown_key(entry, what, keys::kFallback);
     }
-    found = true;
-    check_expressions(reader, entry.value, {"'fallback' of " + where, node, /*core=*/true, depends_on});
-    reader.spec.specs[node].flow.fallback = reader.value(entry.value);
   }
-  if (!found) reader.problem(index, "'fallback' of " + where + " has no 'value'", "{value: ANYTHING}");
+  if (found == 0)
+    reader.problem(index, what + " has neither a 'value' nor a 'node'", "{value: ANYTHING} or {node: ID}");
+  if (found > 1)
+    reader.problem(index, what + " has both a 'value' and a 'node'", "one of them",
+                   "the node may have a 'fallback: {value: ...}' of its own");
 }
 
 // Nodes that a case leads to. Each waits for the branch node.
@@ -77,15 +86,18 @@ std::vector<std::string> read_targets(Reader& reader, std::uint32_t index, const
       reader.problem(item, what + " has an entry that is " + kind_of(written), "the id of a node");
       continue;
     }
-    const auto found = reader.node_index.find(written.text);
-    if (found == reader.node_index.end()) {
+    std::optional<std::uint32_t> found = reader.find_node(written.text);
+    if (const auto begin = found ? reader.beginnings.find(*found) : reader.beginnings.end();
+        begin != reader.beginnings.end())
+      found = begin->second;
+    if (!found) {
       reader.problem(item, what + " names '" + written.text + "', which is not a node", "the id of a node",
                      reader.suggest_node(written.text));
-    } else if (found->second == node) {
+    } else if (*found == node) {
       reader.problem(item, what + " names the branch itself", "the id of another node");
     } else {
-      reader.edges.push_back({found->second, node, written.offset});
-      targets.push_back(written.text);
+      reader.edges.push_back({*found, node, written.offset});
+      targets.push_back(reader.spec.ids[*found]);
     }
   }
   return targets;

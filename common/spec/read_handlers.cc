@@ -1,6 +1,8 @@
 // Nodes that handle failures and clean up: `on_failure` and `compensate` of a node, `on_failure` and `finally` of the
 // workflow.
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "common/spec/keys.h"
 #include "common/spec/reader.h"
@@ -28,18 +30,19 @@ bool read_id(Reader& reader, std::uint32_t index, const std::string& what, std::
     reader.problem(index, what + " has an entry that is " + kind_of(written), "the id of a node");
     return false;
   }
-  const auto found = reader.node_index.find(written.text);
-  if (found == reader.node_index.end()) {
+  const std::optional<std::uint32_t> found = reader.find_node(written.text);
+  if (!found) {
     reader.problem(index, what + " names '" + written.text + "', which is not a node", "the id of a node",
                    reader.suggest_node(written.text));
     return false;
   }
-  if (node && found->second == *node) {
+  if (node && *found == *node) {
     reader.problem(index, what + " names the node itself", "the id of another node");
     return false;
   }
-  if (node) reader.edges.push_back({found->second, *node, written.offset});
-  if (std::ranges::find(ids, written.text) == ids.end()) ids.push_back(written.text);
+  if (node) reader.edges.push_back({*found, *node, written.offset});
+  const std::string& id = reader.spec.ids[*found];
+  if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
   return true;
 }
 
@@ -109,6 +112,53 @@ void check_cleanup(Reader& reader) {
                                                      "has ended ('" +
                                                      word_of(before) + "')",
                                                  "nodes of the work itself", ""));
+  }
+}
+
+void read_stand_in(Reader& reader, std::uint32_t index, const std::string& what, std::uint32_t node) {
+  std::vector<std::string> one;
+  if (!read_id(reader, index, what, node, one)) return;
+  reader.spec.specs[node].flow.stand_in = one.front();
+  reader.stand_ins.push_back(reader.edges.back());
+}
+
+void check_stand_ins(Reader& reader) {
+  const WorkflowSpec& spec = reader.spec;
+  std::map<std::string_view, std::string> others;  // what runs for a reason of its own, and which
+  std::set<std::string_view> cleaning;
+  const auto take = [&](const std::vector<std::string>& ids, const char* why, bool cleans) {
+    for (const std::string& id : ids) {
+      others.emplace(id, std::string("'") + why + "'");
+      if (cleans) cleaning.insert(id);
+    }
+  };
+  for (const NodeSpec& node : spec.specs) {
+    take(node.flow.on_failure, "on_failure", false);
+    if (!node.flow.compensate.empty()) {
+      others.emplace(node.flow.compensate, "'compensate'");
+      cleaning.insert(node.flow.compensate);
+    }
+    if (!node.flow.branch) continue;
+    for (const BranchCase& one : node.flow.branch->cases) take(one.to, "branch", false);
+    take(node.flow.branch->otherwise, "branch", false);
+  }
+  take(spec.on_failure, "on_failure", true);
+  take(spec.finally_run, "finally", true);
+  std::map<std::uint32_t, std::uint32_t> used;  // stand-in -> for whom
+  for (const Edge& edge : reader.stand_ins) {
+    const std::string& id = spec.ids[edge.node];
+    const std::string& failed = spec.ids[edge.upstream];
+    const auto add = [&](std::string message, std::string expected) {
+      reader.report.add(reader.document.problem_at(edge.offset, std::move(message), std::move(expected), ""));
+    };
+    if (const auto [known, fresh] = used.emplace(edge.node, edge.upstream); !fresh)
+      add("node '" + id + "' stands in for '" + spec.ids[known->second] + "' and for '" + failed + "'",
+          "a node of its own for each 'fallback'");
+    if (const auto other = others.find(id); other != others.end())
+      add("node '" + id + "' stands in for '" + failed + "' and is named by " + other->second,
+          "a node that is there for this 'fallback' alone");
+    if (cleaning.contains(failed))
+      add("node '" + failed + "' is there to clean up: no node can stand in for it", "a 'fallback: {value: ...}'");
   }
 }
 

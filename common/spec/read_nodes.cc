@@ -134,35 +134,39 @@ void read_retry(Reader& reader, std::uint32_t index, const std::string& where, N
   }
 }
 
+// Of one attempt; or a mapping that also says how long all of them may take.
+void read_timeout(Reader& reader, std::uint32_t index, const std::string& where, NodeSpec& node) {
+  const std::string what = "'timeout' of " + where;
+  if (reader.at(index).kind != YamlKind::kMapping) {
+    node.timeout = reader.read_duration(index, what, 1us).value_or(Duration{});
+    return;
+  }
+  const std::vector<Entry> entries = reader.entries(index);
+  if (entries.empty()) reader.problem(index, what + " is empty", "'attempt', 'node' or both");
+  for (const Entry& entry : entries) {
+    const std::string part = "'" + entry.name + "' in " + what;
+    if (entry.name == "attempt") node.timeout = reader.read_duration(entry.value, part, 1us).value_or(Duration{});
+    else if (entry.name == "node") node.limit = reader.read_duration(entry.value, part, 1us).value_or(Duration{});
+    else reader.unknown_key(entry, what, keys::kTimeout);
+  }
+  if (node.limit != Duration{} && node.limit < node.timeout)
+    reader.problem(index, what + " gives one attempt longer than the node", "'node' of at least 'attempt'");
+}
+
 void read_dependency(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node) {
   const YamlNode& written = reader.at(index);
   if (written.kind != YamlKind::kPlain && written.kind != YamlKind::kText) {
     reader.problem(index, "'depends_on' of " + where + " has an entry that is " + kind_of(written), "the id of a node");
     return;
   }
-  const auto found = reader.node_index.find(written.text);
-  if (found == reader.node_index.end()) {
+  const std::optional<std::uint32_t> found = reader.find_node(written.text);
+  if (!found) {
     reader.problem(index, where + " depends on '" + written.text + "', which is not a node", "the id of a node",
                    reader.suggest_node(written.text));
-  } else if (found->second == node) {
+  } else if (*found == node) {
     reader.problem(index, where + " depends on itself", "the id of another node");
   } else {
-    reader.edges.push_back({node, found->second, written.offset});
-  }
-}
-
-void read_depends_on(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node) {
-  const YamlNode& written = reader.at(index);
-  switch (written.kind) {
-    case YamlKind::kPlain:
-    case YamlKind::kText: read_dependency(reader, index, where, node); break;
-    case YamlKind::kSequence:
-      for (std::uint32_t item : written.children) read_dependency(reader, item, where, node);
-      break;
-    case YamlKind::kNull:
-    case YamlKind::kMapping:
-      reader.problem(index, "'depends_on' of " + where + " is " + kind_of(written), "a list of node ids, or one id");
-      break;
+    reader.edges.push_back({node, *found, written.offset});
   }
 }
 
@@ -175,7 +179,7 @@ bool read_common_key(Reader& reader, const Entry& entry, const std::string& wher
   else if (entry.name == "description") static_cast<void>(reader.read_string(entry.value, what));
   else if (entry.name == "retry") read_retry(reader, entry.value, where, spec);
   else if (entry.name == "on_loss") read_on_loss(reader, entry.value, where, spec);
-  else if (entry.name == "timeout") spec.timeout = reader.read_duration(entry.value, what, 1us).value_or(Duration{});
+  else if (entry.name == "timeout") read_timeout(reader, entry.value, where, spec);
   else if (entry.name == "priority") {
     constexpr std::int64_t kMax = std::numeric_limits<std::int32_t>::max();
     spec.priority = static_cast<std::int32_t>(reader.read_integer(entry.value, what, -kMax, kMax).value_or(0));
@@ -270,7 +274,7 @@ void read_task_node(Reader& reader, const std::vector<Entry>& entries, const Nod
 }
 
 void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
-  const std::string where = "node '" + entry.name + "'";
+  const std::string where = "node '" + reader.spec.ids[node] + "'";
   if (!reader.expect_mapping(entry.value, where)) return;
   const std::vector<Entry> entries = reader.entries(entry.value);
   const NodeKeys found = find_keys(entries);
@@ -294,6 +298,21 @@ void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
 
 }  // namespace
 
+void read_depends_on(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node) {
+  const YamlNode& written = reader.at(index);
+  switch (written.kind) {
+    case YamlKind::kPlain:
+    case YamlKind::kText: read_dependency(reader, index, where, node); break;
+    case YamlKind::kSequence:
+      for (std::uint32_t item : written.children) read_dependency(reader, item, where, node);
+      break;
+    case YamlKind::kNull:
+    case YamlKind::kMapping:
+      reader.problem(index, "'depends_on' of " + where + " is " + kind_of(written), "a list of node ids, or one id");
+      break;
+  }
+}
+
 void read_nodes(Reader& reader, std::uint32_t index, const Entry* on_failure, const Entry* finally) {
   if (!reader.expect_mapping(index, "'nodes'")) return;
   std::vector<Entry> entries = reader.entries(index);
@@ -307,23 +326,34 @@ void read_nodes(Reader& reader, std::uint32_t index, const Entry* on_failure, co
   };
   take(on_failure, reader.spec.on_failure);
   take(finally, reader.spec.finally_run);
-  for (const Entry& entry : entries) {
-    if (!reader.node_index.emplace(entry.name, static_cast<std::uint32_t>(reader.spec.ids.size())).second)
-      reader.problem(entry.key, "node '" + entry.name + "' is there twice", "another id");
-    reader.spec.ids.push_back(entry.name);
+  Groups groups;
+  const std::vector<Planned> planned = groups.plan(reader, entries);
+  for (const Planned& one : planned) {
+    if (!reader.node_index.emplace(one.id, static_cast<std::uint32_t>(reader.spec.ids.size())).second)
+      reader.problem(one.entry.key, "node '" + one.id + "' is there twice", "another id");
+    reader.spec.ids.push_back(one.id);
   }
-  reader.spec.specs.resize(entries.size());
-  for (std::uint32_t node = 0; node < entries.size(); ++node) {
-    check_id(reader, entries[node]);
-    read_node(reader, entries[node], node);
+  reader.spec.specs.resize(planned.size());
+  for (std::uint32_t node = 0; node < planned.size(); ++node) {
+    const Planned& one = planned[node];
+    if (one.round > 1 && !reader.report.empty()) continue;  // what is wrong with a loop is told once
+    reader.scope = one.scope;
+    reader.round = one.round;
+    if (one.part == Part::kNode || one.part == Part::kGroupEnd) check_id(reader, one.entry);
+    if (one.part == Part::kNode) read_node(reader, one.entry, node);
+    else groups.read(reader, one, node);
   }
+  reader.scope.clear();
+  reader.round = 0;
   const auto name = [&](const Entry* section, std::vector<std::string>& ids) {
     if (section != nullptr && reader.at(section->value).kind != YamlKind::kMapping)
       ids = read_handlers(reader, section->value, "'" + section->name + "'");
   };
   name(on_failure, reader.spec.on_failure);
   name(finally, reader.spec.finally_run);
+  groups.link(reader);
   check_cleanup(reader);
+  check_stand_ins(reader);
 }
 
 }  // namespace millrace

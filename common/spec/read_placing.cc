@@ -117,13 +117,13 @@ void read_hint(Reader& reader, std::uint32_t index, const std::string& what, std
                    "the id of a node, or a key of 1 to " + std::to_string(kLabelMax) + " bytes");
     return;
   }
-  const auto named = reader.node_index.find(*text);
-  if (named != reader.node_index.end() && named->second == node) {
+  const std::optional<std::uint32_t> named = reader.find_node(*text);
+  if (named == node) {
     reader.problem(index, what + " names the node itself", "the id of another node, or a key that tasks share");
     return;
   }
   check_expressions(reader, index, {what, node, /*core=*/true});
-  hints.push_back({named != reader.node_index.end(), *text});
+  hints.push_back({named.has_value(), named ? reader.spec.ids[*named] : reader.qualified(*text)});
 }
 
 void read_affinity(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, NodeSpec& spec) {

@@ -137,7 +137,7 @@ std::optional<Value> read_moment(Reader& reader, std::uint32_t index, const std:
   const YamlNode& written = reader.at(index);
   if (is_scalar(written) && written.text.find("{{") != std::string::npos) {
     check_expressions(reader, index, {what, place.node, /*core=*/true, place.all_nodes});
-    return Value(written.text);
+    return Value(reader.qualified(written.text));
   }
   if (is_scalar(written) && is_time(written.text, form)) return Value(written.text);
   const bool bare = written.kind == YamlKind::kPlain && reader.value(index).is_number();

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "common/base/units.h"
+#include "common/expr/expression.h"
+#include "common/spec/keys.h"
 
 namespace millrace {
 namespace {
@@ -38,6 +40,54 @@ std::vector<Entry> Reader::entries(std::uint32_t mapping) const {
     found.push_back({at(children[i]).text, children[i], children[i + 1]});
   }
   return found;
+}
+
+std::string Reader::qualified(const std::string& text) const {
+  if (round == 0 || text.find("{{") == std::string::npos) return text;
+  const Result<expr::TextTemplate> compiled = expr::TextTemplate::compile(text);
+  if (!compiled.ok()) return text;
+  std::set<std::uint32_t> places;
+  for (const expr::Reference& one : compiled->references()) {
+    if (std::ranges::find(keys::kRoundRoots, one.root) != keys::kRoundRoots.end()) places.insert(one.offset);
+  }
+  std::string out;
+  std::size_t from = 0;
+  for (std::uint32_t place : places) {
+    out.append(text, from, place - from).append("nodes.");
+    from = place;
+  }
+  return out.append(text, from);
+}
+
+namespace {
+
+void qualify(const Reader& reader, Value& value) {
+  if (value.is_string()) {
+    value = Value(reader.qualified(value.as_string()));
+  } else if (value.is_array()) {
+    for (Value& one : value.as_array()) qualify(reader, one);
+  } else if (value.is_object()) {
+    for (auto& [key, member] : value.as_object()) qualify(reader, member);
+  }
+}
+
+}  // namespace
+
+Value Reader::value(std::uint32_t index) {
+  Value value = to_value(document, index, report);
+  if (round > 0) qualify(*this, value);
+  return value;
+}
+
+std::optional<std::uint32_t> Reader::find_node(std::string_view name) const {
+  for (std::string_view around = scope; !around.empty();) {
+    const auto found = node_index.find(std::string(around) + '/' + std::string(name));
+    if (found != node_index.end() && !parts.contains(found->second)) return found->second;
+    const std::size_t slash = around.rfind('/');
+    around = slash == std::string_view::npos ? std::string_view() : around.substr(0, slash);
+  }
+  const auto found = node_index.find(name);
+  return found == node_index.end() ? std::nullopt : std::optional(found->second);
 }
 
 void Reader::problem(std::uint32_t index, std::string message, std::string expected, std::string hint) {

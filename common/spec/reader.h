@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,13 +46,24 @@ class Reader {
   WorkflowSpec& spec;
   std::map<std::string, std::uint32_t, std::less<>> node_index;  // id -> node
   std::vector<Edge> edges;
+  std::vector<Edge> stand_ins;         // `node` runs in the place of `upstream` if that fails
   std::vector<std::string> executors;  // that the workflow declares: somebody's own
+  std::string scope;                   // the sub-graph whose nodes are read: "g", "g/h"; empty: none
+  std::uint32_t round = 0;             // of the loop that they are in, if they are in one
 
   // --- the document
   const YamlNode& at(std::uint32_t index) const { return document.node(index); }
   bool is_null(std::uint32_t index) const { return at(index).kind == YamlKind::kNull; }
   std::vector<Entry> entries(std::uint32_t mapping) const;
-  Value value(std::uint32_t index) { return to_value(document, index, report); }
+  // As written, but for `round` and `previous` in expressions within a loop: see qualified().
+  Value value(std::uint32_t index);
+  // Within a loop what its expressions call `round` and `previous` is given like the outputs of nodes: `nodes.round`.
+  std::string qualified(const std::string& text) const;
+  // The node that a name means here: one of this sub-graph, or one further out.
+  std::optional<std::uint32_t> find_node(std::string_view name) const;
+  std::set<std::uint32_t> parts;  // what begins and repeats sub-graphs: no name means it
+  std::map<std::uint32_t, std::uint32_t>
+      beginnings;  // of sub-graphs: the node that they end in -> that they begin with
 
   // --- problems
   void problem(std::uint32_t index, std::string message, std::string expected = "", std::string hint = "");
@@ -85,6 +97,7 @@ void read_inputs(Reader& reader, std::uint32_t index);
 void read_nodes(Reader& reader, std::uint32_t index, const Entry* on_failure, const Entry* finally);
 void read_outputs(Reader& reader, std::uint32_t index);
 void read_triggers(Reader& reader, std::uint32_t index);
+void read_depends_on(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node);
 
 // `requires`, `resources`, `affinity` and `anti_affinity`. False: not one of them.
 bool read_placing_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node);
@@ -131,6 +144,65 @@ std::optional<Value> read_moment(Reader& reader, std::uint32_t index, const std:
 bool read_handler_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node);
 std::vector<std::string> read_handlers(Reader& reader, std::uint32_t index, const std::string& what);
 void check_cleanup(Reader& reader);
+// Of a fallback: the node that stands in. The second: that each has this one task, and none waits for its own end.
+void read_stand_in(Reader& reader, std::uint32_t index, const std::string& what, std::uint32_t node);
+void check_stand_ins(Reader& reader);
+
+// What a node of the text is written out to (read_groups.cc, docs/adr/0016): itself, or, of a sub-graph or a loop, its
+// nodes and those that begin, repeat and end it.
+enum class Part : std::uint8_t { kNode, kGate, kRoundEnd, kAgain, kGroupEnd };
+
+struct Planned {
+  std::string id;  // with those of the sub-graphs around it
+  Entry entry;     // of the node, or of the sub-graph that it is a part of
+  std::string scope;
+  std::uint32_t round = 0;  // of the innermost loop around it
+  Part part = Part::kNode;
+  std::uint32_t group = 0;  // which one, of a part
+};
+
+class Groups {
+ public:
+  // All nodes that the entries are written out to, in their order; too many are reported.
+  std::vector<Planned> plan(Reader& reader, const std::vector<Entry>& entries);
+  void read(Reader& reader, const Planned& part, std::uint32_t node);  // of a part that is no plain node
+  void link(Reader& reader);  // what waits for what, when all nodes have been read
+
+ private:
+  struct Body {  // the nodes that run once, or in one round: indices first to last - 1
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+    std::uint32_t end = 0;  // the node that they end in
+    std::optional<std::uint32_t> again;
+  };
+  struct Group {
+    std::uint32_t end = 0;
+    std::optional<std::uint32_t> gate;
+    std::uint32_t entry_offset = 0;
+    std::optional<std::uint32_t> until;  // in the document
+    LoopSpec loop;                       // rounds: zero: none
+    std::vector<Body> bodies;
+  };
+  void plan_entries(Reader& reader, const std::vector<Entry>& entries, const std::string& scope, std::uint32_t round,
+                    std::vector<Planned>& out);
+  void plan_group(Reader& reader, const Entry& entry, const std::string& scope, std::uint32_t round,
+                  std::vector<Planned>& out);
+  void read_loop(Reader& reader, std::uint32_t index, const std::string& where, Group& group);
+  void read_group(Reader& reader, const Planned& part, std::uint32_t node, Group& group);
+  void read_end(Reader& reader, const Planned& part, std::uint32_t node, const std::string& inside);
+  void read_again(Reader& reader, const Planned& part, std::uint32_t node, const Group& group);
+  void link_body(Reader& reader, const Group& group, const Body& body, std::uint32_t gate);
+  void set_gate(Reader& reader, const Group& group, std::uint32_t node, std::uint32_t gate);
+  void link_handlers(Reader& reader, const Group& group);
+  void add_edge(Reader& reader, std::uint32_t node, std::uint32_t upstream, std::uint32_t offset);
+
+  std::vector<Group> groups_;
+  std::vector<std::vector<std::uint32_t>> upstream_;  // while linking
+  std::vector<bool> aside_;                           // handlers, stand-ins, what cleans up
+  std::vector<bool> cleans_;
+  std::size_t written_out_ = 0;  // bytes of text of rounds
+  bool too_many_ = false;
+};
 
 // The graph from the edges found; reports cycles.
 void link_nodes(Reader& reader);

@@ -47,6 +47,7 @@ class Checker {
 
   void check_reference(std::uint32_t scalar, const expr::Reference& reference) {
     if (std::ranges::find(place_.more, reference.root) != place_.more.end()) return;
+    if (reader_.round > 0 && std::ranges::find(keys::kRoundRoots, reference.root) != keys::kRoundRoots.end()) return;
     if (place_.only_more) check_root(scalar, reference);
     else if (reference.root == "nodes") check_node(scalar, reference);
     else if (reference.root == "inputs") check_input(scalar, reference);
@@ -63,14 +64,14 @@ class Checker {
                          "'nodes.ID', or a 'depends_on' that says which nodes it reads");
       return;
     }
-    const auto found = reader_.node_index.find(reference.head);
-    if (found == reader_.node_index.end()) {
+    const std::optional<std::uint32_t> found = reader_.find_node(reference.head);
+    if (!found) {
       reader_.problem_in(scalar, reference.offset, in_place("there is no node '" + reference.head + "'"),
                          "the id of a node", reader_.suggest_node(reference.head));
-    } else if (found->second == place_.node) {
+    } else if (found == place_.node) {
       reader_.problem_in(scalar, reference.offset, in_place("the node reads its own output"), "another node");
     } else if (place_.node) {
-      reader_.edges.push_back({*place_.node, found->second, reader_.document.offset_in(scalar, reference.offset)});
+      reader_.edges.push_back({*place_.node, *found, reader_.document.offset_in(scalar, reference.offset)});
     }
   }
 
@@ -123,7 +124,9 @@ class Checker {
       hint = "only the fields of a node with a 'foreach' see it";
     } else if (std::ranges::find(keys::kReservedRoots, reference.root) != keys::kReservedRoots.end()) {
       message = "'" + reference.root + "' cannot be read here";
-    } else if (reader_.node_index.contains(reference.root)) {
+    } else if (std::ranges::find(keys::kRoundRoots, reference.root) != keys::kRoundRoots.end()) {
+      hint = "only the nodes of a 'loop' see it";
+    } else if (reader_.find_node(reference.root)) {
       hint = "did you mean 'nodes." + reference.root + "'?";
     } else if (std::ranges::find(reader_.spec.inputs, reference.root, &InputSpec::name) != reader_.spec.inputs.end()) {
       hint = "did you mean 'inputs." + reference.root + "'?";

@@ -231,12 +231,12 @@ class AssignReader {
     const Column<std::uint32_t> specs(in_, group.specs(), n, 0);
     const Column<std::int32_t> priorities(in_, group.priorities(), n, 0);
     const Column<std::int64_t> ages(in_, group.ages_us(), n, 0);
-    const TextColumn nodes(in_, group.nodes(), n, kNodeIdMax);
+    const TextColumn nodes(in_, group.nodes(), n, kNodePathMax);
     const Column<std::uint32_t> bundles(in_, group.bundles(), n, 0);
     const Column<std::uint32_t> items(in_, group.items(), n, 0);
     VersionReader bindings(in_, group.bindings(), n);
     const Column<std::uint32_t> values(in_, group.binding_values(), bindings.total(), 0);
-    const TextColumn names(in_, group.binding_names(), bindings.total(), kNodeIdMax);
+    const TextColumn names(in_, group.binding_names(), bindings.total(), kNodePathMax);
     if (!in_.ok()) return;
     const std::shared_ptr<const RunContext>& context = contexts_[group.context()];
     std::uint32_t task = 0;

@@ -81,7 +81,7 @@ std::vector<std::string> read_ids(Reader& in, TextField* field, std::size_t node
   std::unordered_set<std::string_view> seen;
   seen.reserve(nodes);
   for (const std::string& id : ids) {
-    if (!in.require(is_node_id(id), "a node id is not valid") ||
+    if (!in.require(is_node_path(id), "a node id is not valid") ||
         !in.require(seen.insert(id).second, "a node id stands twice")) {
       break;
     }
@@ -184,6 +184,10 @@ void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
   if (!flow.compensate.empty()) out->set_compensate(flow.compensate);
   if (flow.when) out->set_when_json(flow.when->dump());
   if (flow.fallback) out->set_fallback_json(flow.fallback->dump());
+  if (!flow.gate.empty()) out->set_gate(flow.gate);
+  out->set_round(flow.round);
+  if (flow.loop) out->set_loop_rounds(flow.loop->rounds), out->set_loop_fails(flow.loop->fails);
+  if (!flow.stand_in.empty()) out->set_stand_in(flow.stand_in);
   out->set_join(flow.join);
   out->set_on_upstream_failure(static_cast<std::uint32_t>(flow.on_upstream_failure));
   if (flow.foreach) write_foreach(*flow.foreach, out->mutable_foreach());
@@ -214,6 +218,10 @@ FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
   FlowSpec flow;
   flow.when = read_optional_json(in, spec.when_json());
   flow.fallback = read_optional_json(in, spec.fallback_json());
+  flow.stand_in = spec.stand_in();
+  flow.gate = spec.gate();
+  flow.round = spec.round();
+  if (spec.loop_rounds() > 0) flow.loop = LoopSpec{spec.loop_rounds(), spec.loop_fails()};
   flow.join = spec.join();
   flow.on_upstream_failure =
       in.to_enum(spec.on_upstream_failure(), kOnUpstreamFailureLast, "unknown on_upstream_failure");
@@ -298,6 +306,7 @@ void write(const NodeSpec& spec, pb::NodeSpec* out) {
   write_texts(spec.retry.on, out->mutable_retry_on());
   out->set_on_loss(static_cast<std::uint32_t>(spec.on_loss));
   out->set_timeout_us(spec.timeout.count());
+  out->set_limit_us(spec.limit.count());
   out->set_priority(spec.priority);
   out->set_queue(spec.queue);
   write_flow(spec.flow, out);
@@ -326,6 +335,7 @@ NodeSpec read_node_spec(Reader& in, const pb::NodeSpec& spec) {
   out.retry.on = read_texts(in, spec.retry_on(), kRetryOnMax);
   out.on_loss = in.to_enum(spec.on_loss(), kOnLossLast, "unknown on_loss");
   out.timeout = Duration{spec.timeout_us()};
+  out.limit = Duration{spec.limit_us()};
   out.priority = spec.priority();
   out.queue = spec.queue();
   out.flow = read_flow(in, spec);
@@ -335,8 +345,9 @@ NodeSpec read_node_spec(Reader& in, const pb::NodeSpec& spec) {
   out.apart = read_hints(in, spec.apart());
   in.require(std::isfinite(out.retry.backoff.factor), "a backoff factor is not a number");
   in.require(out.retry.backoff.jitter >= 0 && out.retry.backoff.jitter <= 1, "a jitter is not between 0 and 1");
-  in.require(spec.backoff_initial_us() >= 0 && spec.backoff_max_us() >= 0 && spec.timeout_us() >= 0,
-             "a duration is negative");
+  in.require(
+      spec.backoff_initial_us() >= 0 && spec.backoff_max_us() >= 0 && spec.timeout_us() >= 0 && spec.limit_us() >= 0,
+      "a duration is negative");
   return out;
 }
 
@@ -363,6 +374,8 @@ std::string encode_definition(const WorkflowSpec& spec) {
   write_texts(spec.on_failure, out->mutable_on_failure());
   write_texts(spec.finally_run, out->mutable_finally_run());
   for (const TriggerSpec& trigger : spec.triggers) write_trigger(trigger, out->add_triggers());
+  out->set_deadline_us(to_us(spec.deadline.at));
+  out->set_deadline_after_us(spec.deadline.after.count());
   return out.serialize();
 }
 
@@ -394,7 +407,8 @@ Result<WorkflowSpec> decode_definition(std::string_view bytes) {
   in.require(static_cast<std::size_t>(definition.triggers_size()) <= kTriggersMax, "too many triggers");
   if (!in.ok()) return in.error();
   for (const pb::Trigger& trigger : definition.triggers()) spec.triggers.push_back(read_trigger(in, trigger));
-  in.require(spec.timeout >= Duration::zero(), "a duration is negative");
+  spec.deadline = {from_us(definition.deadline_us()), Duration{definition.deadline_after_us()}};
+  in.require(spec.timeout >= Duration::zero() && spec.deadline.sane(), "a duration is out of range");
   if (!in.ok()) return in.error();
   return spec;
 }

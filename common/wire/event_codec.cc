@@ -53,7 +53,7 @@ void read_group(Reader& in, const pb::EventGroup& group, std::vector<Event>& out
   const Column<std::uint32_t> reasons(in, group.reasons(), n, 0);
   const Column<std::int32_t> tasks(in, group.task_deltas(), n, 0);
   const Column<std::uint32_t> attempts(in, group.attempts(), n, 0);
-  const TextColumn nodes(in, group.nodes(), n, kNodeIdMax);
+  const TextColumn nodes(in, group.nodes(), n, kNodePathMax + kItemNameMax);
   const TextColumn cursors(in, group.cursors(), n, kCursorMax);
   const TextColumn data(in, group.data(), n, kEventDataMax);
   if (!in.ok()) return;

@@ -46,6 +46,8 @@ void write(const SubmitRun& m, pb::SubmitRun* out) {
   out->set_with_nodes(m.with_nodes);
   if (m.resume) write(*m.resume, out->mutable_resume());
   out->set_version(m.version);
+  out->set_deadline_us(to_us(m.deadline.at));
+  out->set_deadline_after_us(m.deadline.after.count());
 }
 
 SubmitRun read(Reader& in, pb::SubmitRun* m) {
@@ -66,6 +68,8 @@ SubmitRun read(Reader& in, pb::SubmitRun* m) {
   out.with_nodes = m->with_nodes();
   if (m->has_resume()) out.resume = read(in, m->resume());
   out.version = m->version();
+  out.deadline = {from_us(m->deadline_us()), Duration{m->deadline_after_us()}};
+  in.require(out.deadline.sane(), "a deadline is out of range");
   return out;
 }
 

@@ -30,6 +30,7 @@ void write(const RunInfo& info, pb::RunInfo* out) {
   }
   millrace::write(info.inputs, out->mutable_inputs());
   out->set_accepted_us(to_us(info.accepted));
+  if (info.deadline != Time{}) out->set_deadline_us(to_us(info.deadline));
 }
 
 RunInfo read(Reader& in, pb::RunInfo* info) {
@@ -53,6 +54,7 @@ RunInfo read(Reader& in, pb::RunInfo* info) {
   }
   out.inputs = read_payload(in, info->mutable_inputs());
   out.accepted = from_us(info->accepted_us());
+  out.deadline = from_us(info->deadline_us());
   return out;
 }
 
@@ -97,6 +99,29 @@ RunRecord read(Reader& in, pb::RunRecord* record) {
   return out;
 }
 
+void write(const ErrorInfo& error, pb::ErrorInfo* out) {
+  out->set_message(error.message);
+  out->set_traceback(error.traceback);
+  for (const LostAttempt& loss : error.losses) {
+    pb::Loss* one = out->add_losses();
+    one->set_attempt(loss.attempt);
+    one->set_worker(loss.worker);
+    one->set_dispatched_us(to_us(loss.dispatched));
+    one->set_lost_us(to_us(loss.lost));
+    one->set_how(loss.how);
+  }
+}
+
+std::shared_ptr<const ErrorInfo> read(Reader& in, pb::ErrorInfo* error) {
+  ErrorInfo out{std::move(*error->mutable_message()), std::move(*error->mutable_traceback())};
+  in.require(static_cast<std::size_t>(error->losses_size()) <= kLostAttemptsKept, "too many losses");
+  if (!in.ok()) return nullptr;
+  for (pb::Loss& loss : *error->mutable_losses())
+    out.losses.push_back({loss.attempt(), std::move(*loss.mutable_worker()), from_us(loss.dispatched_us()),
+                          from_us(loss.lost_us()), std::move(*loss.mutable_how())});
+  return std::make_shared<const ErrorInfo>(std::move(out));
+}
+
 void write(const ItemsView& items, pb::ItemsView* out) {
   out->set_total(items.total);
   out->set_done(items.done);
@@ -109,8 +134,7 @@ void write(const ItemsView& items, pb::ItemsView* out) {
     one->set_reason(static_cast<std::uint32_t>(item.reason));
     one->set_attempts(item.attempts);
     if (item.error == nullptr) continue;
-    one->mutable_error()->set_message(item.error->message);
-    one->mutable_error()->set_traceback(item.error->traceback);
+    write(*item.error, one->mutable_error());
   }
 }
 
@@ -124,8 +148,7 @@ ItemsView read(Reader& in, pb::ItemsView* items) {
     one.reason = in.to_enum(item.reason(), kReasonLast, "unknown reason");
     one.attempts = item.attempts();
     if (!item.has_error()) continue;
-    one.error = std::make_shared<const ErrorInfo>(ErrorInfo{std::move(*item.mutable_error()->mutable_message()),
-                                                            std::move(*item.mutable_error()->mutable_traceback())});
+    one.error = read(in, item.mutable_error());
   }
   return out;
 }
@@ -139,10 +162,7 @@ void write(const NodeView& node, pb::NodeView* out) {
   out->set_queued_us(node.queued.count());
   out->set_ran_us(node.ran.count());
   out->set_worker(node.worker);
-  if (node.error != nullptr) {
-    out->mutable_error()->set_message(node.error->message);
-    out->mutable_error()->set_traceback(node.error->traceback);
-  }
+  if (node.error != nullptr) write(*node.error, out->mutable_error());
   if (!node.output.is_null()) millrace::write(node.output, out->mutable_output());
   if (!node.wait_text.empty()) out->set_wait_text(node.wait_text);
   if (!node.child.empty()) out->set_child(node.child);
@@ -159,10 +179,7 @@ NodeView read(Reader& in, pb::NodeView* node) {
   out.queued = Duration{node->queued_us()};
   out.ran = Duration{node->ran_us()};
   out.worker = std::move(*node->mutable_worker());
-  if (node->has_error()) {
-    out.error = std::make_shared<const ErrorInfo>(ErrorInfo{std::move(*node->mutable_error()->mutable_message()),
-                                                            std::move(*node->mutable_error()->mutable_traceback())});
-  }
+  if (node->has_error()) out.error = read(in, node->mutable_error());
   if (node->has_output()) out.output = read_payload(in, node->mutable_output());
   out.wait_text = std::move(*node->mutable_wait_text());
   out.child = std::move(*node->mutable_child());

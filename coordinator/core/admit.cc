@@ -1,6 +1,7 @@
 // Partition: how runs come in, are cancelled and are waited for.
 #include <algorithm>
 
+#include "common/base/units.h"
 #include "coordinator/core/partition.h"
 #include "coordinator/core/resume.h"
 
@@ -29,6 +30,15 @@ void Partition::on(Time now, RunSubmitted& in) {
     }
     return;
   }
+  const Deadline& wanted = in.submit.deadline.given() ? in.submit.deadline : in.plan->workflow().deadline;
+  const Time deadline = wanted.since(now);
+  if (deadline != Time{} && deadline <= now) {
+    effects_.replies.push_back(
+        error_reply(in.request, Code::kInvalid,
+                    "the deadline " + format_time(deadline) + " has passed: it is " + format_time(now) + " here",
+                    "deadline_passed"));
+    return;
+  }
   SharedResults shared;
   if (in.old != nullptr) {
     Result<SharedResults> results = shared_results(*in.old, *in.plan, *in.submit.resume);
@@ -53,6 +63,7 @@ void Partition::on(Time now, RunSubmitted& in) {
   info->parent = std::move(in.parent);
   info->accepted = now;
   if (in.submit.resume) info->retry_of = in.submit.resume->of;
+  info->deadline = deadline;
   Run& run = add(std::move(info), std::move(in.plan));
   ++tally_.accepted;
   if (in.submit.resume) say_why(run, std::move(in.submit.resume->why));
@@ -94,9 +105,7 @@ Run& Partition::add(std::shared_ptr<const RunInfo> info, std::shared_ptr<const P
 }
 
 void Partition::begin(Time now, Run& run) {
-  if (Duration timeout = run.plan->workflow().timeout; timeout != Duration::zero()) {
-    set_timer(std::max(now, run.info->accepted + timeout), run.id(), kRunTimer);
-  }
+  begin_run_limits(now, run);
   for (std::uint32_t task : openable(run)) {
     if (run.states[task] == TaskState::kPending) opened_.emplace_back(run.id(), TaskIndex{task});
   }
@@ -106,12 +115,17 @@ void Partition::begin(Time now, Run& run) {
 std::vector<std::uint32_t> Partition::openable(Run& run) const {
   std::vector<std::uint32_t> opened;
   run.frontier.open_sources(opened);
-  if (run.done() == 0) return opened;
+  if (run.done() == 0 && run.plan->stand_ins().empty()) return opened;
   for (std::uint32_t task = 0; task < run.states.size(); ++task) {
     if (is_terminal(run.states[task])) run.frontier.complete(task, opened);
   }
   for (std::uint32_t task : run.plan->early_joins()) {
+    if (const auto gate = run.plan->gate_of(TaskIndex{task}); gate && !is_terminal(run.states[gate->value])) continue;
     if (upstream_of(run, TaskIndex{task}).well >= run.plan->flow(TaskIndex{task})->join) opened.push_back(task);
+  }
+  for (const auto& [task, stand_in] : run.plan->stand_ins()) {
+    if (may_stand_in(run, TaskIndex{stand_in})) opened.push_back(stand_in);
+    else if (stands_aside(run, TaskIndex{task})) opened.push_back(task);
   }
   std::ranges::sort(opened);
   return opened;

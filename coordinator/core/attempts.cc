@@ -13,7 +13,7 @@ std::string inputs_too_large(const Run& run, TaskIndex task) {
   if (upstream.size() <= kVisibleMax || !run.plan->reads_upstream(task)) return "";
   std::uint64_t bytes = 0;
   for (std::uint32_t up : upstream)
-    bytes += run.tasks[up].output.is_inline() ? run.tasks[up].output.size() + kNodeIdMax : 0;
+    bytes += run.tasks[up].output.is_inline() ? run.tasks[up].output.size() + kNodePathMax : 0;
   if (bytes <= kValueMax) return "";
   return "the outputs of its " + std::to_string(upstream.size()) + " upstream tasks are larger than " +
          std::to_string(kValueMax) + " bytes together";
@@ -47,7 +47,7 @@ void Partition::on(Time now, SlotGranted& in) {
   }
   if (std::string too_much = inputs_too_large(*run, in.task); !too_much.empty()) {
     slot_freed(*run, in.task, in.worker.id);
-    run->tasks[in.task.value].error = std::make_shared<const ErrorInfo>(ErrorInfo{std::move(too_much), ""});
+    note_error(run->tasks[in.task.value], {std::move(too_much), ""});
     end_task(now, *run, in.task, TaskState::kFailed, Reason::kInvalidInput, EventType::kTaskFailed);
     return;
   }
@@ -75,9 +75,16 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
   a.priority = run.info->priority + a.node_spec->priority;
   a.age = run.info->accepted;
   std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(task.value);
-  const bool told = run.plan->cleanup_of(task) != Cleanup::kNone || !run.plan->handled_by(task).empty();
-  if (told && upstream.size() <= kVisibleMax)  // beside the outputs, under a name that no node has
-    a.bundle = Payload::inline_json(Value(Value::Object{{"error", error_for(run, task)}}).dump());
+  const bool told = run.plan->cleanup_of(task) != Cleanup::kNone || !run.plan->handled_by(task).empty() ||
+                    run.plan->stands_in_for(task).has_value();
+  const std::optional<TaskIndex> end = run.plan->round_end(task);
+  if ((told || end) && upstream.size() <= kVisibleMax) {  // beside the outputs, under names that no node has
+    Value beside = Value::Object{};
+    if (told) beside.set("error", error_for(run, task));
+    if (end) beside.set("round", std::uint64_t{run.plan->flow(*end)->round});
+    if (end && !run.plan->previous_end(*end)) beside.set("previous", nullptr);
+    a.bundle = Payload::inline_json(beside.dump());
+  }
   if (upstream.size() > kVisibleMax) {
     if (run.plan->reads_upstream(task)) bundle(run, upstream, a);
     return a;
@@ -97,7 +104,11 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
       value = Payload::reference(hash, value.size());
     }
     a.bindings.push_back({TaskIndex{up}, seen.version, std::move(value)});
-    a.names.push_back(run.plan->id(TaskIndex{up}));
+    a.names.push_back(run.plan->name_from(task, TaskIndex{up}));
+  }
+  if (const auto previous = end ? run.plan->previous_end(*end) : std::nullopt) {
+    a.bindings.push_back({*previous, run.seen[previous->value].version, run.tasks[previous->value].output});
+    a.names.push_back("previous");
   }
   return a;
 }
@@ -109,11 +120,11 @@ void Partition::bundle(Run& run, std::span<const std::uint32_t> upstream, Assign
     const TaskRecord& record = run.tasks[up];
     if (record.output.is_reference()) {
       a.bindings.push_back({TaskIndex{up}, record.version, record.output});
-      a.names.push_back(run.plan->id(TaskIndex{up}));
+      a.names.push_back(run.plan->name_from(a.task, TaskIndex{up}));
       continue;
     }
     if (json.size() > 1) json += ',';
-    append_json_string(json, run.plan->id(TaskIndex{up}));
+    append_json_string(json, run.plan->name_from(a.task, TaskIndex{up}));
     json += ':';
     json += record.output.json();
   }
@@ -192,11 +203,14 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
     end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
     return;
   }
-  record.error = std::make_shared<const ErrorInfo>(std::move(outcome.error));
+  const bool gave_up = is_cancellation(outcome.reason) || outcome.reason == Reason::kLost;
+  if (over_limit(now, run, task) && (gave_up || (attempt.cancelling && outcome.reason == Reason::kTimeout)))
+    return fail_by_limit(now, run, task);  // how it was stopped says nothing: its error is that of the try before
+  note_error(record, std::move(outcome.error));
   if (halted(run, task) && (attempt.cancelling || is_cancellation(outcome.reason) || outcome.reason == Reason::kLost))
     return cancel_task(now, run, task);
   // Given up there, and nobody here asked for it: a loss, not a failure.
-  if (is_cancellation(outcome.reason) || outcome.reason == Reason::kLost) {
+  if (gave_up) {
     lost(now, run, task, "its worker gave it up");
     return;
   }
@@ -209,10 +223,16 @@ void Partition::failed(Time now, Run& run, TaskIndex task, Outcome& outcome) {
   const RetryPolicy& retry = run.plan->spec(task).retry;
   const std::string& message = record.error == nullptr ? std::string() : record.error->message;
   if (!halted(run, task) && wants_retry(retry, outcome.reason, message) && record.failures < retry.attempts_max) {
-    AttemptId id{run.id(), task, record.epoch, record.tries};
+    const AttemptId id{run.id(), task, record.epoch, record.tries};
+    const Time due = now + backoff_of(retry, record.failures, id);
+    ErrorInfo why = record.error == nullptr ? ErrorInfo{} : *record.error;
+    if (Reason whose = outcome.reason; too_late(run, task, due, why, whose)) {
+      note_error(record, std::move(why));
+      return end_task(now, run, task, TaskState::kFailed, whose, EventType::kTaskFailed);
+    }
     record.reason = outcome.reason;
     record.ended = now;
-    record.due = now + backoff_of(retry, record.failures, id);
+    record.due = due;
     move(run, task, TaskState::kRetrying);
     write(run, task);
     emit(now, run, EventType::kTaskRetrying, task, record.tries, outcome.reason);
@@ -226,14 +246,15 @@ void Partition::failed(Time now, Run& run, TaskIndex task, Outcome& outcome) {
 void Partition::lost(Time now, Run& run, TaskIndex task, std::string_view why) {
   TaskRecord& record = run.tasks[task.value];
   if (halted(run, task)) return cancel_task(now, run, task);
-  ++record.losses;
+  note_loss(record, now, why);
+  if (over_limit(now, run, task)) return fail_by_limit(now, run, task);
   const NodeSpec& spec = run.plan->spec(task);
   if (spec.on_loss == OnLoss::kFail || record.losses >= spec.retry.losses_max) {
     bool poisoned = spec.on_loss != OnLoss::kFail;
     std::string message =
         poisoned ? "lost " + std::to_string(record.losses) + " times (" + std::string(why) + "): not tried again"
                  : "its worker was lost (" + std::string(why) + ") and the node says on_loss: fail";
-    record.error = std::make_shared<const ErrorInfo>(ErrorInfo{std::move(message), ""});
+    note_error(record, {std::move(message), ""});
     end_task(now, run, task, TaskState::kFailed, poisoned ? Reason::kPoisoned : Reason::kLost, EventType::kTaskFailed);
     return;
   }
@@ -264,6 +285,7 @@ void Partition::on(Time now, AttemptReclaimed& in) {
   run->numbers[task] = in.attempt.number;
   close_attempt(*run, task);
   if (halted(*run, task)) return cancel_task(now, *run, task);
+  if (over_limit(now, *run, task)) return fail_by_limit(now, *run, task);
   move(*run, task, TaskState::kReady);
   if (options_.plant == TestPlant::kForgetReclaimed) return;
   offer(now, *run, task);
@@ -344,8 +366,12 @@ bool Partition::adopt(Time now, Run& run, const AttemptId& id, const WorkerRef& 
 // Whether what an attempt was given of the upstream is what is recorded there now.
 bool Partition::rests_on_these(const Run& run, TaskIndex node, const std::vector<UpstreamVersion>& rests_on) const {
   std::span<const std::uint32_t> upstream = run.plan->dag().upstream().of(node.value);
-  return rests_on.size() == upstream.size() && std::ranges::all_of(rests_on, [&](const UpstreamVersion& up) {
-           return std::ranges::binary_search(upstream, up.task.value) && run.tasks[up.task.value].version == up.version;
+  const std::optional<TaskIndex> end = run.plan->round_end(node);
+  const std::optional<TaskIndex> previous = end ? run.plan->previous_end(*end) : std::nullopt;
+  const std::size_t expected = upstream.size() + (previous && upstream.size() <= kVisibleMax ? 1 : 0);
+  return rests_on.size() == expected && std::ranges::all_of(rests_on, [&](const UpstreamVersion& up) {
+           return (up.task == previous || std::ranges::binary_search(upstream, up.task.value)) &&
+                  run.tasks[up.task.value].version == up.version;
          });
 }
 

@@ -130,6 +130,14 @@ void Audit::look_at(Time now, Run& run, TaskIndex task, const World& world, std:
 void Audit::look_at_wait(Time now, Run& run, TaskIndex task, std::vector<AuditFinding>& findings) {
   Partition& p = partition_;
   if (p.waits_for_place(run, task) || (Partition::is_held(run, task) && run.paused())) return;
+  if (const auto next = run.plan->stand_in(task); next && Partition::stands_aside(run, task)) {
+    const bool over = is_terminal(run.states[next->value]);
+    const bool wanted = run.states[next->value] == TaskState::kPending && p.may_stand_in(run, *next);
+    if ((!over && !wanted) || !p.opened_.empty()) return;
+    found(findings, AuditKind::kOpened, run, task, "has failed, and nobody looks at what stands in for it: opened");
+    p.opened_.emplace_back(run.id(), over ? task : *next);
+    return;
+  }
   if (Partition::awaits_event(run, task)) {
     const Time due = run.tasks[task.value].due;
     if (due == Time{} || rings(run, task)) return;

@@ -34,6 +34,11 @@ Value Partition::error_for(const Run& run, TaskIndex task) const {
     return as_json({std::string(to_string(record.reason)), record.error == nullptr ? "" : record.error->message,
                     run.plan->id(TaskIndex{failed}), record.tries, ""});
   }
+  if (const auto aside = run.plan->stands_in_for(task); aside && stands_aside(run, *aside)) {
+    const TaskRecord& record = run.tasks[aside->value];
+    return as_json({std::string(to_string(record.cause)), record.error == nullptr ? "" : record.error->message,
+                    run.plan->id(*aside), record.tries, ""});
+  }
   if (run.plan->cleanup_of(task) == Cleanup::kNone) return Value();
   if (run.record.error != nullptr) return as_json(*run.record.error);
   if (run.record.state == RunState::kCancelling)
@@ -109,6 +114,7 @@ void Partition::open_cleanup(Time now, Run& run, TaskIndex task) {
   }
   if (!runs) return end_task(now, run, task, TaskState::kSkipped, Reason::kNotChosen, EventType::kTaskSkipped);
   run.tasks[task.value].ready = now;
+  begin_limit(now, run, task);
   decide(now, run, task);
 }
 

@@ -10,8 +10,9 @@ namespace {
 // What an expression sees of a run: inputs, nodes (those that have ended), run. Values are parsed when asked for.
 class RunScope : public expr::Scope {
  public:
-  RunScope(const Run& run, const std::map<Hash128, std::shared_ptr<const std::string>>& fetched, Value error)
-      : run_(run), fetched_(fetched), error_(std::move(error)) {}
+  RunScope(const Run& run, const std::map<Hash128, std::shared_ptr<const std::string>>& fetched, Value error,
+           std::optional<TaskIndex> task)
+      : run_(run), fetched_(fetched), task_(task), error_(std::move(error)) {}
 
   bool has_root(std::string_view root) const override {
     return root == "inputs" || root == "nodes" || root == "run" || root == "error";
@@ -26,7 +27,9 @@ class RunScope : public expr::Scope {
       all.set("trace_id", run_.info->trace_id);
     } else {
       for (std::uint32_t task = 0; task < run_.tasks.size(); ++task) {
-        if (is_terminal(run_.states[task])) all.set(run_.plan->id(TaskIndex{task}), *node(TaskIndex{task}));
+        if (!is_terminal(run_.states[task])) continue;
+        const TaskIndex of{task};
+        all.set(task_ ? run_.plan->name_from(*task_, of) : run_.plan->id(of), *node(of));
       }
     }
     return all;
@@ -35,7 +38,11 @@ class RunScope : public expr::Scope {
   const Value* member(std::string_view root, std::string_view head) const override {
     if (root == "inputs") return parsed("inputs", run_.info->inputs)->find(head);
     if (root == "nodes") {
-      std::optional<TaskIndex> task = run_.plan->find(head);
+      if (head == "round" && task_ && run_.plan->round_of(*task_) > 0) {
+        round_ = Value(std::uint64_t{run_.plan->round_of(*task_)});
+        return &round_;
+      }
+      const std::optional<TaskIndex> task = task_ ? run_.plan->find_from(*task_, head) : run_.plan->find(head);
       return task && is_terminal(run_.states[task->value]) ? node(*task) : nullptr;
     }
     if (root == "error") return error_.find(head);
@@ -79,7 +86,9 @@ class RunScope : public expr::Scope {
   mutable std::vector<Hash128> missing_;
   mutable std::string broken_;
   mutable Value run_value_;
-  Value error_;  // what the task handles; null: nothing
+  mutable Value round_;
+  std::optional<TaskIndex> task_;  // whose expression it is; nothing: the run's
+  Value error_;                    // what the task handles; null: nothing
 };
 
 }  // namespace
@@ -95,7 +104,7 @@ Payload Partition::make_payload(RunId run, std::string json) {
 
 Result<Value> Partition::evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing,
                                   std::optional<TaskIndex> task) {
-  RunScope scope(run, fetched_, task ? error_for(run, *task) : Value());
+  RunScope scope(run, fetched_, task ? error_for(run, *task) : Value(), task);
   Result<Value> value = what.render(scope);
   missing = scope.missing();
   if (!scope.broken().empty()) return Error{Code::kFailed, scope.broken(), {}, ""};
@@ -136,7 +145,30 @@ std::optional<Value> Partition::evaluate_for(Time now, Run& run, TaskIndex task,
   return std::nullopt;
 }
 
+// The output of a loop is that of the last of its rounds that ran.
+void Partition::end_loop(Time now, Run& run, TaskIndex task, const LoopSpec& loop) {
+  TaskRecord& record = run.tasks[task.value];
+  note_try(record, now);
+  bool wants_more = false;  // its last round ran, and was not to be the last
+  for (std::uint32_t up : run.plan->dag().upstream().of(task.value)) {
+    if (run.states[up] != TaskState::kSucceeded) continue;
+    const Flow* flow = run.plan->flow(TaskIndex{up});
+    if (flow != nullptr && flow->round > 0) record.output = run.tasks[up].output;
+    else wants_more = true;
+  }
+  if (!wants_more || !loop.fails)
+    return end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
+  ++record.failures;
+  record.error = std::make_shared<const ErrorInfo>(
+      ErrorInfo{"'until' did not hold after " + std::to_string(loop.rounds) + " rounds", ""});
+  end_task(now, run, task, TaskState::kFailed, Reason::kRounds, EventType::kTaskFailed);
+}
+
 void Partition::evaluate_control_node(Time now, Run& run, TaskIndex task) {
+  if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->loop) {
+    run.value_waits.erase(task);
+    return end_loop(now, run, task, *flow->loop);
+  }
   const expr::Template* what = run.plan->value_template(task);
   std::optional<Value> value =
       what != nullptr ? evaluate_for(now, run, task, *what) : choose(now, run, task, *run.plan->flow(task));

@@ -197,6 +197,7 @@ bool Partition::adopt_items(Time now, Run& run, const AttemptId& id, const Worke
   if (run.ended() || halted(run, id.task) || count == 0 || count > kChunkMax || id.epoch > options_.epoch.counter)
     return false;
   const TaskIndex node = *run.plan->node_of(id.task);
+  if (items_over(run, node)) return false;
   const TaskState state = run.states[node.value];
   const bool waits = state == TaskState::kWaiting;  // for values, or for a worker that could run it
   if (state != TaskState::kReady && state != TaskState::kRunning && !waits) return false;
@@ -239,7 +240,7 @@ bool Partition::adopt_items(Time now, Run& run, const AttemptId& id, const Worke
 // ---------------------------------------------------------------- its end
 
 void Partition::advance_items(Time now, Run& run, Mapped& m) {
-  if (is_terminal(run.states[m.node.value])) return;
+  if (items_over(run, m.node)) return;
   if (m.complete() && !m.failing) {
     finish_items(now, run, m);
     if (is_terminal(run.states[m.node.value]) || !halted(run, m.node)) return;  // else nobody waits for its values
@@ -289,6 +290,11 @@ bool Partition::fetch_items(Run& run, Mapped& m) {
   }
   run.value_waits[m.node] = std::move(needed);
   return false;
+}
+
+// It has ended, or another node has taken its place.
+bool Partition::items_over(const Run& run, TaskIndex node) {
+  return is_terminal(run.states[node.value]) || stands_aside(run, node);
 }
 
 void Partition::close_items(Run& run, TaskIndex node) {

@@ -27,7 +27,7 @@ void Partition::items_ended(Time now, Run& run, AttemptEnded& in) {
   const AttemptId& id = in.report.attempt;
   Outcome& outcome = in.report.outcome;
   const TaskIndex node = *run.plan->node_of(id.task);
-  const bool over = is_terminal(run.states[node.value]);
+  const bool over = items_over(run, node);
   auto it = run.attempts.find(id.task);
   bool known = it != run.attempts.end() && it->second.id == id;
   if (!known && it == run.attempts.end() && !over && outcome.items != nullptr)
@@ -135,16 +135,21 @@ void Partition::item_failed(Time now, Run& run, Mapped& m, const Attempt& attemp
   TaskRecord& record = past.record;
   note(record, attempt, outcome);
   record.items = 1;
-  record.error = std::make_shared<const ErrorInfo>(std::move(error));
+  note_error(record, std::move(error));
   ++record.failures;
   const RetryPolicy& retry = run.plan->spec(m.node).retry;
   if (halted(run, m.node) || m.failing || !wants_retry(retry, reason, record.error->message) ||
       record.failures >= retry.attempts_max)
     return item_failed_for_good(now, run, m, item, reason);
+  const Time due = now + backoff_of(retry, record.failures, {run.id(), task, record.epoch, record.tries});
+  if (ErrorInfo why = *record.error; too_late(run, m.node, due, why, reason)) {
+    record.error = std::make_shared<const ErrorInfo>(std::move(why));
+    return item_failed_for_good(now, run, m, item, reason);
+  }
   record.state = TaskState::kRetrying;
   record.reason = reason;
   record.ended = now;
-  record.due = now + backoff_of(retry, record.failures, {run.id(), task, record.epoch, record.tries});
+  record.due = due;
   write_record(run, task, record, past.sum);
   emit(now, run, EventType::kTaskRetrying, task, record.tries, reason);
   past.waiting = true;
@@ -172,12 +177,17 @@ void Partition::item_failed_for_good(Time now, Run& run, Mapped& m, std::uint32_
     case OnItemError::kDrop: return m.outputs.add_nothing(item);
     case OnItemError::kFail: break;
   }
-  if (std::exchange(m.failing, true)) return;
-  m.reason = reason;
-  m.error = std::make_shared<const ErrorInfo>(ErrorInfo{message_of(item, *record.error), record.error->traceback});
+  if (!m.failing) fail_items(run, m, reason, {message_of(item, *record.error), record.error->traceback});
+}
+
+void Partition::fail_items(Run& run, Mapped& m, Reason reason, ErrorInfo error) {
+  if (!std::exchange(m.failing, true)) {
+    m.reason = reason;
+    m.error = std::make_shared<const ErrorInfo>(std::move(error));
+  }
   for (const auto& [first, count] : m.out) {
     Attempt& other = run.attempts.at(TaskIndex{m.base + first});
-    if (std::exchange(other.cancelling, true)) continue;
+    other.cancelling = true;
     effects_.cancels.push_back({other.worker.id, {other.id, Reason::kFailFast}});
   }
 }
@@ -193,9 +203,8 @@ void Partition::items_lost(Time now, Run& run, Mapped& m, const Attempt& attempt
       ItemHistory& past = m.history[item];
       note(past.record, attempt, Outcome{});
       past.record.items = 1;
-      ++past.record.losses;
-      past.record.error = std::make_shared<const ErrorInfo>(
-          ErrorInfo{"its worker was lost (" + std::string(why) + ") and the node says on_loss: fail", ""});
+      note_loss(past.record, now, why);
+      note_error(past.record, {"its worker was lost (" + std::string(why) + ") and the node says on_loss: fail", ""});
       item_failed_for_good(now, run, m, item, Reason::kLost);
     }
     return;
@@ -210,9 +219,10 @@ void Partition::items_lost(Time now, Run& run, Mapped& m, const Attempt& attempt
   TaskRecord& record = past.record;
   note(record, attempt, Outcome{});
   record.items = 1;
-  if (++record.losses >= spec.retry.losses_max) {
-    record.error = std::make_shared<const ErrorInfo>(
-        ErrorInfo{"lost " + std::to_string(record.losses) + " times (" + std::string(why) + "): not tried again", ""});
+  note_loss(record, now, why);
+  if (record.losses >= spec.retry.losses_max) {
+    note_error(record,
+               {"lost " + std::to_string(record.losses) + " times (" + std::string(why) + "): not tried again", ""});
     return item_failed_for_good(now, run, m, first, Reason::kPoisoned);
   }
   record.state = TaskState::kReady;
@@ -227,7 +237,7 @@ void Partition::lose_items(Time now, Run& run, TaskIndex chunk, std::string_view
   Mapped& m = *mapped_at(run, *run.plan->node_of(chunk));
   const Attempt attempt = run.attempts.at(chunk);
   const std::uint32_t count = release_items(run, m, chunk);
-  if (is_terminal(run.states[m.node.value])) return finish_if_done(now, run);
+  if (items_over(run, m.node)) return finish_if_done(now, run);
   items_lost(now, run, m, attempt, chunk.value - m.base, count, why);
   advance_items(now, run, m);
   finish_if_done(now, run);
@@ -236,7 +246,7 @@ void Partition::lose_items(Time now, Run& run, TaskIndex chunk, std::string_view
 void Partition::items_reclaimed(Time now, Run& run, TaskIndex chunk) {
   Mapped& m = *mapped_at(run, *run.plan->node_of(chunk));
   const std::uint32_t count = release_items(run, m, chunk);
-  if (is_terminal(run.states[m.node.value])) return finish_if_done(now, run);
+  if (items_over(run, m.node)) return finish_if_done(now, run);
   const std::uint32_t first = chunk.value - m.base;
   m.todo.add_apart(first, first + count);
   advance_items(now, run, m);
@@ -263,7 +273,7 @@ void Partition::restore_items(Time now, Run& run, TaskIndex chunk, const TaskRec
   Mapped& m = mapped_of(run, *node);
   const std::uint32_t first = chunk.value - m.base;
   const std::uint32_t count = std::max(record.items, 1U);
-  const bool over = is_terminal(run.states[node->value]);
+  const bool over = items_over(run, *node);
   const ForeachSpec& spec = *run.plan->spec(*node).flow.foreach;
   if (m.dispatched == Time{} || (record.dispatched != Time{} && record.dispatched < m.dispatched))
     m.dispatched = record.dispatched;

@@ -21,7 +21,9 @@ Partition::Upstream Partition::upstream_of(const Run& run, TaskIndex task) const
   const Flow* flow = run.plan->flow(task);
   const bool takes_failures = flow != nullptr && flow->on_upstream_failure == OnUpstreamFailure::kRun;
   Upstream seen;
+  const std::optional<TaskIndex> gate = run.plan->gate_of(task);
   for (std::uint32_t up : run.plan->dag().upstream().of(task.value)) {
+    if (gate == TaskIndex{up}) continue;  // whether it runs at all, not what it waits for
     switch (run.states[up]) {
       case TaskState::kSucceeded: ++seen.well; break;
       case TaskState::kSkipped:
@@ -45,6 +47,12 @@ Partition::Upstream Partition::upstream_of(const Run& run, TaskIndex task) const
 
 // Why the task is skipped, now that its wait is over; kNone: it is not.
 Reason Partition::hindrance(const Run& run, TaskIndex task) const {
+  if (const auto aside = run.plan->stands_in_for(task); aside && !stands_aside(run, *aside)) return Reason::kNotChosen;
+  if (const auto gate = run.plan->gate_of(task); gate && run.states[gate->value] != TaskState::kSucceeded) {
+    const bool passed =
+        run.states[gate->value] == TaskState::kSkipped && run.tasks[gate->value].reason != Reason::kUpstreamFailed;
+    return passed ? Reason::kUpstreamSkipped : Reason::kUpstreamFailed;
+  }
   if (const std::span<const std::uint32_t> handled = run.plan->handled_by(task); !handled.empty()) {
     const bool any =
         std::ranges::any_of(handled, [&](std::uint32_t up) { return run.states[up] == TaskState::kFailed; });
@@ -74,14 +82,22 @@ void Partition::open(Time now, Run& run, TaskIndex task) {
   const Reason why = plain ? Reason::kNone : hindrance(run, task);
   if (why != Reason::kNone) return end_task(now, run, task, TaskState::kSkipped, why, EventType::kTaskSkipped);
   run.tasks[task.value].ready = now;
+  begin_limit(now, run, task);
   decide(now, run, task);
 }
 
-// Tasks that need not wait for all of their upstream.
+// Tasks that need not wait for all of their upstream, and whoever waited for the end of its stand-in.
 void Partition::open_early(Run& run, TaskIndex ended) {
+  if (const auto aside = run.plan->stands_in_for(ended); aside && stands_aside(run, *aside))
+    opened_.emplace_back(run.id(), *aside);
   for (std::uint32_t next : run.plan->dag().downstream().of(ended.value)) {
+    if (run.plan->stands_in_for(TaskIndex{next})) {
+      if (may_stand_in(run, TaskIndex{next})) opened_.emplace_back(run.id(), TaskIndex{next});
+      continue;
+    }
     const Flow* flow = run.plan->flow(TaskIndex{next});
     if (flow == nullptr || flow->join == 0 || run.states[next] != TaskState::kPending) continue;
+    if (const auto gate = run.plan->gate_of(TaskIndex{next}); gate && !is_terminal(run.states[gate->value])) continue;
     if (upstream_of(run, TaskIndex{next}).well >= flow->join) opened_.emplace_back(run.id(), TaskIndex{next});
   }
 }
@@ -131,7 +147,7 @@ bool Partition::fall_back(Run& run, TaskIndex task) {
   const Flow* flow = run.plan->flow(task);
   if (flow == nullptr || !flow->fallback) return false;
   std::vector<Hash128> missing;
-  Result<Value> value = evaluate(run, *flow->fallback, missing);
+  Result<Value> value = evaluate(run, *flow->fallback, missing, task);
   if (!value.ok() || !missing.empty()) return false;
   std::string json = value->dump();
   if (json.size() > kValueMax) return false;

@@ -14,7 +14,7 @@ std::string check_items(const Run& run, const Mapped& m) {
     if (m.todo.overlaps(first, first + count)) return "has items out that are to be dealt out";
   }
   if (out != m.running) return "counts its items out wrong";
-  if (is_terminal(run.states[m.node.value])) return "";
+  if (is_terminal(run.states[m.node.value]) || run.tasks[m.node.value].reason == Reason::kFallback) return "";
   if (m.done.count() > 0 && m.opened && m.done.count() > m.total) return "has done more than it has";
   std::uint64_t waiting = 0;
   for (const auto& [item, past] : m.history) {
@@ -61,6 +61,7 @@ std::string check_run(const Run& run) {
       const Flow* flow = run.plan->flow(TaskIndex{task});
       const bool early = flow != nullptr && flow->join > 0;
       for (std::uint32_t up : run.plan->dag().upstream().of(task)) {
+        if (run.plan->stands_in_for(TaskIndex{task}) == TaskIndex{up}) continue;  // which has failed, and waits
         const bool ended = run.plan->has_flow() && is_terminal(run.states[up]);
         if (run.states[up] != TaskState::kSucceeded && !early && !ended)
           return where + "started before " + run.plan->id(TaskIndex{up}) + " succeeded";

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "coordinator/core/tries.h"
+
 namespace millrace {
 
 Partition::Partition(PartitionOptions options)
@@ -127,20 +129,15 @@ void Partition::run_timer(Time now, RunId id, TaskIndex task) {
     if (run->stopping()) {  // tell those again that have not stopped
       for (const auto& [index, attempt] : run->attempts) {
         if (!attempt.cancelling) continue;  // it cleans up
-        effects_.cancels.push_back({attempt.worker.id, {attempt.id, run->record.reason}});
+        effects_.cancels.push_back({attempt.worker.id, {attempt.id, reason_for_workers(run->record.reason)}});
       }
       set_timer(now + kConfirmWithin, id, kRunTimer);
       return;
     }
-    Duration timeout = run->plan->workflow().timeout;
-    if (timeout == Duration::zero() || run->phase != Cleanup::kNone) return;
-    const Time accepted = run->info->accepted;  // by a clock that may have been ahead of ours: then since we have it
-    if (now >= accepted && now < accepted + timeout) return set_timer(accepted + timeout, id, kRunTimer);
-    fail_run(now, *run, Reason::kTimeout,
-             {std::string(to_string(Reason::kTimeout)), "the run took longer than its timeout", "", 0, ""});
-    return;
+    return run_time_over(now, *run);
   }
   if (run->plan->is_item(task)) return item_due(now, *run, task);
+  if (over_limit(now, *run, task)) return time_is_up(now, *run, task);
   if (run->states[task.value] == TaskState::kRetrying && run->tasks[task.value].due <= now && !halted(*run, task)) {
     run->tasks[task.value].ready = run->tasks[task.value].due;
     move(*run, task, TaskState::kReady);

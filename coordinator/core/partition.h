@@ -216,7 +216,7 @@ class Partition {
   bool waits_for_place(const Run& run, TaskIndex task) const;  // ready but for a worker that could run it
   void place_found(Run& run, TaskIndex task);                  // if it waited for one, it is ready again
   std::unique_ptr<const PlacingHints> hints(const Run& run, TaskIndex task);
-  std::uint64_t hint_key(const Run& run, const Wish& wish);
+  std::uint64_t hint_key(const Run& run, TaskIndex task, const Wish& wish);
 
   // progress.cc
   void move(Run& run, TaskIndex task, TaskState to);  // the one door
@@ -255,6 +255,23 @@ class Partition {
   std::optional<Value> choose(Time now, Run& run, TaskIndex task, const Flow& flow);
   bool fall_back(Run& run, TaskIndex task);
   bool failure_is_taken(const Run& run, TaskIndex task) const;
+
+  // stand_in.cc
+  static bool stands_aside(const TaskRecord& record);  // it has failed, and waits for the node in its place
+  static bool stands_aside(const Run& run, TaskIndex task);
+  bool stand_aside(Time now, Run& run, TaskIndex task, Reason cause);
+  bool may_stand_in(const Run& run, TaskIndex task) const;
+  void stood_in(Time now, Run& run, TaskIndex task);
+
+  // limits.cc
+  void begin_run_limits(Time now, const Run& run);
+  void run_time_over(Time now, Run& run);
+  void begin_limit(Time now, Run& run, TaskIndex task);
+  static bool over_limit(Time now, const Run& run, TaskIndex task);
+  static ErrorInfo limit_error(const Run& run, TaskIndex task);
+  void fail_by_limit(Time now, Run& run, TaskIndex task);
+  void time_is_up(Time now, Run& run, TaskIndex task);
+  bool too_late(const Run& run, TaskIndex node, Time due, ErrorInfo& error, Reason& reason) const;
 
   // cleanup.cc
   Value error_for(const Run& run, TaskIndex task) const;
@@ -301,6 +318,7 @@ class Partition {
                    const std::vector<UpstreamVersion>& rests_on, bool started, std::uint32_t count);
   void hold_items(Run& run, Mapped& mapped, std::uint32_t first, std::uint32_t count, Attempt attempt);
   void finish_items(Time now, Run& run, Mapped& mapped);
+  static bool items_over(const Run& run, TaskIndex node);
   void close_items(Run& run, TaskIndex node);  // it ends: what it held goes
   bool fetch_items(Run& run, Mapped& mapped);
 
@@ -311,6 +329,7 @@ class Partition {
                   std::uint32_t first, std::uint32_t count, std::string_view outputs);
   void item_failed(Time now, Run& run, Mapped& mapped, const Attempt& attempt, const Outcome& outcome,
                    std::uint32_t item, Reason reason, ErrorInfo error);
+  void fail_items(Run& run, Mapped& mapped, Reason reason, ErrorInfo error);  // the node fails when nothing is out
   void item_failed_for_good(Time now, Run& run, Mapped& mapped, std::uint32_t item, Reason reason);
   void items_lost(Time now, Run& run, Mapped& mapped, const Attempt& attempt, std::uint32_t first, std::uint32_t count,
                   std::string_view why);
@@ -325,6 +344,7 @@ class Partition {
   void note_try(TaskRecord& record, Time now) const;
   void on(Time now, ValueFetched& in);
   void evaluate_control_node(Time now, Run& run, TaskIndex task);
+  void end_loop(Time now, Run& run, TaskIndex task, const LoopSpec& loop);
   void fail_expression(Time now, Run& run, TaskIndex task, std::string why);
   // Nothing: the task waits for values, or has failed by it.
   std::optional<Value> evaluate_for(Time now, Run& run, TaskIndex task, const expr::Template& what);

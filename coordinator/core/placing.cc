@@ -86,10 +86,10 @@ void Partition::on(Time now, ReclaimWanted& in) {
 
 // ---------------------------------------------------------------- wishes
 
-std::uint64_t Partition::hint_key(const Run& run, const Wish& wish) {
+std::uint64_t Partition::hint_key(const Run& run, TaskIndex task, const Wish& wish) {
   if (wish.node) return key_of(run.id(), *wish.node);
   std::vector<Hash128> missing;
-  const Result<Value> key = evaluate(run, *wish.key, missing);
+  const Result<Value> key = evaluate(run, *wish.key, missing, task);
   if (!key.ok() || !missing.empty() || key->is_null()) return 0;  // a wish is nothing to fail by
   return hash64(run.info->tenant + '\0' + (key->is_string() ? key->as_string() : key->dump())) | 1;
 }
@@ -102,11 +102,11 @@ std::unique_ptr<const PlacingHints> Partition::hints(const Run& run, TaskIndex t
   if (noted) hints->noted.push_back(key_of(run.id(), task));
   if (wishes == nullptr) return hints;
   for (const Wish& wish : wishes->sticky) {
-    hints->sticky = hint_key(run, wish);
+    hints->sticky = hint_key(run, task, wish);
     if (!wish.node && hints->sticky != 0) hints->noted.push_back(hints->sticky);
   }
   for (const Wish& wish : wishes->apart) {
-    const std::uint64_t key = hint_key(run, wish);
+    const std::uint64_t key = hint_key(run, task, wish);
     if (key == 0) continue;
     hints->apart.push_back(key);
     if (!wish.node) hints->noted.push_back(key);

@@ -62,10 +62,13 @@ Result<std::shared_ptr<const Plan>> Plan::build(WorkflowSpec spec, const Hash128
   plan->sinks_ = plan->dag_.sinks();
   plan->by_id_.reserve(workflow.ids.size());
   for (std::uint32_t i = 0; i < workflow.ids.size(); ++i) plan->by_id_.emplace(workflow.ids[i], i);
+  plan->find_scopes();
   if (Status read = plan->read_wishes(); !read.ok()) return read.error();
   plan->share_needs();
   if (Status read = plan->read_flows(); !read.ok()) return read.error();
   if (Status read = plan->read_cleanup(); !read.ok()) return read.error();
+  if (Status read = plan->read_stand_ins(); !read.ok()) return read.error();
+  plan->find_sinks();
   return std::shared_ptr<const Plan>(std::move(plan));
 }
 
@@ -130,6 +133,15 @@ Status Plan::read_flows() {
     if (spec == kPlain) continue;
     Flow& flow = flows_[i];
     flow.join = spec.join;
+    flow.round = spec.round;
+    flow.loop = spec.loop;
+    if (Status loop = check_loop(i); !loop.ok()) return loop;
+    if (!spec.gate.empty()) {
+      const std::optional<TaskIndex> gate = workflow_.spec_of.empty() ? find(spec.gate) : std::nullopt;
+      if (!gate || !std::ranges::binary_search(dag_.upstream().of(i), gate->value))
+        return invalid(in_spec(workflow_, i, "it does not wait for '" + spec.gate + "', which it begins with"));
+      gates_.emplace(i, gate->value);
+    }
     flow.has_handlers = !spec.on_failure.empty();
     flow.on_upstream_failure = spec.on_upstream_failure;
     if (Status when = compile(spec.when, flow.when); !when.ok())
@@ -173,6 +185,22 @@ Status Plan::read_flows() {
   for (std::uint32_t task = 0; task < node_count(); ++task) {
     const Flow* flow = this->flow(TaskIndex{task});
     if (flow != nullptr && flow->join > 0) early_joins_.push_back(task);
+  }
+  return Done{};
+}
+
+// A loop, and the end of a round, are value nodes; a loop waits for the ends of its rounds.
+Status Plan::check_loop(std::uint32_t spec) const {
+  const FlowSpec& flow = workflow_.specs[spec].flow;
+  if (flow.round == 0 && !flow.loop) return Done{};
+  if (!workflow_.spec_of.empty() || !workflow_.specs[spec].value)
+    return invalid(in_spec(workflow_, spec, "a loop, or a round, is no value node"));
+  if (!flow.loop) return Done{};
+  for (std::uint32_t round = 1; round <= flow.loop->rounds; ++round) {
+    const std::optional<TaskIndex> end = find(workflow_.ids[spec] + '/' + std::to_string(round));
+    if (!end || !std::ranges::binary_search(dag_.upstream().of(spec), end->value) ||
+        workflow_.spec(end->value).flow.round != round)
+      return invalid(in_spec(workflow_, spec, "a loop without the end of round " + std::to_string(round)));
   }
   return Done{};
 }
@@ -228,15 +256,50 @@ Status Plan::read_cleanup() {
     std::uint32_t place = 0;
     for (std::uint32_t task : dag_.order()) places_[task] = place++;
   }
-  find_sinks();
   return Done{};
 }
 
-// What nothing depends on, but for handlers and what cleans up, which are none themselves.
+// Who runs in the place of a node that failed. Each is there for one node and for nothing else, and nothing that it
+// waits for waits for the end of that node.
+Status Plan::read_stand_ins() {
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs;
+  for (std::uint32_t i = 0; i < workflow_.specs.size(); ++i) {
+    const FlowSpec& flow = workflow_.specs[i].flow;
+    if (flow.stand_in.empty()) continue;
+    if (!workflow_.spec_of.empty()) return invalid(in_spec(workflow_, i, "a stand-in in the packed form"));
+    const std::string named = "'" + flow.stand_in + "'";
+    const std::optional<TaskIndex> next = find(flow.stand_in);
+    if (!next || is_item(*next) || !std::ranges::binary_search(dag_.downstream().of(i), next->value))
+      return invalid(in_spec(workflow_, i, named + " is not a node that waits for it"));
+    if (flow.fallback) return invalid(in_spec(workflow_, i, "two fallbacks"));
+    if (cleanup_of(TaskIndex{i}) != Cleanup::kNone || cleanup_of(*next) != Cleanup::kNone ||
+        handled_by_.contains(next->value) || chosen_by_.contains(next->value))
+      return invalid(in_spec(workflow_, i, named + " cannot stand in: one of them runs for another reason"));
+    if (!stands_in_for_.emplace(next->value, i).second)
+      return invalid(in_spec(workflow_, i, named + " stands in for another node already"));
+    stand_ins_.emplace(i, next->value);
+    pairs.emplace_back(i, next->value);
+  }
+  if (!pairs.empty() && !find_cycle(with_stand_ins(dag_.upstream(), pairs)).empty())
+    return invalid("a node that stands in for another waits for what waits for that");
+  return Done{};
+}
+
+std::optional<TaskIndex> Plan::stand_in(TaskIndex task) const {
+  auto it = stand_ins_.find(task.value);
+  return it == stand_ins_.end() ? std::nullopt : std::optional(TaskIndex{it->second});
+}
+
+std::optional<TaskIndex> Plan::stands_in_for(TaskIndex task) const {
+  auto it = stands_in_for_.find(task.value);
+  return it == stands_in_for_.end() ? std::nullopt : std::optional(TaskIndex{it->second});
+}
+
+// What nothing depends on, but for handlers, stand-ins and what cleans up, which are none themselves.
 void Plan::find_sinks() {
-  if (cleanup_.empty() && handled_by_.empty()) return;
+  if (cleanup_.empty() && handled_by_.empty() && stand_ins_.empty()) return;
   const auto aside = [&](std::uint32_t task) {
-    return cleanup_of(TaskIndex{task}) != Cleanup::kNone || handled_by_.contains(task);
+    return cleanup_of(TaskIndex{task}) != Cleanup::kNone || handled_by_.contains(task) || stands_in_for_.contains(task);
   };
   sinks_.clear();
   for (std::uint32_t task = 0; task < node_count(); ++task) {

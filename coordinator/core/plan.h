@@ -65,6 +65,8 @@ struct Flow {
   std::optional<Wait> wait;
   bool has_handlers = false;              // nodes that run if it fails
   std::optional<expr::Template> foreach;  // what a mapped node goes over
+  std::optional<LoopSpec> loop;
+  std::uint32_t round = 0;
 };
 
 class Plan {
@@ -81,6 +83,13 @@ class Plan {
   std::shared_ptr<const NodeSpec> shared_spec(std::uint32_t spec_index) const { return shared_specs_[spec_index]; }
   std::string id(TaskIndex task) const;  // of an item "node[7]"
   std::optional<TaskIndex> find(std::string_view id) const;
+  // What a task calls others: the name under which it sees a node, and the node of a name. In a loop `previous` is the
+  // end of the round before.
+  std::string name_from(TaskIndex from, TaskIndex of) const;
+  std::optional<TaskIndex> find_from(TaskIndex from, std::string_view name) const;
+  std::uint32_t round_of(TaskIndex task) const;                      // of the innermost loop around it; zero: none
+  std::optional<TaskIndex> round_end(TaskIndex task) const;          // the node that this round ends in
+  std::optional<TaskIndex> previous_end(TaskIndex round_end) const;  // of the round before; nothing: it is the first
   bool is_control_node(TaskIndex task) const { return spec(task).is_control(); }
   const Flow* flow(TaskIndex task) const;  // null: it runs when all upstream has succeeded
   bool has_flow() const { return !flows_.empty(); }
@@ -88,9 +97,12 @@ class Plan {
   Cleanup cleanup_of(TaskIndex task) const;  // of an item that of its node
   std::span<const std::uint32_t> cleanups(Cleanup kind) const { return cleanups_[static_cast<std::size_t>(kind)]; }
   std::uint32_t cleanup_count() const { return cleanup_count_; }
-  std::optional<TaskIndex> undone_by(TaskIndex task) const;                  // the node that it compensates
-  std::uint32_t place_in_order(TaskIndex task) const;                        // a topological one
-  std::span<const std::uint32_t> handled_by(TaskIndex task) const;           // nodes of whose failure it is told
+  std::optional<TaskIndex> undone_by(TaskIndex task) const;         // the node that it compensates
+  std::uint32_t place_in_order(TaskIndex task) const;               // a topological one
+  std::span<const std::uint32_t> handled_by(TaskIndex task) const;  // nodes of whose failure it is told
+  std::optional<TaskIndex> stand_in(TaskIndex task) const;          // the node that runs in its place if it fails
+  std::optional<TaskIndex> stands_in_for(TaskIndex task) const;     // and the other way round
+  const std::map<std::uint32_t, std::uint32_t>& stand_ins() const { return stand_ins_; }
   std::span<const std::uint32_t> signal_nodes(std::string_view name) const;  // that wait for it, in their order
   std::vector<std::string_view> signals() const;                             // all that nodes wait for, by name
   // Mapped nodes. Above all nodes lie their items: item i of a node is the task base(node) + i, and each has room for
@@ -105,7 +117,14 @@ class Plan {
   std::optional<TaskIndex> node_of(TaskIndex task) const;
   const std::vector<std::uint32_t>& mapped() const { return mapped_; }
   std::uint32_t child_count() const { return child_count_; }  // nodes that start runs of other workflows
+  // The node that its sub-graph begins with: it runs only if that did, whatever else it waits for.
+  std::optional<TaskIndex> gate_of(TaskIndex task) const {
+    if (gates_.empty()) return std::nullopt;
+    const auto gate = gates_.find(task.value);
+    return gate == gates_.end() ? std::nullopt : std::optional(TaskIndex{gate->second});
+  }
   std::span<const std::uint32_t> early_joins() const { return early_joins_; }  // tasks with `join: any` or a number
+  bool opens_early() const { return !early_joins_.empty() || !stand_ins_.empty(); }
   // Branch nodes that may choose this one; empty: it needs no choice.
   std::span<const std::uint32_t> chosen_by(TaskIndex task) const;
   // What a task asks of a worker; tasks that ask for the same share one.
@@ -131,6 +150,10 @@ class Plan {
   Status read_flows();
   Status read_cleanup();
   Status mark(const std::string& id, Cleanup kind);
+  Status read_stand_ins();
+  Status check_loop(std::uint32_t spec) const;
+  void find_scopes();
+  std::string_view scope_of(TaskIndex task) const;
   void find_sinks();
   Status read_branch(std::uint32_t spec, Flow& flow);
 
@@ -151,6 +174,8 @@ class Plan {
   std::map<std::uint32_t, std::uint32_t> undone_by_;
   std::map<std::uint32_t, std::uint32_t> places_;  // of what may be undone
   std::map<std::uint32_t, std::vector<std::uint32_t>> handled_by_;
+  std::map<std::uint32_t, std::uint32_t> stand_ins_;  // by whom they stand in for
+  std::map<std::uint32_t, std::uint32_t> stands_in_for_;
   std::map<std::string, std::vector<std::uint32_t>, std::less<>> signal_nodes_;
   std::vector<std::uint32_t> mapped_;                         // nodes
   std::unordered_map<std::uint32_t, std::uint32_t> base_of_;  // by node; lookups only
@@ -159,6 +184,8 @@ class Plan {
   std::vector<bool> reads_upstream_;  // by spec: its code or one of its fields sees upstream outputs
   std::vector<std::uint32_t> ranks_;
   std::vector<std::uint32_t> sinks_;
+  std::unordered_map<std::uint32_t, std::uint32_t> gates_;     // by task; lookups only
+  std::set<std::string, std::less<>> scopes_;                  // ids of sub-graphs
   std::unordered_map<std::string_view, std::uint32_t> by_id_;  // lookups only: order never reaches an effect
   std::unordered_map<std::uint32_t, expr::Template> values_;   // by spec; lookups only
   std::vector<std::pair<std::string, expr::Template>> outputs_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "coordinator/core/partition.h"
+#include "coordinator/core/tries.h"
 
 namespace millrace {
 namespace {
@@ -91,6 +92,7 @@ void Partition::emit(Time now, Run& run, EventType type, TaskIndex task, std::ui
 
 // A task ends: state, record, event, and what it opens.
 void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Reason reason, EventType event) {
+  if (state == TaskState::kFailed && !halted(run, task) && stand_aside(now, run, task, reason)) return;
   if (state == TaskState::kFailed && !halted(run, task) && fall_back(run, task)) {
     state = TaskState::kSucceeded;
     reason = Reason::kFallback;
@@ -100,6 +102,7 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
     leave_wait(now, run, task);
   TaskRecord& record = run.tasks[task.value];
   if (run.plan->is_mapped(task)) close_items(run, task);
+  run.limits.erase(task);
   record.reason = reason;
   record.ended = state == TaskState::kSucceeded ? undoable_end(now, run, task) : now;
   count_bytes(run, record.output);
@@ -107,7 +110,9 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
   write(run, task);
   emit(now, run, event, task, record.tries, reason);
   const bool cleans = run.plan->cleanup_of(task) != Cleanup::kNone;
-  if (state == TaskState::kFailed && (!run.stopping() || cleans)) {
+  const std::optional<TaskIndex> aside = run.plan->stands_in_for(task);
+  const bool told = aside && stands_aside(run, *aside);  // whom it stood in for fails now, and tells why
+  if (state == TaskState::kFailed && !told && (!run.stopping() || cleans)) {
     RunError error;
     error.code = std::string(to_string(reason));
     error.node = run.plan->id(task);
@@ -134,7 +139,7 @@ void Partition::complete(Time now, Run& run, TaskIndex task) {
   }
   if ((!run.stopping() || run.plan->has_cleanup()) && options_.plant != TestPlant::kForgetOpened) {
     for (std::uint32_t next : scratch_) opened_.emplace_back(run.id(), TaskIndex{next});
-    if (!run.plan->early_joins().empty()) open_early(run, task);
+    if (run.plan->opens_early()) open_early(run, task);
   }
   finish_if_done(now, run);
 }
@@ -152,14 +157,15 @@ void Partition::open_some(Time now) {
     auto [id, task] = opened_.front();
     opened_.pop_front();
     Run* run = live(id);
-    if (run != nullptr && !halted(*run, task) && run->states[task.value] == TaskState::kPending) open(now, *run, task);
+    if (run == nullptr || halted(*run, task)) continue;
+    if (run->states[task.value] == TaskState::kPending) open(now, *run, task);
+    else if (stands_aside(*run, task)) stood_in(now, *run, task);
   }
 }
 
 void Partition::fail_run(Time now, Run& run, Reason reason, RunError error) {
   run.record.error = std::make_shared<const RunError>(std::move(error));
-  stop_run(now, run, RunState::kFailing,
-           reason == Reason::kTimeout && run.record.error->node.empty() ? Reason::kTimeout : Reason::kFailFast);
+  stop_run(now, run, RunState::kFailing, run.record.error->node.empty() ? reason : Reason::kFailFast);
 }
 
 // Nothing more is dispatched, running attempts are told to stop, the rest is swept up step by step.
@@ -175,7 +181,7 @@ void Partition::stop_run(Time now, Run& run, RunState state, Reason reason) {
   for (auto& [task, attempt] : run.attempts) {
     if (!halted(run, task)) continue;
     attempt.cancelling = true;
-    effects_.cancels.push_back({attempt.worker.id, {attempt.id, reason}});
+    effects_.cancels.push_back({attempt.worker.id, {attempt.id, reason_for_workers(reason)}});
   }
   if (!run.attempts.empty()) set_timer(now + kConfirmWithin, run.id(), kRunTimer);
   if (was_paused && run.plan->has_cleanup()) go_on(now, run);

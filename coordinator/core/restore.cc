@@ -23,7 +23,8 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     if (record.state == TaskState::kSucceeded && record.reason == Reason::kFallback) ++run.fallbacks;
     if (record.state == TaskState::kSucceeded && !run.plan->spec(task).flow.compensate.empty())
       run.undoable_ended = std::max(run.undoable_ended, record.ended);
-    state = record.state == TaskState::kReady || (record.state == TaskState::kWaiting && !awaits_event(record))
+    const bool waits_on = awaits_event(record) || stands_aside(record);
+    state = record.state == TaskState::kReady || (record.state == TaskState::kWaiting && !waits_on)
                 ? TaskState::kPending
                 : record.state;
     ++run.by_state[static_cast<std::size_t>(state)];
@@ -44,17 +45,19 @@ void Partition::restore(Time now, const RestoredRun& restored) {
   for (const auto& [task, record] : restored.tasks) {  // what they are worth depends on their nodes
     if (run.plan->is_item(task)) restore_items(now, run, task, record);
   }
+  for (const auto& [task, record] : restored.tasks) {
+    if (record.state == TaskState::kRetrying && !run.plan->is_item(task)) begin_limit(now, run, task);
+  }
   const std::vector<std::uint32_t> opened = openable(run);
   if (run.stopping()) {
     run.sweeping = true;
     sweeps_.insert(run.id());
   } else {
     for (std::uint32_t task : opened) {
-      if (run.states[task] == TaskState::kPending) opened_.emplace_back(run.id(), TaskIndex{task});
+      if (run.states[task] == TaskState::kPending || stands_aside(run, TaskIndex{task}))
+        opened_.emplace_back(run.id(), TaskIndex{task});
     }
-    if (Duration timeout = run.plan->workflow().timeout; timeout != Duration::zero()) {
-      set_timer(std::clamp(run.info->accepted + timeout, now, now + timeout), run.id(), kRunTimer);
-    }
+    begin_run_limits(now, run);
     finish_if_done(now, run);
   }
   work(now);

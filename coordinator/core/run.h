@@ -54,6 +54,7 @@ struct Run {
   std::map<TaskIndex, Attempt> attempts;                     // that are out
   std::map<TaskIndex, std::unique_ptr<Mapped>> mapped;       // nodes whose items run, or have run
   std::uint32_t items = 0;                                   // of these, all told
+  std::map<TaskIndex, Time> limits;                          // until when nodes with one that have begun must end
   std::map<TaskIndex, std::uint32_t> numbers;                // attempt numbers used without a record (reclaimed)
   std::map<TaskIndex, std::vector<Hash128>> value_waits;     // value nodes that wait for values held by reference
   std::vector<Hash128> output_waits;                         // the same for the run's outputs

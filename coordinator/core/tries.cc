@@ -40,7 +40,11 @@ bool worth_retrying(Reason reason) {
     case Reason::kRejected:
     case Reason::kPaused:
     case Reason::kChild:
-    case Reason::kShared: return false;
+    case Reason::kShared:
+    case Reason::kNodeTimeout:
+    case Reason::kRunTimeout:
+    case Reason::kDeadline:
+    case Reason::kRounds: return false;
   }
   return false;
 }
@@ -104,6 +108,21 @@ void note(TaskRecord& record, const Attempt& attempt, const Outcome& outcome) {
   record.dispatched = attempt.dispatched;
   record.queued += (attempt.dispatched - attempt.ready) + outcome.waited;
   record.ran = outcome.ran;
+}
+
+void note_error(TaskRecord& record, ErrorInfo error) {
+  if (error.losses.empty() && record.error != nullptr) error.losses = record.error->losses;
+  record.error = std::make_shared<const ErrorInfo>(std::move(error));
+}
+
+void note_loss(TaskRecord& record, Time now, std::string_view how) {
+  if (record.losses < UINT16_MAX) ++record.losses;
+  ErrorInfo error{"lost: " + std::string(how), ""};
+  if (record.error != nullptr) error.losses = record.error->losses;
+  if (error.losses.size() >= kLostAttemptsKept) error.losses.erase(error.losses.begin());
+  error.losses.push_back({record.tries, record.worker == nullptr ? "" : *record.worker, record.dispatched, now,
+                          clip(std::string(how), 256)});
+  record.error = std::make_shared<const ErrorInfo>(std::move(error));
 }
 
 }  // namespace millrace

@@ -21,6 +21,7 @@ WaitReason wait_reason_of(Reason reason) {
 
 // What a person wants to know of a wait: the name of the signal, who is asked what, until when.
 std::string wait_text_of(const NodeSpec& spec, const TaskRecord& record) {
+  if (record.reason == Reason::kFallback) return "node " + spec.flow.stand_in;
   if (!spec.flow.wait) return "";
   std::string text;
   if (record.reason == Reason::kSignal) text = "signal " + spec.flow.wait->signal;
@@ -65,6 +66,7 @@ NodeView node_view(const Plan& plan, TaskIndex task, TaskState state, const Task
   } else if (state == TaskState::kWaiting) {
     node.wait_reason = wait_reason_of(record.reason);
     node.wait_text = wait_text_of(plan.spec(task), record);
+    if (record.reason == Reason::kFallback) node.reason = record.cause;
   } else if (state == TaskState::kRetrying) {
     node.wait_reason = WaitReason::kBackoff;
   }

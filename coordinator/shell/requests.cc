@@ -47,6 +47,8 @@ Hash128 request_hash(const SubmitRun& submit) {
     add(std::to_string(static_cast<int>(submit.resume->scope)));
     for (const std::string& node : submit.resume->from) add(node);
   }
+  if (submit.deadline.given())
+    add(std::to_string(to_us(submit.deadline.at)) + "+" + std::to_string(submit.deadline.after.count()));
   return hash128(text);
 }
 

@@ -95,8 +95,8 @@ RunParent unpack_parent(Unpacker& in) {
 
 void encode_info(const StoredInfoView& stored, Packer& out) {
   const RunInfo& info = *stored.info;
-  const std::uint8_t version =
-      info.workflow_version == 0 && info.parent.run == RunId{} ? kRunFormatVersion : kInfoVersion;
+  const bool plain = info.workflow_version == 0 && info.parent.run == RunId{} && info.deadline == Time{};
+  const std::uint8_t version = plain ? kRunFormatVersion : kInfoVersion;
   const std::size_t begun = out.begin_sized();
   const std::size_t opened = out.open(version);
   out.number(stored.epoch);
@@ -116,6 +116,7 @@ void encode_info(const StoredInfoView& stored, Packer& out) {
   if (version >= kInfoVersion) {
     out.number(info.workflow_version);
     pack(out, info.parent);
+    out.time(info.deadline, info.accepted);
   }
   out.close(opened, version, place_of(info.run.value, kInfoPlace));
   out.end_sized(begun);
@@ -129,8 +130,8 @@ std::string encode_info(const StoredInfo& stored) {
 
 Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, place_of(run.value, kInfoPlace), without_length(bytes));
-  const bool registered = !body.has_value();
-  if (registered) body = unseal(kInfoVersion, place_of(run.value, kInfoPlace), without_length(bytes));
+  const bool newer = !body.has_value();
+  if (newer) body = unseal(kInfoVersion, place_of(run.value, kInfoPlace), without_length(bytes));
   if (!body.has_value()) return unreadable(run, "field .i", without_length(bytes), kInfoVersion);
   Unpacker in(*body);
   StoredInfo stored;
@@ -150,10 +151,12 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   info.retry_of = RunId{in.number()};
   info.inputs = in.payload();
   info.accepted = in.time(Time{});
-  if (registered) {
+  if (newer) {
     info.workflow_version = in.number32();
     info.parent = unpack_parent(in);
-    if (info.workflow_version == 0 && info.parent.run == RunId{} && info.parent != RunParent{}) in.fail();
+    info.deadline = in.time(info.accepted);
+    const bool plain = info.workflow_version == 0 && info.parent.run == RunId{} && info.deadline == Time{};
+    if (plain && info.parent != RunParent{}) in.fail();
   }
   if (!in.done()) return damaged(run, "field .i");
   return stored;

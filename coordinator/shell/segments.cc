@@ -26,7 +26,9 @@ enum Field : std::uint32_t {
   kDue = 1U << 12,
   kVersion = 1U << 13,  // other than 1
   kItems = 1U << 15,    // items, items_failed: since version 2 of segments
-  kAllFields = ((1U << 14) - 1) | kItems,
+  kCause = 1U << 16,    // since version 3 of segments
+  kLosses = 1U << 17,   // of the error: since version 4
+  kAllFields = ((1U << 14) - 1) | kItems | kCause | kLosses,
 };
 
 constexpr std::size_t kRecordBytesMin = 3;  // distance, state, fields
@@ -51,6 +53,8 @@ std::uint32_t fields_of(const TaskRecord& r, std::uint32_t base_epoch) {
   add(r.due != Time{}, kDue);
   add(r.version != 1, kVersion);
   add(r.items != 0, kItems);
+  add(r.cause != Reason::kNone, kCause);
+  add(r.error != nullptr && !r.error->losses.empty(), kLosses);
   return fields;
 }
 
@@ -127,6 +131,28 @@ void pack(Packer& out, const TaskRecord& r, const Base& base, const Names& names
     out.number(r.items);
     out.number(r.items_failed);
   }
+  if (fields & kCause) out.byte(static_cast<std::uint8_t>(r.cause));
+  if ((fields & kLosses) == 0) return;
+  out.number(r.error->losses.size());
+  for (const LostAttempt& loss : r.error->losses) {
+    out.number(loss.attempt);
+    out.text(loss.worker);
+    out.time(loss.dispatched, base.time);
+    out.time(loss.lost, loss.dispatched);
+    out.text(loss.how);
+  }
+}
+
+// The lowest version that knows all fields of the records, so that earlier programs read what they can.
+std::uint8_t version_for(std::span<const TaskEntry> entries, const std::vector<std::size_t>& order) {
+  std::uint8_t version = kSegmentVersion;
+  for (std::size_t i : order) {
+    const TaskRecord& r = entries[i].second;
+    if (r.error != nullptr && !r.error->losses.empty()) return kSegmentVersionLast;
+    if (r.cause != Reason::kNone) version = kSegmentVersionCause;
+    else if (r.items != 0) version = std::max(version, kSegmentVersionItems);
+  }
+  return version;
 }
 
 std::uint16_t number16(Unpacker& in) {
@@ -175,6 +201,20 @@ TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>&
     r.items_failed = in.number32();
     if (r.items == 0) in.fail();  // then the field is not written
   }
+  if (fields & kCause) r.cause = static_cast<Reason>(in.byte());
+  if (r.cause > kReasonLast) in.fail();
+  if ((fields & kLosses) == 0) return r;
+  ErrorInfo error = r.error == nullptr ? ErrorInfo{} : *r.error;
+  for (std::size_t i = in.count(5); i > 0 && !in.failed(); --i) {
+    LostAttempt& loss = error.losses.emplace_back();
+    loss.attempt = in.number32();
+    loss.worker = in.text();
+    loss.dispatched = in.time(base.time);
+    loss.lost = in.time(loss.dispatched);
+    loss.how = in.text();
+  }
+  if (r.error == nullptr || error.losses.size() > kLostAttemptsKept) in.fail();
+  r.error = std::make_shared<const ErrorInfo>(std::move(error));
   return r;
 }
 
@@ -214,8 +254,7 @@ void encode_segment(RunId run, std::uint64_t commit, std::span<const TaskEntry> 
   Names names;
   for (std::size_t i : order) names.add(entries[i].second.worker);
 
-  const bool newer = std::ranges::any_of(order, [&](std::size_t i) { return entries[i].second.items != 0; });
-  const std::uint8_t version = newer ? kSegmentVersionLast : kSegmentVersion;
+  const std::uint8_t version = version_for(entries, order);
   const std::size_t opened = out.open(version);
   out.time(base.time, Time{});
   out.number(base.epoch);
@@ -246,7 +285,8 @@ Result<std::vector<TaskEntry>> decode_segment(RunId run, std::uint64_t commit, s
                  "damaged"};
   };
   auto body = unseal(kSegmentVersion, place_of(run.value, commit), bytes);
-  if (!body.has_value()) body = unseal(kSegmentVersionLast, place_of(run.value, commit), bytes);
+  for (std::uint8_t newer = kSegmentVersion + 1; !body.has_value() && newer <= kSegmentVersionLast; ++newer)
+    body = unseal(newer, place_of(run.value, commit), bytes);
   if (!body.has_value()) {
     const std::string newer = newer_version(kSegmentVersionLast, bytes);
     if (newer.empty()) return damaged("wrong version or checksum");

@@ -27,7 +27,9 @@ namespace millrace {
 constexpr std::uint8_t kSegmentVersion = 1;
 // Where a record has a field that version 1 does not know; other segments are written as version 1, which earlier
 // programs read, too.
-constexpr std::uint8_t kSegmentVersionLast = 2;
+constexpr std::uint8_t kSegmentVersionItems = 2;
+constexpr std::uint8_t kSegmentVersionCause = 3;
+constexpr std::uint8_t kSegmentVersionLast = 4;
 
 using TaskEntry = std::pair<TaskIndex, TaskRecord>;
 

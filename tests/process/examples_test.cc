@@ -135,6 +135,26 @@ void check_nightly(const Value& run) {
   EXPECT_EQ(at(run, {"outputs", "report"}).dump(), R"({"day":"2026-01-31","orders":5,"keep":30})");
 }
 
+void check_fallback(const Value& run) {
+  EXPECT_EQ(number_at(run, {"outputs", "invoice", "total"}), 132);
+  EXPECT_EQ(text_at(run, {"outputs", "invoice", "quoted_by"}), "estimate");
+  EXPECT_NE(text_at(run, {"outputs", "note"}).find("does not answer"), std::string::npos);
+  EXPECT_EQ(number_at(run, {"nodes", "exact", "attempts"}), 2);
+}
+
+void check_deadline(const Value& run) {
+  EXPECT_EQ(text_at(run, {"nodes", "ask", "error", "code"}), "node_timeout");
+  EXPECT_GE(number_at(run, {"nodes", "ask", "attempts"}), 2);
+  EXPECT_NE(text_at(run, {"nodes", "report", "outputs"}).find("node_timeout"), std::string::npos);
+}
+
+void check_refine(const Value& run) {
+  EXPECT_EQ(number_at(run, {"outputs", "rounds"}), 3);
+  EXPECT_EQ(text_at(run, {"outputs", "page"}), "RIVERS: About rivers. (more detail) (more detail)");
+  EXPECT_EQ(text_at(run, {"nodes", "draft/3/review", "status"}), "succeeded");
+  EXPECT_EQ(text_at(run, {"nodes", "draft/4/write", "status"}), "skipped");
+}
+
 // What an example needs beyond the programs of this build; empty: it is there.
 std::string missing(const std::string& example) {
   if (example != "report") return {};
@@ -156,6 +176,9 @@ std::vector<Example> examples() {
           {"nightly", {"-i", "day=2026-01-31"}, 0, check_nightly},
           {"resume", {}, 1, check_resume},
           {"resume_fixed", {}, 0, check_resume_fixed},
+          {"refine", {}, 0, check_refine},
+          {"deadline", {}, 1, check_deadline},
+          {"fallback", {}, 0, check_fallback, "degraded"},
           {"article", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_article},
           {"http", {"-i", "base=@base"}, 0, check_http}};
 }

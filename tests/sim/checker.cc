@@ -126,6 +126,9 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
     return fail("I2: " + where + " is written after the end of its node");
   if (std::string early = too_early(run, *run.plan->node_of(task)); !early.empty())
     fail("I3: " + where + " succeeded before " + early);
+  const std::optional<TaskIndex> next = run.plan->stand_in(task);
+  if (next && record.reason == Reason::kFallback && run.tasks[next->value].state != TaskState::kSucceeded)
+    fail("I3: " + where + " succeeded before " + run.plan->id(*next) + ", which stands in for it");
 }
 
 void Checker::again(const std::string& key, Resume how) { agains_[key] = std::move(how); }
@@ -184,19 +187,25 @@ std::string Checker::too_early_to_clean_up(const Seen& run, TaskIndex task) {
 std::string Checker::too_early(const Seen& run, TaskIndex task) {
   if (run.plan->cleanup_of(task) != Cleanup::kNone) return too_early_to_clean_up(run, task);
   if (!run.plan->handled_by(task).empty()) return "";
+  if (const auto gate = run.plan->gate_of(task); gate && run.tasks[gate->value].state != TaskState::kSucceeded)
+    return run.plan->id(*gate) + ", with which its sub-graph begins,";
   const FlowSpec& flow = run.plan->spec(task).flow;
   const bool takes_failures = flow.on_upstream_failure == OnUpstreamFailure::kRun;
   std::uint32_t well = 0;
   std::string open;
   for (std::uint32_t up : run.plan->dag().upstream().of(task.value)) {
     const TaskRecord& record = run.tasks[up];
+    if (run.plan->stands_in_for(task) == TaskIndex{up}) {  // which is to wait for it
+      if (record.state == TaskState::kWaiting && record.reason == Reason::kFallback) continue;
+      return run.plan->id(TaskIndex{up}) + " failed";
+    }
     const bool passed = record.state == TaskState::kSkipped && record.reason != Reason::kUpstreamFailed;
     if (record.state == TaskState::kSucceeded || (is_terminal(record.state) && takes_failures && !passed)) ++well;
     else if (!passed && open.empty()) open = run.plan->id(TaskIndex{up});
   }
   if (flow.join > 0) return well >= flow.join ? "" : "enough of what it joins";
-  if (open.empty() && well == 0 && !run.plan->dag().upstream().of(task.value).empty())
-    return "anything it waits for ran";
+  const std::size_t before = run.plan->dag().upstream().of(task.value).size();
+  if (open.empty() && well == 0 && before > (run.plan->stands_in_for(task) ? 1 : 0)) return "anything it waits for ran";
   return open;
 }
 
@@ -235,6 +244,7 @@ void Checker::upstream_committed(const char* what, const Assignment& assignment)
   if (run.plan->spec(node).flow.join > 0) return;  // what it did not wait for may have ended meanwhile
   for (const Binding& binding : assignment.bindings) {
     const TaskRecord& record = run.tasks[binding.task.value];
+    if (run.plan->stands_in_for(node) == binding.task && record.version == binding.version) continue;
     if (record.version != binding.version || record.output.size() != binding.value.size())
       fail(std::string("I3: ") + text(id) + " is " + what + " with another upstream than the store has");
   }
@@ -462,6 +472,7 @@ void Checker::check_end(RunId id, const Seen& run) {
       return fail("I1: " + name + " has ended and task " + run.plan->id(TaskIndex{i}) + " has not");
   }
   check_results(name, run);
+  check_limits(name, run, *stored);
   if (run.plan->has_flow()) check_skips(name, run);
   if (run.plan->has_cleanup()) check_cleanup(name, run);
 }
@@ -477,8 +488,30 @@ void Checker::check_results(const std::string& name, const Seen& run) {
       sums[i] = static_cast<std::uint64_t>(sum_in(record.output, cluster_).value_or(0));
       continue;
     }
+    if (flow.loop) {  // that of the last of its rounds that ran
+      const Payload* last = nullptr;
+      for (std::uint32_t up : run.plan->dag().upstream().of(i)) {
+        if (run.plan->spec(TaskIndex{up}).flow.round > 0 && run.tasks[up].state == TaskState::kSucceeded)
+          last = &run.tasks[up].output;
+      }
+      if (last == nullptr || *last != record.output)
+        return fail("I2: " + name + ": task " + run.plan->id(TaskIndex{i}) + " has another output than its last round");
+    }
+    if (run.plan->spec(TaskIndex{i}).value == Value()) {
+      sums[i] = static_cast<std::uint64_t>(sum_in(record.output, cluster_).value_or(0));
+      continue;
+    }
+    if (record.reason == Reason::kFallback && run.plan->stand_in(TaskIndex{i})) {
+      if (record.output != run.tasks[run.plan->stand_in(TaskIndex{i})->value].output)
+        return fail("I2: " + name + ": task " + run.plan->id(TaskIndex{i}) + " has another output than its stand-in");
+      sums[i] = static_cast<std::uint64_t>(sum_in(record.output, cluster_).value_or(0));
+      continue;
+    }
     std::uint64_t expected = 1;
-    for (std::uint32_t up : run.plan->dag().upstream().of(i)) expected += sums[up];
+    for (std::uint32_t up : run.plan->dag().upstream().of(i))
+      expected += run.plan->stands_in_for(TaskIndex{i}) == TaskIndex{up} ? 0 : sums[up];
+    if (const auto end = run.plan->round_end(TaskIndex{i}))
+      expected += run.plan->previous_end(*end) ? sums[run.plan->previous_end(*end)->value] : 0;
     expected %= 1'000'003;
     if (record.reason == Reason::kFallback) expected = kFallbackSum;
     if (flow.foreach && record.reason != Reason::kFallback) {
@@ -491,6 +524,23 @@ void Checker::check_results(const std::string& name, const Seen& run) {
     const bool depends_on_time = flow.join > 0 && record.reason != Reason::kFallback;
     if (sums[i] != expected && !depends_on_time)
       return fail("I2: " + name + ": task " + run.plan->id(TaskIndex{i}) + " has a wrong result");
+  }
+}
+
+// What was ended by a limit has one, and no try of it began after that.
+void Checker::check_limits(const std::string& name, const Seen& run, const StoredRun& stored) {
+  const Duration timeout = run.plan->workflow().timeout;
+  const auto has = [&](Reason reason, const NodeSpec* spec) {
+    if (reason == Reason::kNodeTimeout) return spec != nullptr && spec->limit != Duration::zero();
+    if (reason == Reason::kRunTimeout) return timeout != Duration::zero();
+    return reason != Reason::kDeadline || stored.info.deadline != Time{};
+  };
+  if (!has(stored.record.reason, nullptr)) return fail("limits: " + name + " was ended by a limit that it has not");
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const TaskRecord& record = run.tasks[i];
+    const NodeSpec& spec = run.plan->spec(TaskIndex{i});
+    if (!has(record.reason, &spec) || !has(record.cause, &spec))
+      return fail("limits: " + name + ": task " + run.plan->id(TaskIndex{i}) + " was ended by a limit that it has not");
   }
 }
 
@@ -565,6 +615,14 @@ void Checker::check_skips(const std::string& name, const Seen& run) {
       if (skipped && !by_failure) ++passed;
       else if (run.tasks[up].state != TaskState::kSucceeded) ++bad;
     }
+    if (const auto aside = run.plan->stands_in_for(TaskIndex{i})) {
+      const TaskRecord& other = run.tasks[aside->value];
+      const bool ran = record.state == TaskState::kSucceeded || record.state == TaskState::kFailed;
+      if (ran && other.state == TaskState::kSucceeded && other.reason != Reason::kFallback)
+        return fail("flow: " + where + " stood in for what had not failed");
+      if (record.state == TaskState::kSucceeded && other.state == TaskState::kFailed)
+        return fail("flow: " + where + " stood in for what failed all the same");
+    }
     if (record.state == TaskState::kSucceeded && flow.when && flow.when->is_bool() && !flow.when->as_bool())
       return fail("flow: " + where + " ran though its condition does not hold");
     if (record.state != TaskState::kSkipped) continue;
@@ -575,7 +633,8 @@ void Checker::check_skips(const std::string& name, const Seen& run) {
     if (record.reason == Reason::kCondition && !flow.when)
       return fail("flow: " + where + " has no condition that does not hold");
     if (record.reason == Reason::kNotChosen && run.plan->chosen_by(TaskIndex{i}).empty() &&
-        run.plan->handled_by(TaskIndex{i}).empty() && run.plan->cleanup_of(TaskIndex{i}) == Cleanup::kNone)
+        run.plan->handled_by(TaskIndex{i}).empty() && !run.plan->stands_in_for(TaskIndex{i}) &&
+        run.plan->cleanup_of(TaskIndex{i}) == Cleanup::kNone)
       return fail("flow: " + where + " needs no choice");
   }
 }

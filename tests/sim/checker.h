@@ -91,6 +91,7 @@ class Checker {
   static std::string too_early(const Seen& run, TaskIndex task);
   static std::string too_early_to_clean_up(const Seen& run, TaskIndex task);
   void check_cleanup(const std::string& name, const Seen& run);
+  void check_limits(const std::string& name, const Seen& run, const StoredRun& stored);
 
   const MemoryCluster& cluster_;
   std::map<Hash128, std::shared_ptr<const Plan>> plans_;

@@ -96,6 +96,7 @@ SubmitRun Client::submission() const {
   if (again == nullptr) {
     submit.inputs = Payload::inline_json("{}");
     submit.priority = order_.priority;
+    submit.deadline = order_.deadline;
   }
   return submit;
 }

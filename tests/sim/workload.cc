@@ -1,5 +1,7 @@
 #include "tests/sim/workload.h"
 
+#include <set>
+
 #include "common/graph/dag.h"
 #include "common/wire/codec.h"
 #include "tests/sim/checker.h"
@@ -8,6 +10,12 @@ namespace millrace::sim {
 namespace {
 
 using Edges = std::vector<std::pair<std::uint32_t, std::uint32_t>>;  // (node, upstream)
+
+// A generator of its own for a part of the workload that came later, so that seeds without it stay what they were.
+Random skipped(Random random, int draws) {
+  for (int i = 0; i < draws; ++i) (void)random.below(1'000);
+  return random;
+}
 
 Edges make_edges(Random& random, std::uint32_t nodes) {
   Edges edges;
@@ -201,7 +209,111 @@ void make_children(Random& random, WorkflowSpec& workflow) {
   }
 }
 
+// Nodes that have nothing else to do stand in for one before them.
+void make_stand_ins(Random& random, WorkflowSpec& workflow) {
+  const Adjacency downstream = reversed(workflow.upstream);
+  std::set<std::string> taken(workflow.on_failure.begin(), workflow.on_failure.end());
+  taken.insert(workflow.finally_run.begin(), workflow.finally_run.end());
+  for (const NodeSpec& spec : workflow.specs) {
+    taken.insert(spec.flow.on_failure.begin(), spec.flow.on_failure.end());
+    taken.insert(spec.flow.compensate);
+    if (!spec.flow.branch) continue;
+    for (const BranchCase& one : spec.flow.branch->cases) taken.insert(one.to.begin(), one.to.end());
+    taken.insert(spec.flow.branch->otherwise.begin(), spec.flow.branch->otherwise.end());
+  }
+  const std::set<std::string> cleaning = taken;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs;
+  for (std::uint32_t node = 0; node < workflow.specs.size(); ++node) {
+    FlowSpec& flow = workflow.specs[node].flow;
+    const std::span<const std::uint32_t> after = downstream.of(node);
+    if (after.empty() || flow.fallback || cleaning.contains(workflow.ids[node]) || !random.chance(400)) continue;
+    const std::uint32_t other = after[random.below(after.size())];
+    if (!taken.insert(workflow.ids[other]).second) continue;
+    pairs.emplace_back(node, other);
+    if (!find_cycle(with_stand_ins(workflow.upstream, pairs)).empty()) {
+      pairs.pop_back();
+      continue;
+    }
+    flow.stand_in = workflow.ids[other];
+    if (!workflow.specs[node].is_control() && random.chance(500) && workflow.specs[node].fields.is_object())
+      workflow.specs[node].fields.set("fail", std::int64_t{9});  // it is needed
+  }
+}
+
+// Nodes whose tries have a limit together; some hang until it ends them.
+void make_limits(Random& random, WorkflowSpec& workflow) {
+  for (NodeSpec& spec : workflow.specs) {
+    if (spec.is_control() || !random.chance(400)) continue;
+    spec.limit = random.between(200ms, 4s);
+    if (spec.retry.attempts_max == 1) spec.retry.attempts_max = 3;
+    if (random.chance(300)) spec.retry.backoff.initial = spec.retry.backoff.max = random.between(1s, 5s);
+    if (!spec.flow.foreach && random.chance(300)) spec.fields.set("hang", std::int64_t{random.between(1, 2)});
+  }
+}
+
+// A loop as it is written out: t0, then rounds of two nodes and the value that ends them, then t1.
+class LoopText {
+ public:
+  explicit LoopText(Random& random) : random_(random), rounds_(static_cast<std::uint32_t>(random.between(1, 5))) {}
+
+  WorkflowSpec make() {
+    workflow_.name = "sim";
+    const std::uint32_t before = add("t0", make_node(random_, false), {});
+    NodeSpec begin = null_value();
+    if (random_.chance(200)) begin.flow.when = "{{ (nodes.t0.sum | default(0)) % 2 == 0 }}";
+    std::uint32_t gate = add("g/begin", std::move(begin), {before});
+    std::vector<std::uint32_t> ends;
+    for (std::uint32_t k = 1; k <= rounds_; ++k) gate = add_round(k, gate, before, ends);
+    ends.push_back(gate);
+    NodeSpec loop = null_value();
+    loop.flow.loop = LoopSpec{rounds_, random_.chance(500)};
+    const std::uint32_t end = add("g", std::move(loop), ends);
+    add("t1", make_node(random_, false), {end});
+    workflow_.upstream = make_adjacency(static_cast<std::uint32_t>(workflow_.ids.size()), edges_);
+    workflow_.fail_fast = random_.chance(500);
+    return std::move(workflow_);
+  }
+
+ private:
+  static NodeSpec null_value() {
+    NodeSpec spec;
+    spec.value = Value();
+    spec.fields = Value::Object{};
+    return spec;
+  }
+  std::uint32_t add(std::string id, NodeSpec spec, const std::vector<std::uint32_t>& upstream) {
+    const auto node = static_cast<std::uint32_t>(workflow_.ids.size());
+    workflow_.ids.push_back(std::move(id));
+    workflow_.specs.push_back(std::move(spec));
+    for (std::uint32_t up : upstream) edges_.emplace_back(node, up);
+    return node;
+  }
+  std::uint32_t add_round(std::uint32_t k, std::uint32_t gate, std::uint32_t before, std::vector<std::uint32_t>& ends) {
+    const std::string round = "g/" + std::to_string(k);
+    const auto gated = [&](NodeSpec spec) {
+      spec.flow.gate = workflow_.ids[gate];
+      return spec;
+    };
+    const std::uint32_t a = add(round + "/a", gated(make_node(random_, false)), {gate, before});
+    const std::uint32_t b = add(round + "/b", gated(make_node(random_, false)), {gate, a});
+    NodeSpec end = gated(null_value());
+    end.value = Value::Object{};
+    end.value->set("sum", "{{ (1 + (nodes.b.sum | default(0)) + (nodes.previous.sum | default(0))) % 1000003 }}");
+    end.flow.round = k;
+    ends.push_back(add(round, std::move(end), {gate, b}));
+    NodeSpec again = gated(null_value());
+    again.flow.when = "{{ not (nodes.b.sum % " + std::to_string(2 + random_.below(3)) + " == 0) }}";
+    return add(round + "/again", std::move(again), {gate, b, ends.back()});
+  }
+
+  Random& random_;
+  std::uint32_t rounds_;
+  WorkflowSpec workflow_;
+  Edges edges_;
+};
+
 WorkflowSpec make_workflow(Random& random, bool large, bool children) {
+  if (Random aside = skipped(random, 4); !large && aside.chance(80)) return LoopText(aside).make();
   WorkflowSpec workflow;
   workflow.name = "sim";
   const auto nodes = static_cast<std::uint32_t>(large ? random.between(900, 1'600) : random.between(1, 18));
@@ -223,6 +335,8 @@ WorkflowSpec make_workflow(Random& random, bool large, bool children) {
   if (!large && random.chance(300)) make_cleanup(random, workflow);
   if (Random aside = random; !large && aside.chance(300)) make_fanouts(aside, workflow);  // seeds without keep theirs
   if (Random aside = random; children && !large && aside.chance(600)) make_children(aside, workflow);
+  if (Random aside = skipped(random, 1); !large && aside.chance(250)) make_stand_ins(aside, workflow);
+  if (Random aside = skipped(random, 2); !large && aside.chance(200)) make_limits(aside, workflow);
   if (random.chance(300)) {
     workflow.outputs_declared = true;
     const std::uint64_t shown = random.below(nodes);
@@ -281,6 +395,7 @@ Order make_order(Random& random, int number, bool large, bool children) {
   const WorkflowSpec workflow = make_workflow(random, large, children);
   order.definition = std::make_shared<const std::string>(encode_definition(workflow));
   order.plan = Plan::build(decode_definition(*order.definition).value(), hash128(*order.definition)).value();
+  if (Random aside = skipped(random, 3); aside.chance(80)) order.deadline.after = aside.between(500ms, 8s);
   order.priority = random.between(-2, 2);
   order.submit_after = random.between(0ms, 9s);
   order.twice = random.chance(200);

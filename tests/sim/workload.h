@@ -25,6 +25,7 @@ struct Order {  // what one client does
   std::shared_ptr<const std::string> definition;
   std::shared_ptr<const Plan> plan;
   std::int32_t priority = 0;
+  Deadline deadline;
   Duration submit_after{};
   bool twice = false;                        // it sends everything twice at once
   bool wait = false;                         // the submission itself waits for the end

@@ -4,12 +4,14 @@
 // brackets behind its first mention: executor, retry, losses, backoff (100ms or 100ms*2..10s), timeout, priority,
 // on_loss, queue, requires (gpu=a100|h100 zone!=b ssd=*), resources (cpu:2 memory:4GiB), sticky and apart (a node or a
 // key), value (JSON or text with expressions), when, join (any or a number), failures=run, fallback, branch and first
-// (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name), approval (roles), child (NAME or
-// NAME@VERSION), with, limit (of a signal, an approval or a child), handlers (nodes that run if it fails), compensate,
-// on (retry.on, words), default (of these: JSON, approve, reject), message, foreach (JSON or text; an object with "to"
-// is a range), chunk, parallel, on_item_error and collect. Settings of the workflow stand in front, in parentheses:
-// fail_fast, timeout, priority, output.NAME. Nodes are numbered in the order of their first mention. What cannot be
-// read fails the test that wrote it.
+// (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name), approval (roles), child (NAME or NAME@VERSION), with,
+// limit (of all attempts;
+// of a signal, an approval or a child: of the wait), handlers (nodes that run if it fails), compensate, instead (the node that
+// stands in for it), gate, round, rounds and rounds_end (of a loop), on (retry.on, words), default (of these: JSON,
+// approve, reject), message, foreach (JSON or text; an object with "to" is a range), chunk, parallel, on_item_error and
+// collect. Settings of the workflow stand in front, in parentheses: fail_fast, timeout, deadline, priority,
+// output.NAME. Nodes are numbered in the order of their first mention. What cannot be read fails the test that wrote
+// it.
 #pragma once
 
 #include <algorithm>
@@ -64,7 +66,9 @@ class DagText {
     ++at_;
     return true;
   }
-  static bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.'; }
+  static bool is_name(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '/';
+  }
 
   void chain() {
     std::vector<std::uint32_t> before;
@@ -172,6 +176,7 @@ class DagText {
     else if (key == "losses") spec.retry.losses_max = static_cast<std::uint32_t>(std::stoul(value));
     else if (key == "backoff") set_backoff(spec.retry.backoff, value);
     else if (key == "timeout") spec.timeout = parse_duration(value).value();
+    else if (key == "limit" && !spec.flow.wait) spec.limit = parse_duration(value).value();
     else if (key == "priority") spec.priority = std::stoi(value);
     else if (key == "on_loss") spec.on_loss = value == "fail" ? OnLoss::kFail : OnLoss::kRetry;
     else if (key == "queue") spec.queue = value;
@@ -193,6 +198,11 @@ class DagText {
                                     : value == "continue" ? OnItemError::kContinue
                                                           : OnItemError::kFail;
     else if (key == "collect") spec.flow.foreach->collect = json_or_text(value);
+    else if (key == "instead") spec.flow.stand_in = value;
+    else if (key == "gate") spec.flow.gate = value;
+    else if (key == "round") spec.flow.round = static_cast<std::uint32_t>(std::stoul(value));
+    else if (key == "rounds") spec.flow.loop = LoopSpec{static_cast<std::uint32_t>(std::stoul(value)), true};
+    else if (key == "rounds_end") spec.flow.loop = LoopSpec{static_cast<std::uint32_t>(std::stoul(value)), false};
     else if (key == "fallback") spec.flow.fallback = json_or_text(value);
     else if (key == "wait" || key == "until" || key == "signal" || key == "approval" || key == "child")
       set_wait(spec, key, value);
@@ -257,6 +267,7 @@ class DagText {
   void set_workflow(const std::string& key, const std::string& value) {
     if (key == "fail_fast") workflow_.fail_fast = value == "true";
     else if (key == "timeout") workflow_.timeout = parse_duration(value).value();
+    else if (key == "deadline") workflow_.deadline = parse_deadline(value).value();
     else if (key == "on_failure")
       for_each_word(value, [&](const std::string& id) { workflow_.on_failure.push_back(id); });
     else if (key == "finally")

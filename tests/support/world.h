@@ -200,6 +200,8 @@ class World {
     return say(AttemptEnded{ref(worker), std::move(report)});
   }
   World& reclaimed(const std::string& attempt) { return say(AttemptReclaimed{holder(attempt), id(attempt)}); }
+  // From now on a Hello tells what each attempt rests on, as its assignment said.
+  World& remember() { return remembers_ = true, *this; }
   // A Hello that names "a#1" (started) and "b#1?" (queued).
   World& hello(int worker, const Lines& held = {}, std::uint32_t epoch = 0, Time exempt_after = kNever,
                const std::vector<UpstreamVersion>& rests_on = {}) {
@@ -215,6 +217,8 @@ class World {
       HeldAttempt one{id(name.substr(0, times)), !queued, rests_on};
       if (times != std::string::npos) one.items = static_cast<std::uint32_t>(std::stoul(name.substr(times + 1)));
       if (of != 0) one.attempt.epoch = of;
+      if (const auto given = given_.find(one.attempt); remembers_ && given != given_.end())
+        one.rests_on = given->second;  // as its worker remembers it
       in.held.push_back(std::move(one));
     }
     return say(std::move(in));
@@ -304,7 +308,11 @@ class World {
   AttemptId id(const std::string& attempt) const {
     const std::size_t mark = attempt.find('#');
     const auto [run, task] = place(attempt.substr(0, mark));
-    return {run, task, options_.epoch.counter, static_cast<std::uint32_t>(std::stoul(attempt.substr(mark + 1)))};
+    const std::size_t at = attempt.find('@', mark);  // "a#1@2": of epoch 2
+    const std::uint32_t epoch = at == std::string::npos
+                                    ? options_.epoch.counter
+                                    : static_cast<std::uint32_t>(std::stoul(attempt.substr(at + 1)));
+    return {run, task, epoch, static_cast<std::uint32_t>(std::stoul(attempt.substr(mark + 1)))};
   }
   struct Stored {
     std::shared_ptr<const RunInfo> info;
@@ -400,6 +408,7 @@ class World {
 
   static std::string print(const WorkflowSpec& w) {  // equal workflows, equal texts
     std::string text = w.name + (w.fail_fast ? "f" : "") + std::to_string(w.timeout.count());
+    text += "d" + std::to_string(w.deadline.after.count() + to_us(w.deadline.at));
     for (const std::string& id : w.ids) text += "," + id;
     for (std::uint32_t target : w.upstream.targets) text += " " + std::to_string(target);
     for (const NodeSpec& spec : w.specs) {
@@ -409,6 +418,10 @@ class World {
                 std::to_string(static_cast<int>(f.on_error)) + (f.collect ? f.collect->dump() : "");
       }
       text += ";" + spec.executor + std::to_string(spec.retry.attempts_max) + (spec.value ? spec.value->dump() : "");
+      text += "l" + std::to_string(spec.limit.count());
+      text += (spec.flow.when ? "?" + spec.flow.when->dump() : "") + spec.flow.stand_in + spec.flow.gate;
+      if (spec.flow.loop) text += "r" + std::to_string(spec.flow.loop->rounds) + (spec.flow.loop->fails ? "f" : "");
+      for (const std::string& id : spec.flow.on_failure) text += "^" + id;
       if (spec.flow.wait)
         text += "w" + (spec.flow.wait->limit ? spec.flow.wait->limit->dump() : "") + spec.flow.wait->signal;
       text += describe(Requirements{spec.executor, spec.queue, {}, spec.labels, spec.resources, false});
@@ -459,7 +472,11 @@ class World {
                        kWords[static_cast<std::size_t>(send.answer.answer)] +
                        (send.answer.why.empty() ? "" : ": " + send.answer.why));
     }
-    for (const SendAssign& send : effects.assigns) print_assign(send);
+    for (const SendAssign& send : effects.assigns) {
+      print_assign(send);
+      std::vector<UpstreamVersion>& given = given_[send.assignment.attempt()];
+      for (const Binding& binding : send.assignment.bindings) given.push_back({binding.task, binding.version});
+    }
     for (SendReply& send : effects.replies) {
       lines_.push_back("reply " + std::to_string(send.request.value) + " " + print(send.reply));
       replies_[send.request] = std::move(send.reply);
@@ -579,6 +596,8 @@ class World {
   std::map<RunId, Stored> store_;
   std::map<Hash128, std::shared_ptr<const std::string>> values_;
   std::set<Hash128> wanted_;
+  bool remembers_ = false;
+  std::map<AttemptId, std::vector<UpstreamVersion>> given_;  // what assignments rested on
   std::map<RequestId, OperatorReply> replies_;
   std::map<AttemptId, std::uint32_t> dealt_;  // items of attempts
   std::vector<AttemptId> assigned_;

@@ -29,7 +29,8 @@ TASK_ENDS = {"succeeded", "failed", "skipped", "cancelled"}
 RUN_ENDS = {"succeeded", "degraded", "failed", "cancelled"}
 REASONS = ["none", "error", "timeout", "lost", "poisoned", "upstream_failed", "fail_fast", "cancel_requested",
            "invalid_output", "invalid_input", "expression", "oom", "crashed", "refused", "missing_value", "no_worker", "label",
-           "condition", "not_chosen", "upstream_skipped", "fallback", "timer", "signal", "approval", "rejected", "paused"]
+           "condition", "not_chosen", "upstream_skipped", "fallback", "timer", "signal", "approval", "rejected", "paused",
+           "node_timeout", "run_timeout", "deadline", "rounds"]
 EVENTS = ["run_accepted", "run_succeeded", "run_degraded", "run_failed", "run_cancelled", "task_succeeded", "task_failed",
           "task_retrying", "task_skipped", "task_cancelled", "task_waiting", "task_dispatched", "task_running",
           "owner_changed", "task_progress", "task_tokens", "run_paused", "run_resumed"]

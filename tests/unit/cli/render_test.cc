@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cli/run_output.h"
 #include "cli/text.h"
 #include "cli/views.h"
 #include "common/spec/yaml_value.h"
@@ -113,6 +114,41 @@ TEST(Views, ErrorsAreNullOnlyWhereNothingWentWrong) {
             R"({"code":"error","message":"ZeroDivisionError: division by zero","node":"statistics","attempt":2,)"
             R"("traceback":"  line 2, in main\n"})");
   EXPECT_EQ(nodes.find("join")->find("error")->find("code")->as_string(), "upstream_failed");
+}
+
+TEST(Views, WhatWasPoisonedShowsWhichWorkersWentAwayAndHow) {
+  RunView view = fixed_view(RunState::kFailed);
+  NodeView& node = view.nodes[1];
+  node.reason = Reason::kPoisoned;
+  node.error = std::make_shared<const ErrorInfo>(
+      ErrorInfo{"lost 2 times",
+                "",
+                {{1, "w1", from_us(1'000'000), from_us(3'500'000), "worker 'w1' went silent"},
+                 {2, "w2", from_us(4'000'000), from_us(5'000'000), "its worker gave it up"}}});
+  const Value run = run_json(view, read_inline).value();
+  const Value* error = run.find("nodes")->find("statistics")->find("error");
+  EXPECT_EQ(error->find("losses")->as_array().at(0).dump(),
+            R"({"attempt":1,"worker":"w1","dispatched":"1970-01-01T00:00:01.000000Z",)"
+            R"("lost":"1970-01-01T00:00:03.500000Z","how":"worker 'w1' went silent"})");
+  const Value schema = Value::parse(read_text("docs/cli-schemas/run.json")).value();
+  EXPECT_EQ(schema_mismatch(schema, run), "");
+  const std::string text = render_run(view, RunStyle::kNodes, Format::kTable, Console{}, read_inline).value();
+  EXPECT_NE(text.find("statistics is poisoned: it was not tried again after these attempts"), std::string::npos)
+      << text;
+  EXPECT_NE(
+      text.find("#2  on w2  from 1970-01-01T00:00:04.000000Z  to 1970-01-01T00:00:05.000000Z  its worker gave it up"),
+      std::string::npos)
+      << text;
+}
+
+TEST(Views, RoundsThatDidNotComeAreLeftOutOfTheTable) {
+  RunView view = fixed_view(RunState::kFailed);
+  view.nodes[2].id = "loop/4/step";
+  view.nodes[2].state = TaskState::kSkipped;
+  view.nodes[2].reason = Reason::kUpstreamSkipped;
+  const std::string text = render_run(view, RunStyle::kNodes, Format::kTable, Console{}, read_inline).value();
+  EXPECT_EQ(text.find("loop/4/step"), std::string::npos) << text;
+  EXPECT_NE(text.find("1 nodes of rounds that did not come are left out"), std::string::npos) << text;
 }
 
 TEST(Views, AnErrorOfALimitCarriesItsName) {

@@ -125,7 +125,7 @@ bool play(World& w, const std::string& line) {
     const int worker = number_of(word);
     Lines held;
     while (in >> word) held.push_back(word);
-    w.hello(worker, held);
+    w.remember().hello(worker, held);
   } else if (command == "lost") {
     in >> word;
     w.lose(number_of(word));

@@ -68,5 +68,37 @@ TEST(Plan, CallsPackedNodesByTheirNumber) {
   EXPECT_EQ(plan->find("x1"), std::nullopt);
 }
 
+TEST(Plan, RefusesStandInsThatCouldNotStandIn) {
+  const auto of = [](const std::string& text) { return refusal(test::DagText::parse(text)); };
+  EXPECT_EQ(of("a[instead=b] -> b"), "accepted");
+  EXPECT_EQ(of("a[instead=b], b"), "definition: node 'a': 'b' is not a node that waits for it");
+  EXPECT_EQ(of("a[instead=b] -> b, c[instead=b] -> b"), "definition: node 'c': 'b' stands in for another node already");
+  EXPECT_EQ(of("a[instead=b; handlers=b] -> b"),
+            "definition: node 'a': 'b' cannot stand in: one of them runs for another reason");
+  EXPECT_EQ(of("a[instead=b] -> b, a -> c -> b"),
+            "definition: a node that stands in for another waits for what waits for that");
+}
+
+TEST(Plan, KnowsWhatTasksOfSubGraphsCallOthers) {
+  const auto plan = plan_of("a, x, g/begin[value=null] -> g/x[gate=g/begin] -> g/h/y, g/x -> g[value={{ nodes.x }}]");
+  const auto of = [&](const std::string& id) { return plan->find(id).value(); };
+  EXPECT_EQ(plan->find_from(of("g/h/y"), "x"), of("g/x")) << "one further out";
+  EXPECT_EQ(plan->find_from(of("g"), "x"), of("g/x")) << "the end of a sub-graph looks into it";
+  EXPECT_EQ(plan->find_from(of("a"), "x"), of("x"));
+  EXPECT_EQ(plan->find_from(of("g/x"), "begin"), std::nullopt) << "no name means what a sub-graph begins with";
+  EXPECT_EQ(plan->name_from(of("g/h/y"), of("g/x")), "x");
+  EXPECT_EQ(plan->name_from(of("a"), of("g/x")), "g/x");
+  EXPECT_EQ(plan->gate_of(of("g/x")), of("g/begin"));
+  EXPECT_EQ(plan->round_of(of("g/x")), 0U);
+}
+
+TEST(Plan, RefusesLoopsWithoutTheirRounds) {
+  const auto of = [](const std::string& text) { return refusal(test::DagText::parse(text)); };
+  EXPECT_EQ(of("g/1[value=1; round=1] -> g[value=null; rounds=2]"),
+            "definition: node 'g': a loop without the end of round 2");
+  EXPECT_EQ(of("a[gate=b], b"), "definition: node 'a': it does not wait for 'b', which it begins with");
+  EXPECT_EQ(of("a[round=1]"), "definition: node 'a': a loop, or a round, is no value node");
+}
+
 }  // namespace
 }  // namespace millrace

@@ -57,6 +57,15 @@ TEST(Dag, LayerIsTheLongestWayFromASource) {
   EXPECT_EQ(built(4, {{3, 0}, {1, 0}, {2, 1}, {3, 2}}).layers(), (Nodes{0, 1, 2, 3}));  // the short cut does not count
 }
 
+TEST(Dag, EndOfWhatHasAStandInComesAfterIt) {
+  const Adjacency chain = make_adjacency(3, {{1, 0}, {2, 0}});  // 1 stands in for 0, 2 waits for the end of that
+  const std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs = {{0, 1}};
+  EXPECT_EQ(with_stand_ins(chain, pairs), make_adjacency(4, {{1, 0}, {2, 3}, {3, 0}, {3, 1}}));
+  const Adjacency waits_behind = make_adjacency(3, {{1, 0}, {2, 0}, {1, 2}});
+  EXPECT_TRUE(find_cycle(waits_behind).empty());
+  EXPECT_EQ(find_cycle(with_stand_ins(waits_behind, pairs)), (Nodes{1, 3, 2}));
+}
+
 TEST(Dag, RankIsTheHeaviestRemainingPath) {
   EXPECT_EQ(diamond().ranks(), (Nodes{4, 3, 3, 2, 1, 1}));
   EXPECT_EQ(diamond().ranks(Nodes{1, 10, 2, 5, 0, 7}), (Nodes{16, 15, 7, 5, 0, 7}));

@@ -50,5 +50,35 @@ TEST(Handlers, OfWhatIsWrong) {
   EXPECT_NE(problem_of("nodes: {a: {executor: noop}}\noutputs: {x: '{{ error.code }}'}"), "");
 }
 
+TEST(StandIns, WaitForTheNodeThatTheyStandInFor) {
+  const Result<WorkflowSpec> spec = parse_workflow(
+      "nodes: {a: {executor: noop, fallback: {node: b}}, b: {value: '{{ error.message }}'}, c: {value: '{{ nodes.a "
+      "}}'}}",
+      "f");
+  ASSERT_TRUE(spec.ok()) << spec.error().details.at(0).message;
+  EXPECT_EQ(spec->specs[0].flow.stand_in, "b");
+  EXPECT_EQ(spec->upstream.of(1).size(), 1U);
+  EXPECT_EQ(spec->upstream.of(2).size(), 1U) << "what is behind it waits for it alone";
+}
+
+TEST(StandIns, OfWhatIsWrong) {
+  const auto of = [](const std::string& nodes, const std::string& more = "") {
+    return problem_of("nodes: {a: {executor: noop, fallback: {node: b}}, " + nodes + "}\n" + more);
+  };
+  EXPECT_EQ(of("b: {executor: noop}"), "");
+  EXPECT_EQ(of("c: {executor: noop}"), "'node' in 'fallback' of node 'a' names 'b', which is not a node");
+  EXPECT_EQ(of("b: {executor: noop, fallback: {node: b}}"), "'node' in 'fallback' of node 'b' names the node itself");
+  EXPECT_EQ(of("b: {executor: noop}, c: {executor: noop, fallback: {node: b}}"),
+            "node 'b' stands in for 'a' and for 'c'");
+  EXPECT_EQ(of("b: {executor: noop}, c: {executor: noop, on_failure: b}"),
+            "node 'b' stands in for 'a' and is named by 'on_failure'");
+  EXPECT_EQ(of("b: {executor: noop}, c: {executor: noop}", "finally: [a, b]"),
+            "node 'b' stands in for 'a' and is named by 'finally'");
+  EXPECT_EQ(of("b: {executor: noop, depends_on: c}, c: {executor: noop, depends_on: a}"),
+            "node 'b' stands in for 'a' and waits for what waits for that: b -> a -> c -> b");
+  EXPECT_EQ(problem_of("nodes: {a: {executor: noop, fallback: {node: b, value: 1}}, b: {executor: noop}}"),
+            "'fallback' of node 'a' has both a 'value' and a 'node'");
+}
+
 }  // namespace
 }  // namespace millrace

@@ -318,7 +318,7 @@ TEST(Problems, OfWhatDecidesWhetherANodeRuns) {
   EXPECT_NE(in_node("join: 0").find("'join' of node 'a'"), std::string::npos);
   EXPECT_NE(in_node("on_upstream_failure: go").find("expected one of skip, run"), std::string::npos);
   EXPECT_NE(in_node("fallback: 5").find("'fallback' of node 'a'"), std::string::npos);
-  EXPECT_NE(in_node("fallback: {}").find("has no 'value'"), std::string::npos);
+  EXPECT_NE(in_node("fallback: {}").find("has neither a 'value' nor a 'node'"), std::string::npos);
   const auto branch = [](const std::string& text) {
     return problem_of("nodes:\n  r: {branch: " + text + "}\n  x: {executor: noop}\n");
   };

@@ -267,7 +267,14 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: noop, join: 0}}",
       "nodes: {a: {executor: noop, on_upstream_failure: go}}",
       "nodes: {a: {executor: noop, fallback: 5}}",
+      "nodes: {a: {executor: noop, timeout: {}}}",
+      "nodes: {a: {executor: noop, timeout: {run: 5s}}}",
+      "deadline: soon\nnodes: {a: {executor: noop}}",
+      "nodes: {g: {nodes: {}}}",
+      "nodes: {g: {nodes: {a: {executor: noop}}, retry: {max_attempts: 2}}}",
+      "nodes: {g: {nodes: {a: {executor: noop}}, loop: {until: true}}}",
       "nodes: {a: {executor: noop, fallback: {}}}",
+      "nodes: {a: {executor: noop, fallback: {value: 1, node: b}}, b: {executor: noop}}",
       "nodes: {a: {value: 1, fallback: {value: 2}}}",
       "nodes: {a: {branch: 5}}",
       "nodes: {a: {wait: 5}}",
@@ -408,6 +415,8 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(keys_of(*defs.find("signalNode")), set_of(keys::kSignalNode));
   EXPECT_EQ(keys_of(*defs.find("approvalNode")), set_of(keys::kApprovalNode));
   EXPECT_EQ(keys_of(*defs.find("childNode")), set_of(keys::kChildNode));
+  EXPECT_EQ(keys_of(*defs.find("groupNode")), set_of(keys::kGroupNode));
+  EXPECT_EQ(keys_of(*defs.find("groupNode")->find("properties")->find("loop")), set_of(keys::kLoop));
   const auto inside = [&](const char* node, const char* key) {
     return *defs.find(node)->find("properties")->find(key);
   };
@@ -416,6 +425,7 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(keys_of(inside("approvalNode", "approval")), set_of(keys::kApproval));
   EXPECT_EQ(keys_of(*defs.find("fallback")), set_of(keys::kFallback));
   EXPECT_EQ(keys_of(*defs.find("retry")), set_of(keys::kRetry));
+  EXPECT_EQ(keys_of(defs.find("timeout")->find("anyOf")->as_array().at(1)), set_of(keys::kTimeout));
   EXPECT_EQ(keys_of(*defs.find("retry")->find("properties")->find("backoff")), set_of(keys::kBackoff));
   EXPECT_EQ(keys_of(defs.find("input")->find("anyOf")->as_array().at(2)), set_of(keys::kInput));
   EXPECT_EQ(keys_of(*defs.find("trigger")), set_of(keys::kTrigger));
@@ -440,7 +450,7 @@ TEST(Schema, HasTheFieldsOfAnExecutorOfYourOwn) {
 
 TEST(Schema, HasEveryExecutorWithItsFields) {
   const Value& defs = *schema().find("$defs");
-  std::set<std::string> nodes = {"#/$defs/approvalNode", "#/$defs/childNode",  "#/$defs/customNode",
+  std::set<std::string> nodes = {"#/$defs/approvalNode", "#/$defs/childNode", "#/$defs/groupNode", "#/$defs/customNode",
                                  "#/$defs/branchNode",   "#/$defs/signalNode", "#/$defs/valueNode",
                                  "#/$defs/waitNode"};
   for (const ExecutorFields& executor : executor_table()) {

@@ -72,5 +72,28 @@ TEST(Retry, SaysWhichFailuresAreTriedAgainAndHowMuchWaitsVary) {
   EXPECT_EQ(retry_of("backoff: {initial: 1s}").backoff.jitter, 0.1);
 }
 
+TEST(Limits, AreThoseOfAnAttemptOfANodeAndOfARun) {
+  const auto spec = [](const std::string& text) { return parse_workflow(text, "f"); };
+  const Result<WorkflowSpec> both = spec(
+      "deadline: 2h\ntimeout: 1h\nnodes: {a: {executor: noop, timeout: {attempt: 10s, node: 5m}}, b: {executor: noop, "
+      "timeout: 3s}}");
+  ASSERT_TRUE(both.ok()) << both.error().details.at(0).message;
+  EXPECT_EQ(both->specs[0].timeout, 10s);
+  EXPECT_EQ(both->specs[0].limit, 5min);
+  EXPECT_EQ(both->specs[1].timeout, 3s);
+  EXPECT_EQ(both->specs[1].limit, Duration{});
+  EXPECT_EQ(both->deadline, (Deadline{Time{}, 2h}));
+  EXPECT_EQ(spec("deadline: 1970-01-01T00:00:01Z\nnodes: {a: {executor: noop}}")->deadline, (Deadline{Time{1s}, {}}));
+  const auto problem = [&](const std::string& text) {
+    const Result<WorkflowSpec> read = spec(text);
+    return read.ok() ? "" : read.error().details.at(0).message;
+  };
+  EXPECT_EQ(problem("nodes: {a: {executor: noop, timeout: {attempt: 10s, node: 5s}}}"),
+            "'timeout' of node 'a' gives one attempt longer than the node");
+  EXPECT_EQ(problem("nodes: {a: {executor: noop, timeout: {}}}"), "'timeout' of node 'a' is empty");
+  EXPECT_NE(problem("nodes: {a: {executor: noop, timeout: {run: 5s}}}").find("unknown key 'run'"), std::string::npos);
+  EXPECT_NE(problem("deadline: soon\nnodes: {a: {executor: noop}}"), "");
+}
+
 }  // namespace
 }  // namespace millrace

@@ -65,6 +65,10 @@ TEST(RunCodec, InfoComesBack) {
     EXPECT_EQ(stored->epoch, 9U);
     EXPECT_EQ(stored->commit, 1ULL << 40);
   }
+  info.deadline = at(7);
+  auto with_deadline = decode_info(info.run, encode_info({.info = info, .epoch = 9, .commit = 1}));
+  ASSERT_TRUE(with_deadline.ok()) << with_deadline.error().what;
+  EXPECT_EQ(with_deadline->info, info);
 }
 
 TEST(RunCodec, RecordComesBack) {

@@ -65,9 +65,30 @@ TEST(Segments, WhatHasItemsIsWrittenInANewerVersionAndAnythingElseInTheOldOne) {
   items.items_failed = 3;
   const std::vector<TaskEntry> entries = {{TaskIndex{2}, TaskRecord{}}, {TaskIndex{4'000'000'000}, items}};
   const std::string bytes = encode_segment(run_id(1), 9, entries);
-  EXPECT_EQ(bytes[0], kSegmentVersionLast);
+  EXPECT_EQ(bytes[0], kSegmentVersionItems);
   EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
   EXPECT_EQ(encode_segment(run_id(1), 9, no_ops(2))[0], kSegmentVersion);
+}
+
+TEST(Segments, KeepWhyATaskFailedForWhichAnotherStandsIn) {
+  TaskRecord aside = TestRun(run_id(1)).succeeded(4);
+  aside.state = TaskState::kWaiting;
+  aside.reason = Reason::kFallback;
+  aside.cause = Reason::kCrashed;
+  const std::vector<TaskEntry> entries = {{TaskIndex{2}, TaskRecord{}}, {TaskIndex{4}, aside}};
+  const std::string bytes = encode_segment(run_id(1), 9, entries);
+  EXPECT_EQ(bytes[0], kSegmentVersionCause);
+  EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
+}
+
+TEST(Segments, KeepWhatIsKnownOfLostAttempts) {
+  TaskRecord poisoned = everything_set();
+  poisoned.error = std::make_shared<const ErrorInfo>(
+      ErrorInfo{"lost 2 times", "", {{1, "w1", from_us(5), from_us(9), "went silent"}, {2, "", from_us(-7), {}, ""}}});
+  const std::vector<TaskEntry> entries = {{TaskIndex{2}, TaskRecord{}}, {TaskIndex{4}, poisoned}};
+  const std::string bytes = encode_segment(run_id(1), 9, entries);
+  EXPECT_EQ(bytes[0], kSegmentVersionLast);
+  EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
 }
 
 TEST(Segments, KeepTheHighestVersionOfATaskThatStandsTwice) {

@@ -125,6 +125,7 @@ class RandomModel {
     s.retry = {u32(), u32(), {duration(), static_cast<double>(below(100)) / 4, duration(), 0.1}, {}};
     s.on_loss = any(OnLoss::kFail);
     s.timeout = duration();
+    if (coin()) s.limit = Duration{below(1'000'000)};
     s.priority = i32();
     s.queue = text();
     if (coin()) return s;
@@ -146,6 +147,10 @@ class RandomModel {
     if (coin()) f.on_failure = ids();
     if (coin()) f.when = value();
     if (coin()) f.fallback = value();
+    if (coin()) f.stand_in = text();
+    if (coin()) f.gate = text();
+    if (coin()) f.round = u32();
+    if (coin()) f.loop = LoopSpec{1 + static_cast<std::uint32_t>(below(100)), coin()};
     if (coin()) {
       f.foreach = ForeachSpec{any(ForeachKind::kRange),
                               value(),
@@ -213,6 +218,7 @@ class RandomModel {
     w.outputs_declared = coin();
     w.fail_fast = coin();
     w.timeout = duration();
+    if (coin()) w.deadline.at = from_us(below(1'000'000));
     w.priority = i32();
     if (coin()) return w;
     w.on_failure = many<std::string>([&] { return text(); });
@@ -348,7 +354,10 @@ class RandomModel {
 
   RunName run_name() { return {text(), text()}; }
   std::vector<OperatorRequest> requests() {
-    SubmitRun submit{text(), "k" + text(), hash(), nullptr, payload(), labels(), text(), text(), i32(), coin(), coin()};
+    SubmitRun submit{text(), "k" + text(), hash(), nullptr, payload(), labels(),
+                     text(), text(),       i32(),  {},      coin(),    coin()};
+    if (coin()) submit.deadline.after = Duration{below(1'000'000)};
+    else if (coin()) submit.deadline.at = from_us(below(1'000'000));
     submit.version = u32();
     if (coin()) submit.definition_bytes = std::make_shared<const std::string>(text());
     if (coin()) {
@@ -414,7 +423,11 @@ class RandomModel {
                  text(),
                  nullptr,
                  payload()};
-      if (coin()) n.error = std::make_shared<const ErrorInfo>(error_info());
+      if (coin()) {
+        ErrorInfo error = error_info();
+        if (coin()) error.losses.push_back({u32(), text(), from_us(below(1'000'000)), from_us(below(1'000)), text()});
+        n.error = std::make_shared<const ErrorInfo>(std::move(error));
+      }
       if (coin()) n.wait_text = text();
       if (coin()) n.child = text();
       if (coin()) {
