@@ -14,11 +14,14 @@ constexpr std::size_t kRunIdChars = 13;
 constexpr std::size_t kEventsHeldMax = 1'000'000;  // of a reader that does not take them; the stream has them all
 constexpr Duration kPatiencePerMebibyte = 1s;      // a large request takes its time
 constexpr std::size_t kPatienceDoublings = 4;
-constexpr Duration kTurnMin = 200ms;        // of an endpoint, while connecting
-constexpr Duration kPause = 50ms;           // before a full queue is tried again
-constexpr Duration kAskAgainAfter = 100ms;  // a partition that is being taken over
-constexpr Duration kAskForMembers = 3s;     // while something is awaited or followed
-constexpr std::size_t kEndpointsMax = 64;   // of those learned
+constexpr std::size_t kAnswerWeighs = 10;      // a large answer takes its time, too, over a line of 1 Mbit, say
+constexpr Duration kLargeAnswerMax = 10min;    // at most that much more
+constexpr std::size_t kAwaitedMax = 32 << 20;  // of its bytes, as to when it is asked for anew
+constexpr Duration kTurnMin = 200ms;           // of an endpoint, while connecting
+constexpr Duration kPause = 50ms;              // before a full queue is tried again
+constexpr Duration kAskAgainAfter = 100ms;     // a partition that is being taken over
+constexpr Duration kAskForMembers = 3s;        // while something is awaited or followed
+constexpr std::size_t kEndpointsMax = 64;      // of those learned
 
 std::size_t bytes_of(const OperatorRequest& request) {
   const auto* submit = std::get_if<SubmitRun>(&request);
@@ -338,9 +341,15 @@ void Client::subscribe(RunId run) {
   if (bus_ != nullptr) (void)bus_->subscribe(topics_.back());
 }
 
+// Where it is large it has more time than was said, and is not asked for anew while it comes.
 Result<Value> Client::read(const Payload& payload, Duration timeout) {
   if (payload.is_inline()) return Value::parse(payload.json());
-  Result<ValueFound> value = call_for<ValueFound>(GetValue{payload.hash()}, timeout);
+  const std::uint64_t weight = payload.size() * kAnswerWeighs;
+  const std::size_t awaited = std::min<std::uint64_t>(weight, kAwaitedMax);
+  const Duration more = kPatiencePerMebibyte * static_cast<Duration::rep>(weight >> 10) / 1024;
+  pending_bytes_ += awaited;
+  Result<ValueFound> value = call_for<ValueFound>(GetValue{payload.hash()}, timeout + std::min(more, kLargeAnswerMax));
+  pending_bytes_ -= awaited;
   if (!value.ok()) return std::move(value).error();
   if (!value->found) return Error{Code::kNotFound, "value " + to_string(payload.hash()) + " is gone", {}, ""};
   return Value::parse(value->json);

@@ -202,6 +202,18 @@ TEST_F(ClientTest, AValueByReferenceIsFetchedAndALostOneIsNotFound) {
   EXPECT_EQ(client.read(Payload::reference(hash128("y"), 100), 5s).error().code, Code::kNotFound);
 }
 
+TEST_F(ClientTest, ALargeValueHasTheTimeThatItsSizeNeeds) {
+  std::atomic<int> asked = 0;
+  FakeCoordinator fake([&](const OperatorRequest& request) -> OperatorReply {
+    if (std::holds_alternative<GetValue>(request)) ++asked;
+    std::this_thread::sleep_for(400ms);
+    return ValueFound{true, "1"};
+  });
+  Client client = client_for({fake.endpoint()}, 100ms);
+  EXPECT_TRUE(client.read(Payload::reference(hash128("x"), 1 << 20), 100ms).ok());
+  EXPECT_EQ(asked, 1) << "it is not asked for anew while it comes";
+}
+
 // A coordinator whose bus drops every second event; its stream has them all.
 TEST_F(ClientTest, RunEventsFillsTheHolesOfTheBusFromTheStream) {
   std::vector<Event> events = fixed_events(20);
