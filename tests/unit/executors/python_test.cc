@@ -552,11 +552,14 @@ TEST(PythonPool, CountsWhoFoundAnInterpreterAndWhoHadToWait) {
   EXPECT_EQ(h.run("python", object({{"script", "output = 1"}})).output.json(), "1");
   EXPECT_EQ(counts.hits, 0U);
   EXPECT_EQ(counts.misses, 1U);
-  h.run_for(300ms);  // until others stand by
-  EXPECT_EQ(h.run("python", object({{"script", "output = 2"}})).output.json(), "2");
+  std::uint64_t tasks = 1;
+  for (; counts.hits == 0 && tasks < 100; ++tasks) {  // until one finds another that stands by
+    h.run_for(50ms);
+    EXPECT_EQ(h.run("python", object({{"script", "output = 2"}})).output.json(), "2");
+  }
   EXPECT_EQ(counts.hits, 1U);
-  EXPECT_EQ(counts.misses, 1U);
-  EXPECT_EQ(counts.start_up.count(), 2U);
+  EXPECT_EQ(counts.misses, tasks - 1);
+  EXPECT_EQ(counts.start_up.count(), tasks);
   EXPECT_EQ(counts.starts, 1U);
   EXPECT_EQ(counts.restarts, 0U);
 }
@@ -575,8 +578,12 @@ TEST(PythonPool, AZygoteThatDiedIsStartedAgainAndCounted) {
   const Outcome parent =
       h.run("python", object({{"script", "import os; output = os.getppid()"}, {"isolation", "none"}}));
   kill(static_cast<pid_t>(std::stol(std::string(parent.output.json()))), SIGKILL);
-  h.run_for(300ms);
-  EXPECT_EQ(h.run("python", object({{"script", "output = 2"}})).output.json(), "2");
+  bool again = false;  // not before its end is noticed
+  for (int tries = 0; !again && tries < 100; ++tries) {
+    h.run_for(50ms);
+    again = h.run("python", object({{"script", "output = 2"}})).success;
+  }
+  EXPECT_TRUE(again);
   EXPECT_EQ(counts.starts, 2U);
   EXPECT_EQ(counts.restarts, 1U);
 }
