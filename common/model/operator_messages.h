@@ -55,7 +55,7 @@ struct SubmitRun {
   std::string trace_id;  // empty: the coordinator makes one from the run's id
   std::string caller;
   std::int32_t priority = 0;
-  Deadline deadline = {};      // of the run; none: the workflow's
+  Deadline deadline = {};     // of the run; none: the workflow's
   bool wait = false;          // reply when the run has ended (RunReply) instead of SubmitReply
   bool with_nodes = true;     // of that reply
   std::uint32_t version = 0;  // of the registered workflow that it is a run of; zero: of none

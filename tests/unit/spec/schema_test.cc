@@ -450,9 +450,9 @@ TEST(Schema, HasTheFieldsOfAnExecutorOfYourOwn) {
 
 TEST(Schema, HasEveryExecutorWithItsFields) {
   const Value& defs = *schema().find("$defs");
-  std::set<std::string> nodes = {"#/$defs/approvalNode", "#/$defs/childNode", "#/$defs/groupNode", "#/$defs/customNode",
-                                 "#/$defs/branchNode",   "#/$defs/signalNode", "#/$defs/valueNode",
-                                 "#/$defs/waitNode"};
+  std::set<std::string> nodes = {"#/$defs/approvalNode", "#/$defs/childNode",  "#/$defs/groupNode",
+                                 "#/$defs/customNode",   "#/$defs/branchNode", "#/$defs/signalNode",
+                                 "#/$defs/valueNode",    "#/$defs/waitNode"};
   for (const ExecutorFields& executor : executor_table()) {
     const std::string name = std::string(executor.executor) + "Node";
     nodes.insert("#/$defs/" + name);
