@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, 10> kTaskWords = {"pending", "ready",    
                                                          "running", "succeeded", "failed",  "skipped",  "cancelled"};
 constexpr std::array<std::string_view, 9> kRunWords = {"accepted",  "running",  "paused", "failing",  "cancelling",
                                                        "succeeded", "degraded", "failed", "cancelled"};
-constexpr std::array<std::string_view, 32> kReasonWords = {"",
+constexpr std::array<std::string_view, 34> kReasonWords = {"",
                                                            "error",
                                                            "timeout",
                                                            "lost",
@@ -41,7 +41,9 @@ constexpr std::array<std::string_view, 32> kReasonWords = {"",
                                                            "node_timeout",
                                                            "run_timeout",
                                                            "deadline",
-                                                           "rounds"};
+                                                           "rounds",
+                                                           "cpu",
+                                                           "processes"};
 constexpr std::array<std::string_view, 16> kWaitWords = {
     "",      "slot",   "label",    "limit",   "paused",    "breaker",  "value",    "adoption",
     "timer", "signal", "approval", "backoff", "no_worker", "resource", "fallback", "child"};

@@ -66,8 +66,10 @@ enum class Reason : std::uint8_t {
   kRunTimeout,       // the run's time was over, or would be
   kDeadline,         // the run's deadline had passed, or would have
   kRounds,           // a loop that was to go on after its last round
+  kCpu,              // it used more cpu time than it may
+  kProcesses,        // it wanted more processes at once than it may
 };
-constexpr Reason kReasonLast = Reason::kRounds;
+constexpr Reason kReasonLast = Reason::kProcesses;
 
 // What a ready or waiting task waits for; `explain` prints it. Append only.
 enum class WaitReason : std::uint8_t {

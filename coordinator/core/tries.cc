@@ -17,6 +17,8 @@ bool worth_retrying(Reason reason) {
     case Reason::kTimeout:
     case Reason::kInvalidOutput:
     case Reason::kOutOfMemory:
+    case Reason::kCpu:
+    case Reason::kProcesses:
     case Reason::kCrashed: return true;
     case Reason::kNone:
     case Reason::kLost:

@@ -95,8 +95,8 @@ RunParent unpack_parent(Unpacker& in) {
 
 void encode_info(const StoredInfoView& stored, Packer& out) {
   const RunInfo& info = *stored.info;
-  const bool plain = info.workflow_version == 0 && info.parent.run == RunId{} && info.deadline == Time{};
-  const std::uint8_t version = plain ? kRunFormatVersion : kInfoVersion;
+  const bool plain = info.workflow_version == 0 && info.parent.run == RunId{};
+  const std::uint8_t version = info.deadline != Time{} ? kInfoVersion : plain ? kRunFormatVersion : kInfoVersionParent;
   const std::size_t begun = out.begin_sized();
   const std::size_t opened = out.open(version);
   out.number(stored.epoch);
@@ -113,11 +113,11 @@ void encode_info(const StoredInfoView& stored, Packer& out) {
   out.number(info.retry_of.value);
   out.payload(info.inputs);
   out.time(info.accepted, Time{});
-  if (version >= kInfoVersion) {
+  if (version >= kInfoVersionParent) {
     out.number(info.workflow_version);
     pack(out, info.parent);
-    out.time(info.deadline, info.accepted);
   }
+  if (version >= kInfoVersion) out.time(info.deadline, info.accepted);
   out.close(opened, version, place_of(info.run.value, kInfoPlace));
   out.end_sized(begun);
 }
@@ -129,9 +129,10 @@ std::string encode_info(const StoredInfo& stored) {
 }
 
 Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
-  auto body = unseal(kRunFormatVersion, place_of(run.value, kInfoPlace), without_length(bytes));
-  const bool newer = !body.has_value();
-  if (newer) body = unseal(kInfoVersion, place_of(run.value, kInfoPlace), without_length(bytes));
+  std::uint8_t version = kRunFormatVersion;
+  auto body = unseal(version, place_of(run.value, kInfoPlace), without_length(bytes));
+  while (!body.has_value() && version < kInfoVersion)
+    body = unseal(++version, place_of(run.value, kInfoPlace), without_length(bytes));
   if (!body.has_value()) return unreadable(run, "field .i", without_length(bytes), kInfoVersion);
   Unpacker in(*body);
   StoredInfo stored;
@@ -151,12 +152,14 @@ Result<StoredInfo> decode_info(RunId run, std::string_view bytes) {
   info.retry_of = RunId{in.number()};
   info.inputs = in.payload();
   info.accepted = in.time(Time{});
-  if (newer) {
+  if (version >= kInfoVersionParent) {
     info.workflow_version = in.number32();
     info.parent = unpack_parent(in);
+    if (info.workflow_version == 0 && info.parent.run == RunId{} && info.parent != RunParent{}) in.fail();
+  }
+  if (version >= kInfoVersion) {
     info.deadline = in.time(info.accepted);
-    const bool plain = info.workflow_version == 0 && info.parent.run == RunId{} && info.deadline == Time{};
-    if (plain && info.parent != RunParent{}) in.fail();
+    if (info.deadline == Time{}) in.fail();  // then version 2 holds it
   }
   if (!in.done()) return damaged(run, "field .i");
   return stored;

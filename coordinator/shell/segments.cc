@@ -201,8 +201,10 @@ TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>&
     r.items_failed = in.number32();
     if (r.items == 0) in.fail();  // then the field is not written
   }
-  if (fields & kCause) r.cause = static_cast<Reason>(in.byte());
-  if (r.cause > kReasonLast) in.fail();
+  if (fields & kCause) {
+    r.cause = static_cast<Reason>(in.byte());
+    if (r.cause == Reason::kNone || r.cause > kReasonLast) in.fail();  // none is not written
+  }
   if ((fields & kLosses) == 0) return r;
   ErrorInfo error = r.error == nullptr ? ErrorInfo{} : *r.error;
   for (std::size_t i = in.count(5); i > 0 && !in.failed(); --i) {
@@ -213,7 +215,7 @@ TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>&
     loss.lost = in.time(loss.dispatched);
     loss.how = in.text();
   }
-  if (r.error == nullptr || error.losses.size() > kLostAttemptsKept) in.fail();
+  if (r.error == nullptr || error.losses.empty() || error.losses.size() > kLostAttemptsKept) in.fail();
   r.error = std::make_shared<const ErrorInfo>(std::move(error));
   return r;
 }

@@ -111,6 +111,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 2:
       try_info(bytes);
       try_info(with_length(seal(kInfoVersion, place_of(kRun.value, 1), bytes)));
+      try_info(with_length(seal(kInfoVersionParent, place_of(kRun.value, 1), bytes)));
       try_info(with_length(seal(kRunFormatVersion, place_of(kRun.value, 1), bytes)));
       break;
     case 3:

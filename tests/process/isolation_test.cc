@@ -58,6 +58,7 @@ nodes:
   asks: {executor: shell, script: "true", limits: {cpu: 5s}}
 )yaml")));
   EXPECT_EQ(text_at(run, {"nodes", "none", "error", "code"}), "refused") << run.dump();
+  EXPECT_EQ(text_at(run, {"nodes", "spins", "error", "code"}), "cpu") << run.dump();
   EXPECT_EQ(text_at(run, {"nodes", "spins", "error", "message"}), "cpu: it used more than 1s of cpu time")
       << run.dump();
   EXPECT_EQ(text_at(run, {"nodes", "asks", "error", "code"}), "refused") << run.dump();

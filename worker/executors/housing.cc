@@ -199,13 +199,13 @@ LimitReached limit_reached(const Terms& terms, int signal_number, std::string_vi
     return LimitReached{Reason::kOutOfMemory, "oom: it used more than " + memory_text(limits.memory) + " of memory"};
   };
   const auto processes = [&] {
-    return LimitReached{Reason::kError,
+    return LimitReached{Reason::kProcesses,
                         "processes: it wanted more than " + std::to_string(limits.processes) + " processes at once"};
   };
   if (limits.memory > 0 && terms.group != nullptr && terms.group->ran_out_of_memory()) return memory();
   if (limits.processes > 0 && terms.group != nullptr && terms.group->ran_out_of_processes()) return processes();
   if (limits.cpu > Duration::zero() && (signal_number == SIGXCPU || signal_number == SIGKILL))
-    return {Reason::kCrashed, "cpu: it used more than " + format_duration(limits.cpu) + " of cpu time"};
+    return {Reason::kCpu, "cpu: it used more than " + format_duration(limits.cpu) + " of cpu time"};
   if (signal_number == SIGXFSZ && limits.file_size > 0)
     return {Reason::kCrashed,
             "file_size: it wrote more than " + std::to_string(limits.file_size) + " bytes to one file"};

@@ -30,7 +30,7 @@ RUN_ENDS = {"succeeded", "degraded", "failed", "cancelled"}
 REASONS = ["none", "error", "timeout", "lost", "poisoned", "upstream_failed", "fail_fast", "cancel_requested",
            "invalid_output", "invalid_input", "expression", "oom", "crashed", "refused", "missing_value", "no_worker", "label",
            "condition", "not_chosen", "upstream_skipped", "fallback", "timer", "signal", "approval", "rejected", "paused",
-           "node_timeout", "run_timeout", "deadline", "rounds"]
+           "child", "shared", "node_timeout", "run_timeout", "deadline", "rounds", "cpu", "processes"]
 EVENTS = ["run_accepted", "run_succeeded", "run_degraded", "run_failed", "run_cancelled", "task_succeeded", "task_failed",
           "task_retrying", "task_skipped", "task_cancelled", "task_waiting", "task_dispatched", "task_running",
           "owner_changed", "task_progress", "task_tokens", "run_paused", "run_resumed"]
@@ -71,20 +71,22 @@ def place_of(a, b):
     return mixed ^ (mixed >> 32) ^ b
 
 
-def unseal(version, place, sealed, what):
+def unseal(latest, place, sealed, what):
+    """A reader of what is sealed with a version up to the latest one; it knows that version."""
     if len(sealed) < 5:
         raise Damaged(f"{what}: {len(sealed)} bytes are no envelope")
-    if sealed[0] != version:
-        raise Damaged(f"{what}: format version {sealed[0]}, not {version}")
+    version = sealed[0]
+    if not 1 <= version <= latest:
+        raise Damaged(f"{what}: format version {version}, later than {latest}")
     body = sealed[5:]
     if struct.unpack("<I", sealed[1:5])[0] != hash64(body, place_of(place, version)) & 0xFFFFFFFF:
         raise Damaged(f"{what}: the checksum is wrong")
-    return Reader(body, what)
+    return Reader(body, what, version)
 
 
 class Reader:
-    def __init__(self, data, what):
-        self.data, self.at, self.what = data, 0, what
+    def __init__(self, data, what, version=1):
+        self.data, self.at, self.what, self.version = data, 0, what, version
 
     def take(self, size):
         if size > len(self.data) - self.at:
@@ -200,7 +202,7 @@ def events_of(partition, epoch, commit, data):
 
 def info_of(run, data):
     what = f"run {run_text(run)}, field .i"
-    reader = unseal(1, place_of(run, 1), sized(data, what), what)
+    reader = unseal(3, place_of(run, 1), sized(data, what), what)
     info = {"epoch": reader.number(), "commit": reader.number(), "tenant": reader.text().decode(),
             "workflow": reader.text().decode(), "definition": reader.hash()}
     info["labels"] = {reader.text().decode(): reader.text().decode() for _ in range(reader.number())}
@@ -210,7 +212,7 @@ def info_of(run, data):
 
 def record_of(run, data):
     what = f"run {run_text(run)}, field .m"
-    reader = unseal(1, place_of(run, 2), sized(data, what), what)
+    reader = unseal(3, place_of(run, 2), sized(data, what), what)
     record = {"records_live": reader.fixed32(), "state": word(RUN_STATES, reader.byte(), what),
               "reason": word(REASONS, reader.byte(), what), "version": reader.number(), "seq": reader.number(),
               "records_sum": reader.fixed64(), "started": reader.signed()}
@@ -221,6 +223,10 @@ def record_of(run, data):
         record["error"] = {"code": reader.text(), "message": reader.text(), "node": reader.text(),
                            "attempt": reader.number(), "traceback": reader.text()}
     record.update(tasks_total=reader.number(), tasks_done=reader.number(), epoch=reader.number(), commit=reader.number())
+    if reader.version >= 2:
+        record["signals"] = [reader.fixed64() for _ in range(reader.number())]
+    if reader.version >= 3:
+        record["why"] = reader.text().decode()
     reader.done()
     return record
 
@@ -252,13 +258,24 @@ def task_record(reader, base_time, base_epoch, names):
     r["epoch"] = reader.number() if fields & 2048 else base_epoch
     r["due"] = time(4096)
     r["version"] = reader.number() if fields & 8192 else 1
+    known = {1: 0x3FFF, 2: 0xBFFF, 3: 0x1BFFF, 4: 0x3BFFF}[reader.version]
+    if fields & ~known:
+        raise Damaged(f"{what}: fields that version {reader.version} does not have: {fields & ~known:x}")
+    r["items"], r["items_failed"] = (reader.number(), reader.number()) if fields & 0x8000 else (0, 0)
+    r["cause"] = word(REASONS, reader.byte(), what) if fields & 0x10000 else "none"
+    r["lost"] = []
+    for _ in range(reader.number() if fields & 0x20000 else 0):
+        lost = {"attempt": reader.number(), "worker": reader.text().decode(), "dispatched": reader.signed(base_time)}
+        lost["lost"] = reader.signed(lost["dispatched"])
+        lost["how"] = reader.text().decode()
+        r["lost"].append(lost)
     return r
 
 
 def segment_of(run, commit, data):
     """{task: record} of one commit."""
     what = f"segment of run {run_text(run)}, commit {commit}"
-    reader = unseal(1, place_of(run, commit), data, what)
+    reader = unseal(4, place_of(run, commit), data, what)
     base_time, base_epoch = reader.signed(), reader.number()
     names = [reader.text().decode() for _ in range(reader.number())]
     records, following = {}, 0

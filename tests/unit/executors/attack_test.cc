@@ -106,6 +106,7 @@ TEST_P(Attacks, AForkBombEndsWithItsTask) {
   const std::string bomb = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); sleep " + mark + " & done; wait";
   const Outcome outcome = attack(bomb, object({{"processes", 60}}));
   EXPECT_FALSE(outcome.success);
+  EXPECT_EQ(outcome.reason, Reason::kProcesses);
   EXPECT_TRUE(outcome.error.message.starts_with("processes: ")) << outcome.error.message;
   EXPECT_TRUE(gone(mark));
 }

@@ -191,7 +191,9 @@ output = done
 TEST_F(Confined, ALimitThatIsReachedIsNamed) {
   EXPECT_EQ(shell("while :; do :; done", object({{"cpu", "1s"}})).error.message,
             "cpu: it used more than 1s of cpu time");
-  EXPECT_EQ(python("while True: pass", object({{"cpu", "1s"}})).error.message, "cpu: it used more than 1s of cpu time");
+  const Outcome spun = python("while True: pass", object({{"cpu", "1s"}}));
+  EXPECT_EQ(spun.reason, Reason::kCpu);
+  EXPECT_EQ(spun.error.message, "cpu: it used more than 1s of cpu time");
   EXPECT_EQ(shell("exec head -c 2000000 /dev/zero >big", object({{"file_size", "1MB"}})).error.message,
             "file_size: it wrote more than 1000000 bytes to one file");
   const Outcome memory = python("x = bytearray(2_000_000_000)", object({{"memory", "512MiB"}}));
