@@ -65,7 +65,12 @@ TEST(RunCodec, InfoComesBack) {
     EXPECT_EQ(stored->epoch, 9U);
     EXPECT_EQ(stored->commit, 1ULL << 40);
   }
+  constexpr std::size_t kVersionAt = 4;  // behind the length
+  EXPECT_EQ(encode_info({.info = info, .epoch = 9, .commit = 1})[kVersionAt], kRunFormatVersion);
+  info.workflow_version = 3;
+  EXPECT_EQ(encode_info({.info = info, .epoch = 9, .commit = 1})[kVersionAt], kInfoVersionParent);
   info.deadline = at(7);
+  EXPECT_EQ(encode_info({.info = info, .epoch = 9, .commit = 1})[kVersionAt], kInfoVersion);
   auto with_deadline = decode_info(info.run, encode_info({.info = info, .epoch = 9, .commit = 1}));
   ASSERT_TRUE(with_deadline.ok()) << with_deadline.error().what;
   EXPECT_EQ(with_deadline->info, info);
@@ -264,7 +269,7 @@ TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {
   const Error errors[] = {
       decode_info(run_id(1), as_of(kInfoVersion + 1, info, kBehindLength)).error(),
       decode_record(run_id(1), as_of(kRecordVersion + 1, record, kBehindLength)).error(),
-      decode_segment(run_id(1), 3, as_of(3, segment, 0), names).error(),
+      decode_segment(run_id(1), 3, as_of(kSegmentVersionLast + 1, segment, 0), names).error(),
       decode_log(run_id(1), as_of(2, log, 0)).error(),
       decode_content(hash128("x"), as_of(9, content, 0)).error(),
       decode_events(place, as_of(2, events, 0)).error(),
