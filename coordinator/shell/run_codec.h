@@ -19,8 +19,8 @@
 namespace millrace {
 
 constexpr std::uint8_t kRunFormatVersion = 1;
-// Of what is fixed of a run: 2 for a run of a registered workflow and for a child run, 3 for one with a deadline; others
-// are written as version 1, which earlier programs read, too.
+// Of what is fixed of a run: 2 for a run of a registered workflow and for a child run, 3 for one with a deadline;
+// others are written as version 1, which earlier programs read, too.
 constexpr std::uint8_t kInfoVersionParent = 2;
 constexpr std::uint8_t kInfoVersion = 3;
 // Of a run's record: 2 where it holds signals, 3 where it says why it was acted on; others are written as version 1,
