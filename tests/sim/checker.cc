@@ -195,8 +195,9 @@ std::string Checker::too_early(const Seen& run, TaskIndex task) {
   std::string open;
   for (std::uint32_t up : run.plan->dag().upstream().of(task.value)) {
     const TaskRecord& record = run.tasks[up];
-    if (run.plan->stands_in_for(task) == TaskIndex{up}) {  // which is to wait for it
+    if (run.plan->stands_in_for(task) == TaskIndex{up}) {  // which is to wait for it, unless its run was stopped since
       if (record.state == TaskState::kWaiting && record.reason == Reason::kFallback) continue;
+      if (record.state == TaskState::kCancelled && record.cause != Reason::kNone) continue;
       return run.plan->id(TaskIndex{up}) + " failed";
     }
     const bool passed = record.state == TaskState::kSkipped && record.reason != Reason::kUpstreamFailed;
@@ -244,7 +245,7 @@ void Checker::upstream_committed(const char* what, const Assignment& assignment)
   if (run.plan->spec(node).flow.join > 0) return;  // what it did not wait for may have ended meanwhile
   for (const Binding& binding : assignment.bindings) {
     const TaskRecord& record = run.tasks[binding.task.value];
-    if (run.plan->stands_in_for(node) == binding.task && record.version == binding.version) continue;
+    if (run.plan->stands_in_for(node) == binding.task && record.version >= binding.version) continue;
     if (record.version != binding.version || record.output.size() != binding.value.size())
       fail(std::string("I3: ") + text(id) + " is " + what + " with another upstream than the store has");
   }
