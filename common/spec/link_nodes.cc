@@ -29,7 +29,17 @@ std::uint32_t closing_edge(const Reader& reader, const std::vector<std::uint32_t
 // A stand-in must not wait for what waits for the end of whom it stands in for.
 void check_ends(Reader& reader) {
   std::vector<Pair> pairs;
-  for (const Edge& one : reader.stand_ins) pairs.emplace_back(one.upstream, one.node);
+  for (const Edge& one : reader.stand_ins) {
+    pairs.emplace_back(one.upstream, one.node);
+    const std::size_t others = reader.spec.upstream.of(one.node).size() - 1;
+    const std::uint32_t join = reader.spec.specs[one.node].flow.join;
+    if (join <= others) continue;
+    reader.report.add(reader.document.problem_at(
+        one.offset,
+        "node '" + reader.spec.ids[one.node] + "' has 'join: " + std::to_string(join) + "' and waits for " +
+            std::to_string(others) + " nodes beside '" + reader.spec.ids[one.upstream] + "', for which it stands in",
+        "no more than it waits for", ""));
+  }
   std::vector<std::uint32_t> cycle = find_cycle(with_stand_ins(reader.spec.upstream, pairs));
   if (cycle.empty()) return;
   const auto nodes = static_cast<std::uint32_t>(reader.spec.ids.size());

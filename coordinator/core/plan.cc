@@ -272,6 +272,8 @@ Status Plan::read_stand_ins() {
     if (!next || is_item(*next) || !std::ranges::binary_search(dag_.downstream().of(i), next->value))
       return invalid(in_spec(workflow_, i, named + " is not a node that waits for it"));
     if (flow.fallback) return invalid(in_spec(workflow_, i, "two fallbacks"));
+    if (workflow_.specs[next->value].flow.join >= dag_.upstream().of(next->value).size())
+      return invalid(in_spec(workflow_, i, named + " joins more nodes than it waits for"));
     if (cleanup_of(TaskIndex{i}) != Cleanup::kNone || cleanup_of(*next) != Cleanup::kNone ||
         handled_by_.contains(next->value) || chosen_by_.contains(next->value))
       return invalid(in_spec(workflow_, i, named + " cannot stand in: one of them runs for another reason"));

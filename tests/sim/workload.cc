@@ -228,7 +228,9 @@ void make_stand_ins(Random& random, WorkflowSpec& workflow) {
     const std::span<const std::uint32_t> after = downstream.of(node);
     if (after.empty() || flow.fallback || cleaning.contains(workflow.ids[node]) || !random.chance(400)) continue;
     const std::uint32_t other = after[random.below(after.size())];
-    if (workflow.specs[other].flow.foreach || !taken.insert(workflow.ids[other]).second) continue;  // a list has no sum
+    FlowSpec& next = workflow.specs[other].flow;
+    if (next.foreach || !taken.insert(workflow.ids[other]).second) continue;  // a list has no sum
+    next.join = std::min(next.join, static_cast<std::uint32_t>(workflow.upstream.of(other).size() - 1));
     pairs.emplace_back(node, other);
     if (!find_cycle(with_stand_ins(workflow.upstream, pairs)).empty()) {
       pairs.pop_back();

@@ -231,6 +231,7 @@ void Agent::State::cancelled(Time now, LinkId from, const AttemptCancel& cancel)
   if (!speaks_for(from, cancel.attempt)) return;
   auto it = held.find(cancel.attempt);
   if (it == held.end()) {
+    if (recent.find(cancel.attempt) == Fate::kGivenBack) return give_back(from, cancel.attempt);  // it was not told
     if (recent.find(cancel.attempt) || held.size() >= kHeldMax) return;
     Held& h = held[cancel.attempt];
     h.id = cancel.attempt;

@@ -76,6 +76,9 @@ TEST(StandIns, OfWhatIsWrong) {
             "node 'b' stands in for 'a' and is named by 'finally'");
   EXPECT_EQ(of("b: {executor: noop, depends_on: c}, c: {executor: noop, depends_on: a}"),
             "node 'b' stands in for 'a' and waits for what waits for that: b -> a -> c -> b");
+  EXPECT_EQ(problem_of("nodes:\n  a: {executor: shell, script: x, fallback: {node: b}}\n  c: {value: 1}\n"
+                       "  b: {executor: shell, script: x, depends_on: c, join: 2}\n"),
+            "node 'b' has 'join: 2' and waits for 1 nodes beside 'a', for which it stands in");
   EXPECT_EQ(problem_of("nodes: {a: {executor: noop, fallback: {node: b, value: 1}}, b: {executor: noop}}"),
             "'fallback' of node 'a' has both a 'value' and a 'node'");
 }

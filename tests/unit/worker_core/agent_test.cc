@@ -409,6 +409,17 @@ TEST(Agent, GivesBackAgainWhatIsReclaimedOrAssignedAgain) {
   EXPECT_EQ(w.took(), (Lines{"0: reclaimed a#1"}));
 }
 
+TEST(Agent, GivesBackAgainWhatIsCancelledBecauseThatItWasGivenBackNeverArrived) {
+  AgentWorld w;
+  w.connected();
+  w.assign("a#1 b#1");
+  w.took();
+  w.reclaim("b#1");
+  EXPECT_EQ(w.took(), (Lines{"0: reclaimed b#1"}));
+  w.cancel("b#1", Reason::kTimeout);
+  EXPECT_EQ(w.took(), (Lines{"0: reclaimed b#1"}));
+}
+
 // ---------------------------------------------------------------- logs
 
 TEST(Agent, PassesLogsOfWhatItHoldsToTheRightCoordinator) {
