@@ -26,18 +26,24 @@ void read_child(Reader& reader, const std::vector<Entry>& entries, const Entry& 
                 std::uint32_t node, bool depends_on) {
   WaitSpec& wait = reader.spec.specs[node].flow.wait.emplace();
   wait.kind = WaitKind::kChild;
+  const bool mapped = reader.spec.specs[node].flow.foreach.has_value();
   bool named = false;
   for (const Entry& entry : entries) {
     const std::string what = "'" + entry.name + "' of " + where;
+    ExpressionPlace place{what, node, /*core=*/true, depends_on};
+    if (mapped) place.more = keys::kItemRoots;
     if (entry.name == "workflow") {
       named = true;
       read_workflow(reader, entry, what, wait);
     } else if (entry.name == "with") {
       if (!reader.expect_mapping(entry.value, what)) continue;
-      check_expressions(reader, entry.value, {what, node, /*core=*/true, depends_on});
+      check_expressions(reader, entry.value, place);
       wait.with = reader.value(entry.value);
     } else if (entry.name == "timeout") {
-      wait.limit = read_moment(reader, entry.value, what, TimeForm::kDuration, {what, node, true, depends_on});
+      wait.limit = read_moment(reader, entry.value, what, TimeForm::kDuration, place);
+    } else if (entry.name == "collect" && mapped && !reader.value(entry.value).is_bool()) {
+      reader.problem(entry.value, what + " is " + kind_of(reader.at(entry.value)),
+                     "true or false: what is kept of a child run is its outputs", "say `outputs` in its workflow");
     }
   }
   if (!named) reader.problem(kind.key, where + " does not say which workflow it runs", "a 'workflow' beside it");

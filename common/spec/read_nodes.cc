@@ -224,6 +224,7 @@ void read_control_node(Reader& reader, const std::vector<Entry>& entries, const 
   const Entry& kind = *found.kinds.front();
   const std::span<const std::string_view> known = keys_of(kind.name);
   NodeSpec& spec = reader.spec.specs[node];
+  if (kind.name == "executor" && found.foreach) spec.flow.foreach.emplace();
   for (const Entry& entry : entries) {
     if (std::ranges::find(known, entry.name) == known.end()) {
       reader.problem(entry.key,

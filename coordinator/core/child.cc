@@ -17,16 +17,25 @@ std::string named(const WaitSpec& wait) {
 
 }  // namespace
 
+std::string end_of_child(const ChildTold& told) {
+  const std::string who = told.child == RunId{} ? "" : "child run " + to_string(told.child) + " ";
+  const std::string how = told.child == RunId{} ? "" : std::string(to_string(told.state));
+  return who + how + (told.why.empty() || how.empty() ? "" : ": ") + told.why;
+}
+
+bool Partition::awaits_child(const TaskRecord& record) {
+  return record.state == TaskState::kWaiting && record.reason == Reason::kChild;
+}
+
 bool Partition::awaits_child(const Run& run, TaskIndex task) {
   return run.states[task.value] == TaskState::kWaiting && run.tasks[task.value].reason == Reason::kChild;
 }
 
-// What bounds a family: how deep it is, and how many descendants a run may have. Each child may have its part of what
-// its parent may.
-Result<RunParent> Partition::link_of(const Run& run, TaskIndex task) const {
+// What bounds a family: how deep it is, and how many descendants a run may have. Each node that has children may have
+// its part of what its run may, and each of the children an equal part of that.
+Result<RunParent> Partition::link_of(const Run& run, TaskIndex task, std::uint32_t children) const {
   const RunParent& own = run.info->parent;
-  const std::uint32_t room = own.run == RunId{} ? kDescendantsMax : own.room;
-  const std::uint32_t children = run.plan->child_count();
+  const std::uint32_t room = (own.run == RunId{} ? kDescendantsMax : own.room) / run.plan->child_count();
   if (own.depth + 1 > kChildDepthMax) {
     return Error{
         Code::kRefused, "child runs are nested deeper than " + std::to_string(kChildDepthMax) + " levels", {}, ""};
@@ -37,7 +46,7 @@ Result<RunParent> Partition::link_of(const Run& run, TaskIndex task) const {
                  {},
                  ""};
   }
-  return RunParent{run.id(), task, run.plan->id(task), own.depth + 1, (room - children) / children};
+  return RunParent{run.id(), task, run.plan->id(task), own.depth + 1, (room - children) / std::max(children, 1U)};
 }
 
 // False: it waits for values, or has failed.
@@ -46,28 +55,30 @@ bool Partition::ask_for_child(Time now, Run& run, TaskIndex task, const Flow::Wa
   if (wait.with) {
     std::optional<Value> given = evaluate_for(now, run, task, *wait.with);
     if (!given) return false;
-    if (!given->is_object()) {
-      fail_wait(now, run, task, Reason::kExpression,
-                std::string("'with' is ") + given->kind_name() + ", not an object");
-      return false;
-    }
     inputs = std::move(*given);
   }
+  if (std::optional<NoChild> none = order_child(run, task, wait.spec, inputs, 1)) {
+    fail_wait(now, run, task, none->reason, std::move(none->why));
+    return false;
+  }
+  return true;
+}
+
+// The letter that asks for the child of a node, or of an item: one of `children`.
+std::optional<NoChild> Partition::order_child(const Run& run, TaskIndex task, const WaitSpec& wait, const Value& inputs,
+                                              std::uint32_t children) {
+  if (!inputs.is_object())
+    return NoChild{Reason::kExpression, std::string("'with' is ") + inputs.kind_name() + ", not an object"};
   std::string json = inputs.dump();
   if (json.size() > kAssignmentMax) {
-    fail_wait(now, run, task, Reason::kInvalidInput,
-              "the inputs of " + named(wait.spec) + " have " + std::to_string(json.size()) + " bytes, more than " +
-                  std::to_string(kAssignmentMax));
-    return false;
+    return NoChild{Reason::kInvalidInput, "the inputs of " + named(wait) + " have " + std::to_string(json.size()) +
+                                              " bytes, more than " + std::to_string(kAssignmentMax)};
   }
-  Result<RunParent> link = link_of(run, task);
-  if (!link.ok()) {
-    fail_wait(now, run, task, Reason::kRefused, link.error().what);
-    return false;
-  }
+  Result<RunParent> link = link_of(run, task, children);
+  if (!link.ok()) return NoChild{Reason::kRefused, link.error().what};
   ChildWanted wanted;
-  wanted.name = wait.spec.workflow;
-  wanted.run.version = wait.spec.version;
+  wanted.name = wait.workflow;
+  wanted.run.version = wait.version;
   wanted.run.tenant = run.info->tenant;
   wanted.run.key = child_key(run.id(), link->node);
   wanted.run.inputs = Payload::inline_json(std::move(json));
@@ -77,11 +88,11 @@ bool Partition::ask_for_child(Time now, Run& run, TaskIndex task, const Flow::Wa
   wanted.run.parent = std::move(*link);
   const PartitionId home = home_of(run.info->tenant, wanted.name, options_.partitions);
   post(home, std::move(wanted));
-  return true;
+  return std::nullopt;
 }
 
 void Partition::cancel_child(const Run& run, TaskIndex task) {
-  const WaitSpec& wait = run.plan->flow(task)->wait->spec;
+  const WaitSpec& wait = run.plan->flow(*run.plan->node_of(task))->wait->spec;
   // By the same way as it was wanted, so that it cannot come before.
   post(home_of(run.info->tenant, wait.workflow, options_.partitions),
        ChildCancelled{run.info->tenant, child_key(run.id(), run.plan->id(task)), run.id(), false});
@@ -140,15 +151,14 @@ void Partition::tell_parent(const Run& run) {
 
 void Partition::take(Time now, LetterCame&, ChildTold& told) {
   Run* run = live(told.parent);
+  if (run != nullptr && run->plan->is_item(told.task)) return item_told(now, *run, told);
   if (run == nullptr || told.task.value >= run->states.size() || !awaits_child(*run, told.task)) return;
   TaskRecord& record = run->tasks[told.task.value];
   if (told.child != RunId{}) record.worker = std::make_shared<const std::string>(to_string(told.child));
   if (!is_terminal(told.state)) return write(*run, told.task);
   if (told.state == RunState::kSucceeded || told.state == RunState::kDegraded)
     return end_wait(now, *run, told.task, std::move(told.outputs));
-  const std::string who = told.child == RunId{} ? "" : "child run " + to_string(told.child) + " ";
-  const std::string how = told.child == RunId{} ? "" : std::string(to_string(told.state));
-  fail_wait(now, *run, told.task, Reason::kChild, who + how + (told.why.empty() || how.empty() ? "" : ": ") + told.why);
+  fail_wait(now, *run, told.task, Reason::kChild, end_of_child(told));
 }
 
 }  // namespace millrace

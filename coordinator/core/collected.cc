@@ -21,6 +21,13 @@ void Collected::add(std::uint32_t first, std::uint32_t count, const Payload& arr
   put(first, {count, std::string(elements), {}});
 }
 
+void Collected::add_one(std::uint32_t item, const Payload& output) {
+  if (output.is_null()) return add_null(item);
+  if (!output.is_reference()) return put(item, {1, std::string(output.json()), {}});
+  bytes_ += output.size();
+  runs_[item] = {1, {}, output.hash(), true};
+}
+
 void Collected::put(std::uint32_t first, Run run) {
   bytes_ += run.text.size() + 1;
   const auto next = runs_.lower_bound(first);
@@ -52,7 +59,7 @@ std::string Collected::list(const std::function<std::string_view(const Hash128&)
     std::string_view more = run.text;
     if (!run.hash.is_zero()) {
       more = text_of(run.hash);
-      if (more.size() >= 2) more = more.substr(1, more.size() - 2);
+      if (!run.one && more.size() >= 2) more = more.substr(1, more.size() - 2);
     }
     append(elements, more);
   }

@@ -20,6 +20,7 @@ class Collected {
  public:
   // The outputs of items first .. first + count - 1: an array of as many, inline or stored.
   void add(std::uint32_t first, std::uint32_t count, const Payload& array);
+  void add_one(std::uint32_t item, const Payload& output);  // the output itself; none: null
   void add_null(std::uint32_t item) { put(item, {1, "null", {}}); }  // null in its place
   void add_nothing(std::uint32_t item) { put(item, {1, "", {}}); }   // it is left out
 
@@ -33,6 +34,7 @@ class Collected {
     std::uint32_t items = 0;
     std::string text;  // the elements, joined by commas
     Hash128 hash;      // not zero: instead of the text, an array that is stored
+    bool one = false;  // or, with a hash, one element
   };
   void put(std::uint32_t first, Run run);
   static void append(std::string& text, std::string_view more);

@@ -11,15 +11,18 @@ namespace {
 class RunScope : public expr::Scope {
  public:
   RunScope(const Run& run, const std::map<Hash128, std::shared_ptr<const std::string>>& fetched, Value error,
-           std::optional<TaskIndex> task)
-      : run_(run), fetched_(fetched), task_(task), error_(std::move(error)) {}
+           std::optional<TaskIndex> task, const BoundItem* item)
+      : run_(run), fetched_(fetched), task_(task), error_(std::move(error)), item_(item) {}
 
   bool has_root(std::string_view root) const override {
-    return root == "inputs" || root == "nodes" || root == "run" || root == "error";
+    return root == "inputs" || root == "nodes" || root == "run" || root == "error" ||
+           (item_ != nullptr && (root == "item" || root == "index"));
   }
 
   Value root(std::string_view root) const override {
     if (root == "inputs") return *parsed("inputs", run_.info->inputs);
+    if (root == "item") return item_->item;
+    if (root == "index") return item_->index;
     Value all = Value::Object{};
     if (root == "run") {
       all.set("id", to_string(run_.id()));
@@ -46,12 +49,15 @@ class RunScope : public expr::Scope {
       return task && is_terminal(run_.states[task->value]) ? node(*task) : nullptr;
     }
     if (root == "error") return error_.find(head);
+    if (root == "item" || root == "index") return root == "item" ? item_->item.find(head) : nullptr;
     if (run_value_.is_null()) run_value_ = this->root("run");
     return run_value_.find(head);
   }
 
   const Value* borrow(std::string_view root) const override {
     if (root == "error") return &error_;
+    if (root == "item") return &item_->item;
+    if (root == "index") return &item_->index;
     return root == "inputs" ? parsed("inputs", run_.info->inputs) : nullptr;
   }
 
@@ -89,6 +95,7 @@ class RunScope : public expr::Scope {
   mutable Value round_;
   std::optional<TaskIndex> task_;  // whose expression it is; nothing: the run's
   Value error_;                    // what the task handles; null: nothing
+  const BoundItem* item_;          // null: it is of no item
 };
 
 }  // namespace
@@ -103,8 +110,8 @@ Payload Partition::make_payload(RunId run, std::string json) {
 }
 
 Result<Value> Partition::evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing,
-                                  std::optional<TaskIndex> task) {
-  RunScope scope(run, fetched_, task ? error_for(run, *task) : Value(), task);
+                                  std::optional<TaskIndex> task, const BoundItem* item) {
+  RunScope scope(run, fetched_, task ? error_for(run, *task) : Value(), task, item);
   Result<Value> value = what.render(scope);
   missing = scope.missing();
   if (!scope.broken().empty()) return Error{Code::kFailed, scope.broken(), {}, ""};
@@ -265,7 +272,7 @@ void Partition::on(Time now, ValueFetched& in) {
       const bool collecting = run->plan->is_mapped(task) && run->states[task.value] == TaskState::kRunning;
       if (halted(*run, task) || (run->states[task.value] != TaskState::kWaiting && !collecting)) continue;
       if (!gone) {
-        if (collecting) finish_items(now, *run, *mapped_at(*run, task));
+        if (collecting) advance_items(now, *run, *mapped_at(*run, task));
         else decide(now, *run, task);
         continue;
       }

@@ -29,7 +29,7 @@ std::uint32_t Pace::chunk(std::uint64_t left, std::uint32_t slots) const {
 }
 
 ItemsView Mapped::view() const {
-  return {total, static_cast<std::uint32_t>(done.count()), failed, running, waiting, shown};
+  return {total, static_cast<std::uint32_t>(done.count()), failed, running + children, waiting - children, shown};
 }
 
 void Mapped::show(const FailedItem& item) {
@@ -76,6 +76,8 @@ void Partition::open_items(Time now, Run& run, TaskIndex node, const Flow& flow)
   m.total = static_cast<std::uint32_t>(m.source.count());
   m.opened = true;
   run.items += m.total;
+  if (const auto family = asks_children(run, node) ? link_of(run, node, m.total) : RunParent{}; !family.ok())
+    return fail_wait(now, run, node, Reason::kRefused, family.error().what);
   const auto history = history_.find(run.info->definition);
   if (history != history_.end()) m.pace = history->second.paces[run.plan->workflow().spec_index(node.value)];
   // What is neither done nor out nor waits; items with a history of their own apart from the others.
@@ -89,7 +91,7 @@ void Partition::open_items(Time now, Run& run, TaskIndex node, const Flow& flow)
     if (!past.waiting) m.todo.add_apart(item, item + 1);
   }
   if (run.states[node.value] != TaskState::kReady) move(run, node, TaskState::kReady);
-  if (!m.out.empty() || (m.complete() && m.total > 0)) {
+  if (!m.out.empty() || m.children > 0 || (m.complete() && m.total > 0)) {
     move(run, node, TaskState::kDispatched);
     move(run, node, TaskState::kRunning);
   }
@@ -104,6 +106,7 @@ void Partition::offer_items(Time now, Run& run, Mapped& m) {
   const TaskState state = run.states[m.node.value];
   if (run.paused() && state == TaskState::kReady) hold(run, m.node);
   if (run.paused() || (state != TaskState::kReady && state != TaskState::kRunning)) return;
+  if (asks_children(run, m.node)) return;
   const ForeachSpec& spec = *run.plan->spec(m.node).flow.foreach;
   std::uint64_t wanted = std::min<std::uint64_t>(kOffersMax, m.todo.count());
   if (spec.parallel_max > 0)
@@ -241,6 +244,7 @@ bool Partition::adopt_items(Time now, Run& run, const AttemptId& id, const Worke
 
 void Partition::advance_items(Time now, Run& run, Mapped& m) {
   if (items_over(run, m.node)) return;
+  if (asks_children(run, m.node)) ask_for_items(now, run, m);
   if (m.complete() && !m.failing) {
     finish_items(now, run, m);
     if (is_terminal(run.states[m.node.value]) || !halted(run, m.node)) return;  // else nobody waits for its values
@@ -300,6 +304,7 @@ bool Partition::items_over(const Run& run, TaskIndex node) {
 void Partition::close_items(Run& run, TaskIndex node) {
   Mapped* m = mapped_at(run, node);
   if (m == nullptr) return;
+  leave_children(run, *m);
   TaskRecord& record = run.tasks[node.value];
   record.items = m->total;
   record.items_failed = m->failed;

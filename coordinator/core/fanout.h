@@ -27,6 +27,8 @@ constexpr std::size_t kChunkBytesMax = 256 * 1024;  // of the values of one chun
 constexpr Duration kChunkBudget = 1s;     // of a chunk whose size was found out: then the rest is dealt out anew
 constexpr Duration kChunkTarget = 250ms;  // and how long it should take at most
 constexpr Duration kProgressEvery = 100ms;
+constexpr std::uint32_t kChildrenUsual = 100;  // child runs at once of a node that does not say how many
+constexpr std::uint32_t kChildrenMax = 1000;
 
 // How long items take, and what an attempt costs beside them: moving averages.
 struct Pace {
@@ -39,11 +41,17 @@ struct Pace {
   std::uint32_t chunk(std::uint64_t left, std::uint32_t slots) const;
 };
 
-// An item that has failed, or was lost alone, and is not done.
+// An item that has failed, or was lost alone, or waits for its child run, and is not done.
 struct ItemHistory {
   TaskRecord record;
   std::uint64_t sum = 0;  // checksum of its durable record
-  bool waiting = false;   // until record.due
+  bool waiting = false;   // until record.due, or for its child
+};
+
+// An item as the expressions of its node see it.
+struct BoundItem {
+  Value item;
+  Value index;
 };
 
 struct Mapped {
@@ -59,6 +67,7 @@ struct Mapped {
   std::map<std::uint32_t, ItemHistory> history;    // by item
   std::map<std::uint32_t, std::uint32_t> numbers;  // attempt numbers used, by first item, while it is not done
   std::uint32_t waiting = 0;                       // of the histories
+  std::uint32_t children = 0;                      // of these, those that wait for a child
   std::uint32_t running = 0;                       // items that are out
   std::uint32_t failed = 0;                        // items, for good
   std::uint32_t offers = 0;                        // to Placement, not granted

@@ -185,6 +185,7 @@ void Partition::fail_items(Run& run, Mapped& m, Reason reason, ErrorInfo error) 
     m.reason = reason;
     m.error = std::make_shared<const ErrorInfo>(std::move(error));
   }
+  leave_children(run, m);
   for (const auto& [first, count] : m.out) {
     Attempt& other = run.attempts.at(TaskIndex{m.base + first});
     other.cancelling = true;
@@ -259,6 +260,7 @@ void Partition::item_due(Time now, Run& run, TaskIndex task) {
   const std::uint32_t item = task.value - m->base;
   auto past = m->history.find(item);
   if (past == m->history.end() || !past->second.waiting || past->second.record.due > now) return;
+  if (awaits_child(past->second.record)) return item_waited_enough(now, run, *m, item);
   past->second.waiting = false;
   past->second.record.ready = past->second.record.due;
   --m->waiting;
@@ -282,7 +284,8 @@ void Partition::restore_items(Time now, Run& run, TaskIndex chunk, const TaskRec
     m.done.add(first, first + count);
     m.ran += record.ran;
     count_bytes(run, record.output);
-    if (over || record.output.is_null()) return;
+    if (!over && asks_children(run, *node) && spec.collect != Value(false)) m.outputs.add_one(first, record.output);
+    if (over || record.output.is_null() || asks_children(run, *node)) return;
     m.outputs.add(first, count, record.output);
     return;
   }
@@ -304,6 +307,7 @@ void Partition::restore_items(Time now, Run& run, TaskIndex chunk, const TaskRec
   ItemHistory& past = m.history[first];
   past.record = record;
   past.sum = checksum(chunk, record);
+  if (awaits_child(record)) return await_again(now, run, m, first);
   if (record.state != TaskState::kRetrying) return;
   past.record.due = std::min(record.due, now + (record.due - record.ended));
   past.waiting = true;

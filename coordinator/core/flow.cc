@@ -113,9 +113,9 @@ void Partition::decide(Time now, Run& run, TaskIndex task) {
       return end_task(now, run, task, TaskState::kSkipped, Reason::kCondition, EventType::kTaskSkipped);
     }
   }
+  if (run.plan->is_mapped(task)) return open_items(now, run, task, *run.plan->flow(task));
   if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->wait) return begin_wait(now, run, task, *flow);
   if (run.plan->is_control_node(task)) return evaluate_control_node(now, run, task);
-  if (run.plan->is_mapped(task)) return open_items(now, run, task, *run.plan->flow(task));
   run.value_waits.erase(task);
   move(run, task, TaskState::kReady);
   offer(now, run, task);

@@ -51,6 +51,12 @@ enum class TestPlant : std::uint8_t {
   kForgetFirings,    // what a trigger has fired is not kept
 };
 
+// Why a node, or an item, cannot have the child run that it is for.
+struct NoChild {
+  Reason reason = Reason::kNone;
+  std::string why;
+};
+
 struct PartitionOptions {
   PartitionId partition;
   Epoch epoch;
@@ -162,7 +168,10 @@ class Partition {
 
   // child.cc
   static bool awaits_child(const Run& run, TaskIndex task);
-  Result<RunParent> link_of(const Run& run, TaskIndex task) const;
+  static bool awaits_child(const TaskRecord& record);
+  Result<RunParent> link_of(const Run& run, TaskIndex task, std::uint32_t children) const;
+  std::optional<NoChild> order_child(const Run& run, TaskIndex task, const WaitSpec& wait, const Value& inputs,
+                                     std::uint32_t children);
   bool ask_for_child(Time now, Run& run, TaskIndex task, const Flow::Wait& wait);
   void cancel_child(const Run& run, TaskIndex task);
   void take(Time now, LetterCame& in, ChildWanted& wanted);
@@ -339,6 +348,15 @@ class Partition {
   void item_due(Time now, Run& run, TaskIndex item);
   void restore_items(Time now, Run& run, TaskIndex chunk, const TaskRecord& record);
   void tell_progress(Time now, Run& run, Mapped& mapped);
+  // Of mapped nodes whose items are child runs (child_items.cc).
+  static bool asks_children(const Run& run, TaskIndex node);
+  void ask_for_items(Time now, Run& run, Mapped& mapped);
+  bool ask_for_item(Time now, Run& run, Mapped& mapped, std::uint32_t item);  // false: it waits for values
+  void item_child_failed(Time now, Run& run, Mapped& mapped, std::uint32_t item, Reason reason, std::string why);
+  void item_told(Time now, Run& run, ChildTold& told);
+  void item_waited_enough(Time now, Run& run, Mapped& mapped, std::uint32_t item);
+  void await_again(Time now, Run& run, Mapped& mapped, std::uint32_t item);  // after a restart
+  void leave_children(Run& run, Mapped& mapped);                             // nobody waits for them any more
 
   // evaluate.cc
   void note_try(TaskRecord& record, Time now) const;
@@ -351,7 +369,7 @@ class Partition {
   bool assemble_outputs(Time now, Run& run);          // false: waits for values, or the run has failed by it
   Payload make_payload(RunId run, std::string json);  // by reference when larger than the inline limit
   Result<Value> evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing,
-                         std::optional<TaskIndex> task = {});
+                         std::optional<TaskIndex> task = {}, const BoundItem* item = nullptr);
   void fetch(const Hash128& hash);
 
   // partition.cc
@@ -414,6 +432,8 @@ RunSummary summary_of(const Run& run);
 // A time as a workflow writes it: a duration or a number of seconds from `from` on, or a moment. With `until` a number
 // is that of seconds since 1970, and a duration is none. Errors: kInvalid.
 Result<Time> moment_of(const Value& value, Time from, bool until);
+// "child run ID failed: why", or why there is none.
+std::string end_of_child(const ChildTold& told);
 
 // What must be true between steps (invariants.cc); empty, or what is broken. For tests and the self-audit.
 std::string check_invariants(const Partition& partition);

@@ -164,7 +164,11 @@ Status Plan::read_flows() {
     }
     if (Status branch = read_branch(i, flow); !branch.ok()) return branch;
     if (!spec.foreach) continue;
-    if (workflow_.specs[i].is_control()) return invalid(in_spec(workflow_, i, "a node without an executor is mapped"));
+    const bool child = spec.wait && spec.wait->kind == WaitKind::kChild;
+    if (workflow_.specs[i].is_control() && !child)
+      return invalid(in_spec(workflow_, i, "a node without an executor is mapped"));
+    if (child && spec.foreach->collect && !spec.foreach->collect->is_bool())
+      return invalid(in_spec(workflow_, i, "'collect' of child runs is no boolean"));
     if (!workflow_.spec_of.empty()) return invalid(in_spec(workflow_, i, "a mapped node in the packed form"));
     if (Status over = compile(spec.foreach->over, flow.foreach); !over.ok())
       return invalid(in_spec(workflow_, i, over.error().what));

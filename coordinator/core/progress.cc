@@ -160,6 +160,7 @@ void Partition::open_some(Time now) {
     if (run == nullptr || halted(*run, task)) continue;
     if (run->states[task.value] == TaskState::kPending) open(now, *run, task);
     else if (stands_aside(*run, task)) stood_in(now, *run, task);
+    else if (Mapped* mapped = mapped_at(*run, task)) advance_items(now, *run, *mapped);
   }
 }
 

@@ -359,7 +359,8 @@ void Partition::go_on(Time now, Run& run) {
   }
   for (const auto& [node, mapped] : run.mapped) {
     mapped->offers = 0;
-    offer_items(now, run, *mapped);
+    if (asks_children(run, node) && mapped->opened) advance_items(now, run, *mapped);
+    else offer_items(now, run, *mapped);
   }
 }
 

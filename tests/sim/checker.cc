@@ -485,6 +485,7 @@ void Checker::check_results(const std::string& name, const Seen& run) {
     const TaskRecord& record = run.tasks[i];
     const FlowSpec& flow = run.plan->spec(TaskIndex{i}).flow;
     if (record.state != TaskState::kSucceeded || flow.branch) continue;
+    if (flow.foreach && flow.wait && record.reason == Reason::kNone) check_items(name, run, TaskIndex{i}, std::nullopt);
     if (flow.wait) {  // what came, if anything did
       sums[i] = static_cast<std::uint64_t>(sum_in(record.output, cluster_).value_or(0));
       continue;
@@ -569,20 +570,24 @@ void Checker::check_cleanup(const std::string& name, const Seen& run) {
   }
 }
 
-// Every item of a mapped node has exactly one result, and they stand in its output in order: item i gives sum + i.
-void Checker::check_items(const std::string& name, const Seen& run, TaskIndex node, std::uint64_t sum) {
+// Every item of a mapped node has exactly one result, and they stand in its output in order: item i gives sum + i, or,
+// without a sum, what its record says.
+void Checker::check_items(const std::string& name, const Seen& run, TaskIndex node, std::optional<std::uint64_t> sum) {
   const std::string where = name + ": task " + run.plan->id(node);
   const ForeachSpec& foreach = *run.plan->spec(node).flow.foreach;
   const std::size_t total = foreach.over.as_array().size();
   const TaskRecord& record = run.tasks[node.value];
   std::vector<int> results(total);
   std::vector<bool> failed(total);
+  std::vector<std::string> outputs(total);
   for (const auto& [task, item] : run.items) {
     if (*run.plan->node_of(task) != node) continue;
     for (std::uint32_t i = task.value - run.plan->base(node); i < task.value - run.plan->base(node) + item.items; ++i) {
       if (i >= total) return fail("items: " + where + " has a result of an item that is not there");
       results[i] += is_terminal(item.state) ? 1 : 0;
       failed[i] = item.state == TaskState::kFailed;
+      if (sum) outputs[i] = std::to_string(*sum + i);
+      else if (item.output.is_inline()) outputs[i] = item.output.json();
     }
   }
   std::string expected = "[";
@@ -592,7 +597,7 @@ void Checker::check_items(const std::string& name, const Seen& run, TaskIndex no
     failures += failed[i] ? 1 : 0;
     if (failed[i] && foreach.on_error == OnItemError::kDrop) continue;
     if (expected.size() > 1) expected += ',';
-    expected += failed[i] ? "null" : std::to_string(sum + i);
+    expected += failed[i] ? "null" : outputs[i];
   }
   expected += ']';
   if (failures > 0 && foreach.on_error == OnItemError::kFail)

@@ -85,7 +85,7 @@ class Checker {
   void check_shared(const std::string& name, const Seen& run, const Resume& how);
   void check_end(RunId id, const Seen& run);
   void check_results(const std::string& name, const Seen& run);
-  void check_items(const std::string& name, const Seen& run, TaskIndex node, std::uint64_t sum);
+  void check_items(const std::string& name, const Seen& run, TaskIndex node, std::optional<std::uint64_t> sum);
   void check_skips(const std::string& name, const Seen& run);
   // What keeps a task that started from having been allowed to; empty: nothing.
   static std::string too_early(const Seen& run, TaskIndex task);

@@ -192,20 +192,37 @@ void make_fanouts(Random& random, WorkflowSpec& workflow) {
   }
 }
 
+WaitSpec& make_child(Random& random, NodeSpec& spec) {
+  NodeSpec child;
+  child.fields = Value::Object{};
+  child.flow = std::move(spec.flow);
+  spec = std::move(child);
+  WaitSpec& wait = spec.flow.wait.emplace();
+  wait.kind = WaitKind::kChild;
+  wait.workflow = kRegisteredName;
+  wait.version = random.chance(300) ? 1 : 0;
+  if (random.chance(200)) wait.limit = std::to_string(random.between(1, 4'000)) + "ms";
+  if (random.chance(200)) wait.with = Value(Value::Object{{"n", "{{ run.id }}"}});
+  return wait;
+}
+
 // Some nodes start runs of the registered workflow.
 void make_children(Random& random, WorkflowSpec& workflow) {
   for (NodeSpec& spec : workflow.specs) {
     if (spec.is_control() || spec.flow.foreach || !random.chance(250)) continue;
-    NodeSpec child;
-    child.fields = Value::Object{};
-    child.flow = std::move(spec.flow);
-    spec = std::move(child);
-    WaitSpec& wait = spec.flow.wait.emplace();
-    wait.kind = WaitKind::kChild;
-    wait.workflow = kRegisteredName;
-    wait.version = random.chance(300) ? 1 : 0;
-    if (random.chance(200)) wait.limit = std::to_string(random.between(1, 4'000)) + "ms";
-    if (random.chance(200)) wait.with = Value(Value::Object{{"n", "{{ run.id }}"}});
+    make_child(random, spec);
+  }
+}
+
+// Some mapped nodes start such a run for each item.
+void make_families(Random& random, WorkflowSpec& workflow) {
+  for (NodeSpec& spec : workflow.specs) {
+    if (spec.is_control() || !spec.flow.foreach || !random.chance(300)) continue;
+    const bool by_item = random.chance(500);
+    WaitSpec& wait = make_child(random, spec);
+    if (by_item) wait.with = Value(Value::Object{{"n", "{{ item + index }}"}});
+    Value::Array& items = spec.flow.foreach->over.as_array();
+    if (items.size() > 9) items.resize(9);
   }
 }
 
@@ -339,6 +356,7 @@ WorkflowSpec make_workflow(Random& random, bool large, bool children) {
   if (Random aside = random; children && !large && aside.chance(600)) make_children(aside, workflow);
   if (Random aside = skipped(random, 1); !large && aside.chance(250)) make_stand_ins(aside, workflow);
   if (Random aside = skipped(random, 2); !large && aside.chance(200)) make_limits(aside, workflow);
+  if (Random aside = skipped(random, 5); children && !large && aside.chance(600)) make_families(aside, workflow);
   if (random.chance(300)) {
     workflow.outputs_declared = true;
     const std::uint64_t shown = random.below(nodes);

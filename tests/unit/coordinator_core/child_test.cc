@@ -84,6 +84,7 @@ class Town {
       for (std::uint32_t task = 0; task < held->tasks.size(); ++task) {
         if (held->tasks[task].version > 0) stored.tasks.emplace_back(TaskIndex{task}, held->tasks[task]);
       }
+      for (const auto& [task, record] : items_[run]) stored.tasks.emplace_back(task, record);
     }
     std::vector<RegisteredWorkflow> workflows;
     for (const auto& [key, workflow] : partitions_[i]->registry().all()) workflows.push_back(workflow);
@@ -122,6 +123,14 @@ class Town {
     (void)audit.look(now_, {}, 1'000, {[](WorkerId) { return true; }}, findings);
     return findings;
   }
+  // The children of a mapped node that run, by item.
+  std::map<std::uint32_t, RunId> children_of(RunId parent, std::uint32_t node = 0) {
+    std::map<std::uint32_t, RunId> out;
+    for (const auto& [item, past] : run(parent).mapped.at(TaskIndex{node})->history) {
+      if (past.record.worker != nullptr) out[item] = parse_run_id(*past.record.worker).value_or(RunId{});
+    }
+    return out;
+  }
   std::size_t runs_live() {
     std::size_t live = 0;
     for (const auto& partition : partitions_) live += partition->runs_live();
@@ -137,6 +146,11 @@ class Town {
   bool round(std::uint16_t i) {
     Effects effects = partitions_[i]->take();
     EXPECT_EQ(check_invariants(*partitions_[i]), "");
+    for (const RunWrite& write : effects.writes) {
+      for (const auto& [task, record] : write.tasks) {
+        if (partitions_[i]->find(write.run)->plan->is_item(task)) items_[write.run][task] = record;
+      }
+    }
     for (const SharedLetter& letter : effects.letters) outbox_[i][letter->number] = letter;
     for (std::uint64_t number : effects.letters_gone) outbox_[i].erase(number);
     for (const auto& [from, mark] : effects.marks) marks_[{from.value, i}] = mark;
@@ -163,6 +177,7 @@ class Town {
   std::map<Hash128, std::shared_ptr<const Plan>> plans_;
   std::map<std::uint16_t, std::map<std::uint64_t, SharedLetter>> outbox_;
   std::map<std::pair<std::uint16_t, std::uint16_t>, Mark> marks_;
+  std::map<RunId, std::map<TaskIndex, TaskRecord>> items_;  // of mapped nodes, as they are stored
   bool carries_ = true;
 };
 
@@ -292,6 +307,116 @@ TEST(Child, WorkflowsThatStartThemselvesEndSomewhere) {
   const RunId wide = town.submit("a[child=deep], b[child=deep]", "wide", poor);
   EXPECT_EQ(town.ended(wide), RunState::kFailed);
   EXPECT_NE(town.why(wide).find("more than 100000 child runs"), std::string::npos) << town.why(wide);
+}
+
+constexpr const char* kFamily =
+    "a[child=flow; foreach=[10,20,30]; parallel=2; with={\"n\": \"{{ item + index }}\"}] -> b[value={{ nodes.a }}]";
+constexpr const char* kEcho = "(output.n={{ inputs.n }}) x[signal=go]";
+
+TEST(ChildPerItem, EachItemIsARunOfItsOwnAndTheOutputsStandInOrder) {
+  Town town;
+  town.apply("flow", kEcho);
+  const RunId parent = town.submit(kFamily);
+  EXPECT_EQ(town.state(parent), TaskState::kRunning);
+  std::map<std::uint32_t, RunId> children = town.children_of(parent);
+  ASSERT_EQ(children.size(), 2U) << "no more than `max_parallel` at once";
+  EXPECT_EQ(town.run(children.at(1)).info->inputs.json(), R"({"n":21})");
+  EXPECT_EQ(town.run(children.at(1)).info->parent.node, "a[1]");
+  EXPECT_EQ(town.view(parent).items->running, 2U);
+  EXPECT_TRUE(town.audit(parent).empty());
+  town.signal(children.at(1));
+  children = town.children_of(parent);
+  ASSERT_TRUE(children.contains(2)) << "the next begins when one has ended";
+  town.signal(children.at(2));
+  town.signal(children.at(0));
+  EXPECT_EQ(town.ended(parent), RunState::kSucceeded);
+  EXPECT_EQ(town.output(parent, 1), R"([{"n":10},{"n":21},{"n":32}])");
+  EXPECT_EQ(town.view(parent).items->done, 3U);
+  const RunId nothing = town.submit("a[child=flow; foreach=[]]", "empty");
+  EXPECT_EQ(town.output(nothing), "[]");
+}
+
+TEST(ChildPerItem, ThatFailsFailsTheNodeAndCancelsTheOthers) {
+  Town town;
+  town.apply("flow", "x[signal=go] -> y[value={{ 1 / inputs.n }}]");
+  const RunId parent = town.submit("a[child=flow; foreach=[0,1,2]; with={\"n\": \"{{ item }}\"}]");
+  const std::map<std::uint32_t, RunId> children = town.children_of(parent);
+  ASSERT_EQ(children.size(), 3U);
+  town.signal(children.at(0));
+  EXPECT_EQ(town.ended(parent), RunState::kFailed);
+  EXPECT_EQ(town.run(parent).tasks[0].reason, Reason::kChild);
+  EXPECT_EQ(town.why(parent).find("item 0: child run " + to_string(children.at(0)) + " failed: "), 0U)
+      << town.why(parent);
+  EXPECT_EQ(town.ended(children.at(1)), RunState::kCancelled);
+  EXPECT_EQ(town.runs_live(), 0U);
+}
+
+TEST(ChildPerItem, ThatFailsMayLeaveNullOrNothing) {
+  Town town;
+  town.apply("flow", "(output.n={{ inputs.n }}) y[value={{ 1 / inputs.n }}]");
+  const std::string node = "a[child=flow; foreach=[1,0,2]; with={\"n\": \"{{ item }}\"}; on_item_error=";
+  EXPECT_EQ(town.output(town.submit(node + "continue]", "k1")), R"([{"n":1},null,{"n":2}])");
+  EXPECT_EQ(town.output(town.submit(node + "drop]", "k2")), R"([{"n":1},{"n":2}])");
+  const RunId nowhere = town.submit("a[child=nowhere; foreach=[1,2]; on_item_error=continue]", "k3");
+  EXPECT_EQ(town.output(nowhere), "[null,null]");
+  EXPECT_EQ(town.view(nowhere).items->failed, 2U);
+  const RunId wrong = town.submit("a[child=flow; foreach=[1,2]; with={\"n\": \"{{ item.x + 1 }}\"}]", "k4");
+  EXPECT_EQ(town.ended(wrong), RunState::kFailed);
+  EXPECT_EQ(town.why(wrong).find("item 0: "), 0U) << town.why(wrong);
+}
+
+TEST(ChildPerItem, IsCancelledWithItsParentAndHasItsTime) {
+  Town town;
+  town.apply("flow", kEcho);
+  const RunId parent = town.submit(kFamily);
+  town.cancel(parent);
+  EXPECT_EQ(town.ended(parent), RunState::kCancelled);
+  EXPECT_EQ(town.runs_live(), 0U);
+  const RunId slow = town.submit("a[child=flow; foreach=[1,2]; limit=10s; on_item_error=continue]", "slow");
+  const std::map<std::uint32_t, RunId> children = town.children_of(slow);
+  town.signal(children.at(1));
+  town.pass(11s);
+  EXPECT_EQ(town.output(slow), R"([null,{"n":null}])");
+  EXPECT_EQ(town.ended(children.at(0)), RunState::kCancelled);
+  EXPECT_EQ(town.runs_live(), 0U);
+}
+
+TEST(ChildPerItem, OutlivesTheOwnersOfEverythingConcerned) {
+  for (std::uint16_t lost = 0; lost < Town::kPartitions; ++lost) {
+    Town town;
+    town.apply("flow", kEcho);
+    town.carry(false);
+    const RunId parent = town.submit(kFamily);
+    town.restart(partition_of(parent));
+    town.restart(PartitionId{lost});
+    town.carry(true);
+    town.pass(kLettersAgain);
+    const std::map<std::uint32_t, RunId> children = town.children_of(parent);
+    ASSERT_EQ(children.size(), 2U) << lost;
+    town.carry(false);
+    for (const auto& [item, child] : children) town.signal(child);
+    town.restart(PartitionId{lost});
+    town.carry(true);
+    town.pass(kLettersAgain);
+    ASSERT_EQ(town.children_of(parent).size(), 1U) << lost;
+    town.restart(PartitionId{lost});
+    town.signal(town.children_of(parent).at(2));
+    EXPECT_EQ(town.ended(parent), RunState::kSucceeded) << lost;
+    EXPECT_EQ(town.output(parent), R"([{"n":10},{"n":21},{"n":32}])");
+    EXPECT_EQ(town.runs_live(), 0U);
+  }
+}
+
+TEST(ChildPerItem, AFamilyHasRoomForEachOfThem) {
+  Town town;
+  town.apply("flow", kEcho);
+  const RunId many = town.submit("a[child=flow; foreach={\"from\": 0, \"to\": 100001}]");
+  EXPECT_EQ(town.ended(many), RunState::kFailed);
+  EXPECT_NE(town.why(many).find("more than 100000 child runs"), std::string::npos) << town.why(many);
+  const RunId held = town.submit("a[child=flow; foreach={\"from\": 0, \"to\": 5000}]", "held");
+  EXPECT_EQ(town.children_of(held).size(), kChildrenUsual);
+  town.cancel(held);
+  EXPECT_EQ(town.runs_live(), 0U);
 }
 
 }  // namespace
