@@ -42,9 +42,11 @@ inline constexpr std::array<std::string_view, 7> kApprovalNode = {
     "approval", "depends_on", "description", "when", "join", "on_upstream_failure", "fallback"};
 // The executor of the core's own: a node of it starts a run of a registered workflow.
 inline constexpr std::string_view kChildExecutor = "workflow";
-inline constexpr std::array<std::string_view, 14> kChildNode = {
-    "executor", "workflow",            "with",     "timeout", "depends_on",   "description",   "when",
-    "join",     "on_upstream_failure", "fallback", "foreach", "max_parallel", "on_item_error", "collect"};
+inline constexpr std::array<std::string_view, 14> kChildNode = {"executor",      "workflow",   "with",
+                                                                "timeout",       "depends_on", "description",
+                                                                "when",          "join",       "on_upstream_failure",
+                                                                "fallback",      "foreach",    "max_parallel",
+                                                                "on_item_error", "collect"};
 // Of a node that is a sub-graph, or a loop over one.
 inline constexpr std::array<std::string_view, 9> kGroupNode = {
     "nodes", "outputs", "loop", "depends_on", "description", "when", "join", "on_upstream_failure", "on_failure"};

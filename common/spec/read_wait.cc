@@ -136,7 +136,9 @@ std::optional<Value> read_moment(Reader& reader, std::uint32_t index, const std:
                                  const ExpressionPlace& place) {
   const YamlNode& written = reader.at(index);
   if (is_scalar(written) && written.text.find("{{") != std::string::npos) {
-    check_expressions(reader, index, {what, place.node, /*core=*/true, place.all_nodes});
+    ExpressionPlace here = place;
+    here.where = what;
+    check_expressions(reader, index, here);
     return Value(reader.qualified(written.text));
   }
   if (is_scalar(written) && is_time(written.text, form)) return Value(written.text);

@@ -20,7 +20,7 @@ class Collected {
  public:
   // The outputs of items first .. first + count - 1: an array of as many, inline or stored.
   void add(std::uint32_t first, std::uint32_t count, const Payload& array);
-  void add_one(std::uint32_t item, const Payload& output);  // the output itself; none: null
+  void add_one(std::uint32_t item, const Payload& output);           // the output itself; none: null
   void add_null(std::uint32_t item) { put(item, {1, "null", {}}); }  // null in its place
   void add_nothing(std::uint32_t item) { put(item, {1, "", {}}); }   // it is left out
 

@@ -72,6 +72,45 @@ TEST(Children, GiveTheirOutputsToTheirParentWhoeverIsKilledMeanwhile) {
   EXPECT_EQ(cluster.cli({"store", "check", "--redis", cluster.redis().url()}).exit_code, 0);
 }
 
+TEST(Children, OfAFanOutMayFanOutThemselvesWhoeverIsKilledMeanwhile) {
+  Cluster cluster({.workers = {"w1"}, .coordinators = 2});
+  ASSERT_TRUE(eventually(20s, [&] { return balanced(cluster); }));
+  const std::string inner = cluster.workflow("inner", R"yaml(
+name: inner
+inputs: {n: integer}
+nodes:
+  go: {signal: go}
+  squares: {depends_on: go, foreach: {from: 0, to: "{{ inputs.n }}"}, executor: python, script: output = item * item}
+outputs: {squares: "{{ nodes.squares }}"}
+)yaml");
+  ASSERT_EQ(cluster.cli({"workflow", "apply", inner}).exit_code, 0);
+  const std::string parent = cluster.submit(cluster.workflow("outer", R"yaml(
+name: outer
+nodes:
+  all: {foreach: [1, 2, 3, 4], executor: workflow, workflow: inner, with: {n: "{{ item }}"}, max_parallel: 3}
+outputs: {all: "{{ nodes.all }}"}
+)yaml"));
+  const auto children = [&] {  // those that live
+    std::vector<std::string> ids;
+    for (const Value& run : cluster.rows({"list", "--where", "workflow == 'inner' and status == 'running'"}))
+      ids.push_back(text_at(run, {"run"}));
+    return ids;
+  };
+  ASSERT_TRUE(eventually(20s, [&] { return children().size() == 3; })) << "max_parallel";
+  const Value waits = cluster.json({"status", parent});
+  EXPECT_EQ(number_at(waits, {"nodes", "all", "items", "running"}), 3) << waits.dump_pretty();
+  cluster.coordinator(1).kill();
+  ASSERT_TRUE(eventually(60s, [&] {
+    for (const std::string& child : children()) (void)cluster.cli({"signal", child, "go"});
+    return text_at(cluster.json({"status", parent}), {"status"}) == "succeeded";
+  }));
+  const Value ended = cluster.wait(parent);
+  EXPECT_EQ(at(ended, {"outputs", "all"}).dump(),
+            R"([{"squares":[0]},{"squares":[0,1]},{"squares":[0,1,4]},{"squares":[0,1,4,9]}])");
+  EXPECT_EQ(number_at(ended, {"nodes", "all", "items", "done"}), 4);
+  EXPECT_EQ(cluster.cli({"store", "check", "--redis", cluster.redis().url()}).exit_code, 0);
+}
+
 TEST(Children, FailWithTheirParentsNodeAndAreCancelledWithTheirParent) {
   Cluster cluster({.workers = {}});
   const std::string breaks = "name: breaks\nnodes: {a: {signal: go}, b: {depends_on: a, value: '{{ 1 / 0 }}'}}\n";

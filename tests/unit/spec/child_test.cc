@@ -48,6 +48,36 @@ TEST(ChildNode, SaysWhatIsWrongWithIt) {
             "unknown key 'script' in node 'a', which has an 'executor'");
   EXPECT_NE(problem_of("executor: workflow, workflow: w, with: {x: '{{ secrets.x }}'}"), "") << "no worker resolves it";
   EXPECT_NE(problem_of("executor: workflow, workflow: w, timeout: soon"), "");
+  EXPECT_EQ(problem_of("executor: workflow, workflow: w, with: {x: '{{ item }}'}"),
+            "'item' is not known here (in 'with' of node 'a')");
+  EXPECT_EQ(problem_of("executor: workflow, workflow: w, foreach: [1], collect: '{{ output.x }}'"),
+            "'collect' of node 'a' is the text '{{ output.x }}'");
+  EXPECT_EQ(problem_of("executor: workflow, workflow: w, foreach: [1], chunk: 3"),
+            "unknown key 'chunk' in node 'a', which has an 'executor'");
+}
+
+TEST(ChildNode, MayRunItsWorkflowOnceForEachItem) {
+  const Result<WorkflowSpec> spec = parse_workflow(R"(
+nodes:
+  regions: {value: [eu, us]}
+  load:
+    executor: workflow
+    foreach: "{{ nodes.regions }}"
+    workflow: load
+    with: {region: "{{ item }}", place: "{{ index }}"}
+    timeout: "{{ item.seconds | default(10) }}"
+    max_parallel: 2
+    on_item_error: drop
+    collect: false
+)",
+                                                   "f");
+  ASSERT_TRUE(spec.ok()) << spec.error().what;
+  const ForeachSpec& foreach = *spec->specs[1].flow.foreach;
+  EXPECT_EQ(foreach.parallel_max, 2U);
+  EXPECT_EQ(foreach.on_error, OnItemError::kDrop);
+  EXPECT_EQ(foreach.collect, Value(false));
+  EXPECT_EQ(spec->specs[1].flow.wait->kind, WaitKind::kChild);
+  EXPECT_EQ(spec->upstream.of(1).size(), 1U);
 }
 
 }  // namespace

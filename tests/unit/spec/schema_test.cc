@@ -294,6 +294,8 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: workflow, workflow: w, with: 5}}",
       "nodes: {a: {executor: workflow, workflow: w, retry: {max_attempts: 2}}}",
       "nodes: {a: {executor: workflow, workflow: '{{ inputs.w }}'}}",
+      "nodes: {a: {executor: workflow, workflow: w, foreach: [1], chunk: 2}}",
+      "nodes: {a: {executor: workflow, workflow: w, foreach: [1], collect: '{{ output }}'}}",
       "executors: [workflow]\nnodes: {a: {value: 1}}",
       "nodes: {a: {signal: {timeout: 1s}}}",
       "nodes: {a: {signal: go, timeout: soon}}",
