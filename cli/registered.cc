@@ -49,6 +49,7 @@ std::string kind_of(const NodeSpec& node) {
     if (kind == WaitKind::kChild) return "workflow";
     return kind == WaitKind::kSignal ? "signal" : kind == WaitKind::kApproval ? "approval" : "wait";
   }
+  if (node.flow.sets) return "set";
   return node.flow.branch ? "branch" : node.executor.empty() ? "value" : node.executor;
 }
 

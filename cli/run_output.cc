@@ -158,6 +158,21 @@ std::string outputs_text(const Value& outputs) {
   return printable_lines(to_yaml(outputs));
 }
 
+// "NAME = VALUE (version 2, by node x)", a line each.
+std::string variables_text(const Value& run) {
+  const Value* variables = run.find("vars");
+  if (variables == nullptr) return "";
+  std::string out = "\nvariables:\n";
+  for (const auto& [name, variable] : variables->as_object()) {
+    static constexpr std::size_t kShown = 200;
+    std::string value = variable.find("value")->dump();
+    if (value.size() > kShown) value = value.substr(0, kShown) + "...";
+    out += "  " + name + " = " + printable(value) + "  (version " + cell_text(variable, "version") + ", by node " +
+           cell_text(variable, "node") + ")\n";
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<std::string> render_run(const RunView& view, RunStyle style, Format format, const Console& console,
@@ -181,6 +196,7 @@ Result<std::string> render_run(const RunView& view, RunStyle style, Format forma
     if (rows.size() < all)
       out += "\n" + std::to_string(all - rows.size()) + " nodes of rounds that did not come are left out\n";
     if (!rows.empty()) out += "\n" + render_table(columns_for(rows), rows, format == Format::kWide, columns, colour);
+    out += variables_text(*run);
     std::string outputs = outputs_text(*run->find("outputs"));
     if (!outputs.empty()) out += "\noutputs:\n" + outputs;
   } else {

@@ -123,6 +123,21 @@ Duration elapsed(const RunView& view) {
   return end > view.info.accepted ? end - view.info.accepted : Duration::zero();
 }
 
+namespace {
+
+Value variables_json(const std::vector<VariableView>& variables) {
+  Value all = Value::Object{};
+  for (const VariableView& variable : variables) {
+    Result<Value> value = Value::parse(variable.value.json());
+    all.set(variable.name, Value::Object{{"value", value.ok() ? std::move(*value) : Value()},
+                                         {"version", std::uint64_t{variable.version}},
+                                         {"node", variable.node}});
+  }
+  return all;
+}
+
+}  // namespace
+
 Result<Value> run_json(const RunView& view, const ReadPayload& read, RunViewParts parts) {
   Value outputs;
   if (parts.outputs && !view.record.outputs.is_null()) {
@@ -149,6 +164,7 @@ Result<Value> run_json(const RunView& view, const ReadPayload& read, RunViewPart
                             {"nodes", left_out ? Value() : Value(std::move(nodes))}};
   if (view.info.deadline != Time{}) run.set("deadline", iso_time(view.info.deadline));
   if (left_out) run.set("nodes_summary", by_status_json(view));
+  if (!view.variables.empty()) run.set("vars", variables_json(view.variables));
   if (view.info.workflow_version != 0) run.set("version", std::uint64_t{view.info.workflow_version});
   if (view.info.parent.run != RunId{})
     run.set("parent", Value::Object{{"run", to_string(view.info.parent.run)}, {"node", view.info.parent.node}});

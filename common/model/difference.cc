@@ -78,6 +78,7 @@ std::vector<std::string> differing_keys(const NodeSpec& a, const NodeSpec& b) {
   say(a.flow.on_failure != b.flow.on_failure, "on_failure");
   say(a.flow.compensate != b.flow.compensate, "compensate");
   say(a.flow.foreach != b.flow.foreach, "foreach");
+  say(a.flow.sets != b.flow.sets, "set");
   if (what.empty() && !(a == b)) what.emplace_back("definition");
   return what;
 }

@@ -105,6 +105,7 @@ struct FlowSpec {
   std::string gate = {};                // the node that its sub-graph begins with: it runs only if that did
   std::optional<LoopSpec> loop = {};    // then its value is nothing of its own
   std::uint32_t round = 0;              // of a loop's round that ends in this node, from 1; zero: none
+  bool sets = false;                    // the members of its value are variables of the run
   bool operator==(const FlowSpec&) const = default;
 };
 

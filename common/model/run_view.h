@@ -52,6 +52,15 @@ struct NodeView {
   bool operator==(const NodeView&) const;
 };
 
+// A variable of a run, as the latest `set` node that named it left it.
+struct VariableView {
+  std::string name;
+  Payload value;              // inline
+  std::uint32_t version = 0;  // how many times it was set
+  std::string node;           // who did it last
+  bool operator==(const VariableView&) const = default;
+};
+
 struct RunView {
   RunInfo info;
   RunRecord record;
@@ -60,6 +69,7 @@ struct RunView {
   std::uint32_t nodes_total = 0;
   std::map<TaskState, std::uint32_t> by_state;  // counts over all nodes
   Time now{};                                   // of the coordinator, for elapsed times of live runs
+  std::vector<VariableView> variables = {};     // by name
 };
 
 struct RunSummary {  // a row of `list`

@@ -110,7 +110,8 @@ constexpr bool allowed(TaskState from, TaskState to) {
     case kReady:
       return to == kDispatched || to == kWaiting || to == kSkipped || to == kCancelled || to == kSucceeded ||
              to == kFailed;
-    case kWaiting: return to == kReady || to == kSucceeded || to == kFailed || to == kSkipped || to == kCancelled;
+    case kWaiting:
+      return to == kReady || to == kRetrying || to == kSucceeded || to == kFailed || to == kSkipped || to == kCancelled;
     case kRetrying: return to == kReady || to == kWaiting || to == kSucceeded || to == kFailed || to == kCancelled;
     case kDispatched:
       return to == kRunning || to == kReady || to == kWaiting || to == kRetrying || to == kSucceeded || to == kFailed ||

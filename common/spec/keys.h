@@ -20,8 +20,8 @@ inline constexpr std::array<std::string_view, 4> kInput = {"type", "required", "
 inline constexpr std::array<std::string_view, 9> kInputTypes = {"any",    "string", "integer", "number", "boolean",
                                                                 "object", "array",  "file",    "secret"};
 // What a node is: one of these keys.
-inline constexpr std::array<std::string_view, 7> kKinds = {"executor", "value",    "branch", "wait",
-                                                           "signal",   "approval", "nodes"};
+inline constexpr std::array<std::string_view, 8> kKinds = {"executor", "value",    "branch", "wait",
+                                                           "signal",   "approval", "nodes",  "set"};
 // Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
 inline constexpr std::array<std::string_view, 23> kNode = {
     "executor", "depends_on",    "description", "retry",    "on_loss",
@@ -31,6 +31,8 @@ inline constexpr std::array<std::string_view, 23> kNode = {
     "chunk",    "on_item_error", "collect"};
 inline constexpr std::array<std::string_view, 6> kValueNode = {"value", "depends_on", "description",
                                                                "when",  "join",       "on_upstream_failure"};
+inline constexpr std::array<std::string_view, 6> kSetNode = {"set",  "depends_on", "description",
+                                                             "when", "join",       "on_upstream_failure"};
 inline constexpr std::array<std::string_view, 6> kBranchNode = {"branch", "depends_on", "description",
                                                                 "when",   "join",       "on_upstream_failure"};
 // Of a node that waits: its kind, and these; a signal also has the last two.
@@ -42,11 +44,10 @@ inline constexpr std::array<std::string_view, 7> kApprovalNode = {
     "approval", "depends_on", "description", "when", "join", "on_upstream_failure", "fallback"};
 // The executor of the core's own: a node of it starts a run of a registered workflow.
 inline constexpr std::string_view kChildExecutor = "workflow";
-inline constexpr std::array<std::string_view, 14> kChildNode = {"executor",      "workflow",   "with",
-                                                                "timeout",       "depends_on", "description",
-                                                                "when",          "join",       "on_upstream_failure",
-                                                                "fallback",      "foreach",    "max_parallel",
-                                                                "on_item_error", "collect"};
+inline constexpr std::array<std::string_view, 15> kChildNode = {
+    "retry",      "executor",    "workflow",     "with",          "timeout",
+    "depends_on", "description", "when",         "join",          "on_upstream_failure",
+    "fallback",   "foreach",     "max_parallel", "on_item_error", "collect"};
 // Of a node that is a sub-graph, or a loop over one.
 inline constexpr std::array<std::string_view, 9> kGroupNode = {
     "nodes", "outputs", "loop", "depends_on", "description", "when", "join", "on_upstream_failure", "on_failure"};

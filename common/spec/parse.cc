@@ -82,6 +82,7 @@ void read_workflow(Reader& reader) {
     read_nodes(reader, nodes->value, find_entry(entries, "on_failure"), find_entry(entries, "finally"));
   else reader.problem(root, "the workflow has no key 'nodes'", "'nodes' with at least one node");
   if (const Entry* outputs = find_entry(entries, "outputs")) read_outputs(reader, outputs->value);
+  check_variables(reader);
   if (const Entry* triggers = find_entry(entries, "triggers")) read_triggers(reader, triggers->value);
   link_nodes(reader);
 }

@@ -42,9 +42,10 @@ std::string read_executor(Reader& reader, std::uint32_t index, const std::string
 
 void check_id(Reader& reader, const Entry& entry) {
   const std::string& id = entry.name;
-  if (is_node_id(id)) return;
+  const bool variables = id == "vars";  // a workflow that is stored may have such a node
+  if (is_node_id(id) && !variables) return;
   std::string message;
-  if (is_reserved(id)) message = "node id '" + id + "' is reserved";
+  if (is_reserved(id) || variables) message = "node id '" + id + "' is reserved";
   else if (id.empty()) message = "a node id is empty";
   else if (id.size() > kNodeIdMax) message = "node id '" + id.substr(0, 20) + "...' is too long";
   else message = "'" + id + "' cannot be a node id";
@@ -212,10 +213,31 @@ NodeKeys find_keys(const std::vector<Entry>& entries) {
 
 std::span<const std::string_view> keys_of(std::string_view kind) {
   if (kind == "value") return keys::kValueNode;
+  if (kind == "set") return keys::kSetNode;
   if (kind == "branch") return keys::kBranchNode;
   if (kind == "wait") return keys::kWaitNode;
   if (kind == "executor") return keys::kChildNode;
   return kind == "signal" ? std::span<const std::string_view>(keys::kSignalNode) : keys::kApprovalNode;
+}
+
+// A value of which each member is a variable of the run.
+void read_set(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on) {
+  const std::string what = "'set' of " + where;
+  if (!reader.expect_mapping(index, what)) return;
+  const std::vector<Entry> entries = reader.entries(index);
+  if (entries.empty()) reader.problem(index, what + " names no variable", "NAME: VALUE");
+  for (const Entry& entry : entries) {
+    if (is_secret_name(entry.name)) reader.variables.insert(entry.name);
+    else
+      reader.problem(entry.key, "'" + entry.name + "' in " + what + " cannot be the name of a variable",
+                     "1 to 64 letters, digits and '_', the first no digit");
+  }
+  if (reader.variables.size() > kVariablesMax)
+    reader.problem(index, "the workflow has more than " + std::to_string(kVariablesMax) + " variables");
+  check_expressions(reader, index, {what, node, /*core=*/true, depends_on});
+  NodeSpec& spec = reader.spec.specs[node];
+  spec.value = reader.value(index);
+  spec.flow.sets = true;
 }
 
 // A node that the core decides: it has a value, branches, or waits.
@@ -242,6 +264,8 @@ void read_control_node(Reader& reader, const std::vector<Entry>& entries, const 
     read_child(reader, entries, kind, where, node, found.depends_on);
   } else if (kind.name == "wait" || kind.name == "signal" || kind.name == "approval") {
     read_wait(reader, entries, kind, where, node, found.depends_on);
+  } else if (kind.name == "set") {
+    read_set(reader, kind.value, where, node, found.depends_on);
   } else if (kind.name == "value") {
     spec.value = reader.value(kind.value);
     check_expressions(reader, kind.value, {"'value' of " + where, node, /*core=*/true, found.depends_on});
@@ -282,7 +306,7 @@ void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
   if (found.kinds.empty()) {
     reader.problem(entry.key, where + " has neither an 'executor' nor a 'value' nor a 'branch', and waits for nothing",
                    "'executor' with one of " + list_words(executor_names(reader)) +
-                       ", 'value', 'branch', 'wait', 'signal' or 'approval'");
+                       ", 'value', 'set', 'branch', 'wait', 'signal' or 'approval'");
   }
   for (std::size_t i = 1; i < found.kinds.size(); ++i) {
     reader.problem(

@@ -46,10 +46,18 @@ class Reader {
   WorkflowSpec& spec;
   std::map<std::string, std::uint32_t, std::less<>> node_index;  // id -> node
   std::vector<Edge> edges;
-  std::vector<Edge> stand_ins;         // `node` runs in the place of `upstream` if that fails
-  std::vector<std::string> executors;  // that the workflow declares: somebody's own
-  std::string scope;                   // the sub-graph whose nodes are read: "g", "g/h"; empty: none
-  std::uint32_t round = 0;             // of the loop that they are in, if they are in one
+  std::vector<Edge> stand_ins;                   // `node` runs in the place of `upstream` if that fails
+  std::vector<std::string> executors;            // that the workflow declares: somebody's own
+  std::string scope;                             // the sub-graph whose nodes are read: "g", "g/h"; empty: none
+  std::uint32_t round = 0;                       // of the loop that they are in, if they are in one
+  std::set<std::string, std::less<>> variables;  // that `set` nodes name
+  struct VariableRead {
+    std::string name;
+    std::uint32_t scalar = 0;  // where it stands
+    std::size_t offset = 0;
+    std::string where;
+  };
+  std::vector<VariableRead> variables_read;
 
   // --- the document
   const YamlNode& at(std::uint32_t index) const { return document.node(index); }
@@ -121,6 +129,7 @@ struct ExpressionPlace {
   bool only_more = false;                       // and no others
 };
 void check_expressions(Reader& reader, std::uint32_t index, const ExpressionPlace& place);
+void check_variables(Reader& reader);  // that somebody sets what was read, when all is read
 
 // The keys of a node about whether it runs (read_flow.cc). False: not one of them.
 bool read_flow_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node, bool depends_on);

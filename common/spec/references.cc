@@ -53,6 +53,7 @@ class Checker {
     else if (reference.root == "inputs") check_input(scalar, reference);
     else if (reference.root == "error" && place_.node) return;  // null where nothing failed
     else if (reference.root == "run") check_run(scalar, reference);
+    else if (reference.root == "vars") note_variable(scalar, reference);
     else if (reference.root == "secrets") check_secret(scalar, reference);
     else check_root(scalar, reference);
   }
@@ -92,6 +93,11 @@ class Checker {
     if (std::ranges::find(members, reference.head) != members.end()) return;
     reader_.problem_in(scalar, reference.offset, in_place("there is no 'run." + reference.head + "' here"),
                        "one of " + list_words(members), reader_.suggestion(reference.head, members));
+  }
+
+  void note_variable(std::uint32_t scalar, const expr::Reference& reference) {
+    if (!reference.head.empty())
+      reader_.variables_read.push_back({std::string(reference.head), scalar, reference.offset, place_.where});
   }
 
   // Resolved on the worker at the last moment: what the core computes is stored.
@@ -145,6 +151,16 @@ class Checker {
 
 void check_expressions(Reader& reader, std::uint32_t index, const ExpressionPlace& place) {
   Checker(reader, place).walk(index);
+}
+
+void check_variables(Reader& reader) {
+  const std::vector<std::string_view> names(reader.variables.begin(), reader.variables.end());
+  for (const Reader::VariableRead& read : reader.variables_read) {
+    if (reader.variables.contains(read.name)) continue;
+    reader.problem_in(read.scalar, read.offset, "no node sets a variable '" + read.name + "' (in " + read.where + ")",
+                      names.empty() ? "a node with 'set: {" + read.name + ": ...}'" : "one of " + list_words(names),
+                      reader.suggestion(read.name, names));
+  }
 }
 
 }  // namespace millrace

@@ -186,6 +186,7 @@ void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
   if (flow.fallback) out->set_fallback_json(flow.fallback->dump());
   if (!flow.gate.empty()) out->set_gate(flow.gate);
   out->set_round(flow.round);
+  out->set_sets(flow.sets);
   if (flow.loop) out->set_loop_rounds(flow.loop->rounds), out->set_loop_fails(flow.loop->fails);
   if (!flow.stand_in.empty()) out->set_stand_in(flow.stand_in);
   out->set_join(flow.join);
@@ -221,6 +222,7 @@ FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
   flow.stand_in = spec.stand_in();
   flow.gate = spec.gate();
   flow.round = spec.round();
+  flow.sets = spec.sets();
   if (spec.loop_rounds() > 0) flow.loop = LoopSpec{spec.loop_rounds(), spec.loop_fails()};
   flow.join = spec.join();
   flow.on_upstream_failure =

@@ -200,6 +200,13 @@ void write(const RunView& view, pb::RunView* out) {
     entry->set_count(count);
   }
   out->set_now_us(to_us(view.now));
+  for (const VariableView& variable : view.variables) {
+    pb::VariableView* entry = out->add_variables();
+    entry->set_name(variable.name);
+    entry->set_json(std::string(variable.value.json()));
+    entry->set_version(variable.version);
+    entry->set_node(variable.node);
+  }
 }
 
 RunView read_view(Reader& in, pb::RunView* view) {
@@ -215,6 +222,11 @@ RunView read_view(Reader& in, pb::RunView* view) {
     out.by_state[in.to_enum(entry.state(), kTaskStateLast, "unknown task state")] = entry.count();
   }
   out.now = from_us(view->now_us());
+  in.require(view->variables_size() <= static_cast<int>(kVariablesMax), "too many variables");
+  if (!in.ok()) return out;
+  for (pb::VariableView& entry : *view->mutable_variables())
+    out.variables.push_back({std::move(*entry.mutable_name()), Payload::inline_json(std::move(*entry.mutable_json())),
+                             entry.version(), std::move(*entry.mutable_node())});
   return out;
 }
 

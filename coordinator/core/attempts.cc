@@ -3,6 +3,7 @@
 
 #include "coordinator/core/partition.h"
 #include "coordinator/core/tries.h"
+#include "coordinator/core/variables.h"
 
 namespace millrace {
 namespace {
@@ -78,8 +79,10 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
   const bool told = run.plan->cleanup_of(task) != Cleanup::kNone || !run.plan->handled_by(task).empty() ||
                     run.plan->stands_in_for(task).has_value();
   const std::optional<TaskIndex> end = run.plan->round_end(task);
-  if ((told || end) && upstream.size() <= kVisibleMax) {  // beside the outputs, under names that no node has
+  const bool variables = run.plan->reads_variables(task);
+  if ((told || end || variables) && upstream.size() <= kVisibleMax) {  // beside the outputs, under names of no node
     Value beside = Value::Object{};
+    if (variables) beside.set("vars", variables_json(run.plan->setters(), record_of(run.tasks)));
     if (told) beside.set("error", error_for(run, task));
     if (end) beside.set("round", std::uint64_t{run.plan->flow(*end)->round});
     if (end && !run.plan->previous_end(*end)) beside.set("previous", nullptr);
@@ -116,6 +119,8 @@ Assignment Partition::assignment(Run& run, TaskIndex task, std::uint32_t number)
 // The outputs of very many upstream tasks as one value, stored once and named by its content.
 void Partition::bundle(Run& run, std::span<const std::uint32_t> upstream, Assignment& a) {
   std::string json = "{";
+  if (run.plan->reads_variables(a.task))
+    json += "\"vars\":" + variables_json(run.plan->setters(), record_of(run.tasks)).dump();
   for (std::uint32_t up : upstream) {
     const TaskRecord& record = run.tasks[up];
     if (record.output.is_reference()) {
@@ -215,31 +220,32 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
     return;
   }
   ++record.failures;
-  failed(now, run, task, outcome);
+  failed(now, run, task, outcome.reason);
 }
 
-void Partition::failed(Time now, Run& run, TaskIndex task, Outcome& outcome) {
+// It has failed; the record says why and how often. It is tried again later, or has ended.
+void Partition::failed(Time now, Run& run, TaskIndex task, Reason reason) {
   TaskRecord& record = run.tasks[task.value];
   const RetryPolicy& retry = run.plan->spec(task).retry;
   const std::string& message = record.error == nullptr ? std::string() : record.error->message;
-  if (!halted(run, task) && wants_retry(retry, outcome.reason, message) && record.failures < retry.attempts_max) {
+  if (!halted(run, task) && wants_retry(retry, reason, message) && record.failures < retry.attempts_max) {
     const AttemptId id{run.id(), task, record.epoch, record.tries};
     const Time due = now + backoff_of(retry, record.failures, id);
     ErrorInfo why = record.error == nullptr ? ErrorInfo{} : *record.error;
-    if (Reason whose = outcome.reason; too_late(run, task, due, why, whose)) {
+    if (Reason whose = reason; too_late(run, task, due, why, whose)) {
       note_error(record, std::move(why));
       return end_task(now, run, task, TaskState::kFailed, whose, EventType::kTaskFailed);
     }
-    record.reason = outcome.reason;
+    record.reason = reason;
     record.ended = now;
     record.due = due;
     move(run, task, TaskState::kRetrying);
     write(run, task);
-    emit(now, run, EventType::kTaskRetrying, task, record.tries, outcome.reason);
+    emit(now, run, EventType::kTaskRetrying, task, record.tries, reason);
     if (options_.plant != TestPlant::kForgetTimer) set_timer(record.due, run.id(), task);
     return;
   }
-  end_task(now, run, task, TaskState::kFailed, outcome.reason, EventType::kTaskFailed);
+  end_task(now, run, task, TaskState::kFailed, reason, EventType::kTaskFailed);
 }
 
 // Its worker, or its owner, went away. The attempt is already closed.

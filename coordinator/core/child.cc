@@ -1,14 +1,24 @@
 // Partition: runs that are started by a node of another run. Parent and child know each other by letters only: the
 // parent's partition asks the name's home, which says which definition that is and asks the partition of the child's
 // key; that one tells the parent that the child was accepted, and how it ended.
+#include <charconv>
+
 #include "coordinator/core/home.h"
 #include "coordinator/core/partition.h"
 
 namespace millrace {
 namespace {
 
-std::string child_key(RunId parent, std::string_view node) {
-  return "child/" + to_string(parent) + "/" + std::string(node);
+// Of the first try "child/RUN/NODE", of later ones with their number behind.
+std::string child_key(RunId parent, std::string_view node, std::uint32_t attempt) {
+  return "child/" + to_string(parent) + "/" + std::string(node) + (attempt == 1 ? "" : "#" + std::to_string(attempt));
+}
+
+std::uint32_t attempt_of(std::string_view key) {
+  const std::size_t mark = key.rfind('#');
+  std::uint32_t attempt = 1;
+  if (mark != std::string_view::npos) std::from_chars(key.data() + mark + 1, key.data() + key.size(), attempt);
+  return attempt;
 }
 
 std::string named(const WaitSpec& wait) {
@@ -57,7 +67,8 @@ bool Partition::ask_for_child(Time now, Run& run, TaskIndex task, const Flow::Wa
     if (!given) return false;
     inputs = std::move(*given);
   }
-  if (std::optional<NoChild> none = order_child(run, task, wait.spec, inputs, 1)) {
+  const std::uint32_t attempt = run.tasks[task.value].failures + 1U;
+  if (std::optional<NoChild> none = order_child(run, task, wait.spec, inputs, 1, attempt)) {
     fail_wait(now, run, task, none->reason, std::move(none->why));
     return false;
   }
@@ -66,7 +77,7 @@ bool Partition::ask_for_child(Time now, Run& run, TaskIndex task, const Flow::Wa
 
 // The letter that asks for the child of a node, or of an item: one of `children`.
 std::optional<NoChild> Partition::order_child(const Run& run, TaskIndex task, const WaitSpec& wait, const Value& inputs,
-                                              std::uint32_t children) {
+                                              std::uint32_t children, std::uint32_t attempt) {
   if (!inputs.is_object())
     return NoChild{Reason::kExpression, std::string("'with' is ") + inputs.kind_name() + ", not an object"};
   std::string json = inputs.dump();
@@ -80,7 +91,7 @@ std::optional<NoChild> Partition::order_child(const Run& run, TaskIndex task, co
   wanted.name = wait.workflow;
   wanted.run.version = wait.version;
   wanted.run.tenant = run.info->tenant;
-  wanted.run.key = child_key(run.id(), link->node);
+  wanted.run.key = child_key(run.id(), link->node, attempt);
   wanted.run.inputs = Payload::inline_json(std::move(json));
   wanted.run.labels = run.info->labels;
   wanted.run.trace_id = run.info->trace_id;
@@ -91,11 +102,18 @@ std::optional<NoChild> Partition::order_child(const Run& run, TaskIndex task, co
   return std::nullopt;
 }
 
-void Partition::cancel_child(const Run& run, TaskIndex task) {
+// A new try: whom it waits for is not known until that is accepted.
+void Partition::note_child_try(TaskRecord& record, Time now) const {
+  note_try(record, now);
+  record.tries = record.failures + 1U;
+  record.worker = nullptr;
+}
+
+void Partition::cancel_child(const Run& run, TaskIndex task, std::uint32_t attempt) {
   const WaitSpec& wait = run.plan->flow(*run.plan->node_of(task))->wait->spec;
   // By the same way as it was wanted, so that it cannot come before.
   post(home_of(run.info->tenant, wait.workflow, options_.partitions),
-       ChildCancelled{run.info->tenant, child_key(run.id(), run.plan->id(task)), run.id(), false});
+       ChildCancelled{run.info->tenant, child_key(run.id(), run.plan->id(task), attempt), run.id(), false});
 }
 
 // At the home of the name.
@@ -103,7 +121,7 @@ void Partition::take(Time now, LetterCame&, ChildWanted& wanted) {
   (void)now;
   const RunParent parent = wanted.run.parent;
   Result<const RegisteredWorkflow*> found = registry_.find({wanted.run.tenant, wanted.name}, wanted.run.version);
-  if (!found.ok()) return tell_refused(parent, found.error().what);
+  if (!found.ok()) return tell_refused(parent, wanted.run.key, found.error().what);
   const WorkflowVersion& version = *(*found)->find(wanted.run.version);
   wanted.run.version = version.version;
   wanted.run.definition = version.definition;
@@ -126,8 +144,9 @@ void Partition::take(Time now, LetterCame&, ChildCancelled& cancelled) {
   on(now, cancel);
 }
 
-void Partition::tell_refused(const RunParent& parent, std::string why) {
+void Partition::tell_refused(const RunParent& parent, std::string_view key, std::string why) {
   ChildTold told;
+  told.attempt = attempt_of(key);
   told.parent = parent.run;
   told.task = parent.task;
   told.state = RunState::kFailed;
@@ -142,6 +161,7 @@ void Partition::tell_parent(const Run& run) {
   ChildTold told;
   told.parent = parent.run;
   told.task = parent.task;
+  told.attempt = attempt_of(run.info->key);
   told.child = run.id();
   told.state = run.record.state;
   if (run.ended()) told.outputs = run.record.outputs;
@@ -154,6 +174,7 @@ void Partition::take(Time now, LetterCame&, ChildTold& told) {
   if (run != nullptr && run->plan->is_item(told.task)) return item_told(now, *run, told);
   if (run == nullptr || told.task.value >= run->states.size() || !awaits_child(*run, told.task)) return;
   TaskRecord& record = run->tasks[told.task.value];
+  if (told.attempt != record.failures + 1U) return;  // of a try that was given up
   if (told.child != RunId{}) record.worker = std::make_shared<const std::string>(to_string(told.child));
   if (!is_terminal(told.state)) return write(*run, told.task);
   if (told.state == RunState::kSucceeded || told.state == RunState::kDegraded)

@@ -64,7 +64,7 @@ bool Partition::ask_for_item(Time now, Run& run, Mapped& m, std::uint32_t item) 
   TaskRecord& record = m.history[item].record;
   record.items = 1;
   record.ready = now;
-  note_try(record, now);
+  note_child_try(record, now);
   const auto fails = [&](Reason reason, std::string why) {
     item_child_failed(now, run, m, item, reason, std::move(why));
     return true;
@@ -79,7 +79,7 @@ bool Partition::ask_for_item(Time now, Run& run, Mapped& m, std::uint32_t item) 
     due = *at;
   }
   const TaskIndex task{m.base + item};
-  if (std::optional<NoChild> none = order_child(run, task, wait.spec, *inputs, m.total))
+  if (std::optional<NoChild> none = order_child(run, task, wait.spec, *inputs, m.total, record.tries))
     return fails(none->reason, std::move(none->why));
   ItemHistory& past = m.history[item];
   record.state = TaskState::kWaiting;
@@ -95,11 +95,11 @@ bool Partition::ask_for_item(Time now, Run& run, Mapped& m, std::uint32_t item) 
 
 // Its child has not come to be, or did not end well; it does not wait (any more).
 void Partition::item_child_failed(Time now, Run& run, Mapped& m, std::uint32_t item, Reason reason, std::string why) {
-  TaskRecord& record = m.history.at(item).record;
-  record.due = Time{};
-  ++record.failures;
-  note_error(record, {clip(std::move(why), kErrorMessageMax), ""});
-  item_failed_for_good(now, run, m, item, reason);
+  ItemHistory& past = m.history.at(item);
+  past.record.due = Time{};
+  ++past.record.failures;
+  note_error(past.record, {clip(std::move(why), kErrorMessageMax), ""});
+  item_ended_badly(now, run, m, item, reason);
 }
 
 void Partition::item_told(Time now, Run& run, ChildTold& told) {
@@ -111,6 +111,7 @@ void Partition::item_told(Time now, Run& run, ChildTold& told) {
   const auto past = m->history.find(item);
   if (past == m->history.end() || !past->second.waiting || !awaits_child(past->second.record)) return;
   TaskRecord& record = past->second.record;
+  if (told.attempt != record.tries) return;  // of a try that was given up
   if (told.child != RunId{}) record.worker = std::make_shared<const std::string>(to_string(told.child));
   if (!is_terminal(told.state)) return write_record(run, told.task, record, past->second.sum);
   past->second.waiting = false;
@@ -125,6 +126,7 @@ void Partition::item_told(Time now, Run& run, ChildTold& told) {
     m->history.erase(past);
     kept.record.state = TaskState::kSucceeded;
     kept.record.reason = Reason::kNone;
+    kept.record.error = nullptr;
     kept.record.ended = now;
     kept.record.due = Time{};
     if (run.plan->spec(*node).flow.foreach->collect != Value(false)) {
@@ -146,7 +148,7 @@ void Partition::item_waited_enough(Time now, Run& run, Mapped& m, std::uint32_t 
   past.waiting = false;
   --m.waiting;
   --m.children;
-  cancel_child(run, TaskIndex{m.base + item});
+  cancel_child(run, TaskIndex{m.base + item}, past.record.tries);
   item_child_failed(now, run, m, item, Reason::kTimeout, "its child run did not end in time");
   advance_items(now, run, m);
   finish_if_done(now, run);
@@ -171,7 +173,7 @@ void Partition::leave_children(Run& run, Mapped& m) {
       ++past;
       continue;
     }
-    cancel_child(run, TaskIndex{m.base + past->first});
+    cancel_child(run, TaskIndex{m.base + past->first}, past->second.record.tries);
     m.todo.add_apart(past->first, past->first + 1);
     past = m.history.erase(past);
     --m.waiting;

@@ -46,12 +46,18 @@ Value Partition::error_for(const Run& run, TaskIndex task) const {
   return Value();
 }
 
-// When a task succeeds that something undoes. Its end says in which order things are undone, and the clock of an
-// earlier owner may have been ahead of ours: it is later than all such ends before it, whoever wrote them.
-Time Partition::undoable_end(Time now, Run& run, TaskIndex task) {
-  if (run.plan->spec(task).flow.compensate.empty()) return now;
-  if (run.undoable_ended != Time::min()) now = std::max(now, run.undoable_ended + 1us);
-  return run.undoable_ended = now;
+// When a task succeeds whose end has a place in an order: in which things are undone, and in which variables were set.
+// The clock of an earlier owner may have been ahead of ours: it is later than all such ends before it, whoever wrote
+// them.
+bool Partition::ends_in_order(const Run& run, TaskIndex task) {
+  const FlowSpec& flow = run.plan->spec(task).flow;
+  return !flow.compensate.empty() || flow.sets;
+}
+
+Time Partition::ordered_end(Time now, Run& run, TaskIndex task) {
+  if (!ends_in_order(run, task)) return now;
+  if (run.ordered_ended != Time::min()) now = std::max(now, run.ordered_ended + 1us);
+  return run.ordered_ended = now;
 }
 
 // Tasks of a phase that have not ended; what has to be undone is put in order. What the run has from another one it has

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "coordinator/core/partition.h"
+#include "coordinator/core/variables.h"
 
 namespace millrace {
 namespace {
@@ -15,7 +16,7 @@ class RunScope : public expr::Scope {
       : run_(run), fetched_(fetched), task_(task), error_(std::move(error)), item_(item) {}
 
   bool has_root(std::string_view root) const override {
-    return root == "inputs" || root == "nodes" || root == "run" || root == "error" ||
+    return root == "inputs" || root == "nodes" || root == "run" || root == "error" || root == "vars" ||
            (item_ != nullptr && (root == "item" || root == "index"));
   }
 
@@ -23,6 +24,7 @@ class RunScope : public expr::Scope {
     if (root == "inputs") return *parsed("inputs", run_.info->inputs);
     if (root == "item") return item_->item;
     if (root == "index") return item_->index;
+    if (root == "vars") return variables();
     Value all = Value::Object{};
     if (root == "run") {
       all.set("id", to_string(run_.id()));
@@ -49,6 +51,7 @@ class RunScope : public expr::Scope {
       return task && is_terminal(run_.states[task->value]) ? node(*task) : nullptr;
     }
     if (root == "error") return error_.find(head);
+    if (root == "vars") return variables().find(head);
     if (root == "item" || root == "index") return root == "item" ? item_->item.find(head) : nullptr;
     if (run_value_.is_null()) run_value_ = this->root("run");
     return run_value_.find(head);
@@ -58,6 +61,7 @@ class RunScope : public expr::Scope {
     if (root == "error") return &error_;
     if (root == "item") return &item_->item;
     if (root == "index") return &item_->index;
+    if (root == "vars") return &variables();
     return root == "inputs" ? parsed("inputs", run_.info->inputs) : nullptr;
   }
 
@@ -66,6 +70,10 @@ class RunScope : public expr::Scope {
   const std::string& broken() const { return broken_; }
 
  private:
+  const Value& variables() const {
+    if (variables_.is_null()) variables_ = variables_json(run_.plan->setters(), record_of(run_.tasks));
+    return variables_;
+  }
   const Value* node(TaskIndex task) const { return parsed(run_.plan->id(task), run_.tasks[task.value].output); }
 
   const Value* parsed(const std::string& name, const Payload& payload) const {
@@ -93,6 +101,7 @@ class RunScope : public expr::Scope {
   mutable std::string broken_;
   mutable Value run_value_;
   mutable Value round_;
+  mutable Value variables_;
   std::optional<TaskIndex> task_;  // whose expression it is; nothing: the run's
   Value error_;                    // what the task handles; null: nothing
   const BoundItem* item_;          // null: it is of no item
@@ -184,6 +193,11 @@ void Partition::evaluate_control_node(Time now, Run& run, TaskIndex task) {
   TaskRecord& record = run.tasks[task.value];
   note_try(record, now);
   std::string json = value->dump();
+  if (run.plan->spec(task).flow.sets && json.size() > options_.inline_max) {
+    return fail_expression(now, run, task,
+                           "what it sets has " + std::to_string(json.size()) + " bytes, more than " +
+                               std::to_string(options_.inline_max) + ": variables are small, outputs may be large");
+  }
   if (json.size() > kValueMax) {
     return fail_expression(now, run, task, "its value is larger than " + std::to_string(kValueMax) + " bytes");
   }

@@ -130,13 +130,19 @@ void Partition::keep_items(Time now, Run& run, Mapped& m, const Attempt& attempt
 
 void Partition::item_failed(Time now, Run& run, Mapped& m, const Attempt& attempt, const Outcome& outcome,
                             std::uint32_t item, Reason reason, ErrorInfo error) {
-  const TaskIndex task{m.base + item};
-  ItemHistory& past = m.history[item];
-  TaskRecord& record = past.record;
+  TaskRecord& record = m.history[item].record;
   note(record, attempt, outcome);
   record.items = 1;
   note_error(record, std::move(error));
   ++record.failures;
+  item_ended_badly(now, run, m, item, reason);
+}
+
+// Its record says why and how often. It is tried again later, or has failed for good.
+void Partition::item_ended_badly(Time now, Run& run, Mapped& m, std::uint32_t item, Reason reason) {
+  const TaskIndex task{m.base + item};
+  ItemHistory& past = m.history.at(item);
+  TaskRecord& record = past.record;
   const RetryPolicy& retry = run.plan->spec(m.node).retry;
   if (halted(run, m.node) || m.failing || !wants_retry(retry, reason, record.error->message) ||
       record.failures >= retry.attempts_max)

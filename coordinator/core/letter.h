@@ -52,7 +52,8 @@ struct ChildTold {  // to the parent
   RunId child;  // zero: there is none
   RunState state = RunState::kAccepted;
   Payload outputs;
-  std::string why;  // of one that has failed
+  std::string why;            // of one that has failed
+  std::uint32_t attempt = 1;  // of its node
   bool operator==(const ChildTold&) const = default;
 };
 

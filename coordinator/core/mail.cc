@@ -52,8 +52,9 @@ void Partition::on(Time now, LettersRead& in) {
 void Partition::take(Time now, LetterCame& in, RunWanted& wanted) {
   const RunParent parent = wanted.parent;
   const bool is_child = parent.run != RunId{};
-  if (in.plan == nullptr && is_child) return tell_refused(parent, in.why);
-  if (in.existing && is_child) return tell_refused(parent, "its key is that of run " + to_string(*in.existing));
+  if (in.plan == nullptr && is_child) return tell_refused(parent, wanted.key, in.why);
+  if (in.existing && is_child)
+    return tell_refused(parent, wanted.key, "its key is that of run " + to_string(*in.existing));
   if (in.plan == nullptr) return tell_trigger(wanted.tenant, wanted.key, in.why);
   if (in.existing) return tell_trigger(wanted.tenant, wanted.key);  // it has ended long ago
   if (const std::optional<RunId> known = find_key(wanted.tenant, wanted.key); known && live(*known) == nullptr)
@@ -81,7 +82,7 @@ void Partition::take(Time now, LetterCame& in, RunWanted& wanted) {
   if (!is_child) return;
   const Run& run = *runs_.at(*find_key(tenant, key));
   if (run.info->parent == parent) tell_parent(run);
-  else tell_refused(parent, "its key is that of run " + to_string(run.id()));
+  else tell_refused(parent, key, "its key is that of run " + to_string(run.id()));
 }
 
 void Partition::restore_mail(std::vector<SharedLetter> letters, const std::map<PartitionId, Mark>& marks) {

@@ -141,7 +141,8 @@ void Partition::run_timer(Time now, RunId id, TaskIndex task) {
   if (run->states[task.value] == TaskState::kRetrying && run->tasks[task.value].due <= now && !halted(*run, task)) {
     run->tasks[task.value].ready = run->tasks[task.value].due;
     move(*run, task, TaskState::kReady);
-    offer(now, *run, task);
+    if (const Flow* flow = run->plan->flow(task); flow != nullptr && flow->wait) begin_wait(now, *run, task, *flow);
+    else offer(now, *run, task);
   } else if (awaits_event(*run, task) && !halted(*run, task)) {
     const Time due = run->tasks[task.value].due;
     if (due != Time{} && due <= now && !run->value_waits.contains(task)) wait_over(now, *run, task);

@@ -171,13 +171,14 @@ class Partition {
   static bool awaits_child(const TaskRecord& record);
   Result<RunParent> link_of(const Run& run, TaskIndex task, std::uint32_t children) const;
   std::optional<NoChild> order_child(const Run& run, TaskIndex task, const WaitSpec& wait, const Value& inputs,
-                                     std::uint32_t children);
+                                     std::uint32_t children, std::uint32_t attempt);
+  void note_child_try(TaskRecord& record, Time now) const;
   bool ask_for_child(Time now, Run& run, TaskIndex task, const Flow::Wait& wait);
-  void cancel_child(const Run& run, TaskIndex task);
+  void cancel_child(const Run& run, TaskIndex task, std::uint32_t attempt);
   void take(Time now, LetterCame& in, ChildWanted& wanted);
   void take(Time now, LetterCame& in, ChildCancelled& cancelled);
   void take(Time now, LetterCame& in, ChildTold& told);
-  void tell_refused(const RunParent& parent, std::string why);
+  void tell_refused(const RunParent& parent, std::string_view key, std::string why);
   void tell_parent(const Run& run);
 
   // registering.cc
@@ -208,7 +209,7 @@ class Partition {
   bool rests_on_these(const Run& run, TaskIndex node, const std::vector<UpstreamVersion>& rests_on) const;
   bool is_unstarted(const Run& run, TaskIndex task, const Attempt& attempt) const;
   void settle(Time now, Run& run, const Attempt& attempt, Outcome& outcome);
-  void failed(Time now, Run& run, TaskIndex task, Outcome& outcome);
+  void failed(Time now, Run& run, TaskIndex task, Reason reason);
   void lost(Time now, Run& run, TaskIndex task, std::string_view why);
   void close_attempt(Run& run, TaskIndex task);
   void lose_attempt(Time now, Run& run, TaskIndex task, std::string_view why);
@@ -284,7 +285,8 @@ class Partition {
 
   // cleanup.cc
   Value error_for(const Run& run, TaskIndex task) const;
-  static Time undoable_end(Time now, Run& run, TaskIndex task);
+  static bool ends_in_order(const Run& run, TaskIndex task);
+  static Time ordered_end(Time now, Run& run, TaskIndex task);
   void enter_phase(Run& run, Cleanup phase);
   static bool may_undo(const Run& run);
   void undo_next(Run& run);
@@ -347,6 +349,7 @@ class Partition {
   std::uint32_t release_items(Run& run, Mapped& mapped, TaskIndex chunk);  // is out no more; how many it had
   void item_due(Time now, Run& run, TaskIndex item);
   void restore_items(Time now, Run& run, TaskIndex chunk, const TaskRecord& record);
+  void item_ended_badly(Time now, Run& run, Mapped& mapped, std::uint32_t item, Reason reason);
   void tell_progress(Time now, Run& run, Mapped& mapped);
   // Of mapped nodes whose items are child runs (child_items.cc).
   static bool asks_children(const Run& run, TaskIndex node);

@@ -46,12 +46,15 @@ Result<std::shared_ptr<const Plan>> Plan::build(WorkflowSpec spec, const Hash128
       }
       plan->slot_classes_.push_back(SlotClass::kCpu);
       plan->reads_upstream_.push_back(true);
+      plan->reads_variables_.push_back(false);  // the core sees them
       continue;
     }
     if (!is_node_id(node.executor)) return invalid(in_spec(workflow, i, "unknown executor '" + node.executor + "'"));
     const ExecutorFields& executor = fields_of_executor(node.executor);
     plan->slot_classes_.push_back(executor.slot_class);
-    plan->reads_upstream_.push_back(executor.sees_values || node.fields.dump().find("{{") != std::string::npos);
+    const std::string fields = node.fields.dump();
+    plan->reads_upstream_.push_back(executor.sees_values || fields.find("{{") != std::string::npos);
+    plan->reads_variables_.push_back(executor.sees_values || fields.find("vars") != std::string::npos);
   }
   for (const auto& [name, value] : workflow.outputs) {
     Result<expr::Template> output = expr::Template::compile(value);
@@ -182,6 +185,7 @@ Status Plan::read_flows() {
   if (flows_.empty()) return Done{};
   for (std::uint32_t task = 0; task < node_count(); ++task) {
     const Flow* flow = this->flow(TaskIndex{task});
+    if (spec(TaskIndex{task}).flow.sets) setters_.push_back(task);
     if (flow != nullptr && flow->wait && flow->wait->spec.kind == WaitKind::kChild) ++child_count_;
     if (flow != nullptr && flow->wait && flow->wait->spec.kind == WaitKind::kSignal)
       signal_nodes_[flow->wait->spec.signal].push_back(task);

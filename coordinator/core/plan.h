@@ -116,6 +116,10 @@ class Plan {
   // The node of a task: itself, or whose item it is. Nothing: there is no such task.
   std::optional<TaskIndex> node_of(TaskIndex task) const;
   const std::vector<std::uint32_t>& mapped() const { return mapped_; }
+  const std::vector<std::uint32_t>& setters() const { return setters_; }  // nodes that set variables
+  bool reads_variables(TaskIndex task) const {
+    return !setters_.empty() && reads_variables_[workflow_.spec_index(task.value)];
+  }
   std::uint32_t child_count() const { return child_count_; }  // nodes that start runs of other workflows
   // The node that its sub-graph begins with: it runs only if that did, whatever else it waits for.
   std::optional<TaskIndex> gate_of(TaskIndex task) const {
@@ -167,6 +171,7 @@ class Plan {
   std::set<TaskIndex> noted_;
   std::unordered_map<std::uint32_t, Flow> flows_;  // by spec; lookups only
   std::uint32_t child_count_ = 0;
+  std::vector<std::uint32_t> setters_;
   std::vector<std::uint32_t> early_joins_;
   std::vector<Cleanup> cleanup_;  // by task; empty: none
   std::array<std::vector<std::uint32_t>, 4> cleanups_;
@@ -181,7 +186,8 @@ class Plan {
   std::unordered_map<std::uint32_t, std::uint32_t> base_of_;  // by node; lookups only
   std::uint32_t item_room_ = 0;
   std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> chosen_by_;  // by task; lookups only
-  std::vector<bool> reads_upstream_;  // by spec: its code or one of its fields sees upstream outputs
+  std::vector<bool> reads_upstream_;   // by spec: its code or one of its fields sees upstream outputs
+  std::vector<bool> reads_variables_;  // by spec: code, and what names them
   std::vector<std::uint32_t> ranks_;
   std::vector<std::uint32_t> sinks_;
   std::unordered_map<std::uint32_t, std::uint32_t> gates_;     // by task; lookups only

@@ -104,7 +104,7 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
   if (run.plan->is_mapped(task)) close_items(run, task);
   run.limits.erase(task);
   record.reason = reason;
-  record.ended = state == TaskState::kSucceeded ? undoable_end(now, run, task) : now;
+  record.ended = state == TaskState::kSucceeded ? ordered_end(now, run, task) : now;
   count_bytes(run, record.output);
   move(run, task, state);
   write(run, task);

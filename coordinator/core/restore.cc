@@ -21,8 +21,8 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     --run.by_state[static_cast<std::size_t>(state)];
     // A task that had lost an attempt was ready; it is pending here and opened below.
     if (record.state == TaskState::kSucceeded && record.reason == Reason::kFallback) ++run.fallbacks;
-    if (record.state == TaskState::kSucceeded && !run.plan->spec(task).flow.compensate.empty())
-      run.undoable_ended = std::max(run.undoable_ended, record.ended);
+    if (record.state == TaskState::kSucceeded && ends_in_order(run, task))
+      run.ordered_ended = std::max(run.ordered_ended, record.ended);
     const bool waits_on = awaits_event(record) || stands_aside(record);
     state = record.state == TaskState::kReady || (record.state == TaskState::kWaiting && !waits_on)
                 ? TaskState::kPending

@@ -147,6 +147,8 @@ void Partition::take_over(Time now, Run& run, SharedResults shared) {
     const TaskState state = record.state;
     const EventType type = state == TaskState::kSkipped ? EventType::kTaskSkipped : EventType::kTaskSucceeded;
     run.tasks[task.value] = std::move(record);
+    if (state == TaskState::kSucceeded && ends_in_order(run, task))
+      run.ordered_ended = std::max(run.ordered_ended, run.tasks[task.value].ended);
     count_bytes(run, run.tasks[task.value].output);
     move(run, task, state);
     write(run, task);

@@ -63,14 +63,14 @@ struct Run {
   std::uint64_t bytes = 0;     // of its inputs and of the outputs recorded so far, wherever they are
   std::uint32_t sweep_at = 0;  // next task to look at while failing or cancelling
   bool sweeping = false;
-  Cleanup phase = Cleanup::kNone;     // that it is in, when everything else has ended
-  std::uint32_t phase_open = 0;       // tasks of it that have not ended
-  std::vector<std::uint32_t> undo;    // compensations that wait for their turn; the next is the last
-  Time undoable_ended = Time::min();  // the latest end of a success that something undoes
-  std::uint32_t cleanup_done = 0;     // clean-up tasks that have ended, in any phase
-  std::uint32_t cleanup_failed = 0;   // of these
-  bool restored = false;              // accepted by an earlier epoch: its tasks may be running somewhere
-  std::uint64_t write_turn = 0;       // the turn for which `write_index` is valid
+  Cleanup phase = Cleanup::kNone;    // that it is in, when everything else has ended
+  std::uint32_t phase_open = 0;      // tasks of it that have not ended
+  std::vector<std::uint32_t> undo;   // compensations that wait for their turn; the next is the last
+  Time ordered_ended = Time::min();  // the latest end of a success that has a place in an order
+  std::uint32_t cleanup_done = 0;    // clean-up tasks that have ended, in any phase
+  std::uint32_t cleanup_failed = 0;  // of these
+  bool restored = false;             // accepted by an earlier epoch: its tasks may be running somewhere
+  std::uint64_t write_turn = 0;      // the turn for which `write_index` is valid
   std::size_t write_index = 0;
 
   Run(std::shared_ptr<const RunInfo> i, std::shared_ptr<const Plan> p);

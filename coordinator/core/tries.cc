@@ -19,6 +19,7 @@ bool worth_retrying(Reason reason) {
     case Reason::kOutOfMemory:
     case Reason::kCpu:
     case Reason::kProcesses:
+    case Reason::kChild:
     case Reason::kCrashed: return true;
     case Reason::kNone:
     case Reason::kLost:
@@ -41,7 +42,6 @@ bool worth_retrying(Reason reason) {
     case Reason::kApproval:
     case Reason::kRejected:
     case Reason::kPaused:
-    case Reason::kChild:
     case Reason::kShared:
     case Reason::kNodeTimeout:
     case Reason::kRunTimeout:

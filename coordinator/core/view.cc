@@ -3,6 +3,7 @@
 
 #include "common/base/units.h"
 #include "coordinator/core/partition.h"
+#include "coordinator/core/variables.h"
 
 namespace millrace {
 namespace {
@@ -101,6 +102,8 @@ RunView view_of(const Run& run, Time now, std::uint32_t nodes_max) {
   for (std::size_t i = 0; i < run.by_state.size(); ++i) {
     if (run.by_state[i] > 0) view.by_state[static_cast<TaskState>(i)] = run.by_state[i];
   }
+  const auto id = [&](std::uint32_t node) { return run.plan->id(TaskIndex{node}); };
+  view.variables = variables_view(run.plan->setters(), record_of(run.tasks), id);
   if (view.nodes_total > nodes_max) return view;
   view.nodes.reserve(view.nodes_total);
   for (std::uint32_t task = 0; task < view.nodes_total; ++task) {
@@ -132,6 +135,9 @@ RunView view_of(const RestoredRun& run, Time now, std::uint32_t nodes_max) {
       count_item(mapped[*node], task.value - run.plan->base(*node), record);
   }
   for (const TaskRecord* record : records) count(view, record->state);
+  view.variables = variables_view(
+      run.plan->setters(), [&](std::uint32_t node) -> const TaskRecord& { return *records[node]; },
+      [&](std::uint32_t node) { return run.plan->id(TaskIndex{node}); });
   if (view.nodes_total > nodes_max) return view;
   view.nodes.reserve(view.nodes_total);
   for (std::uint32_t task = 0; task < view.nodes_total; ++task) {

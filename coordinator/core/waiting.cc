@@ -102,6 +102,7 @@ void Partition::begin_wait(Time now, Run& run, TaskIndex task, const Flow& flow)
     record.output = Payload::inline_json(question.dump());
   }
   if (wait.spec.kind == WaitKind::kChild && !ask_for_child(now, run, task, wait)) return;
+  if (wait.spec.kind == WaitKind::kChild) note_child_try(record, now);
   run.value_waits.erase(task);
   note_start(now, run);
   if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
@@ -117,7 +118,10 @@ void Partition::end_wait(Time now, Run& run, TaskIndex task, Payload output) {
   run.value_waits.erase(task);
   TaskRecord& record = run.tasks[task.value];
   note_start(now, run);
+  const std::uint32_t tries = record.failures + 1U;  // of a child that was started again
   note_try(record, now);
+  record.tries = tries;
+  record.error = nullptr;
   record.due = Time{};
   record.output = std::move(output);
   end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
@@ -127,11 +131,13 @@ void Partition::fail_wait(Time now, Run& run, TaskIndex task, Reason reason, std
   run.value_waits.erase(task);
   TaskRecord& record = run.tasks[task.value];
   note_try(record, now);
+  record.tries = record.failures + 1U;
   record.due = Time{};
   if (reason != Reason::kRejected) record.output = Payload();
   ++record.failures;
   record.error = std::make_shared<const ErrorInfo>(ErrorInfo{clip(std::move(why), kErrorMessageMax), ""});
-  end_task(now, run, task, TaskState::kFailed, reason, EventType::kTaskFailed);
+  if (run.states[task.value] == TaskState::kWaiting) failed(now, run, task, reason);
+  else end_task(now, run, task, TaskState::kFailed, reason, EventType::kTaskFailed);
 }
 
 void Partition::wait_over(Time now, Run& run, TaskIndex task) {
@@ -147,7 +153,7 @@ void Partition::wait_over(Time now, Run& run, TaskIndex task) {
       return;
     }
     case WaitKind::kChild:
-      cancel_child(run, task);
+      cancel_child(run, task, run.tasks[task.value].failures + 1U);
       return fail_wait(now, run, task, Reason::kTimeout, "its child run did not end in time");
     case WaitKind::kApproval: {
       static const ApprovalGiven kNobody{{}, {}, "", true, "", "the deadline had passed", ""};
@@ -165,7 +171,7 @@ void Partition::wait_over(Time now, Run& run, TaskIndex task) {
 void Partition::leave_wait(Time now, Run& run, TaskIndex task) {
   const Flow* flow = run.plan->flow(task);
   if (flow == nullptr || !flow->wait) return;
-  if (awaits_child(run, task)) cancel_child(run, task);
+  if (awaits_child(run, task)) cancel_child(run, task, run.tasks[task.value].failures + 1U);
   TaskRecord& record = run.tasks[task.value];
   const bool kept = keeps_signal(run, task);
   Payload payload = std::exchange(record.output, Payload());

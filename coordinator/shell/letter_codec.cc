@@ -19,7 +19,8 @@ enum BodyKind : std::uint8_t {
   kRunUnwanted,
   kRunOver,
   kRunEndWatched,
-  kRunEnded
+  kRunEnded,
+  kChildToldAgain = 20  // of a later try
 };
 
 void pack_run(Packer& out, const RunWanted& wanted) {
@@ -53,7 +54,8 @@ void pack(Packer& out, const ChildCancelled& cancelled) {
   out.byte(cancelled.passed_on ? 1 : 0);
 }
 void pack(Packer& out, const ChildTold& told) {
-  out.byte(kChildTold);
+  out.byte(told.attempt == 1 ? kChildTold : kChildToldAgain);
+  if (told.attempt != 1) out.number(told.attempt);
   out.number(told.parent.value);
   out.number(told.task.value);
   out.number(told.child.value);
@@ -118,7 +120,7 @@ RunWanted unpack_run_wanted(Unpacker& in) {
 
 LetterBody unpack_body(Unpacker& in) {
   const auto text = [&] { return std::string(in.text()); };
-  switch (in.byte()) {
+  switch (const std::uint8_t kind = in.byte()) {
     case kRunWanted: return unpack_run_wanted(in);
     case kChildWanted: {
       ChildWanted wanted;
@@ -134,8 +136,10 @@ LetterBody unpack_body(Unpacker& in) {
       cancelled.passed_on = in.byte() != 0;
       return cancelled;
     }
-    case kChildTold: {
+    case kChildTold:
+    case kChildToldAgain: {
       ChildTold told;
+      if (kind == kChildToldAgain && (told.attempt = in.number32()) == 1) in.fail();
       told.parent = RunId{in.number()};
       told.task = TaskIndex{in.number32()};
       told.child = RunId{in.number()};

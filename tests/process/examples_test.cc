@@ -155,6 +155,13 @@ void check_refine(const Value& run) {
   EXPECT_EQ(text_at(run, {"nodes", "draft/4/write", "status"}), "skipped");
 }
 
+void check_variables(const Value& run) {
+  EXPECT_EQ(text_at(run, {"outputs", "bill"}), "212 EUR");
+  EXPECT_EQ(number_at(run, {"outputs", "discount"}), 23);
+  EXPECT_EQ(number_at(run, {"vars", "sum", "version"}), 2);
+  EXPECT_EQ(text_at(run, {"vars", "discount", "node"}), "large");
+}
+
 // What an example needs beyond the programs of this build; empty: it is there.
 std::string missing(const std::string& example) {
   if (example != "report") return {};
@@ -177,6 +184,7 @@ std::vector<Example> examples() {
           {"resume", {}, 1, check_resume},
           {"resume_fixed", {}, 0, check_resume_fixed},
           {"refine", {}, 0, check_refine},
+          {"variables", {}, 0, check_variables},
           {"deadline", {}, 1, check_deadline},
           {"fallback", {}, 0, check_fallback, "degraded"},
           {"article", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_article},

@@ -169,9 +169,11 @@ executors: [measure]
 inputs: {who: {type: string, default: "a <tester>"}}
 nodes:
   big: {executor: shell, script: "head -c 300000 /dev/zero | tr '\\0' x"}
+  begin: {set: {mark: y}}
   m:
+    depends_on: begin
     executor: measure
-    with: {text: "{{ nodes.big.stdout }}", key: "{{ secrets.API_KEY }}"}
+    with: {text: "{{ vars.mark }}{{ nodes.big.stdout }}", key: "{{ secrets.API_KEY }}"}
 outputs:
   m: "{{ nodes.m }}"
   run: "{{ run.id }}"
@@ -180,7 +182,7 @@ outputs:
   const std::string run = cluster.submit(file);
   Value ended = cluster.wait(run);
 
-  EXPECT_EQ(number_at(ended, {"outputs", "m", "length"}), 300000) << ended.dump().substr(0, 2000);
+  EXPECT_EQ(number_at(ended, {"outputs", "m", "length"}), 300001) << ended.dump().substr(0, 2000);
   EXPECT_EQ(text_at(ended, {"outputs", "m", "first"}), "x");
   EXPECT_EQ(text_at(ended, {"outputs", "m", "key"}), "***");
   EXPECT_EQ(text_at(ended, {"outputs", "m", "run"}), run);

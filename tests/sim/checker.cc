@@ -121,6 +121,11 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
   if (nothing_is_lost_ && record.losses > 0) fail("loss: " + where + " counts a loss, and nothing was lost");
   kept = record;
   if (record.state != TaskState::kSucceeded) return;
+  if (!item && run.plan->spec(task).flow.sets) {
+    if (record.reason != Reason::kShared && record.ended <= run.set_ended)
+      fail("variables: " + where + " ended no later than what set some before it");
+    run.set_ended = std::max(run.set_ended, record.ended);
+  }
   if (!item) run.succeeded.push_back(task);
   if (item && is_terminal(run.tasks[run.plan->node_of(task)->value].state))
     return fail("I2: " + where + " is written after the end of its node");

@@ -72,6 +72,7 @@ class Checker {
     bool deletion_lost = false;  // the store had lost the commit with it, and has it again
     std::vector<TaskRecord> tasks;
     std::map<TaskIndex, TaskRecord> items;  // of mapped nodes
+    Time set_ended = Time::min();           // the latest end of a node that sets variables
     std::vector<TaskIndex> succeeded;       // in the order of their commits
   };
   void written(const PartitionCommit& commit, const RunWrite& write);

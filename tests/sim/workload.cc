@@ -192,6 +192,12 @@ void make_fanouts(Random& random, WorkflowSpec& workflow) {
   }
 }
 
+// Some value nodes set what they give.
+void make_variables(Random& random, WorkflowSpec& workflow) {
+  for (NodeSpec& spec : workflow.specs)
+    if (spec.value && spec.value->is_object() && random.chance(700)) spec.flow.sets = true;
+}
+
 WaitSpec& make_child(Random& random, NodeSpec& spec) {
   NodeSpec child;
   child.fields = Value::Object{};
@@ -203,6 +209,10 @@ WaitSpec& make_child(Random& random, NodeSpec& spec) {
   wait.version = random.chance(300) ? 1 : 0;
   if (random.chance(200)) wait.limit = std::to_string(random.between(1, 4'000)) + "ms";
   if (random.chance(200)) wait.with = Value(Value::Object{{"n", "{{ run.id }}"}});
+  if (Random aside = skipped(random, 1); aside.chance(300)) {
+    spec.retry.attempts_max = 2;
+    spec.retry.backoff.initial = aside.between(1ms, 300ms);
+  }
   return wait;
 }
 
@@ -354,6 +364,7 @@ WorkflowSpec make_workflow(Random& random, bool large, bool children) {
   if (!large && random.chance(300)) make_cleanup(random, workflow);
   if (Random aside = random; !large && aside.chance(300)) make_fanouts(aside, workflow);  // seeds without keep theirs
   if (Random aside = random; children && !large && aside.chance(600)) make_children(aside, workflow);
+  if (Random aside = skipped(random, 6); !large && aside.chance(250)) make_variables(aside, workflow);
   if (Random aside = skipped(random, 1); !large && aside.chance(250)) make_stand_ins(aside, workflow);
   if (Random aside = skipped(random, 2); !large && aside.chance(200)) make_limits(aside, workflow);
   if (Random aside = skipped(random, 5); children && !large && aside.chance(600)) make_families(aside, workflow);

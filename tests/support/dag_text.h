@@ -3,14 +3,14 @@
 // Chains are separated by commas; several names before or after an arrow stand side by side. A node's settings stand in
 // brackets behind its first mention: executor, retry, losses, backoff (100ms or 100ms*2..10s), timeout, priority,
 // on_loss, queue, requires (gpu=a100|h100 zone!=b ssd=*), resources (cpu:2 memory:4GiB), sticky and apart (a node or a
-// key), value (JSON or text with expressions), when, join (any or a number), failures=run, fallback, branch and first
-// (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name), approval (roles), child (NAME or
-// NAME@VERSION), with, limit (of all attempts; of a signal, an approval or a child: of the wait), handlers (nodes that
-// run if it fails), compensate, instead (the node that stands in for it), gate, round, rounds and rounds_end (of a
-// loop), on (retry.on, words), default (of these: JSON, approve, reject), message, foreach (JSON or text; an object
-// with "to" is a range), chunk, parallel, on_item_error and collect. Settings of the workflow stand in front, in
-// parentheses: fail_fast, timeout, deadline, priority, output.NAME. Nodes are numbered in the order of their first
-// mention. What cannot be read fails the test that wrote it.
+// key), value (JSON or text with expressions), set (likewise, of variables), when, join (any or a number),
+// failures=run, fallback, branch and first (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name),
+// approval (roles), child (NAME or NAME@VERSION), with, limit (of all attempts; of a signal, an approval or a child: of
+// the wait), handlers (nodes that run if it fails), compensate, instead (the node that stands in for it), gate, round,
+// rounds and rounds_end (of a loop), on (retry.on, words), default (of these: JSON, approve, reject), message, foreach
+// (JSON or text; an object with "to" is a range), chunk, parallel, on_item_error and collect. Settings of the workflow
+// stand in front, in parentheses: fail_fast, timeout, deadline, priority, output.NAME. Nodes are numbered in the order
+// of their first mention. What cannot be read fails the test that wrote it.
 #pragma once
 
 #include <algorithm>
@@ -186,6 +186,7 @@ class DagText {
     else if (key == "apart")
       for_each_word(value, [&](const std::string& word) { spec.apart.push_back({index_.contains(word), word}); });
     else if (key == "value") spec.executor.clear(), spec.value = json_or_text(value);
+    else if (key == "set") spec.executor.clear(), spec.value = json_or_text(value), spec.flow.sets = true;
     else if (key == "when") spec.flow.when = json_or_text(value);
     else if (key == "join") spec.flow.join = value == "any" ? 1 : static_cast<std::uint32_t>(std::stoul(value));
     else if (key == "failures") spec.flow.on_upstream_failure = OnUpstreamFailure::kRun;

@@ -27,6 +27,9 @@ Value run_value(const Assignment& assignment) {
                        {"trace_id", context.trace_id}};
 }
 
+// What comes beside the outputs, and is read by a name of its own: the failure that a node handles, and variables.
+bool is_beside(std::string_view name) { return name == "error" || name == "vars"; }
+
 // What the expressions of one assignment read. Values are parsed when they are first read.
 class BindingScope final : public expr::Scope {
  public:
@@ -40,7 +43,7 @@ class BindingScope final : public expr::Scope {
         parsed_(assignment.bindings.size()) {}
 
   bool has_root(std::string_view root) const override {
-    return root == "inputs" || root == "nodes" || root == "run" || root == "secrets" || root == "error" ||
+    return root == "inputs" || root == "nodes" || root == "run" || root == "secrets" || is_beside(root) ||
            (item_ != nullptr && (root == "item" || root == "index"));
   }
 
@@ -52,7 +55,7 @@ class BindingScope final : public expr::Scope {
     }
     Value::Object nodes;
     for (std::size_t i = 0; i < parsed_.size(); ++i) {
-      if (assignment_.names[i] != "error") nodes.emplace_back(assignment_.names[i], node(i));
+      if (!is_beside(assignment_.names[i])) nodes.emplace_back(assignment_.names[i], node(i));
     }
     return nodes;
   }
@@ -67,7 +70,7 @@ class BindingScope final : public expr::Scope {
 
   const Value* borrow(std::string_view root) const override {
     if (root == "inputs") return inputs_.get();
-    if (root == "error") {  // of what failed, for nodes that handle it; elsewhere null
+    if (is_beside(root)) {  // elsewhere null
       static const Value kNone;
       const auto name = std::ranges::find(assignment_.names, root);
       return name == assignment_.names.end() ? &kNone
@@ -158,6 +161,8 @@ void Bindings::look_at_references(Compiled& c) {
     } else if (reference.root == "nodes") {
       if (reference.head.empty()) c.reads_all_nodes = true;
       else c.reads_nodes.push_back(reference.head);
+    } else if (reference.root == "vars") {
+      c.reads_variables = true;
     } else if (reference.root == "env") {
       c.problem = "`" + reference.root + "` cannot be read in fields: this worker has none";
     }
@@ -210,7 +215,7 @@ std::vector<Hash128> Bindings::references(const Assignment& assignment) {
   };
   if (assignment.items != nullptr) add(assignment.items->values);
   if (c.code || c.reads_inputs) add(assignment.context->inputs);
-  if (c.code || c.reads_all_nodes || !c.reads_nodes.empty()) add(assignment.bundle);
+  if (c.code || c.reads_all_nodes || c.reads_variables || !c.reads_nodes.empty()) add(assignment.bundle);
   for (std::size_t i = 0; i < assignment.bindings.size(); ++i) {
     if (assignment.bindings[i].value.is_reference() && c.reads(assignment.names[i])) add(assignment.bindings[i].value);
   }

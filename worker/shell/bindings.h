@@ -62,6 +62,7 @@ class Bindings {
     bool code = false;    // sees all values
     bool reads_inputs = false;
     bool reads_all_nodes = false;
+    bool reads_variables = false;
     std::vector<std::string> reads_nodes;
     std::string problem;  // why it cannot be rendered; empty: it can
     bool reads(const std::string& node) const;

@@ -11,6 +11,9 @@ const {referenceKey} = require('./wire');
 
 class RenderError extends Error {}
 
+// What comes beside the outputs: the failure that a node handles, and the run's variables.
+const kBeside = ['error', 'vars'];
+
 // The run's id as people see it: 13 characters of base32 over mixed bits (common/base/ids.cc).
 function formatRun(run) {
   const mix = (x) => BigInt.asUintN(64, x * 0x9E3779B97F4A7C15n);
@@ -57,16 +60,16 @@ class TaskScope {
   }
 
   hasRoot(root) {
-    return this.names.has(root) || ['inputs', 'nodes', 'run', 'secrets', 'error'].includes(root);
+    return this.names.has(root) || ['inputs', 'nodes', 'run', 'secrets', ...kBeside].includes(root);
   }
 
   root(root) {
     if (this.names.has(root)) return this.names.get(root);
     if (root === 'secrets') throw new ExpressionError('`secrets` cannot be read whole: name one');
     if (root === 'nodes') {
-      return new Map(this.values.names().filter((name) => name !== 'error').map((name) => [name, this.values.node(name)]));
+      return new Map(this.values.names().filter((name) => !kBeside.includes(name)).map((name) => [name, this.values.node(name)]));
     }
-    if (root === 'error') return this.values.node(root);  // of what failed, for nodes that handle it; elsewhere null
+    if (kBeside.includes(root)) return this.values.node(root);  // elsewhere null
     return root === 'run' ? this.run : this.values.inputs;
   }
 

@@ -57,6 +57,10 @@ class Values:
         return self._inputs
 
 
+# What comes beside the outputs: the failure that a node handles, and the run's variables.
+BESIDE = ("error", "vars")
+
+
 class TaskScope:
     """The names that expressions see. Secrets that were read are kept, to be masked."""
 
@@ -65,7 +69,7 @@ class TaskScope:
         self.names = names or {}  # further ones: `item` and `index`
 
     def has_root(self, root):
-        return root in ("inputs", "nodes", "run", "secrets", "error") or root in self.names
+        return root in ("inputs", "nodes", "run", "secrets", *BESIDE) or root in self.names
 
     def root(self, root):
         if root in self.names:
@@ -73,8 +77,8 @@ class TaskScope:
         if root == "secrets":
             raise ExpressionError("`secrets` cannot be read whole: name one")
         if root == "nodes":
-            return {name: self.values.node(name) for name in self.values.names() if name != "error"}
-        if root == "error":  # of what failed, for nodes that handle it; elsewhere null
+            return {name: self.values.node(name) for name in self.values.names() if name not in BESIDE}
+        if root in BESIDE:  # elsewhere null
             return self.values.node(root)
         return self.run if root == "run" else self.values.inputs
 

@@ -52,8 +52,8 @@ class Town {
     settle();
     return *at(home).find_key("default", key);
   }
-  void signal(RunId run) {
-    at(partition_of(run)).step(now_, SignalGiven{RequestId{9}, run, "go", Payload::inline_json("5"), 0, ""});
+  void signal(RunId run, const char* payload = "5") {
+    at(partition_of(run)).step(now_, SignalGiven{RequestId{9}, run, "go", Payload::inline_json(payload), 0, ""});
     settle();
   }
   void cancel(RunId run) {
@@ -183,6 +183,7 @@ class Town {
 
 constexpr const char* kParent = "a[child=flow; with={\"n\": \"{{ inputs.n }}\"}] -> b[value={{ nodes.a.answer }}]";
 constexpr const char* kFlow = "(output.answer={{ nodes.x }}) x[signal=go]";
+constexpr const char* kEcho = "(output.n={{ inputs.n }}) x[signal=go]";
 
 TEST(Child, ItsOutputsAreTheOutputOfTheNodeThatStartedIt) {
   Town town;
@@ -233,6 +234,51 @@ TEST(Child, ItsFailureIsThatOfItsNodeAndNamesIt) {
   EXPECT_EQ(town.ended(parent), RunState::kFailed);
   EXPECT_EQ(town.run(parent).tasks[0].reason, Reason::kChild);
   EXPECT_EQ(town.why(parent).find("child run " + to_string(child) + " failed: "), 0U) << town.why(parent);
+}
+
+TEST(Child, ThatFailsOrTakesTooLongIsFollowedByAnother) {
+  Town town;
+  town.apply("flow", "(output.n={{ inputs.n }}) x[signal=go] -> y[value={{ 10 / nodes.x }}]");
+  const RunId parent = town.submit("a[child=flow; with={\"n\": 4}; limit=10s; retry=3; backoff=100ms]");
+  const RunId first = town.child_of(parent);
+  town.pass(11s);
+  EXPECT_EQ(town.ended(first), RunState::kCancelled);
+  EXPECT_EQ(town.state(parent), TaskState::kRetrying);
+  town.pass(1s);
+  const RunId second = town.child_of(parent);
+  ASSERT_NE(second, RunId{});
+  ASSERT_NE(second, first);
+  EXPECT_EQ(town.state(parent), TaskState::kWaiting) << "the end of the first is nobody's any more";
+  town.signal(second, "0");
+  EXPECT_EQ(town.ended(second), RunState::kFailed);
+  EXPECT_EQ(town.state(parent), TaskState::kRetrying);
+  town.restart(partition_of(parent));
+  town.pass(1s);
+  const RunId third = town.child_of(parent);
+  ASSERT_NE(third, second);
+  town.signal(third);
+  EXPECT_EQ(town.ended(parent), RunState::kSucceeded);
+  EXPECT_EQ(town.output(parent), R"({"n":4})");
+  EXPECT_EQ(town.view(parent).attempts, 3U);
+  EXPECT_EQ(town.why(parent), "");
+}
+
+TEST(Child, ThatWasAcceptedAfterItWasGivenUpIsNotTakenForItsSuccessor) {
+  Town town;
+  town.apply("flow", kEcho);
+  town.carry(false);
+  const RunId parent = town.submit("a[child=flow; limit=10s; retry=2; backoff=100ms]");
+  town.pass(11s);
+  town.pass(1s);  // the second is asked for, and the first has not been heard of
+  EXPECT_EQ(town.state(parent), TaskState::kWaiting);
+  town.carry(true);
+  town.pass(kLettersAgain);
+  const RunId child = town.child_of(parent);
+  ASSERT_NE(child, RunId{});
+  EXPECT_EQ(town.ended(child), RunState::kRunning) << "not the one that was cancelled";
+  EXPECT_EQ(town.runs_live(), 2U);
+  town.signal(child);
+  EXPECT_EQ(town.ended(parent), RunState::kSucceeded);
 }
 
 TEST(Child, AFallbackTakesThePlaceOfAFailedOne) {
@@ -311,7 +357,6 @@ TEST(Child, WorkflowsThatStartThemselvesEndSomewhere) {
 
 constexpr const char* kFamily =
     "a[child=flow; foreach=[10,20,30]; parallel=2; with={\"n\": \"{{ item + index }}\"}] -> b[value={{ nodes.a }}]";
-constexpr const char* kEcho = "(output.n={{ inputs.n }}) x[signal=go]";
 
 TEST(ChildPerItem, EachItemIsARunOfItsOwnAndTheOutputsStandInOrder) {
   Town town;
@@ -363,6 +408,23 @@ TEST(ChildPerItem, ThatFailsMayLeaveNullOrNothing) {
   const RunId wrong = town.submit("a[child=flow; foreach=[1,2]; with={\"n\": \"{{ item.x + 1 }}\"}]", "k4");
   EXPECT_EQ(town.ended(wrong), RunState::kFailed);
   EXPECT_EQ(town.why(wrong).find("item 0: "), 0U) << town.why(wrong);
+}
+
+TEST(ChildPerItem, ThatFailsIsFollowedByAnother) {
+  Town town;
+  town.apply("flow", "(output.n={{ inputs.n }}) x[signal=go] -> y[value={{ 10 / nodes.x }}]");
+  const RunId parent =
+      town.submit("a[child=flow; foreach=[1,2]; with={\"n\": \"{{ item }}\"}; retry=2; backoff=100ms]");
+  const RunId first = town.children_of(parent).at(1);
+  town.signal(first, "0");
+  EXPECT_EQ(town.view(parent).items->retrying, 1U);
+  town.restart(partition_of(parent));
+  town.pass(1s);
+  const std::map<std::uint32_t, RunId> children = town.children_of(parent);
+  ASSERT_NE(children.at(1), first);
+  for (const auto& [item, child] : children) town.signal(child);
+  EXPECT_EQ(town.ended(parent), RunState::kSucceeded);
+  EXPECT_EQ(town.output(parent), R"([{"n":1},{"n":2}])");
 }
 
 TEST(ChildPerItem, IsCancelledWithItsParentAndHasItsTime) {

@@ -289,7 +289,7 @@ TEST(Problems, OfWhatANodeIs) {
   EXPECT_EQ(problem_of("nodes:\n  a: {depends_on: []}\n"),
             "f:2:3: node 'a' has neither an 'executor' nor a 'value' nor a 'branch', and waits for nothing; expected "
             "'executor' with one of container, http, javascript, llm, noop, python, shell, template, workflow, "
-            "'value', 'branch', "
+            "'value', 'set', 'branch', "
             "'wait', 'signal' or 'approval'");
   EXPECT_EQ(in_node("value: 1"), "f:2:23: node 'a' has both an 'executor' and a 'value'; expected one of them");
   EXPECT_EQ(

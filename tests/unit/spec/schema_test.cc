@@ -276,6 +276,10 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: noop, fallback: {}}}",
       "nodes: {a: {executor: noop, fallback: {value: 1, node: b}}, b: {executor: noop}}",
       "nodes: {a: {value: 1, fallback: {value: 2}}}",
+      "nodes: {a: {set: {}}}",
+      "nodes: {a: {set: {'1x': 1}}}",
+      "nodes: {a: {set: {x: 1}, retry: {max_attempts: 2}}}",
+      "nodes: {vars: {value: 1}}",
       "nodes: {a: {branch: 5}}",
       "nodes: {a: {wait: 5}}",
       "nodes: {a: {executor: noop, on_failure: {}}}",
@@ -292,7 +296,7 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {signal: 'a b'}}",
       "nodes: {a: {executor: workflow}}",
       "nodes: {a: {executor: workflow, workflow: w, with: 5}}",
-      "nodes: {a: {executor: workflow, workflow: w, retry: {max_attempts: 2}}}",
+      "nodes: {a: {executor: workflow, workflow: w, on_loss: fail}}",
       "nodes: {a: {executor: workflow, workflow: '{{ inputs.w }}'}}",
       "nodes: {a: {executor: workflow, workflow: w, foreach: [1], chunk: 2}}",
       "nodes: {a: {executor: workflow, workflow: w, foreach: [1], collect: '{{ output }}'}}",
@@ -412,6 +416,7 @@ TEST(Schema, HasTheParsersKeys) {
   const Value& defs = *schema().find("$defs");
   EXPECT_EQ(keys_of(schema()), set_of(keys::kWorkflow));
   EXPECT_EQ(keys_of(*defs.find("valueNode")), set_of(keys::kValueNode));
+  EXPECT_EQ(keys_of(*defs.find("setNode")), set_of(keys::kSetNode));
   EXPECT_EQ(keys_of(*defs.find("branchNode")), set_of(keys::kBranchNode));
   EXPECT_EQ(keys_of(*defs.find("waitNode")), set_of(keys::kWaitNode));
   EXPECT_EQ(keys_of(*defs.find("signalNode")), set_of(keys::kSignalNode));
@@ -453,8 +458,8 @@ TEST(Schema, HasTheFieldsOfAnExecutorOfYourOwn) {
 TEST(Schema, HasEveryExecutorWithItsFields) {
   const Value& defs = *schema().find("$defs");
   std::set<std::string> nodes = {"#/$defs/approvalNode", "#/$defs/childNode",  "#/$defs/groupNode",
-                                 "#/$defs/customNode",   "#/$defs/branchNode", "#/$defs/signalNode",
-                                 "#/$defs/valueNode",    "#/$defs/waitNode"};
+                                 "#/$defs/setNode",      "#/$defs/customNode", "#/$defs/branchNode",
+                                 "#/$defs/signalNode",   "#/$defs/valueNode",  "#/$defs/waitNode"};
   for (const ExecutorFields& executor : executor_table()) {
     const std::string name = std::string(executor.executor) + "Node";
     nodes.insert("#/$defs/" + name);

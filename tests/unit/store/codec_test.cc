@@ -241,7 +241,8 @@ TEST(LetterCodec, EveryKindOfLetterComesBack) {
   run.parent = {run_id(2), TaskIndex{3}, "node", 4, 5};
   const LetterBody bodies[] = {
       run, ChildWanted{"name", run}, ChildCancelled{"t", "k", run_id(4), true},
-      ChildTold{run_id(1), TaskIndex{2}, run_id(3), RunState::kFailed, Payload::reference(hash128("v"), 99), "why"}};
+      ChildTold{run_id(1), TaskIndex{2}, run_id(3), RunState::kFailed, Payload::reference(hash128("v"), 99), "why"},
+      ChildTold{run_id(1), TaskIndex{2}, run_id(3), RunState::kFailed, Payload(), "why", 3}};
   for (const LetterBody& body : bodies) {
     const Letter letter{PartitionId{3}, PartitionId{4}, 5, body};
     const Result<Letter> back = decode_letter(PartitionId{3}, encode_letter(letter));

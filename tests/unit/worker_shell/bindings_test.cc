@@ -96,6 +96,29 @@ TEST(Bindings, WhatFailedIsSeenByNodesThatHandleItAndIsNullElsewhere) {
   EXPECT_EQ(task->fields.find("stdin")->dump(), R"({"a":1})") << "beside the nodes, not one of them";
 }
 
+TEST(Bindings, VariablesAreReadByTheirNamesAndSeenByCode) {
+  Assignment a = make_assignment({.executor = "shell",
+                                  .fields = R"({"command": ["{{ vars.total + 1 }}"], "stdin": "{{ nodes }}"})",
+                                  .nodes = {{"a", json("1")}}});
+  a.bundle = json(R"({"vars":{"total":4}})");
+  Bindings bindings;
+  const Result<TaskContext> task = bindings.render(a, Fetched{});
+  ASSERT_TRUE(task.ok()) << task.error().what;
+  EXPECT_EQ(task->fields.find("command")->dump(), "[5]");
+  EXPECT_EQ(task->fields.find("stdin")->dump(), R"({"a":1})");
+  Assignment code = make_assignment({.executor = "python", .fields = R"({"script": "output = vars"})"});
+  const Payload stored = Payload::reference(hash128("vars"), 20);
+  code.bundle = stored;
+  EXPECT_EQ(bindings.references(code), std::vector<Hash128>{stored.hash()});
+  Fetched fetched;
+  fetched.values[stored.hash()] = std::make_shared<const std::string>(R"({"vars":{"total":4}})");
+  const Result<TaskContext> seen = bindings.render(code, fetched);
+  ASSERT_TRUE(seen.ok()) << seen.error().what;
+  ASSERT_EQ(seen->nodes.size(), 1U);
+  EXPECT_EQ(seen->nodes[0].first, "vars");
+  EXPECT_EQ(*seen->nodes[0].second, R"({"total":4})");
+}
+
 TEST(Bindings, CodeGetsTheBytesOfAllValuesUntouched) {
   const TaskContext task = rendered({.executor = "python",
                                      .fields = R"({"script": "output = 1"})",
