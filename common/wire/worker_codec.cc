@@ -275,6 +275,25 @@ TaskNews read(Reader& in, pb::TaskNews* news) {
           in.to_enum(news->type(), kEventTypeLast, "unknown event type"), std::move(*news->mutable_json())};
 }
 
+void write(const PutPart& put, pb::PutPart* out) {
+  out->set_high(put.hash.high);
+  out->set_low(put.hash.low);
+  out->set_size(put.size);
+  out->set_run(put.run.value);
+  out->set_from(put.from);
+  out->set_check(put.check);
+  out->set_part(put.bytes);
+}
+
+PutPart read(Reader& in, pb::PutPart* put) {
+  in.require(put->size() <= kValueMax, "a value is too large");
+  in.require(put->part().size() <= kPartMax, "a part is too large");
+  in.require(put->from() <= put->size() && put->part().size() <= put->size() - put->from(),
+             "a part lies outside its value");
+  return {Hash128{put->high(), put->low()}, put->size(),  RunId{put->run()},
+          put->from(),                      put->check(), std::move(*put->mutable_part())};
+}
+
 struct WriteWorkerMessage {
   pb::WorkerMessage& out;
   void operator()(const WorkerHello& m) { write(m, out.mutable_hello()); }
@@ -292,7 +311,8 @@ struct WriteWorkerMessage {
   void operator()(const AttemptsReclaimed& m) { write(m.attempts, out.mutable_reclaimed()); }
   void operator()(const TaskLog& m) { write(m, out.mutable_log()); }
   void operator()(const TaskNews& m) { write(m, out.mutable_news()); }
-  void operator()(const ValueRequest& m) { write(m.hash, out.mutable_value_request()); }
+  void operator()(const ValueRequest& m) { write_wanted(m, out.mutable_value_request()); }
+  void operator()(const PutPart& m) { write(m, out.mutable_put_part()); }
   void operator()(const WorkerDraining&) { out.set_draining(true); }
   void operator()(const WorkerBye&) { out.set_bye(true); }
 };
@@ -306,10 +326,11 @@ WorkerMessage read(Reader& in, pb::WorkerMessage* m) {
     case pb::WorkerMessage::kReports: return read(in, m->mutable_reports());
     case pb::WorkerMessage::kReclaimed: return AttemptsReclaimed{read_attempt_list(in, m->reclaimed())};
     case pb::WorkerMessage::kLog: return read(m->mutable_log());
-    case pb::WorkerMessage::kValueRequest: return ValueRequest{read_hash(m->value_request())};
+    case pb::WorkerMessage::kValueRequest: return read_wanted<ValueRequest>(m->value_request());
     case pb::WorkerMessage::kDraining: return WorkerDraining{};
     case pb::WorkerMessage::kBye: return WorkerBye{};
     case pb::WorkerMessage::kNews: return read(in, m->mutable_news());
+    case pb::WorkerMessage::kPutPart: return read(in, m->mutable_put_part());
     case pb::WorkerMessage::KIND_NOT_SET: break;
   }
   in.require(false, "unknown message");
