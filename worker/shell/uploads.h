@@ -19,7 +19,7 @@
 
 namespace millrace {
 
-constexpr std::uint64_t kUploadAbove = kPartMax;  // smaller outputs travel within the report
+constexpr std::uint64_t kUploadAbove = kPartFirst;  // smaller outputs travel within the report
 constexpr std::size_t kUploadsAtOnce = 4;
 constexpr Duration kPartAgain = 2s;
 constexpr Duration kPartAgainMax = 60s;
