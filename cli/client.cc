@@ -16,6 +16,7 @@ constexpr Duration kPatiencePerMebibyte = 1s;      // a large request takes its 
 constexpr std::size_t kPatienceDoublings = 4;
 constexpr std::size_t kAnswerWeighs = 10;      // a large answer takes its time, too, over a line of 1 Mbit, say
 constexpr Duration kLargeAnswerMax = 10min;    // at most that much more
+constexpr unsigned kOthersMax = 16;            // parts in a row that do not fit
 constexpr Duration kTurnMin = 200ms;           // of an endpoint, while connecting
 constexpr Duration kPause = 50ms;              // before a full queue is tried again
 constexpr Duration kAskAgainAfter = 100ms;     // a partition that is being taken over
@@ -343,7 +344,9 @@ void Client::subscribe(RunId run) {
 // A part that is lost with its coordinator is asked for again like anything else, of the next; what has come stays.
 Status Client::fetch(const Hash128& hash, PartsIn& parts, Duration timeout, const KeepPart& keep) {
   PartPace pace;
-  for (bool damaged = false;;) {
+  bool damaged = false;
+  unsigned others = 0;  // parts in a row that were not what was asked for
+  for (;;) {
     const std::size_t awaited = std::size_t{pace.bytes()} * kAnswerWeighs;
     const Clock::time_point asked = Clock::now();
     pending_bytes_ += awaited;
@@ -357,7 +360,11 @@ Status Client::fetch(const Hash128& hash, PartsIn& parts, Duration timeout, cons
       if (std::exchange(damaged, true))
         return Error{Code::kInternal, "value " + to_string(hash) + " is damaged in the store", {}, "damaged"};
       if (Status kept = keep(0, ""); !kept.ok()) return kept;
-    } else if (took != PartsIn::Took::kOther) {
+    } else if (took == PartsIn::Took::kOther) {
+      if (++others >= kOthersMax)
+        return Error{Code::kInternal, "value " + to_string(hash) + " arrives harmed again and again", {}, "damaged"};
+    } else {
+      others = 0;
       pace.came(std::chrono::duration_cast<Duration>(Clock::now() - asked));
       if (Status kept = keep(from, part->json); !kept.ok()) return kept;
       if (took == PartsIn::Took::kWhole) return Done{};
