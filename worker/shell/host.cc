@@ -38,11 +38,11 @@ Host::~Host() = default;
 void Host::start(Time now, StartTask task) {
   now_ = now;
   Values values;
-  if (!await_values(now, task, values)) launch(task.assignment, values);
+  if (!await_values(task, values)) launch(task.assignment, values);
 }
 
 // True: the task waits here until its values have come.
-bool Host::await_values(Time now, StartTask& task, Values& values) {
+bool Host::await_values(StartTask& task, Values& values) {
   const std::vector<Hash128> wanted = bindings_.references(task.assignment);
   if (wanted.empty()) return false;
   const AttemptId attempt = task.assignment.attempt();

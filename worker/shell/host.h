@@ -84,7 +84,7 @@ class Host final : public TaskObserver {
     bool damaged = false;   // it has come once, and was not what its hash says
   };
 
-  bool await_values(Time now, StartTask& task, Values& values);
+  bool await_values(StartTask& task, Values& values);
   void ask(const Hash128& hash, Fetch& fetch);
   void value_ended(const Hash128& hash, const SharedText& json, const char* problem);
   void launch(const Assignment& assignment, const Values& values);
