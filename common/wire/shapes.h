@@ -50,6 +50,9 @@ constexpr std::size_t kWhyMax = kErrorMessageMax;
 void write(const Hash128& hash, pb::Hash* out);
 Hash128 read_hash(const pb::Hash& in);
 
+void write(const Artifact& artifact, pb::Artifact* out);
+Artifact read_artifact(Reader& in, pb::Artifact* artifact);
+
 // ValueRequest and GetValue; the place of a part, in ValueReply and ValueFound.
 template <class Wanted>
 void write_wanted(const Wanted& wanted, pb::ValueWanted* out) {

@@ -166,7 +166,17 @@ void write_reports(std::span<const AttemptReport> reports, PayloadTable& payload
   write_versions(
       n, [&](std::size_t i) { return reports[i].attempt.task.value; },
       [&](std::size_t i) -> const auto& { return reports[i].rests_on; }, [&] { return out->mutable_rests_on(); });
-  std::vector<std::uint32_t> items;  // none in most messages
+  std::vector<std::uint32_t> artifacts;  // none in most messages
+  for (std::size_t i = 0; i < n; ++i) {
+    const Artifacts& own = reports[i].outcome.artifacts;
+    if (own == nullptr) continue;
+    artifacts.resize(n);
+    artifacts[i] = static_cast<std::uint32_t>(own->size());
+    for (const Artifact& one : *own) write(one, message->add_artifacts());
+  }
+  write_column<std::uint32_t>(out->mutable_artifacts(), artifacts.size(), 0,
+                              [&](std::size_t i) { return artifacts[i]; });
+  std::vector<std::uint32_t> items;  // likewise
   for (std::size_t i = 0; i < n; ++i) {
     if (reports[i].outcome.items == nullptr) continue;
     items.resize(n);
@@ -199,7 +209,26 @@ class Errors {
   int at_ = 0;
 };
 
+// Likewise the artifacts.
+class ArtifactsIn {
+ public:
+  explicit ArtifactsIn(google::protobuf::RepeatedPtrField<pb::Artifact>* field) : field_(field) {}
+  Artifacts take(Reader& in, std::uint32_t count) {
+    if (count == 0) return nullptr;
+    const auto left = static_cast<std::size_t>(field_->size() - at_);
+    if (!in.require(count <= kArtifactsMax && count <= left, "artifacts are missing, or too many")) return nullptr;
+    std::vector<Artifact> own;
+    for (; count > 0; --count) own.push_back(read_artifact(in, field_->Mutable(at_++)));
+    return std::make_shared<const std::vector<Artifact>>(std::move(own));
+  }
+
+ private:
+  google::protobuf::RepeatedPtrField<pb::Artifact>* field_;
+  int at_ = 0;
+};
+
 void read_reports(Reader& in, const pb::ReportGroup& group, const std::vector<Payload>& payloads, Errors& errors,
+                  ArtifactsIn& artifacts,
                   const std::vector<std::shared_ptr<const ItemsOutcome>>& items, std::vector<AttemptReport>& out) {
   const auto n = static_cast<std::size_t>(group.attempts().task_deltas_size());
   const Column<std::uint32_t> results(in, group.results(), n, 0);
@@ -207,6 +236,7 @@ void read_reports(Reader& in, const pb::ReportGroup& group, const std::vector<Pa
   const Column<std::int64_t> ran(in, group.ran_us(), n, 0);
   const Column<std::uint32_t> outputs(in, group.outputs(), n, 0);
   const Column<bool> has_error(in, group.has_error(), n, false);
+  const Column<std::uint32_t> artifact_counts(in, group.artifacts(), n, 0);
   const Column<std::uint32_t> item_numbers(in, group.items(), n, 0);
   VersionReader rests_on(in, group.rests_on(), n);
   read_attempts(in, group.attempts(), [&](std::size_t i, const AttemptId& attempt) {
@@ -215,6 +245,7 @@ void read_reports(Reader& in, const pb::ReportGroup& group, const std::vector<Pa
     report.outcome.success = (results[i] & 1) != 0;
     report.outcome.reason = in.to_enum(results[i] / 2, kReasonLast, "unknown reason");
     if (has_error[i]) report.outcome.error = errors.take(in);
+    report.outcome.artifacts = artifacts.take(in, artifact_counts[i]);
     report.outcome.output = payload_at(in, payloads, outputs[i]);
     report.outcome.waited = Duration{waited[i]};
     report.outcome.ran = Duration{ran[i]};
@@ -228,6 +259,7 @@ AttemptReports read(Reader& in, pb::AttemptReports* message) {
   AttemptReports out;
   const std::vector<Payload> payloads = read_payloads(in, message->mutable_payloads());
   Errors errors(message->mutable_errors());
+  ArtifactsIn artifacts(message->mutable_artifacts());
   std::vector<std::shared_ptr<const ItemsOutcome>> items;
   in.require(static_cast<std::size_t>(message->items_size()) <= kBatchMax, "too many items");
   for (pb::ItemsOutcome& one : *message->mutable_items()) {
@@ -236,7 +268,7 @@ AttemptReports read(Reader& in, pb::AttemptReports* message) {
   out.reports.reserve(count_entries(in, message->groups(), kBatchMax, kCountAttempts));
   count_entries(in, message->groups(), kBindingsMax, kCountRestsOn);
   for (const pb::ReportGroup& group : message->groups()) {
-    if (in.ok()) read_reports(in, group, payloads, errors, items, out.reports);
+    if (in.ok()) read_reports(in, group, payloads, errors, artifacts, items, out.reports);
   }
   in.require(errors.all_taken(), "more errors than reports with one");
   return out;
@@ -365,7 +397,8 @@ static std::size_t items_size(const Outcome& outcome) {
 std::size_t wire_size(const AttemptReport& report) {
   const Outcome& outcome = report.outcome;
   const std::size_t value = outcome.output.is_inline() && !outcome.output.is_null() ? outcome.output.size() : 24;
-  return 48 + value + outcome.error.message.size() + outcome.error.traceback.size() + 8 * report.rests_on.size() +
+  const std::size_t artifacts = outcome.artifacts == nullptr ? 0 : 320 * outcome.artifacts->size();
+  return 48 + artifacts + value + outcome.error.message.size() + outcome.error.traceback.size() + 8 * report.rests_on.size() +
          items_size(outcome);
 }
 

@@ -148,6 +148,7 @@ void Partition::take_over(Time now, Run& run, SharedResults shared) {
     const EventType type = state == TaskState::kSkipped ? EventType::kTaskSkipped : EventType::kTaskSucceeded;
     run.tasks[task.value] = std::move(record);
     count_bytes(run, run.tasks[task.value].output);
+    run.artifact_bytes += bytes_of(run.tasks[task.value].artifacts);
     move(run, task, state);
     write(run, task);
     emit(now, run, type, task, run.tasks[task.value].tries, run.tasks[task.value].reason);

@@ -198,7 +198,22 @@ void Host::kill_all(Reason why) {
 }
 
 void Host::ended(const AttemptId& attempt, Outcome&& outcome) {
-  if (!uploads_.begin(now_, attempt, outcome)) tell_end(attempt, std::move(outcome));
+  std::vector<SpoolFile> files;
+  if (const auto held = attachments_.find(attempt); held != attachments_.end()) {
+    const bool given_up = outcome.reason == Reason::kCancelRequested || outcome.reason == Reason::kFailFast ||
+                          outcome.reason == Reason::kLost;
+    if (!given_up) outcome.artifacts = held->second.take(files);
+    attachments_.erase(held);
+  }
+  if (!uploads_.begin(now_, attempt, outcome, std::move(files))) tell_end(attempt, std::move(outcome));
+}
+
+// Files of items would need a place of their own in what is kept of the node.
+std::string Host::on_artifact(const AttemptId& attempt, const ArtifactPart& part) {
+  if (!running_.contains(attempt)) return "the task has ended";
+  if (item_runs_.contains(attempt)) return "items of a mapped node cannot hand over artifacts: use a node of its own";
+  if (!uploads_.can_begin()) return "its coordinator is of an earlier version and keeps no artifacts";
+  return attachments_[attempt].take_in(part);
 }
 
 void Host::tell_end(const AttemptId& attempt, Outcome&& outcome) {

@@ -7,7 +7,7 @@
 // attempt is killed. A large output is sent ahead of the report that names it (see Uploads).
 // Threads: that of the Reactor. Owns the executors and their processes; the Reactor outlives it.
 // Fails: as the outcome of the attempt: kInvalidInput (a field), kMissingValue, kRefused (no such executor),
-// kInvalidOutput (larger than kValueMax).
+// kInvalidOutput (larger than kValueMax), kRefused (files where no coordinator keeps them).
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,7 @@
 #include "worker/core/agent.h"
 #include "worker/executors/executor.h"
 #include "worker/executors/mask.h"
+#include "worker/shell/attachments.h"
 #include "worker/shell/bindings.h"
 #include "worker/shell/item_runs.h"
 #include "worker/shell/task_logs.h"
@@ -64,6 +65,7 @@ class Host final : public TaskObserver {
   void on_done(const AttemptId& attempt, Outcome outcome) override;
   void on_news(const AttemptId& attempt, EventType type, Value data) override;
   void on_secret(const AttemptId& attempt, std::string_view secret) override;
+  std::string on_artifact(const AttemptId& attempt, const ArtifactPart& part) override;
 
  private:
   using Values = std::map<Hash128, SharedText>;
@@ -110,6 +112,7 @@ class Host final : public TaskObserver {
   std::vector<ToCoordinator> requests_;
   TaskLogs logs_;
   Uploads uploads_;
+  std::unordered_map<AttemptId, Attachments, AttemptHash> attachments_;  // of attempts that have handed files over
   std::unordered_map<AttemptId, Mask, AttemptHash> masks_;  // of attempts that have secrets
   Time now_{};                                              // of the latest call
   ExecutorSet executors_;                                   // its end may still speak to what stands before it

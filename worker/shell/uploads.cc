@@ -17,13 +17,17 @@ void Uploads::takes_parts(LinkId link, bool takes) {
   else links_.erase(link);
 }
 
-bool Uploads::begin(Time now, const AttemptId& attempt, Outcome& outcome) {
-  if (links_.empty() || outcome.items != nullptr) return false;
-  if (!outcome.output.is_inline() || outcome.output.size() <= kUploadAbove) return false;
+bool Uploads::begin(Time now, const AttemptId& attempt, Outcome& outcome, std::vector<SpoolFile> files) {
+  const bool large = outcome.items == nullptr && outcome.output.is_inline() && outcome.output.size() > kUploadAbove;
+  if (links_.empty() || (!large && files.empty())) {
+    outcome.artifacts = nullptr;
+    return false;
+  }
   Upload& upload = uploads_.emplace_back();
   upload.attempt = attempt;
-  upload.hash = hash128(outcome.output.json());
   upload.outcome = std::move(outcome);
+  upload.files = std::move(files);
+  upload.with_output = large;
   upload.link = *links_.begin();
   start_next(now);
   return true;
@@ -35,14 +39,30 @@ void Uploads::start_next(Time now) {
     if (upload.active || upload.done) continue;
     upload.active = true;
     ++active_;
-    send(now, upload);
+    next_value(now, upload);
   }
 }
 
+void Uploads::next_value(Time now, Upload& upload) {
+  upload.from = 0;
+  upload.damages = 0;
+  if (upload.with_output) {
+    upload.size = upload.outcome.output.size();
+    upload.hash = hash128(upload.outcome.output.json());
+  } else if (upload.file < upload.files.size()) {
+    const Artifact& artifact = (*upload.outcome.artifacts)[upload.file];
+    upload.size = artifact.size;
+    upload.hash = artifact.hash;
+  } else {
+    return end(upload);
+  }
+  send(now, upload);
+}
+
 void Uploads::send(Time now, Upload& upload) {
-  const std::string_view all = upload.outcome.output.json();
-  PutPart part{upload.hash, all.size(), upload.attempt.run, upload.from, 0, {}};
-  part.bytes = all.substr(upload.from, upload.pace.bytes());
+  PutPart part{upload.hash, upload.size, upload.attempt.run, upload.from, 0, {}};
+  if (upload.with_output) part.bytes = upload.outcome.output.json().substr(upload.from, upload.pace.bytes());
+  else part.bytes = upload.files[upload.file].read(upload.from, upload.pace.bytes());
   part.check = part_check(part.hash, part.from, part.bytes);
   upload.sent = now;
   upload.again = now + upload.pause;
@@ -67,22 +87,24 @@ void Uploads::taken(Time now, const PartTaken& taken) {
 // What is told of a part may come late, and twice: only what is news leads to the next, so that one part is out at a
 // time. Less than was told before is believed after a silence: what had come may have been lost meanwhile.
 void Uploads::taken(Time now, Upload& upload, const PartTaken& taken) {
-  const std::uint64_t size = upload.outcome.output.size();
   if (taken.kept) {
-    upload.outcome.output = Payload::reference(upload.hash, size);
-    return end(upload), static_cast<void>(--active_);
+    if (upload.with_output) upload.outcome.output = Payload::reference(upload.hash, upload.size);
+    else upload.files[upload.file++] = SpoolFile();
+    upload.with_output = false;
+    return next_value(now, upload);
   }
   if (taken.damaged && ++upload.damages >= kDamagesMax) {
     const Duration ran = upload.outcome.ran;
-    upload.outcome = failed(Reason::kInvalidOutput, "the output of " + std::to_string(size) +
+    const std::string what = upload.with_output ? "the output" : "an artifact";
+    upload.outcome = failed(Reason::kInvalidOutput, what + " of " + std::to_string(upload.size) +
                                                         " bytes could not be kept: it arrives damaged");
     upload.outcome.ran = ran;
-    return end(upload), static_cast<void>(--active_);
+    return end(upload);
   }
   const bool back = taken.have < upload.from && upload.resent;
   if (!taken.damaged && taken.have <= upload.from && !back) return;
   upload.pace.came(now - upload.sent);
-  upload.from = std::min(taken.have, size);
+  upload.from = std::min(taken.have, upload.size);
   upload.pause = kPartAgain;
   upload.resent = false;
   send(now, upload);
@@ -92,6 +114,7 @@ void Uploads::end(Upload& upload) {
   upload.active = false;
   upload.done = true;
   upload.again = kNever;
+  --active_;
 }
 
 void Uploads::pass(Time now) {

@@ -1,21 +1,23 @@
-// Uploads: the large outputs of attempts that have ended, on their way to where values are kept. They go in parts, each
-// answered before the next, and only when all have come is the attempt's end told, with the output by reference; so
-// reports stay small, and nothing waits behind a large one.
+// Uploads: what attempts that have ended leave that is large, on its way to where values are kept: their output, and the
+// files that they have handed over. It goes in parts, each answered before the next, and only when all have come is the
+// attempt's end told, which names it; so reports stay small, and nothing waits behind a large one.
 //
 // Promises: an attempt that begin() takes comes back from take_done() once, or is forgotten. A part is sent again
 // (kPartAgain, doubling), to another coordinator if there is one, until it is answered; whoever answers tells where to
 // go on. At most kUploadsAtOnce attempts send at a time. Threads: that of the Host.
-// Fails: as the attempt's outcome, kInvalidOutput, where the value arrives damaged again and again.
+// Fails: as the attempt's outcome, kInvalidOutput, where a value arrives damaged again and again.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <list>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "common/model/worker_messages.h"
 #include "worker/core/agent.h"
+#include "worker/shell/attachments.h"
 
 namespace millrace {
 
@@ -28,8 +30,10 @@ class Uploads {
  public:
   // Which coordinators know parts; an older one is sent everything within the report.
   void takes_parts(LinkId link, bool takes);
-  // False: there is nothing to send ahead, or nobody to send it to; the outcome is as it was.
-  bool begin(Time now, const AttemptId& attempt, Outcome& outcome);
+  bool can_begin() const { return !links_.empty(); }
+  // False: there is nothing to send ahead, or nobody to send it to; the outcome is as it was, but without artifacts.
+  // `files` are those of its artifacts, in step.
+  bool begin(Time now, const AttemptId& attempt, Outcome& outcome, std::vector<SpoolFile> files = {});
   bool forget(const AttemptId& attempt);  // whether it was here
   void taken(Time now, const PartTaken& taken);
   void pass(Time now);
@@ -44,7 +48,11 @@ class Uploads {
   struct Upload {
     AttemptId attempt;
     Outcome outcome;
-    Hash128 hash;  // of its output
+    std::vector<SpoolFile> files;
+    bool with_output = false;  // it goes first, then the files
+    std::size_t file = 0;      // the next of them, or that goes now
+    Hash128 hash;              // of what goes now
+    std::uint64_t size = 0;
     LinkId link;
     std::uint64_t from = 0;  // of the part that is out
     Time sent{};
@@ -58,11 +66,12 @@ class Uploads {
   };
 
   void start_next(Time now);
+  void next_value(Time now, Upload& upload);
   void send(Time now, Upload& upload);
   void taken(Time now, Upload& upload, const PartTaken& taken);
-  static void end(Upload& upload);
+  void end(Upload& upload);
 
-  std::set<LinkId> links_;      // that take parts
+  std::set<LinkId> links_;     // that take parts
   std::list<Upload> uploads_;  // the first come first
   std::size_t active_ = 0;
   std::vector<ToCoordinator> requests_;

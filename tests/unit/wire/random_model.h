@@ -105,7 +105,14 @@ class RandomModel {
     o.waited = duration();
     o.ran = duration();
     if (coin()) o.items = items_outcome();
+    o.artifacts = artifacts();
     return o;
+  }
+  Artifacts artifacts() {
+    std::vector<Artifact> all = many<Artifact>([&] {
+      return Artifact{"name-" + std::to_string(u32()), coin() ? "text/plain" : "", hash(), below(kArtifactMax + 1)};
+    });
+    return all.empty() ? nullptr : std::make_shared<const std::vector<Artifact>>(std::move(all));
   }
   std::shared_ptr<const ItemsOutcome> items_outcome() {
     auto items = std::make_shared<ItemsOutcome>();
@@ -438,6 +445,7 @@ class RandomModel {
         n.error = std::make_shared<const ErrorInfo>(std::move(error));
       }
       if (coin()) n.wait_text = text();
+      n.artifacts = artifacts();
       if (coin()) n.child = text();
       if (coin()) {
         n.items =

@@ -223,6 +223,42 @@ TEST_F(WorkerTest, SendsALargeOutputInPartsBeforeTheReportThatNamesIt) {
   EXPECT_EQ(report->outcome.output, Payload::reference(hash128(text), text.size()));
 }
 
+TEST_F(WorkerTest, SendsTheFilesOfATaskBeforeTheReportThatNamesThem) {
+  coordinator_.takes_parts = true;
+  start_and_meet();
+  coordinator_.assign(make_assignment(
+      {.executor = "python",
+       .fields = R"({"script": "import millrace\nmillrace.artifact('big', data='x' * 3000000)\nmillrace.artifact('a', data=b'')\noutput = 1"})"}));
+  std::map<Hash128, std::string> come;
+  std::optional<AttemptReport> report;
+  for (int parts = 0; parts < 100 && come.size() < 3; ++parts) {
+    const std::optional<PutPart> part = coordinator_.next<PutPart>();
+    ASSERT_TRUE(part);
+    std::string& text = come[part->hash];
+    ASSERT_EQ(part->from, text.size());
+    text += part->bytes;
+    coordinator_.say(PartTaken{part->hash, text.size(), text.size() == part->size, false});
+    if (text.size() == 3'000'000) break;
+  }
+  report = coordinator_.next_report();
+  ASSERT_TRUE(report);
+  ASSERT_NE(report->outcome.artifacts, nullptr);
+  const std::string big(3'000'000, 'x');
+  EXPECT_EQ(*report->outcome.artifacts,
+            (std::vector<Artifact>{{"a", "", hash128(""), 0}, {"big", "text/plain", hash128(big), big.size()}}));
+  EXPECT_TRUE(come.at(hash128(big)) == big);
+  EXPECT_EQ(come.count(hash128("")), 1U) << "of nothing there is a part as well";
+  EXPECT_EQ(report->outcome.output.json(), "1");
+}
+
+TEST_F(WorkerTest, WithACoordinatorThatKeepsNoArtifactsATaskCannotHandThemOver) {
+  start_and_meet();
+  const Outcome outcome = outcome_of(
+      {.executor = "python", .fields = R"({"script": "import millrace\nmillrace.artifact('a', data='x')"})"});
+  EXPECT_EQ(outcome.error.message,
+            "ValueError: its coordinator is of an earlier version and keeps no artifacts");
+}
+
 TEST_F(WorkerTest, AnOlderCoordinatorIsSentALargeOutputWithinTheReport) {
   start_and_meet();
   const Outcome outcome = outcome_of({.executor = "python", .fields = R"({"script": "output = 'x' * 3000000"})"});
