@@ -102,7 +102,7 @@ TEST(ArtifactsOnACluster, ADownloadOutlivesTheCoordinatorThatItBeganWith) {
   });
   ASSERT_TRUE(began);
   EXPECT_FALSE(fs::exists(out + "/make/" + name)) << "half a file has no name";
-  cluster.coordinator(0).kill_now();
+  cluster.coordinator(0).kill();
   const auto code = download.wait(90s);
   ASSERT_TRUE(code.has_value());
   EXPECT_EQ(*code, 0);
@@ -137,7 +137,7 @@ TEST(LargeValues, OfSixtyMegabytesComeThroughWhileACoordinatorDies) {
     return run_program({"redis-cli", "-s", cluster.redis().path(), "--scan", "--pattern", "mr:part:*"}).out != "" ||
            cluster.node_status(run, "make") == "succeeded";
   }));
-  cluster.coordinator(0).kill_now();
+  cluster.coordinator(0).kill();
   const Value end = cluster.wait(run, 90s);
   EXPECT_EQ(text_at(end, {"status"}), "succeeded") << end.dump();
   EXPECT_EQ(number_at(end, {"outputs", "length"}), 60'000'000);
