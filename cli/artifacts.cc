@@ -22,7 +22,8 @@ Error trouble(const std::string& path, const char* what) {
 
 class File {
  public:
-  File(const std::string& path, int flags) : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0644)) {}
+  File(const std::string& path, int flags)
+      : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0644)) {}
   ~File() {
     if (fd_ >= 0) close(fd_);
   }
@@ -153,7 +154,9 @@ Status download(Client& client, const std::string& directory, bool force, Durati
       Result<bool> same = is_same(one.file, one.artifact);
       if (same.ok() && *same) continue;
       if (!force)
-        return Error{Code::kConflict, one.file + " is there already, and is another file; --force overwrites it", {},
+        return Error{Code::kConflict,
+                     one.file + " is there already, and is another file; --force overwrites it",
+                     {},
                      "file_exists"};
     }
     const std::string part =

@@ -3,8 +3,8 @@
 // Promises: a file stands under its own name only when it is whole and what its hash says; what came of a broken
 // download is gone on with. Nothing is written outside the directory, whatever the cluster says: DIR/NODE/NAME, made of
 // names that are no paths. A file that is there and is another one stays, unless `force`. Threads: one.
-// Fails: kNotFound for a name that no task of the run has handed over; kConflict for a file in the way; kFailed for what
-// the file system says; what Client::fetch() says.
+// Fails: kNotFound for a name that no task of the run has handed over; kConflict for a file in the way; kFailed for
+// what the file system says; what Client::fetch() says.
 #pragma once
 
 #include <span>

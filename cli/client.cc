@@ -14,14 +14,14 @@ constexpr std::size_t kRunIdChars = 13;
 constexpr std::size_t kEventsHeldMax = 1'000'000;  // of a reader that does not take them; the stream has them all
 constexpr Duration kPatiencePerMebibyte = 1s;      // a large request takes its time
 constexpr std::size_t kPatienceDoublings = 4;
-constexpr std::size_t kAnswerWeighs = 10;      // a large answer takes its time, too, over a line of 1 Mbit, say
-constexpr Duration kLargeAnswerMax = 10min;    // at most that much more
-constexpr unsigned kOthersMax = 16;            // parts in a row that do not fit
-constexpr Duration kTurnMin = 200ms;           // of an endpoint, while connecting
-constexpr Duration kPause = 50ms;              // before a full queue is tried again
-constexpr Duration kAskAgainAfter = 100ms;     // a partition that is being taken over
-constexpr Duration kAskForMembers = 3s;        // while something is awaited or followed
-constexpr std::size_t kEndpointsMax = 64;      // of those learned
+constexpr std::size_t kAnswerWeighs = 10;    // a large answer takes its time, too, over a line of 1 Mbit, say
+constexpr Duration kLargeAnswerMax = 10min;  // at most that much more
+constexpr unsigned kOthersMax = 16;          // parts in a row that do not fit
+constexpr Duration kTurnMin = 200ms;         // of an endpoint, while connecting
+constexpr Duration kPause = 50ms;            // before a full queue is tried again
+constexpr Duration kAskAgainAfter = 100ms;   // a partition that is being taken over
+constexpr Duration kAskForMembers = 3s;      // while something is awaited or followed
+constexpr std::size_t kEndpointsMax = 64;    // of those learned
 
 std::size_t bytes_of(const OperatorRequest& request) {
   const auto* submit = std::get_if<SubmitRun>(&request);
@@ -378,12 +378,12 @@ Result<Value> Client::read(const Payload& payload, Duration timeout) {
   const Duration more = kPatiencePerMebibyte * static_cast<Duration::rep>(weight >> 10) / 1024;
   PartsIn parts(payload.hash());
   std::string text;
-  Status came =
-      fetch(payload.hash(), parts, timeout + std::min(more, kLargeAnswerMax), [&](std::uint64_t from, std::string_view part) {
-        text.resize(from);
-        text += part;
-        return Status(Done{});
-      });
+  Status came = fetch(payload.hash(), parts, timeout + std::min(more, kLargeAnswerMax),
+                      [&](std::uint64_t from, std::string_view part) {
+                        text.resize(from);
+                        text += part;
+                        return Status(Done{});
+                      });
   if (!came.ok()) return came.error();
   return Value::parse(text);
 }

@@ -44,7 +44,8 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
       chosen(artifacts_of(view), operands.subspan(std::min<std::size_t>(1, operands.size())));
   if (!wanted.ok()) return std::move(wanted).error();
   if (arguments.given("download")) {
-    Status done = download(*session->client, arguments.text("download"), arguments.given("force"), session->answer, *wanted);
+    Status done =
+        download(*session->client, arguments.text("download"), arguments.given("force"), session->answer, *wanted);
     if (!done.ok()) return done.error();
   }
   const Format format = output_format(arguments);

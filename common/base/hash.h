@@ -27,7 +27,7 @@ class HashStream {
   HashStream(HashStream&&) noexcept;
   HashStream& operator=(HashStream&&) noexcept;
   void add(std::string_view bytes);
-  Hash128 sum128() const;  // hash128() of all that was added
+  Hash128 sum128() const;       // hash128() of all that was added
   std::uint64_t sum64() const;  // hash64() of it
 
  private:

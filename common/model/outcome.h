@@ -64,8 +64,8 @@ struct Artifact {
 };
 using Artifacts = std::shared_ptr<const std::vector<Artifact>>;  // by name; null: none
 
-constexpr std::size_t kArtifactsMax = 64;           // of one attempt
-constexpr std::uint64_t kArtifactMax = kValueMax;   // bytes of one
+constexpr std::size_t kArtifactsMax = 64;            // of one attempt
+constexpr std::uint64_t kArtifactMax = kValueMax;    // bytes of one
 constexpr std::uint64_t kArtifactsRunMax = 1 << 30;  // bytes of all that a run's tasks hold
 constexpr std::size_t kArtifactNameMax = 200;        // bytes
 constexpr std::size_t kArtifactTypeMax = 100;

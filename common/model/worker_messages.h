@@ -149,9 +149,9 @@ struct WorkerBye {  // nothing left, going away
   bool operator==(const WorkerBye&) const = default;
 };
 
-using WorkerMessage = std::variant<WorkerHello, WorkerBeat, CreditUpdate, AttemptsStarted, AttemptReports,
-                                   AttemptsReclaimed, TaskLog, ValueRequest, WorkerDraining, WorkerBye, TaskNews,
-                                   PutPart>;
+using WorkerMessage =
+    std::variant<WorkerHello, WorkerBeat, CreditUpdate, AttemptsStarted, AttemptReports, AttemptsReclaimed, TaskLog,
+                 ValueRequest, WorkerDraining, WorkerBye, TaskNews, PutPart>;
 
 // ---------------------------------------------------------------- coordinator -> worker
 

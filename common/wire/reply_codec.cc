@@ -259,7 +259,8 @@ OperatorReply read(Reader& in, pb::Reply* m) {
     case pb::Reply::kEvents:
       return EventsReply{RunId{m->events().run()}, read_events(in, m->events().events()), m->events().ended()};
     case pb::Reply::kLogs: return read(m->mutable_logs());
-    case pb::Reply::kValue: return ValueFound{m->value().found(), std::move(*m->mutable_value()->mutable_json()), read_place(m->value())};
+    case pb::Reply::kValue:
+      return ValueFound{m->value().found(), std::move(*m->mutable_value()->mutable_json()), read_place(m->value())};
     case pb::Reply::kWorkers: return read(m->workers());
     case pb::Reply::kDrained: return DrainReply{m->drained()};
     case pb::Reply::kDefinition: return read(m->mutable_definition());

@@ -228,8 +228,8 @@ class ArtifactsIn {
 };
 
 void read_reports(Reader& in, const pb::ReportGroup& group, const std::vector<Payload>& payloads, Errors& errors,
-                  ArtifactsIn& artifacts,
-                  const std::vector<std::shared_ptr<const ItemsOutcome>>& items, std::vector<AttemptReport>& out) {
+                  ArtifactsIn& artifacts, const std::vector<std::shared_ptr<const ItemsOutcome>>& items,
+                  std::vector<AttemptReport>& out) {
   const auto n = static_cast<std::size_t>(group.attempts().task_deltas_size());
   const Column<std::uint32_t> results(in, group.results(), n, 0);
   const Column<std::int64_t> waited(in, group.waited_us(), n, 0);
@@ -322,8 +322,8 @@ PutPart read(Reader& in, pb::PutPart* put) {
   in.require(put->part().size() <= kPartMax, "a part is too large");
   in.require(put->from() <= put->size() && put->part().size() <= put->size() - put->from(),
              "a part lies outside its value");
-  return {Hash128{put->high(), put->low()}, put->size(),  RunId{put->run()},
-          put->from(),                      put->check(), std::move(*put->mutable_part())};
+  return {Hash128{put->high(), put->low()}, put->size(), RunId{put->run()}, put->from(), put->check(),
+          std::move(*put->mutable_part())};
 }
 
 struct WriteWorkerMessage {
@@ -398,8 +398,8 @@ std::size_t wire_size(const AttemptReport& report) {
   const Outcome& outcome = report.outcome;
   const std::size_t value = outcome.output.is_inline() && !outcome.output.is_null() ? outcome.output.size() : 24;
   const std::size_t artifacts = outcome.artifacts == nullptr ? 0 : 320 * outcome.artifacts->size();
-  return 48 + artifacts + value + outcome.error.message.size() + outcome.error.traceback.size() + 8 * report.rests_on.size() +
-         items_size(outcome);
+  return 48 + artifacts + value + outcome.error.message.size() + outcome.error.traceback.size() +
+         8 * report.rests_on.size() + items_size(outcome);
 }
 
 }  // namespace millrace

@@ -392,7 +392,7 @@ struct Loop::State {
   std::vector<Outgoing> replies_direct;  // of this turn, not from a partition
   std::vector<std::pair<PeerId, CoordinatorMessage>> sends_direct;
   std::vector<LogAppend> logs_pending;
-  std::uint64_t parts_held = 0;  // bytes of large values that pass through here
+  std::uint64_t parts_held = 0;                         // bytes of large values that pass through here
   std::vector<std::pair<WorkerRef, AttemptId>> unsent;  // assignments that the gateway did not take
 
   std::map<PeerId, WorkerId> workers_by_peer;

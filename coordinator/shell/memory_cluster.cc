@@ -197,7 +197,8 @@ StoreAnswer MemoryCluster::answer(const StorePart& part) {
     if (come.size() < part.size) return taken;
     taken.damaged = hash128(come) != part.hash;
     if (!taken.damaged)
-      kept = values_.emplace(part.hash, StoredValue{std::make_shared<const std::string>(std::move(come)), {}, {}}).first;
+      kept =
+          values_.emplace(part.hash, StoredValue{std::make_shared<const std::string>(std::move(come)), {}, {}}).first;
     parts_.erase(part.hash);
     if (taken.damaged) return PartTaken{part.hash, 0, false, true};
   }

@@ -187,8 +187,8 @@ struct LoadValue {
   std::uint64_t from = 0;
   std::uint32_t max = 0;  // bytes; zero: all of it, checked
 };
-// Some bytes of a value that comes in parts. They are kept for a while though the rest does not come; when all have, and
-// they are what the hash says, it is a value like any other, which `run` needs.
+// Some bytes of a value that comes in parts. They are kept for a while though the rest does not come; when all have,
+// and they are what the hash says, it is a value like any other, which `run` needs.
 struct StorePart {
   Hash128 hash;
   std::uint64_t size = 0;

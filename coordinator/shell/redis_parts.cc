@@ -88,7 +88,8 @@ class PartWrite : public RedisRead {
   }
 
   ReadAnswer read_back(const RedisReplies& replies, RedisCommands& commands) {
-    if (replies[0].text.empty()) return PartTaken{part_.hash, 0, false, false};  // somebody else has kept it, or it went
+    if (replies[0].text.empty())
+      return PartTaken{part_.hash, 0, false, false};  // somebody else has kept it, or it went
     sum_.add(replies[0].text);
     read_ += replies[0].text.size();
     return read_more(commands);

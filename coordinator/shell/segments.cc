@@ -24,10 +24,10 @@ enum Field : std::uint32_t {
   kTries = 1U << 10,    // other than 1
   kEpoch = 1U << 11,    // other than the base
   kDue = 1U << 12,
-  kVersion = 1U << 13,  // other than 1
-  kItems = 1U << 15,    // items, items_failed: since version 2 of segments
-  kCause = 1U << 16,    // since version 3 of segments
-  kLosses = 1U << 17,   // of the error: since version 4
+  kVersion = 1U << 13,    // other than 1
+  kItems = 1U << 15,      // items, items_failed: since version 2 of segments
+  kCause = 1U << 16,      // since version 3 of segments
+  kLosses = 1U << 17,     // of the error: since version 4
   kArtifacts = 1U << 18,  // since version 5
   kAllFields = ((1U << 14) - 1) | kItems | kCause | kLosses | kArtifacts,
 };

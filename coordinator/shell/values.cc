@@ -1,5 +1,5 @@
-// Loop: large values on their way between the store and whoever wants or sends them. They pass in parts, so that what is
-// held here is bounded whatever their size; older peers are given a value as a whole.
+// Loop: large values on their way between the store and whoever wants or sends them. They pass in parts, so that what
+// is held here is bounded whatever their size; older peers are given a value as a whole.
 #include <algorithm>
 
 #include "coordinator/shell/loop_state.h"

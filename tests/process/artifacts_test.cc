@@ -87,9 +87,9 @@ TEST(ArtifactsOnACluster, AreDownloadedAsTheyWereHandedOver) {
 TEST(ArtifactsOnACluster, ADownloadOutlivesTheCoordinatorThatItBeganWith) {
   Cluster cluster({.coordinators = 2});
   const std::size_t size = 150UL << 20;
-  const std::string run =
-      submitted(cluster, cluster.workflow("files.yaml", std::string(kFiles).substr(0, std::string(kFiles).find("  page:"))),
-                {"-i", "sizes=[" + std::to_string(size) + "]"});
+  const std::string run = submitted(
+      cluster, cluster.workflow("files.yaml", std::string(kFiles).substr(0, std::string(kFiles).find("  page:"))),
+      {"-i", "sizes=[" + std::to_string(size) + "]"});
   const std::string out = cluster.scratch().file("out");
   Program download = cluster.start_cli({"artifacts", run, "--download", out}, "download");
   const std::string name = "f" + std::to_string(size);

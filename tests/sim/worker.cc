@@ -5,7 +5,7 @@ namespace {
 
 constexpr std::size_t kWaitingMax = 50'000;
 constexpr std::uint64_t kLicenses = 2;     // of each worker
-constexpr std::uint32_t kPartBytes = 7;  // small ones, so that a value has several
+constexpr std::uint32_t kPartBytes = 7;    // small ones, so that a value has several
 constexpr Duration kValueAskedAgain = 2s;  // as the shell does
 
 std::int64_t field(const NodeSpec& spec, std::string_view name) {

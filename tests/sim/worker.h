@@ -46,7 +46,7 @@ class WorkerProcess {
       PartsIn parts;
       std::string text = {};
     };
-    std::map<Hash128, Coming> missing = {};  // values that it waits for, and what has come of them
+    std::map<Hash128, Coming> missing = {};       // values that it waits for, and what has come of them
     std::map<Hash128, std::int64_t> values = {};  // the sums in those that are here
   };
 

@@ -185,8 +185,8 @@ class HttpExecutor final : public Executor {
     HttpFields fields;
     OutgoingRequest request;  // its method, for messages
     std::int64_t started_us = steady_us();
-    std::uint64_t saved = 0;  // bytes
-    bool saves = false;       // some have come
+    std::uint64_t saved = 0;   // bytes
+    bool saves = false;        // some have come
     std::string problem = {};  // with what was to be saved
   };
 
@@ -196,7 +196,9 @@ class HttpExecutor final : public Executor {
     job.saved += bytes.size();
     if (job.saved > job.fields.response_max)
       job.problem = "the answer is larger than " + std::to_string(job.fields.response_max) + " bytes (response_max)";
-    else job.problem = observer_.on_artifact(attempt, {job.fields.save, type, bytes, !std::exchange(job.saves, true), last});
+    else
+      job.problem =
+          observer_.on_artifact(attempt, {job.fields.save, type, bytes, !std::exchange(job.saves, true), last});
     return job.problem.empty();
   }
 

@@ -17,7 +17,7 @@ namespace millrace {
 struct PythonReply {
   enum class Kind : std::uint8_t { kOk, kError, kInvalidOutput, kOutOfMemory, kProgress, kSecret, kArtifact };
   Kind kind = Kind::kOk;
-  bool retire = false;  // the interpreter serves no other task
+  bool retire = false;      // the interpreter serves no other task
   std::uint16_t flags = 0;  // of a part of a file: 1 the first, 2 the last
   std::string message, traceback, output;
   Duration ran{};  // an end's: how long the task's own code took
@@ -27,7 +27,7 @@ struct PythonReply {
 };
 
 Outcome outcome_of(PythonReply end);
-ArtifactPart artifact_part(const PythonReply& said);  // a loan of it
+ArtifactPart artifact_part(const PythonReply& said);           // a loan of it
 std::string answer_to_task(std::string_view text, bool good);  // its bytes
 
 class Interpreter {

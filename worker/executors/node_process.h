@@ -43,8 +43,8 @@ class NodeProcess final : Process::Listener {
 
   void send(std::string request);
   void answer(std::string_view text, bool good);  // to what a task has said
-  void terminate() { process_->terminate(); }  // SIGTERM now, SIGKILL after kKillGrace
-  void kill_now() { process_->kill_now(); }    // SIGKILL to its group; on_gone() follows
+  void terminate() { process_->terminate(); }     // SIGTERM now, SIGKILL after kKillGrace
+  void kill_now() { process_->kill_now(); }       // SIGKILL to its group; on_gone() follows
   bool once() const { return once_; }
 
  private:

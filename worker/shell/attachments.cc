@@ -95,7 +95,8 @@ std::string Attachments::begin(const ArtifactPart& part) {
 std::string Attachments::take_in(const ArtifactPart& part) {
   std::string problem;
   if (part.first) problem = begin(part);
-  else if (held_.empty() || held_.back().whole || held_.back().name != part.name) problem = "a part without a beginning";
+  else if (held_.empty() || held_.back().whole || held_.back().name != part.name)
+    problem = "a part without a beginning";
   if (!problem.empty()) return problem;
   Held& held = held_.back();
   const std::string name = held.name;

@@ -1,5 +1,5 @@
-// Attachments: the files that one attempt hands over, while they come and until they are sent away. Their bytes stand in
-// files without a name in the temporary directory, not in memory, and go with this.
+// Attachments: the files that one attempt hands over, while they come and until they are sent away. Their bytes stand
+// in files without a name in the temporary directory, not in memory, and go with this.
 //
 // Promises: what take() gives is whole; of several of one name the latest. Bounds: kArtifactsMax files, kArtifactMax
 // bytes each, kArtifactsRunMax together. Threads: one. Fails: take_in() says in words for the task's author what is

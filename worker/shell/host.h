@@ -113,9 +113,9 @@ class Host final : public TaskObserver {
   TaskLogs logs_;
   Uploads uploads_;
   std::unordered_map<AttemptId, Attachments, AttemptHash> attachments_;  // of attempts that have handed files over
-  std::unordered_map<AttemptId, Mask, AttemptHash> masks_;  // of attempts that have secrets
-  Time now_{};                                              // of the latest call
-  ExecutorSet executors_;                                   // its end may still speak to what stands before it
+  std::unordered_map<AttemptId, Mask, AttemptHash> masks_;               // of attempts that have secrets
+  Time now_{};                                                           // of the latest call
+  ExecutorSet executors_;  // its end may still speak to what stands before it
   Bindings bindings_{&executors_.secrets()};
 };
 

@@ -1,6 +1,6 @@
-// Uploads: what attempts that have ended leave that is large, on its way to where values are kept: their output, and the
-// files that they have handed over. It goes in parts, each answered before the next, and only when all have come is the
-// attempt's end told, which names it; so reports stay small, and nothing waits behind a large one.
+// Uploads: what attempts that have ended leave that is large, on its way to where values are kept: their output, and
+// the files that they have handed over. It goes in parts, each answered before the next, and only when all have come is
+// the attempt's end told, which names it; so reports stay small, and nothing waits behind a large one.
 //
 // Promises: an attempt that begin() takes comes back from take_done() once, or is forgotten. A part is sent again
 // (kPartAgain, doubling), to another coordinator if there is one, until it is answered; whoever answers tells where to

@@ -202,7 +202,8 @@ TEST_F(ClientTest, AValueByReferenceIsFetchedAndALostOneIsNotFound) {
   EXPECT_EQ(client.read(Payload::reference(hash128("y"), 100), 5s).error().code, Code::kNotFound);
 }
 
-// What one gives of a value when it is asked for a part; `from_first`: all of it, as coordinators did that know no parts.
+// What one gives of a value when it is asked for a part; `from_first`: all of it, as coordinators did that know no
+// parts.
 ValueFound part_of(const std::string& json, const GetValue& wanted, bool from_first = false) {
   if (from_first) return ValueFound{true, json};
   const std::string bytes = json.substr(wanted.from, wanted.max);
@@ -243,9 +244,8 @@ TEST_F(ClientTest, AnOlderCoordinatorGivesTheWholeValueAtOnce) {
 }
 
 TEST_F(ClientTest, AValueThatIsNotWhatItsNameSaysIsDamaged) {
-  FakeCoordinator fake([&](const OperatorRequest& request) -> OperatorReply {
-    return part_of("[1, 2]", std::get<GetValue>(request));
-  });
+  FakeCoordinator fake(
+      [&](const OperatorRequest& request) -> OperatorReply { return part_of("[1, 2]", std::get<GetValue>(request)); });
   Client client = client_for({fake.endpoint()});
   EXPECT_EQ(client.read(Payload::reference(hash128("[1, 3]"), 6), 5s).error().name, "damaged");
 }

@@ -685,9 +685,10 @@ TEST_P(Python, AChildOfTheTaskCannotSpeakForIt) {
 TEST_P(Python, AFileIsHandedOverAsAnArtifactWhateverItsSize) {
   for (const std::size_t size : {0UL, 1UL, 65'535UL, 65'537UL, 1UL << 20, (3UL << 20) + 5}) {
     const std::string n = std::to_string(size);
-    const AttemptId attempt = h.start(
-        task("import millrace\nopen('plot.png', 'wb').write(bytes(i % 251 for i in range(" + n +
-             ")))\nmillrace.artifact('plot.png')\nmillrace.artifact('all', data=open('plot.png', 'rb'), content_type='a/b')"));
+    const AttemptId attempt =
+        h.start(task("import millrace\nopen('plot.png', 'wb').write(bytes(i % 251 for i in range(" + n +
+                     ")))\nmillrace.artifact('plot.png')\nmillrace.artifact('all', data=open('plot.png', 'rb'), "
+                     "content_type='a/b')"));
     const Outcome outcome = h.wait(attempt);
     ASSERT_TRUE(outcome.success) << outcome.error.message;
     std::string bytes(size, '\0');
@@ -703,14 +704,13 @@ TEST_P(Python, AFileIsHandedOverAsAnArtifactWhateverItsSize) {
 }
 
 TEST_P(Python, TextAndBytesBecomeArtifactsUnderAName) {
-  const AttemptId attempt = h.start(task(
-      "import millrace\nmillrace.artifact('a', 'tëxt')\nmillrace.artifact('b.json', b'{}')\n"
-      "millrace.artifact('/some/where/c', data='x', name='d')\nmillrace.artifact('a', data='later')"));
+  const AttemptId attempt =
+      h.start(task("import millrace\nmillrace.artifact('a', 'tëxt')\nmillrace.artifact('b.json', b'{}')\n"
+                   "millrace.artifact('/some/where/c', data='x', name='d')\nmillrace.artifact('a', data='later')"));
   ASSERT_TRUE(h.wait(attempt).success);
   using Kept = std::map<std::string, std::pair<std::string, std::string>>;
-  EXPECT_EQ(h.recorder.of(attempt).artifacts, (Kept{{"a", {"text/plain", "later"}},
-                                                    {"b.json", {"application/json", "{}"}},
-                                                    {"d", {"text/plain", "x"}}}));
+  EXPECT_EQ(h.recorder.of(attempt).artifacts,
+            (Kept{{"a", {"text/plain", "later"}}, {"b.json", {"application/json", "{}"}}, {"d", {"text/plain", "x"}}}));
 }
 
 TEST_P(Python, AnArtifactThatIsRefusedIsAnErrorOfTheTasks) {

@@ -26,7 +26,8 @@ TEST(Attachments, ComeInPartsAndAreTakenByNameWithTheirHash) {
   EXPECT_EQ(add(held, "b", "two", false, true), "");
   EXPECT_EQ(add(held, "a", ""), "");
   std::vector<std::string> texts;
-  EXPECT_EQ(taken(held, &texts), (std::vector<Artifact>{{"a", "t/t", hash128(""), 0}, {"b", "t/t", hash128("one two"), 7}}));
+  EXPECT_EQ(taken(held, &texts),
+            (std::vector<Artifact>{{"a", "t/t", hash128(""), 0}, {"b", "t/t", hash128("one two"), 7}}));
   EXPECT_EQ(texts, (std::vector<std::string>{"", "one two"}));
 }
 

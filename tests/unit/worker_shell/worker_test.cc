@@ -175,26 +175,28 @@ TEST_F(WorkerTest, FetchesALargeValueInPartsAndALostOneAgain) {
   const Hash128 hash = hash128(text);
   coordinator_.assign(make_assignment({.executor = "python",
                                        .fields = R"({"script": "output = len(up)"})",
-                                       .nodes = {{"up", Payload::reference(hash, text.size())}}}));
-  std::uint64_t from = 0;
-  for (bool lost = false; from < text.size();) {
-    const std::optional<ValueRequest> wanted = coordinator_.next<ValueRequest>();
-    ASSERT_TRUE(wanted);
-    ASSERT_EQ(wanted->from, from);
-    ASSERT_GT(wanted->max, 0U);
-    if (from > 0 && !std::exchange(lost, true)) continue;  // asked for again, and nothing before it
-    const std::string bytes = text.substr(from, wanted->max);
-    ValueReply part{hash, true, bytes, {text.size(), from, part_check(hash, from, bytes)}};
-    ValueReply harmed = part;
-    harmed.json[0] = '?';
-    coordinator_.say(harmed);
-    coordinator_.say(part);
-    coordinator_.say(part);  // twice is harmless
-    from += bytes.size();
-  }
-  const std::optional<AttemptReport> report = coordinator_.next_report();
-  ASSERT_TRUE(report);
-  EXPECT_EQ(report->outcome.output.json(), "1000000");
+                                       .nodes = {
+    { "up", Payload::reference(hash, text.size()) }}
+}));
+std::uint64_t from = 0;
+for (bool lost = false; from < text.size();) {
+  const std::optional<ValueRequest> wanted = coordinator_.next<ValueRequest>();
+  ASSERT_TRUE(wanted);
+  ASSERT_EQ(wanted->from, from);
+  ASSERT_GT(wanted->max, 0U);
+  if (from > 0 && !std::exchange(lost, true)) continue;  // asked for again, and nothing before it
+  const std::string bytes = text.substr(from, wanted->max);
+  ValueReply part{hash, true, bytes, {text.size(), from, part_check(hash, from, bytes)}};
+  ValueReply harmed = part;
+  harmed.json[0] = '?';
+  coordinator_.say(harmed);
+  coordinator_.say(part);
+  coordinator_.say(part);  // twice is harmless
+  from += bytes.size();
+}
+const std::optional<AttemptReport> report = coordinator_.next_report();
+ASSERT_TRUE(report);
+EXPECT_EQ(report->outcome.output.json(), "1000000");
 }
 
 TEST_F(WorkerTest, SendsALargeOutputInPartsBeforeTheReportThatNamesIt) {
@@ -228,7 +230,8 @@ TEST_F(WorkerTest, SendsTheFilesOfATaskBeforeTheReportThatNamesThem) {
   start_and_meet();
   coordinator_.assign(make_assignment(
       {.executor = "python",
-       .fields = R"({"script": "import millrace\nmillrace.artifact('big', data='x' * 3000000)\nmillrace.artifact('a', data=b'')\noutput = 1"})"}));
+       .fields =
+           R"({"script": "import millrace\nmillrace.artifact('big', data='x' * 3000000)\nmillrace.artifact('a', data=b'')\noutput = 1"})"}));
   std::map<Hash128, std::string> come;
   std::optional<AttemptReport> report;
   for (int parts = 0; parts < 100 && come.size() < 3; ++parts) {
@@ -254,9 +257,8 @@ TEST_F(WorkerTest, SendsTheFilesOfATaskBeforeTheReportThatNamesThem) {
 TEST_F(WorkerTest, WithACoordinatorThatKeepsNoArtifactsATaskCannotHandThemOver) {
   start_and_meet();
   const Outcome outcome = outcome_of(
-      {.executor = "python", .fields = R"({"script": "import millrace\nmillrace.artifact('a', data='x')"})"});
-  EXPECT_EQ(outcome.error.message,
-            "ValueError: its coordinator is of an earlier version and keeps no artifacts");
+      {.executor = "python", .fields = R"({"script": "import millrace\nmillrace.artifact('a', data='x')"}) "});
+      EXPECT_EQ(outcome.error.message, "ValueError: its coordinator is of an earlier version and keeps no artifacts");
 }
 
 TEST_F(WorkerTest, AnOlderCoordinatorIsSentALargeOutputWithinTheReport) {
