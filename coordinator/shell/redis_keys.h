@@ -5,9 +5,8 @@
 //   mr:fleet                set: names of workers to wait for after a restart
 //   mr:members              hash: name of a coordinator -> how it published itself, sealed (member_codec.h)
 //   mr:blob:<hash>          string: a value over the inline limit, sealed
-//   mr:part:{mr:blob:<hash>}  string: what has come of a value that comes in parts, behind the room of its envelope;
-//   gone
-//                           kPartsLife after the last; in the slot of the value
+//   mr:part:{mr:blob:<hash>}  string: what has come of a value that comes in parts, behind the room for its envelope;
+//                           gone kPartsLife after the last; in the slot of the value
 //   mr:{p7}:owner           hash: owner, epoch (counter), nonce, beat, n (number of the last commit), heir, since,
 //                                 values_since (first epoch of an unbroken row that keep `needs`)
 //   mr:{p7}:r:<run>         hash: .i (info), .m (record), <commit in base 36> (segment); see redis_commit.h for pieces
