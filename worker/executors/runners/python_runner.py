@@ -602,8 +602,7 @@ class Line:
         path = os.fspath(path_or_name)
         name = os.path.basename(path) if name is None else str(name)
         if content_type is None:
-            import mimetypes
-            content_type = mimetypes.guess_type(name)[0] or ("text/plain" if isinstance(data, str) else "")
+            content_type = guess_type(name) or ("text/plain" if isinstance(data, str) else "")
         if data is None:
             with open(path, "rb") as file:
                 return self.send_artifact(name, content_type, file.read)
@@ -626,6 +625,13 @@ class Line:
                 if not good:
                     raise ValueError(text)
                 part, flags = following, flags & 2
+
+
+def guess_type(name):
+    import mimetypes
+    if not mimetypes.inited:
+        mimetypes.init(())  # what python knows itself: the same on all machines, and nothing is read
+    return mimetypes.guess_type(name)[0]
 
 
 def log(*values, sep=" "):
