@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cli/artifacts.h"
 
 #include "cli/exit_code.h"
