@@ -1,6 +1,6 @@
-#include <algorithm>
-
 #include "cli/artifacts.h"
+
+#include <algorithm>
 
 #include "cli/exit_code.h"
 #include "cli/render.h"
