@@ -63,11 +63,11 @@ bool is_help(const std::string& word) { return word == "--help" || word == "-h" 
 
 std::span<const Verb> all_verbs() {
   static const std::vector<Verb> verbs = with_key_options(
-      {run_verb(),    validate_verb(),     graph_verb(),      schedule_verb(), submit_verb(),    status_verb(),
-       wait_verb(),   list_verb(),         cancel_verb(),     signal_verb(),   approve_verb(),   pause_verb(),
-       resume_verb(), retry_verb(),        rerun_verb(),      events_verb(),   logs_verb(),      workers_verb(),
-       drain_verb(),  coordinators_verb(), partitions_verb(), doctor_verb(),   keys_verb(),      secret_verb(),
-       store_verb(),  workflow_verb(),     trigger_verb(),    version_verb(),  completion_verb()});
+      {run_verb(),     validate_verb(), graph_verb(),        schedule_verb(),   submit_verb(),  status_verb(),
+       wait_verb(),    list_verb(),     cancel_verb(),       signal_verb(),     approve_verb(), pause_verb(),
+       resume_verb(),  retry_verb(),    rerun_verb(),        events_verb(),     logs_verb(),    artifacts_verb(),
+       workers_verb(), drain_verb(),    coordinators_verb(), partitions_verb(), doctor_verb(),  keys_verb(),
+       secret_verb(),  store_verb(),    workflow_verb(),     trigger_verb(),    version_verb(), completion_verb()});
   return verbs;
 }
 

@@ -14,14 +14,14 @@ constexpr std::size_t kRunIdChars = 13;
 constexpr std::size_t kEventsHeldMax = 1'000'000;  // of a reader that does not take them; the stream has them all
 constexpr Duration kPatiencePerMebibyte = 1s;      // a large request takes its time
 constexpr std::size_t kPatienceDoublings = 4;
-constexpr std::size_t kAnswerWeighs = 10;      // a large answer takes its time, too, over a line of 1 Mbit, say
-constexpr Duration kLargeAnswerMax = 10min;    // at most that much more
-constexpr std::size_t kAwaitedMax = 32 << 20;  // of its bytes, as to when it is asked for anew
-constexpr Duration kTurnMin = 200ms;           // of an endpoint, while connecting
-constexpr Duration kPause = 50ms;              // before a full queue is tried again
-constexpr Duration kAskAgainAfter = 100ms;     // a partition that is being taken over
-constexpr Duration kAskForMembers = 3s;        // while something is awaited or followed
-constexpr std::size_t kEndpointsMax = 64;      // of those learned
+constexpr std::size_t kAnswerWeighs = 10;    // a large answer takes its time, too, over a line of 1 Mbit, say
+constexpr Duration kLargeAnswerMax = 10min;  // at most that much more
+constexpr unsigned kOthersMax = 16;          // parts in a row that do not fit
+constexpr Duration kTurnMin = 200ms;         // of an endpoint, while connecting
+constexpr Duration kPause = 50ms;            // before a full queue is tried again
+constexpr Duration kAskAgainAfter = 100ms;   // a partition that is being taken over
+constexpr Duration kAskForMembers = 3s;      // while something is awaited or followed
+constexpr std::size_t kEndpointsMax = 64;    // of those learned
 
 std::size_t bytes_of(const OperatorRequest& request) {
   const auto* submit = std::get_if<SubmitRun>(&request);
@@ -341,18 +341,51 @@ void Client::subscribe(RunId run) {
   if (bus_ != nullptr) (void)bus_->subscribe(topics_.back());
 }
 
-// Where it is large it has more time than was said, and is not asked for anew while it comes.
+// A part that is lost with its coordinator is asked for again like anything else, of the next; what has come stays.
+Status Client::fetch(const Hash128& hash, PartsIn& parts, Duration timeout, const KeepPart& keep) {
+  PartPace pace;
+  bool damaged = false;
+  unsigned others = 0;  // parts in a row that were not what was asked for
+  for (;;) {
+    const std::size_t awaited = std::size_t{pace.bytes()} * kAnswerWeighs;
+    const Clock::time_point asked = Clock::now();
+    pending_bytes_ += awaited;
+    Result<ValueFound> part = call_for<ValueFound>(GetValue{hash, parts.from(), pace.bytes()}, timeout);
+    pending_bytes_ -= awaited;
+    if (!part.ok()) return std::move(part).error();
+    if (!part->found) return Error{Code::kNotFound, "value " + to_string(hash) + " is gone", {}, ""};
+    const std::uint64_t from = part->place.check == 0 ? 0 : parts.from();
+    const PartsIn::Took took = parts.take(part->place, part->json);
+    if (took == PartsIn::Took::kDamaged) {
+      if (std::exchange(damaged, true))
+        return Error{Code::kInternal, "value " + to_string(hash) + " is damaged in the store", {}, "damaged"};
+      if (Status kept = keep(0, ""); !kept.ok()) return kept;
+    } else if (took == PartsIn::Took::kOther) {
+      if (++others >= kOthersMax)
+        return Error{Code::kInternal, "value " + to_string(hash) + " arrives harmed again and again", {}, "damaged"};
+    } else {
+      others = 0;
+      pace.came(std::chrono::duration_cast<Duration>(Clock::now() - asked));
+      if (Status kept = keep(from, part->json); !kept.ok()) return kept;
+      if (took == PartsIn::Took::kWhole) return Done{};
+    }
+  }
+}
+
 Result<Value> Client::read(const Payload& payload, Duration timeout) {
   if (payload.is_inline()) return Value::parse(payload.json());
-  const std::uint64_t weight = payload.size() * kAnswerWeighs;
-  const std::size_t awaited = std::min<std::uint64_t>(weight, kAwaitedMax);
+  const std::uint64_t weight = payload.size() * kAnswerWeighs;  // an older coordinator sends it at once
   const Duration more = kPatiencePerMebibyte * static_cast<Duration::rep>(weight >> 10) / 1024;
-  pending_bytes_ += awaited;
-  Result<ValueFound> value = call_for<ValueFound>(GetValue{payload.hash()}, timeout + std::min(more, kLargeAnswerMax));
-  pending_bytes_ -= awaited;
-  if (!value.ok()) return std::move(value).error();
-  if (!value->found) return Error{Code::kNotFound, "value " + to_string(payload.hash()) + " is gone", {}, ""};
-  return Value::parse(value->json);
+  PartsIn parts(payload.hash());
+  std::string text;
+  Status came = fetch(payload.hash(), parts, timeout + std::min(more, kLargeAnswerMax),
+                      [&](std::uint64_t from, std::string_view part) {
+                        text.resize(from);
+                        text += part;
+                        return Status(Done{});
+                      });
+  if (!came.ok()) return came.error();
+  return Value::parse(text);
 }
 
 ReadPayload Client::reader(Duration timeout) {

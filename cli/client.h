@@ -62,6 +62,11 @@ class Client {
   // Live events of a run from now on. Without an event endpoint nothing comes.
   void subscribe(RunId run);
 
+  // Fetches what is missing of a value, part after part; `keep` is told where each belongs, and that nothing counts any
+  // more by an empty one at 0. Each part has `timeout`. Errors: kNotFound when it is gone; `damaged`; what `keep` says.
+  using KeepPart = std::function<Status(std::uint64_t from, std::string_view bytes)>;
+  Status fetch(const Hash128& hash, PartsIn& parts, Duration timeout, const KeepPart& keep);
+
   // Reads a value, fetching it where it is a reference. Errors: kNotFound when it is gone.
   Result<Value> read(const Payload& payload, Duration timeout);
   ReadPayload reader(Duration timeout);

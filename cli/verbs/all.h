@@ -22,6 +22,7 @@ Verb retry_verb();
 Verb rerun_verb();
 Verb events_verb();
 Verb logs_verb();
+Verb artifacts_verb();
 Verb workers_verb();
 Verb drain_verb();
 Verb doctor_verb();

@@ -3,6 +3,7 @@
 #include <thread>
 #include <utility>
 
+#include "cli/artifacts.h"
 #include "cli/embedded.h"
 #include "cli/exit_code.h"
 #include "cli/follow.h"
@@ -111,6 +112,11 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
   Result<std::string> text =
       render_run(*view, RunStyle::kOutputs, format, console, running->client->reader(running->answer));
   if (!text.ok()) return std::move(text).error();
+  if (arguments.given("artifacts")) {  // of a run in this process there will be no other chance
+    std::vector<RunArtifact> artifacts = artifacts_of(*view);
+    Status done = download(*running->client, arguments.text("artifacts"), false, running->answer, artifacts);
+    if (!done.ok()) return done.error();
+  }
   console.err(run_remarks(*view, console.err_terminal && console.colour));
   console.out(*text);
   return exit_code(view->record.state);
@@ -145,6 +151,14 @@ Verb run_verb() {
   options.push_back({"no-index", 0, Takes::kNothing, "", "requirements come from --find-links only"});
   for (const Option& option : secrets_options()) options.push_back(option);
   options.push_back(timeout_option("cancel the run and exit with 4 if it has not ended by then"));
+  options.push_back({"artifacts",
+                     0,
+                     Takes::kText,
+                     "DIR",
+                     "bring the files that tasks hand over to DIR/NODE/NAME",
+                     false,
+                     {},
+                     Completes::kFile});
   options.push_back({"no-progress", 0, Takes::kNothing, "", "print no tree and no lines while it runs"});
   options.push_back({"verbose", 'v', Takes::kNothing, "", "also the log of the embedded coordinator and worker"});
   return {

@@ -13,6 +13,38 @@ std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
+struct HashStream::State {
+  XXH3_state_t* wide = XXH3_createState();
+  XXH3_state_t* narrow = XXH3_createState();
+  State() = default;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    XXH3_freeState(wide);
+    XXH3_freeState(narrow);
+  }
+};
+
+HashStream::HashStream(std::uint64_t seed) : state_(std::make_unique<State>()) {
+  XXH3_128bits_reset(state_->wide);
+  XXH3_64bits_reset_withSeed(state_->narrow, seed);
+}
+HashStream::~HashStream() = default;
+HashStream::HashStream(HashStream&&) noexcept = default;
+HashStream& HashStream::operator=(HashStream&&) noexcept = default;
+
+void HashStream::add(std::string_view bytes) {
+  XXH3_128bits_update(state_->wide, bytes.data(), bytes.size());
+  XXH3_64bits_update(state_->narrow, bytes.data(), bytes.size());
+}
+
+Hash128 HashStream::sum128() const {
+  const XXH128_hash_t h = XXH3_128bits_digest(state_->wide);
+  return {.high = h.high64, .low = h.low64};
+}
+
+std::uint64_t HashStream::sum64() const { return XXH3_64bits_digest(state_->narrow); }
+
 std::string to_string(const Hash128& hash) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string text(32, '0');

@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,22 @@ struct Hash128 {
 
 Hash128 hash128(std::string_view bytes);
 std::uint64_t hash64(std::string_view bytes, std::uint64_t seed = 0);
+// The same hashes of bytes that come one part after the other.
+class HashStream {
+ public:
+  explicit HashStream(std::uint64_t seed = 0);  // of sum64(); sum128() has none
+  ~HashStream();
+  HashStream(HashStream&&) noexcept;
+  HashStream& operator=(HashStream&&) noexcept;
+  void add(std::string_view bytes);
+  Hash128 sum128() const;       // hash128() of all that was added
+  std::uint64_t sum64() const;  // hash64() of it
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 std::string to_string(const Hash128& hash);  // 32 lower-case hex digits
 std::optional<Hash128> parse_hash128(std::string_view text);
 

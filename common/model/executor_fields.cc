@@ -22,7 +22,7 @@ constexpr std::array<FieldSpec, 12> kContainer = {{
 constexpr std::array<FieldSpec, 1> kCustom = {{
     {"with", FieldKind::kAny, true, "what the executor is given: any value"},
 }};
-constexpr std::array<FieldSpec, 11> kHttp = {{
+constexpr std::array<FieldSpec, 12> kHttp = {{
     {"url", FieldKind::kString, true, "where to: http or https"},
     {"method", FieldKind::kString, true, "GET (default), HEAD, POST, PUT, PATCH, DELETE or OPTIONS"},
     {"headers", FieldKind::kStringMap, true, "headers of the request"},
@@ -38,6 +38,8 @@ constexpr std::array<FieldSpec, 11> kHttp = {{
      "statuses that the node's `retry` tries again, as in `success`; without it all that are no success"},
     {"response", FieldKind::kString, true,
      "how the answer's body is read: auto (default: JSON or text by its type), json, text or base64"},
+    {"save", FieldKind::kString, true,
+     "the artifact that the body of a good answer becomes, instead of standing in the output"},
     {"response_max", FieldKind::kString, true, "the largest body that is taken, like 10MiB (default)"},
 }};
 constexpr std::array<FieldSpec, 6> kJavascript = {{

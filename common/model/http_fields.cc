@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "common/base/units.h"
+#include "common/model/outcome.h"
 #include "common/model/payload.h"
 
 namespace millrace {
@@ -78,6 +79,14 @@ Result<HttpResponseAs> read_response(const Value& value) {
   return static_cast<HttpResponseAs>(word - kResponses.begin());
 }
 
+Result<std::string> read_save(const Value& value) {
+  if (!value.is_string()) return field_error("save", kind_is(value), "the name of an artifact");
+  if (is_templated(value)) return value.as_string();
+  if (std::string wrong = artifact_name_problem(value.as_string()); !wrong.empty())
+    return field_error("save", "is no name: " + wrong, "the name of an artifact, like report.pdf");
+  return value.as_string();
+}
+
 Result<std::size_t> read_response_max(const Value& value) {
   const Result<std::uint64_t> size = value.is_string() ? parse_size(value.as_string()) : Error{};
   if (!size.ok())
@@ -114,6 +123,7 @@ const std::vector<Row>& rows() {
          return into(f.retry_on, StatusSet::read("retry_on", v));
        }},
       {"response", [](const Value& v, HttpFields& f) { return into(f.response, read_response(v)); }},
+      {"save", [](const Value& v, HttpFields& f) { return into(f.save, read_save(v)); }},
       {"response_max", [](const Value& v, HttpFields& f) { return into(f.response_max, read_response_max(v)); }},
       {"follow",
        [](const Value& v, HttpFields& f) -> Status {

@@ -66,6 +66,7 @@ struct HttpFields {
   StatusSet retry_on;  // where it is given
   HttpResponseAs response = HttpResponseAs::kAuto;
   std::size_t response_max = kHttpResponseMaxDefault;
+  std::string save;  // the artifact that a good answer's body becomes; empty: it stands in the output
   static Result<HttpFields> read(const Value& fields);  // kInvalid: names the field
 };
 

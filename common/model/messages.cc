@@ -24,7 +24,8 @@ bool FailedItem::operator==(const FailedItem& o) const {
 bool NodeView::operator==(const NodeView& o) const {
   return id == o.id && state == o.state && reason == o.reason && wait_reason == o.wait_reason &&
          wait_text == o.wait_text && child == o.child && attempts == o.attempts && queued == o.queued && ran == o.ran &&
-         worker == o.worker && same(error, o.error) && output == o.output && items == o.items;
+         worker == o.worker && same(error, o.error) && output == o.output && items == o.items &&
+         same_artifacts(artifacts, o.artifacts);
 }
 
 }  // namespace millrace

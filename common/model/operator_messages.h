@@ -17,6 +17,7 @@
 #include "common/model/health.h"
 #include "common/model/registered.h"
 #include "common/model/run_view.h"
+#include "common/model/value_parts.h"
 #include "common/model/workflow.h"
 
 namespace millrace {
@@ -98,6 +99,8 @@ struct ReadLogs {
 };
 struct GetValue {
   Hash128 hash;
+  std::uint64_t from = 0;
+  std::uint32_t max = 0;  // bytes; zero: all of it in one message, as older clients want it
 };
 struct ListWorkers {};
 struct DrainWorkerRequest {
@@ -229,6 +232,7 @@ struct LogsReply {
 struct ValueFound {
   bool found = false;
   std::string json;
+  PartPlace place = {};  // of a part that was asked for; older coordinators answer with all of it
 };
 struct WorkersReply {
   std::vector<WorkerView> workers;

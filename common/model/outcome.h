@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/time.h"
@@ -53,6 +54,28 @@ struct ItemsOutcome {
   bool operator==(const ItemsOutcome&) const = default;
 };
 
+// A file that a task hands over: kept by its content hash as large values are, as long as the run is.
+struct Artifact {
+  std::string name;  // of the task's: artifact_name_problem() finds nothing
+  std::string type;  // of its content: "text/plain"; empty: not said
+  Hash128 hash;
+  std::uint64_t size = 0;
+  bool operator==(const Artifact&) const = default;
+};
+using Artifacts = std::shared_ptr<const std::vector<Artifact>>;  // by name; null: none
+
+constexpr std::size_t kArtifactsMax = 64;            // of one attempt
+constexpr std::uint64_t kArtifactMax = kValueMax;    // bytes of one
+constexpr std::uint64_t kArtifactsRunMax = 1 << 30;  // bytes of all that a run's tasks hold
+constexpr std::size_t kArtifactNameMax = 200;        // bytes
+constexpr std::size_t kArtifactTypeMax = 100;
+
+// A name is one name of a file, without a path: what is wrong with it, or "".
+std::string artifact_name_problem(std::string_view name);
+std::string artifact_type_problem(std::string_view type);
+std::uint64_t bytes_of(const Artifacts& artifacts);
+bool same_artifacts(const Artifacts& a, const Artifacts& b);
+
 struct Outcome {
   bool success = false;
   Reason reason = Reason::kNone;                   // kNone on success
@@ -61,6 +84,7 @@ struct Outcome {
   Duration waited{};                               // in the worker, from assignment to start
   Duration ran{};                                  // from start to end, by the worker's clock
   std::shared_ptr<const ItemsOutcome> items = {};  // of attempts that have items; null: of any other, or none started
+  Artifacts artifacts = {};                        // also of one that failed
   bool operator==(const Outcome& other) const;
 };
 

@@ -43,6 +43,7 @@ struct TaskRecord {
   SharedName worker;  // of the latest attempt; null: none
   Payload output;
   std::shared_ptr<const ErrorInfo> error;
+  Artifacts artifacts = {};  // of the latest attempt that ended
 };
 bool operator==(const TaskRecord& a, const TaskRecord& b);  // by content
 

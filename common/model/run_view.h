@@ -49,6 +49,7 @@ struct NodeView {
   std::string wait_text = {};           // what it requires and what the nearest workers lack, where none could run it
   std::string child = {};               // the run that it has started
   std::optional<ItemsView> items = {};  // of a mapped node that has begun
+  Artifacts artifacts = {};
   bool operator==(const NodeView&) const;
 };
 

@@ -18,6 +18,7 @@
 #include "common/model/executor_fields.h"
 #include "common/model/outcome.h"
 #include "common/model/records.h"
+#include "common/model/value_parts.h"
 #include "common/model/workflow.h"
 
 namespace millrace {
@@ -122,9 +123,23 @@ struct TaskNews {
   bool operator==(const TaskNews&) const = default;
 };
 
-struct ValueRequest {  // fetch a value held by reference
+struct ValueRequest {  // fetch a value held by reference, or a part of it
   Hash128 hash;
+  std::uint64_t from = 0;
+  std::uint32_t max = 0;  // bytes; zero: all of it in one message, as older workers want it
   bool operator==(const ValueRequest&) const = default;
+};
+
+// Some bytes of a value that is to be kept by its content hash, in order from the first. Asked for again until it is
+// answered by PartTaken, by which alone it is told where to go on.
+struct PutPart {
+  Hash128 hash;  // of the whole
+  std::uint64_t size = 0;
+  RunId run;  // that needs it
+  std::uint64_t from = 0;
+  std::uint64_t check = 0;  // part_check()
+  std::string bytes;
+  bool operator==(const PutPart&) const = default;
 };
 
 struct WorkerDraining {
@@ -134,8 +149,9 @@ struct WorkerBye {  // nothing left, going away
   bool operator==(const WorkerBye&) const = default;
 };
 
-using WorkerMessage = std::variant<WorkerHello, WorkerBeat, CreditUpdate, AttemptsStarted, AttemptReports,
-                                   AttemptsReclaimed, TaskLog, ValueRequest, WorkerDraining, WorkerBye, TaskNews>;
+using WorkerMessage =
+    std::variant<WorkerHello, WorkerBeat, CreditUpdate, AttemptsStarted, AttemptReports, AttemptsReclaimed, TaskLog,
+                 ValueRequest, WorkerDraining, WorkerBye, TaskNews, PutPart>;
 
 // ---------------------------------------------------------------- coordinator -> worker
 
@@ -157,6 +173,7 @@ struct WorkerWelcome {
   WorkerId worker;
   std::string coordinator;  // name
   ClusterNews news = {};
+  bool takes_parts = false;  // PutPart; an older coordinator does not
   bool operator==(const WorkerWelcome&) const = default;
 };
 
@@ -255,7 +272,16 @@ struct ValueReply {
   Hash128 hash;
   bool found = false;
   std::string json;
+  PartPlace place = {};  // of a part that was asked for
   bool operator==(const ValueReply&) const = default;
+};
+
+struct PartTaken {
+  Hash128 hash;
+  std::uint64_t have = 0;  // bytes from the first: the next part begins there
+  bool kept = false;       // all of them, checked
+  bool damaged = false;    // all of them, and they were not what the hash says: from the first again
+  bool operator==(const PartTaken&) const = default;
 };
 
 struct DrainWorker {  // finish what runs, take nothing new, leave
@@ -269,6 +295,6 @@ struct SayHello {
 };
 
 using CoordinatorMessage = std::variant<WorkerWelcome, WorkerRefused, AssignBatch, CancelBatch, AnswerBatch, Reclaim,
-                                        ValueReply, DrainWorker, SayHello, ClusterNews>;
+                                        ValueReply, DrainWorker, SayHello, ClusterNews, PartTaken>;
 
 }  // namespace millrace

@@ -75,10 +75,24 @@ void write(const ValueReply& reply, pb::ValueReply* out) {
   out->set_hash_low(reply.hash.low);
   out->set_found(reply.found);
   out->set_json(reply.json);
+  write_place(reply.place, out);
+}
+
+void write(const PartTaken& taken, pb::PartTaken* out) {
+  out->set_high(taken.hash.high);
+  out->set_low(taken.hash.low);
+  out->set_have(taken.have);
+  out->set_kept(taken.kept);
+  out->set_damaged(taken.damaged);
+}
+
+PartTaken read(const pb::PartTaken& taken) {
+  return {Hash128{taken.high(), taken.low()}, taken.have(), taken.kept(), taken.damaged()};
 }
 
 ValueReply read(pb::ValueReply* reply) {
-  return {Hash128{reply->hash_high(), reply->hash_low()}, reply->found(), std::move(*reply->mutable_json())};
+  return {Hash128{reply->hash_high(), reply->hash_low()}, reply->found(), std::move(*reply->mutable_json()),
+          read_place(*reply)};
 }
 
 void write(const ClusterNews& news, pb::ClusterNews* out) {
@@ -116,6 +130,7 @@ struct WriteCoordinatorMessage {
     out.mutable_welcome()->set_worker(m.worker.value);
     out.mutable_welcome()->set_coordinator(m.coordinator);
     write(m.news, out.mutable_welcome()->mutable_news());
+    out.mutable_welcome()->set_takes_parts(m.takes_parts);
   }
   void operator()(const WorkerRefused& m) {
     out.mutable_refused()->set_name(m.name);
@@ -129,12 +144,14 @@ struct WriteCoordinatorMessage {
   void operator()(const DrainWorker&) { out.set_drain(true); }
   void operator()(const SayHello& say) { out.set_say_hello(say.number); }
   void operator()(const ClusterNews& m) { write(m, out.mutable_news()); }
+  void operator()(const PartTaken& m) { write(m, out.mutable_part_taken()); }
 };
 
 CoordinatorMessage read(Reader& in, pb::CoordinatorMessage* m, SpecCache& cache, std::optional<SpecKey>& unknown_spec) {
   switch (m->kind_case()) {
     case pb::CoordinatorMessage::kWelcome:
-      return WorkerWelcome{WorkerId{m->welcome().worker()}, m->welcome().coordinator(), read(in, m->welcome().news())};
+      return WorkerWelcome{WorkerId{m->welcome().worker()}, m->welcome().coordinator(), read(in, m->welcome().news()),
+                           m->welcome().takes_parts()};
     case pb::CoordinatorMessage::kRefused: return WorkerRefused{m->refused().name(), m->refused().message()};
     case pb::CoordinatorMessage::kAssign: return read_assignments(in, m->mutable_assign(), cache, unknown_spec);
     case pb::CoordinatorMessage::kCancel: return read(in, m->cancel());
@@ -144,6 +161,7 @@ CoordinatorMessage read(Reader& in, pb::CoordinatorMessage* m, SpecCache& cache,
     case pb::CoordinatorMessage::kDrain: return DrainWorker{};
     case pb::CoordinatorMessage::kSayHello: return SayHello{m->say_hello()};
     case pb::CoordinatorMessage::kNews: return read(in, m->news());
+    case pb::CoordinatorMessage::kPartTaken: return read(m->part_taken());
     case pb::CoordinatorMessage::KIND_NOT_SET: break;
   }
   in.require(false, "unknown message");

@@ -151,6 +151,7 @@ struct WriteReply {
   void operator()(const ValueFound& m) {
     out.mutable_value()->set_found(m.found);
     out.mutable_value()->set_json(m.json);
+    write_place(m.place, out.mutable_value());
   }
   void operator()(const WorkersReply& m) {
     pb::WorkersReply* r = out.mutable_workers();
@@ -258,7 +259,8 @@ OperatorReply read(Reader& in, pb::Reply* m) {
     case pb::Reply::kEvents:
       return EventsReply{RunId{m->events().run()}, read_events(in, m->events().events()), m->events().ended()};
     case pb::Reply::kLogs: return read(m->mutable_logs());
-    case pb::Reply::kValue: return ValueFound{m->value().found(), std::move(*m->mutable_value()->mutable_json())};
+    case pb::Reply::kValue:
+      return ValueFound{m->value().found(), std::move(*m->mutable_value()->mutable_json()), read_place(m->value())};
     case pb::Reply::kWorkers: return read(m->workers());
     case pb::Reply::kDrained: return DrainReply{m->drained()};
     case pb::Reply::kDefinition: return read(m->mutable_definition());

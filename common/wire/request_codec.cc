@@ -135,7 +135,7 @@ struct WriteRequest {
     r->set_since(m.since);
     r->set_limit(m.limit);
   }
-  void operator()(const GetValue& m) { millrace::write(m.hash, out.mutable_get_value()); }
+  void operator()(const GetValue& m) { write_wanted(m, out.mutable_get_value()); }
   void operator()(const ListWorkers&) { out.set_list_workers(true); }
   void operator()(const DrainWorkerRequest& m) { out.set_drain_worker(m.name); }
   void operator()(const GetDefinition& m) { write(m.run, out.mutable_get_definition()); }
@@ -209,7 +209,7 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kReadEvents:
       return ReadEvents{read(m->read_events().run()), m->read_events().since(), m->read_events().limit()};
     case pb::Request::kReadLogs: return read(m->read_logs());
-    case pb::Request::kGetValue: return GetValue{read_hash(m->get_value())};
+    case pb::Request::kGetValue: return read_wanted<GetValue>(m->get_value());
     case pb::Request::kListWorkers: return ListWorkers{};
     case pb::Request::kDrainWorker: return DrainWorkerRequest{m->drain_worker()};
     case pb::Request::kGetDefinition: return GetDefinition{read(m->get_definition())};

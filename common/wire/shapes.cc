@@ -11,6 +11,22 @@ void write(const Hash128& hash, pb::Hash* out) {
 
 Hash128 read_hash(const pb::Hash& in) { return {in.high(), in.low()}; }
 
+void write(const Artifact& artifact, pb::Artifact* out) {
+  out->set_name(artifact.name);
+  out->set_type(artifact.type);
+  out->set_high(artifact.hash.high);
+  out->set_low(artifact.hash.low);
+  out->set_size(artifact.size);
+}
+
+Artifact read_artifact(Reader& in, pb::Artifact* artifact) {
+  in.require(artifact_name_problem(artifact->name()).empty(), "an artifact without a proper name");
+  in.require(artifact_type_problem(artifact->type()).empty(), "an artifact without a proper content type");
+  in.require(artifact->size() <= kArtifactMax, "an artifact is too large");
+  return {std::move(*artifact->mutable_name()), std::move(*artifact->mutable_type()),
+          Hash128{artifact->high(), artifact->low()}, artifact->size()};
+}
+
 void write(const Payload& payload, pb::Payload* out) {
   if (payload.is_null()) return;
   if (payload.is_inline()) {

@@ -50,6 +50,32 @@ constexpr std::size_t kWhyMax = kErrorMessageMax;
 void write(const Hash128& hash, pb::Hash* out);
 Hash128 read_hash(const pb::Hash& in);
 
+void write(const Artifact& artifact, pb::Artifact* out);
+Artifact read_artifact(Reader& in, pb::Artifact* artifact);
+
+// ValueRequest and GetValue; the place of a part, in ValueReply and ValueFound.
+template <class Wanted>
+void write_wanted(const Wanted& wanted, pb::ValueWanted* out) {
+  out->set_high(wanted.hash.high);
+  out->set_low(wanted.hash.low);
+  out->set_from(wanted.from);
+  out->set_max(wanted.max);
+}
+template <class Wanted>
+Wanted read_wanted(const pb::ValueWanted& in) {
+  return {Hash128{in.high(), in.low()}, in.from(), in.max()};
+}
+template <class Message>
+void write_place(const PartPlace& place, Message* out) {
+  out->set_size(place.size);
+  out->set_from(place.from);
+  out->set_check(place.check);
+}
+template <class Message>
+PartPlace read_place(const Message& in) {
+  return {in.size(), in.from(), in.check()};
+}
+
 void write(const Payload& payload, pb::Payload* out);
 Payload read_payload(Reader& in, pb::Payload* payload);  // takes the JSON out of it
 

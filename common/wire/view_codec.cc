@@ -167,6 +167,8 @@ void write(const NodeView& node, pb::NodeView* out) {
   if (!node.wait_text.empty()) out->set_wait_text(node.wait_text);
   if (!node.child.empty()) out->set_child(node.child);
   if (node.items) write(*node.items, out->mutable_items());
+  if (node.artifacts == nullptr) return;
+  for (const Artifact& one : *node.artifacts) millrace::write(one, out->add_artifacts());
 }
 
 NodeView read(Reader& in, pb::NodeView* node) {
@@ -184,6 +186,11 @@ NodeView read(Reader& in, pb::NodeView* node) {
   out.wait_text = std::move(*node->mutable_wait_text());
   out.child = std::move(*node->mutable_child());
   if (node->has_items()) out.items = read(in, node->mutable_items());
+  if (node->artifacts_size() == 0) return out;
+  std::vector<Artifact> artifacts;
+  in.require(static_cast<std::size_t>(node->artifacts_size()) <= kArtifactsMax, "too many artifacts");
+  for (pb::Artifact& one : *node->mutable_artifacts()) artifacts.push_back(read_artifact(in, &one));
+  out.artifacts = std::make_shared<const std::vector<Artifact>>(std::move(artifacts));
   return out;
 }
 

@@ -166,7 +166,17 @@ void write_reports(std::span<const AttemptReport> reports, PayloadTable& payload
   write_versions(
       n, [&](std::size_t i) { return reports[i].attempt.task.value; },
       [&](std::size_t i) -> const auto& { return reports[i].rests_on; }, [&] { return out->mutable_rests_on(); });
-  std::vector<std::uint32_t> items;  // none in most messages
+  std::vector<std::uint32_t> artifacts;  // none in most messages
+  for (std::size_t i = 0; i < n; ++i) {
+    const Artifacts& own = reports[i].outcome.artifacts;
+    if (own == nullptr) continue;
+    artifacts.resize(n);
+    artifacts[i] = static_cast<std::uint32_t>(own->size());
+    for (const Artifact& one : *own) write(one, message->add_artifacts());
+  }
+  write_column<std::uint32_t>(out->mutable_artifacts(), artifacts.size(), 0,
+                              [&](std::size_t i) { return artifacts[i]; });
+  std::vector<std::uint32_t> items;  // likewise
   for (std::size_t i = 0; i < n; ++i) {
     if (reports[i].outcome.items == nullptr) continue;
     items.resize(n);
@@ -199,14 +209,34 @@ class Errors {
   int at_ = 0;
 };
 
+// Likewise the artifacts.
+class ArtifactsIn {
+ public:
+  explicit ArtifactsIn(google::protobuf::RepeatedPtrField<pb::Artifact>* field) : field_(field) {}
+  Artifacts take(Reader& in, std::uint32_t count) {
+    if (count == 0) return nullptr;
+    const auto left = static_cast<std::size_t>(field_->size() - at_);
+    if (!in.require(count <= kArtifactsMax && count <= left, "artifacts are missing, or too many")) return nullptr;
+    std::vector<Artifact> own;
+    for (; count > 0; --count) own.push_back(read_artifact(in, field_->Mutable(at_++)));
+    return std::make_shared<const std::vector<Artifact>>(std::move(own));
+  }
+
+ private:
+  google::protobuf::RepeatedPtrField<pb::Artifact>* field_;
+  int at_ = 0;
+};
+
 void read_reports(Reader& in, const pb::ReportGroup& group, const std::vector<Payload>& payloads, Errors& errors,
-                  const std::vector<std::shared_ptr<const ItemsOutcome>>& items, std::vector<AttemptReport>& out) {
+                  ArtifactsIn& artifacts, const std::vector<std::shared_ptr<const ItemsOutcome>>& items,
+                  std::vector<AttemptReport>& out) {
   const auto n = static_cast<std::size_t>(group.attempts().task_deltas_size());
   const Column<std::uint32_t> results(in, group.results(), n, 0);
   const Column<std::int64_t> waited(in, group.waited_us(), n, 0);
   const Column<std::int64_t> ran(in, group.ran_us(), n, 0);
   const Column<std::uint32_t> outputs(in, group.outputs(), n, 0);
   const Column<bool> has_error(in, group.has_error(), n, false);
+  const Column<std::uint32_t> artifact_counts(in, group.artifacts(), n, 0);
   const Column<std::uint32_t> item_numbers(in, group.items(), n, 0);
   VersionReader rests_on(in, group.rests_on(), n);
   read_attempts(in, group.attempts(), [&](std::size_t i, const AttemptId& attempt) {
@@ -215,6 +245,7 @@ void read_reports(Reader& in, const pb::ReportGroup& group, const std::vector<Pa
     report.outcome.success = (results[i] & 1) != 0;
     report.outcome.reason = in.to_enum(results[i] / 2, kReasonLast, "unknown reason");
     if (has_error[i]) report.outcome.error = errors.take(in);
+    report.outcome.artifacts = artifacts.take(in, artifact_counts[i]);
     report.outcome.output = payload_at(in, payloads, outputs[i]);
     report.outcome.waited = Duration{waited[i]};
     report.outcome.ran = Duration{ran[i]};
@@ -228,6 +259,7 @@ AttemptReports read(Reader& in, pb::AttemptReports* message) {
   AttemptReports out;
   const std::vector<Payload> payloads = read_payloads(in, message->mutable_payloads());
   Errors errors(message->mutable_errors());
+  ArtifactsIn artifacts(message->mutable_artifacts());
   std::vector<std::shared_ptr<const ItemsOutcome>> items;
   in.require(static_cast<std::size_t>(message->items_size()) <= kBatchMax, "too many items");
   for (pb::ItemsOutcome& one : *message->mutable_items()) {
@@ -236,7 +268,7 @@ AttemptReports read(Reader& in, pb::AttemptReports* message) {
   out.reports.reserve(count_entries(in, message->groups(), kBatchMax, kCountAttempts));
   count_entries(in, message->groups(), kBindingsMax, kCountRestsOn);
   for (const pb::ReportGroup& group : message->groups()) {
-    if (in.ok()) read_reports(in, group, payloads, errors, items, out.reports);
+    if (in.ok()) read_reports(in, group, payloads, errors, artifacts, items, out.reports);
   }
   in.require(errors.all_taken(), "more errors than reports with one");
   return out;
@@ -275,6 +307,25 @@ TaskNews read(Reader& in, pb::TaskNews* news) {
           in.to_enum(news->type(), kEventTypeLast, "unknown event type"), std::move(*news->mutable_json())};
 }
 
+void write(const PutPart& put, pb::PutPart* out) {
+  out->set_high(put.hash.high);
+  out->set_low(put.hash.low);
+  out->set_size(put.size);
+  out->set_run(put.run.value);
+  out->set_from(put.from);
+  out->set_check(put.check);
+  out->set_part(put.bytes);
+}
+
+PutPart read(Reader& in, pb::PutPart* put) {
+  in.require(put->size() <= kValueMax, "a value is too large");
+  in.require(put->part().size() <= kPartMax, "a part is too large");
+  in.require(put->from() <= put->size() && put->part().size() <= put->size() - put->from(),
+             "a part lies outside its value");
+  return {Hash128{put->high(), put->low()}, put->size(), RunId{put->run()}, put->from(), put->check(),
+          std::move(*put->mutable_part())};
+}
+
 struct WriteWorkerMessage {
   pb::WorkerMessage& out;
   void operator()(const WorkerHello& m) { write(m, out.mutable_hello()); }
@@ -292,7 +343,8 @@ struct WriteWorkerMessage {
   void operator()(const AttemptsReclaimed& m) { write(m.attempts, out.mutable_reclaimed()); }
   void operator()(const TaskLog& m) { write(m, out.mutable_log()); }
   void operator()(const TaskNews& m) { write(m, out.mutable_news()); }
-  void operator()(const ValueRequest& m) { write(m.hash, out.mutable_value_request()); }
+  void operator()(const ValueRequest& m) { write_wanted(m, out.mutable_value_request()); }
+  void operator()(const PutPart& m) { write(m, out.mutable_put_part()); }
   void operator()(const WorkerDraining&) { out.set_draining(true); }
   void operator()(const WorkerBye&) { out.set_bye(true); }
 };
@@ -306,10 +358,11 @@ WorkerMessage read(Reader& in, pb::WorkerMessage* m) {
     case pb::WorkerMessage::kReports: return read(in, m->mutable_reports());
     case pb::WorkerMessage::kReclaimed: return AttemptsReclaimed{read_attempt_list(in, m->reclaimed())};
     case pb::WorkerMessage::kLog: return read(m->mutable_log());
-    case pb::WorkerMessage::kValueRequest: return ValueRequest{read_hash(m->value_request())};
+    case pb::WorkerMessage::kValueRequest: return read_wanted<ValueRequest>(m->value_request());
     case pb::WorkerMessage::kDraining: return WorkerDraining{};
     case pb::WorkerMessage::kBye: return WorkerBye{};
     case pb::WorkerMessage::kNews: return read(in, m->mutable_news());
+    case pb::WorkerMessage::kPutPart: return read(in, m->mutable_put_part());
     case pb::WorkerMessage::KIND_NOT_SET: break;
   }
   in.require(false, "unknown message");
@@ -344,8 +397,9 @@ static std::size_t items_size(const Outcome& outcome) {
 std::size_t wire_size(const AttemptReport& report) {
   const Outcome& outcome = report.outcome;
   const std::size_t value = outcome.output.is_inline() && !outcome.output.is_null() ? outcome.output.size() : 24;
-  return 48 + value + outcome.error.message.size() + outcome.error.traceback.size() + 8 * report.rests_on.size() +
-         items_size(outcome);
+  const std::size_t artifacts = outcome.artifacts == nullptr ? 0 : 320 * outcome.artifacts->size();
+  return 48 + artifacts + value + outcome.error.message.size() + outcome.error.traceback.size() +
+         8 * report.rests_on.size() + items_size(outcome);
 }
 
 }  // namespace millrace

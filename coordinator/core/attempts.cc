@@ -195,6 +195,22 @@ void Partition::slot_freed(const Run& run, TaskIndex task, WorkerId worker) {
   effects_.slots.push_back({worker, needs->slot_class, false, needs->resources.empty() ? nullptr : needs.get()});
 }
 
+// Those of the attempt before are not its task's any more. A run that would hold too much fails where it does.
+void Partition::take_artifacts(Run& run, TaskRecord& record, Outcome& outcome) {
+  run.artifact_bytes -= bytes_of(std::exchange(record.artifacts, nullptr));
+  const std::uint64_t more = bytes_of(outcome.artifacts);
+  if (run.artifact_bytes + more > kArtifactsRunMax) {
+    outcome.success = false;
+    outcome.reason = Reason::kInvalidOutput;
+    outcome.error = {"the artifacts of the run would have " + std::to_string(run.artifact_bytes + more) +
+                         " bytes together; at most " + std::to_string(kArtifactsRunMax) + " are kept",
+                     ""};
+    return;
+  }
+  run.artifact_bytes += more;
+  record.artifacts = std::move(outcome.artifacts);
+}
+
 void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outcome) {
   TaskIndex task = attempt.id.task;
   TaskRecord& record = run.tasks[task.value];
@@ -203,6 +219,7 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
     outcome.output = make_payload(run.id(), std::string(outcome.output.json()));
   }
   record.output = std::move(outcome.output);
+  take_artifacts(run, record, outcome);
   if (outcome.success) {
     record.error = nullptr;
     end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);

@@ -247,6 +247,7 @@ class Partition {
   void finish_if_done(Time now, Run& run);
   void finish(Time now, Run& run, RunState state);
   void keep_ended(RunId run);
+  void take_artifacts(Run& run, TaskRecord& record, Outcome& outcome);
   void count_bytes(Run& run, const Payload& payload);
   void forget_ended(std::map<RunId, std::unique_ptr<Run>>::iterator run);
   void learn(Run& run);

@@ -15,6 +15,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
   for (const auto& [task, record] : restored.tasks) {
     if (run.plan->is_item(task)) continue;
     run.tasks[task.value] = record;
+    run.artifact_bytes += bytes_of(record.artifacts);
     run.sums[task.value] = checksum(task, record);
     run.note_record(task);
     TaskState& state = run.states[task.value];  // not a move: this is what it was when it was written

@@ -150,6 +150,7 @@ void Partition::take_over(Time now, Run& run, SharedResults shared) {
     if (state == TaskState::kSucceeded && ends_in_order(run, task))
       run.ordered_ended = std::max(run.ordered_ended, run.tasks[task.value].ended);
     count_bytes(run, run.tasks[task.value].output);
+    run.artifact_bytes += bytes_of(run.tasks[task.value].artifacts);
     move(run, task, state);
     write(run, task);
     emit(now, run, type, task, run.tasks[task.value].tries, run.tasks[task.value].reason);

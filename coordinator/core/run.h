@@ -60,6 +60,7 @@ struct Run {
   std::vector<Hash128> output_waits;                         // the same for the run's outputs
   std::vector<std::pair<RequestId, std::uint32_t>> waiters;  // who is told when it ends, and nodes_max of each
   std::uint32_t fallbacks = 0;                               // tasks whose fallback was used
+  std::uint64_t artifact_bytes = 0;                          // of what its tasks have handed over
   std::uint64_t bytes = 0;     // of its inputs and of the outputs recorded so far, wherever they are
   std::uint32_t sweep_at = 0;  // next task to look at while failing or cancelling
   bool sweeping = false;

@@ -53,6 +53,7 @@ NodeView node_view(const Plan& plan, TaskIndex task, TaskState state, const Task
   node.ran = record.ran;
   if (state != TaskState::kPending && state != TaskState::kWaiting) node.output = record.output;
   node.error = record.error;
+  node.artifacts = record.artifacts;
   const FlowSpec& flow = plan.spec(task).flow;
   if (record.worker != nullptr && flow.wait && flow.wait->kind == WaitKind::kChild) node.child = *record.worker;
   else if (record.worker != nullptr) node.worker = *record.worker;

@@ -9,7 +9,7 @@
 -- again, which is harmless: its fields, members and stream entry have the same names.
 -- Each batch of a call is checked, applied and answered on its own: applied, already, gap, fenced, refused <why>.
 
-local VERSION = 8  -- grows with every change here; kFunctionVersion in redis_commit.h follows
+local VERSION = 9  -- grows with every change here; kFunctionVersion in redis_commit.h follows
 local FIELDS_MAX = 2000  -- arguments of one command (even: pairs stay together); unpack fails near 8,000
 local KEY_LIFE = 24 * 3600  -- seconds that an idempotency key lives at least
 local RUN_ID = 13  -- characters of a printed run id
@@ -275,6 +275,42 @@ local function drop_value(keys, args)
   return size
 end
 
+-- keys: what has come of a value, the value; args: bytes of its envelope, bytes of the whole, where the part begins, the
+-- part, seconds to wait for the next. Appends the part if it is the next one. Answers how much has come, or -1 where the
+-- value is there already.
+local function put_part(keys, args)
+  call = redis.call
+  if call('TOUCH', keys[2]) == 1 then
+    call('UNLINK', keys[1])
+    return -1
+  end
+  local head = tonumber(args[1])
+  local begun = call('STRLEN', keys[1])
+  local have = math.max(begun - head, 0)
+  if have == tonumber(args[3]) and have + #args[4] <= tonumber(args[2]) then
+    local bytes = args[4]
+    if begun == 0 then bytes = string.rep('\0', head) .. bytes end
+    have = call('APPEND', keys[1], bytes) - head
+  end
+  call('EXPIRE', keys[1], args[5])
+  return have
+end
+
+-- keys: as put_part; args: the envelope, bytes of all. What has come, and was found to be right, becomes the value.
+-- Answers 0 where it is not all there any more.
+local function keep_value(keys, args)
+  call = redis.call
+  if call('TOUCH', keys[2]) == 1 then
+    call('UNLINK', keys[1])
+    return 1
+  end
+  if call('STRLEN', keys[1]) ~= tonumber(args[2]) then return 0 end
+  call('SETRANGE', keys[1], 0, args[1])
+  call('RENAME', keys[1], keys[2])
+  call('PERSIST', keys[2])
+  return 1
+end
+
 -- The events of a commit. Where a call was cut short behind this (by a key of another type), the resend finds its entry
 -- there already.
 local function add_events(base, id, events)
@@ -404,6 +440,8 @@ redis.register_function{
 redis.register_function{function_name = 'millrace_repair', callback = repair}
 redis.register_function{function_name = 'millrace_drop_keys', callback = drop_keys, flags = {'allow-oom'}}
 redis.register_function{function_name = 'millrace_drop_value', callback = drop_value, flags = {'allow-oom'}}
+redis.register_function{function_name = 'millrace_put_part', callback = put_part}
+redis.register_function{function_name = 'millrace_keep_value', callback = keep_value}
 redis.register_function{function_name = 'millrace_take', callback = take, flags = {'allow-oom'}}
 redis.register_function{function_name = 'millrace_release', callback = release, flags = {'allow-oom'}}
 redis.register_function{function_name = 'millrace_version', callback = function() return VERSION end, flags = {'no-writes'}}

@@ -258,7 +258,11 @@ struct Loop::State {
   void look_for_loss(Time now, Share& share, const OwnerRecord& record);
   void compare_lost(Share& share, const RunInfo& info, const RunRecord& record);
   void tell_lost(Time now, Share& share);
-  void load_value(const Hash128& hash, std::function<void(Time, ValueAnswer*)> then);
+  void load_value(const LoadValue& read, std::function<void(Time, ValueAnswer*)> then);
+  void give_value(PeerId peer, const ValueRequest& wanted);
+  void give_value(RequestId request, const GetValue& wanted);
+  void take_part(Time now, PeerId peer, PutPart& part);
+  bool hold_part(std::uint64_t bytes);
   Loss* latest_loss(PartitionId partition);
   std::vector<Finding> losses_found() const;
 
@@ -388,6 +392,7 @@ struct Loop::State {
   std::vector<Outgoing> replies_direct;  // of this turn, not from a partition
   std::vector<std::pair<PeerId, CoordinatorMessage>> sends_direct;
   std::vector<LogAppend> logs_pending;
+  std::uint64_t parts_held = 0;                         // bytes of large values that pass through here
   std::vector<std::pair<WorkerRef, AttemptId>> unsent;  // assignments that the gateway did not take
 
   std::map<PeerId, WorkerId> workers_by_peer;

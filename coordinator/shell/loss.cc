@@ -21,11 +21,11 @@ std::string count_of(std::size_t count, const char* what) {
 
 // A value that is not there just after the store was away may be of a suffix that it has lost, and come again with its
 // owner's commits: until then nobody is told that it is gone. Null: the store could not be read.
-void Loop::State::load_value(const Hash128& hash, std::function<void(Time, ValueAnswer*)> then) {
-  ask(LoadValue{hash}, [this, hash, then = std::move(then)](Time now, StoreAnswer&& answer) mutable {
+void Loop::State::load_value(const LoadValue& read, std::function<void(Time, ValueAnswer*)> then) {
+  ask(read, [this, read, then = std::move(then)](Time now, StoreAnswer&& answer) mutable {
     auto* value = std::get_if<ValueAnswer>(&answer);
     if (value != nullptr && !value->json && now < store_wavered + kRepairsTake)
-      return ask_again(now, [this, hash, then = std::move(then)] { load_value(hash, then); });
+      return ask_again(now, [this, read, then = std::move(then)] { load_value(read, then); });
     then(now, value);
   });
 }

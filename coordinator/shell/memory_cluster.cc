@@ -182,7 +182,28 @@ StoreAnswer MemoryCluster::answer(const LoadDefinition& read) {
 StoreAnswer MemoryCluster::answer(const LoadValue& read) {
   auto found = values_.find(read.hash);
   if (found == values_.end()) return ValueAnswer{read.hash, std::nullopt};
-  return ValueAnswer{read.hash, *found->second.json};
+  const std::string& json = *found->second.json;
+  if (read.max == 0) return ValueAnswer{read.hash, json, json.size()};
+  return ValueAnswer{read.hash, json.substr(std::min<std::uint64_t>(read.from, json.size()), read.max), json.size()};
+}
+
+StoreAnswer MemoryCluster::answer(const StorePart& part) {
+  PartTaken taken{part.hash};
+  auto kept = values_.find(part.hash);
+  if (kept == values_.end()) {
+    std::string& come = parts_[part.hash];
+    if (part.from == come.size()) come += part.bytes;
+    taken.have = come.size();
+    if (come.size() < part.size) return taken;
+    taken.damaged = hash128(come) != part.hash;
+    if (!taken.damaged)
+      kept =
+          values_.emplace(part.hash, StoredValue{std::make_shared<const std::string>(std::move(come)), {}, {}}).first;
+    parts_.erase(part.hash);
+    if (taken.damaged) return PartTaken{part.hash, 0, false, true};
+  }
+  need({part.hash, part.run}, part.now);
+  return PartTaken{part.hash, kept->second.json->size(), true, false};
 }
 
 StoreAnswer MemoryCluster::answer(const ScanKeys& read) {

@@ -95,6 +95,7 @@ class MemoryCluster {
   StoreAnswer answer(const LoadRun& read);
   StoreAnswer answer(const LoadDefinition& read);
   StoreAnswer answer(const LoadValue& read);
+  StoreAnswer answer(const StorePart& part);
   StoreAnswer answer(const FindKey& read);
   StoreAnswer answer(const ScanKeys& read);
   StoreAnswer answer(const FindRuns& read);
@@ -114,6 +115,7 @@ class MemoryCluster {
   std::unordered_map<RunId, Run> runs_;
   std::map<RunPosition, RunId> listed_;  // all runs, oldest first
   std::unordered_map<Hash128, StoredValue, Hash128Hash> values_;
+  std::unordered_map<Hash128, std::string, Hash128Hash> parts_;  // of values that have not come whole
   std::set<std::string> fleet_;
   std::map<std::string, MemberRecord> members_;
   std::size_t page_runs_ = kActivePageRuns;

@@ -3,8 +3,6 @@
 namespace millrace {
 namespace {
 
-constexpr std::size_t kEnvelope = 5;
-
 // How a payload's bytes are to be read.
 enum PayloadKind : std::uint8_t { kNull, kInline, kReference };
 
@@ -186,24 +184,33 @@ std::size_t Unpacker::count(std::size_t each) {
 
 std::string seal(std::uint8_t version, std::uint64_t place, std::string_view body) {
   std::string sealed;
-  sealed.reserve(kEnvelope + body.size());
+  sealed.reserve(kSealBytes + body.size());
   Packer head;
   head.byte(version);
   head.fixed32(checksum_of(version, place, body));
   return sealed.append(head.bytes()).append(body);
 }
 
+HashStream sealing(std::uint8_t version, std::uint64_t place) { return HashStream(place_of(place, version)); }
+
+std::string envelope(std::uint8_t version, const HashStream& body) {
+  Packer head;
+  head.byte(version);
+  head.fixed32(static_cast<std::uint32_t>(body.sum64()));
+  return head.take();
+}
+
 std::optional<std::string_view> unseal(std::uint8_t version, std::uint64_t place, std::string_view sealed) {
-  if (sealed.size() < kEnvelope) return std::nullopt;
-  Unpacker head(sealed.substr(0, kEnvelope));
+  if (sealed.size() < kSealBytes) return std::nullopt;
+  Unpacker head(sealed.substr(0, kSealBytes));
   if (head.byte() != version) return std::nullopt;
-  std::string_view body = sealed.substr(kEnvelope);
+  std::string_view body = sealed.substr(kSealBytes);
   if (head.fixed32() != checksum_of(version, place, body)) return std::nullopt;
   return body;
 }
 
 std::string newer_version(std::uint8_t version, std::string_view sealed) {
-  if (sealed.size() < kEnvelope) return "";
+  if (sealed.size() < kSealBytes) return "";
   const auto written = static_cast<std::uint8_t>(sealed[0]);
   static constexpr std::uint8_t kVersionsMax = 64;  // what is above is no number of ours
   if (written <= version || written > kVersionsMax) return "";

@@ -84,6 +84,10 @@ class Unpacker {
 // The envelope. `place` says where the blob belongs (run, commit ...), so that one copied elsewhere does not open.
 std::string seal(std::uint8_t version, std::uint64_t place, std::string_view body);
 std::optional<std::string_view> unseal(std::uint8_t version, std::uint64_t place, std::string_view sealed);
+// The envelope alone, of a body that comes part after part: add() it to what sealing() gives.
+constexpr std::size_t kSealBytes = 5;
+HashStream sealing(std::uint8_t version, std::uint64_t place);
+std::string envelope(std::uint8_t version, const HashStream& body);
 // "" where the envelope has this version or an older one; else what to say of it: what a newer Millrace has written is
 // refused by name (`newer_version`) and never taken for damage, nor misread.
 std::string newer_version(std::uint8_t version, std::string_view sealed);

@@ -184,6 +184,18 @@ struct LoadDefinition {
 };
 struct LoadValue {
   Hash128 hash;
+  std::uint64_t from = 0;
+  std::uint32_t max = 0;  // bytes; zero: all of it, checked
+};
+// Some bytes of a value that comes in parts. They are kept for a while though the rest does not come; when all have,
+// and they are what the hash says, it is a value like any other, which `run` needs.
+struct StorePart {
+  Hash128 hash;
+  std::uint64_t size = 0;
+  RunId run;
+  std::uint64_t from = 0;
+  std::string bytes;
+  Time now{};
 };
 struct FindKey {
   PartitionId partition;
@@ -244,7 +256,7 @@ struct ExamineStore {};  // how its server is, for operators
 using StoreRead =
     std::variant<ReadOwner, TakePartition, ReleasePartition, LoadActive, LoadRun, LoadDefinition, LoadValue, FindKey,
                  ScanKeys, FindRuns, ReadRunEvents, ReadRunLogs, ReadFleet, MeetMembers, ForgetMember, ScanRuns,
-                 ReadFinished, Sweep, ExamineStore, RepairPartition, ReadShelf>;
+                 ReadFinished, Sweep, ExamineStore, RepairPartition, ReadShelf, StorePart>;
 
 struct StoredRun {  // a run as read back; checked against its checksum
   RunInfo info;
@@ -270,7 +282,8 @@ struct DefinitionAnswer {
 };  // null: not there
 struct ValueAnswer {
   Hash128 hash;
-  std::optional<std::string> json;
+  std::optional<std::string> json;  // or the part of it that was asked for
+  std::uint64_t size = 0;           // of the whole
 };
 struct KeyAnswer {
   std::optional<RunId> run;
@@ -329,7 +342,7 @@ struct ReadFailed {
 using StoreAnswer =
     std::variant<OwnerAnswer, ActivePage, RunAnswer, DefinitionAnswer, ValueAnswer, KeyAnswer, KeysAnswer, RunsAnswer,
                  EventsAnswer, LogsAnswer, FleetAnswer, MembersAnswer, ScanAnswer, FinishedAnswer, SweptAnswer,
-                 HealthAnswer, RepairAnswer, ShelfAnswer, ReadFailed>;
+                 HealthAnswer, RepairAnswer, ShelfAnswer, PartTaken, ReadFailed>;
 
 struct ReadOutcome {
   std::uint64_t tag = 0;

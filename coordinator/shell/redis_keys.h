@@ -5,6 +5,8 @@
 //   mr:fleet                set: names of workers to wait for after a restart
 //   mr:members              hash: name of a coordinator -> how it published itself, sealed (member_codec.h)
 //   mr:blob:<hash>          string: a value over the inline limit, sealed
+//   mr:part:{mr:blob:<hash>}  string: what has come of a value that comes in parts, behind the room for its envelope;
+//                           gone kPartsLife after the last; in the slot of the value
 //   mr:{p7}:owner           hash: owner, epoch (counter), nonce, beat, n (number of the last commit), heir, since,
 //                                 values_since (first epoch of an unbroken row that keep `needs`)
 //   mr:{p7}:r:<run>         hash: .i (info), .m (record), <commit in base 36> (segment); see redis_commit.h for pieces
@@ -41,6 +43,7 @@ inline std::string shelf_key(PartitionId partition, const char* shelf) {
   return partition_key(partition) + ":shelf:" + shelf;
 }
 inline std::string blob_key(const Hash128& hash) { return "mr:blob:" + to_string(hash); }
+inline std::string parts_key(const Hash128& hash) { return "mr:part:{" + blob_key(hash) + "}"; }
 // In the index of who needs which value: by hash, then by run.
 inline std::string need_prefix(const Hash128& hash) {
   std::string bytes;

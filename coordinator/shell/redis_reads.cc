@@ -8,6 +8,7 @@
 #include "coordinator/shell/redis_find.h"
 #include "coordinator/shell/redis_history.h"
 #include "coordinator/shell/redis_keys.h"
+#include "coordinator/shell/redis_parts.h"
 #include "coordinator/shell/redis_run.h"
 #include "coordinator/shell/redis_sweep.h"
 #include "coordinator/shell/run_codec.h"
@@ -289,13 +290,16 @@ struct Maker {
                   });
   }
   std::unique_ptr<RedisRead> operator()(const LoadValue& read) const {
+    if (read.max > 0) return make_part_read(read);
     return single({"GET", blob_key(read.hash)}, [hash = read.hash](const RedisReply& reply) -> ReadAnswer {
       if (reply.is_nil()) return ValueAnswer{hash, std::nullopt};
       auto bytes = decode_content(hash, reply.text);
       if (!bytes.ok()) return ReadFailed{bytes.error()};
-      return ValueAnswer{hash, std::move(*bytes)};
+      const std::uint64_t size = bytes->size();
+      return ValueAnswer{hash, std::move(*bytes), size};
     });
   }
+  std::unique_ptr<RedisRead> operator()(const StorePart& part) const { return make_part_write(part); }
   std::unique_ptr<RedisRead> operator()(const FindKey& read) const {
     return single({"HGET", partition_key(read.partition, "keys"), key_field(read.tenant, read.key)},
                   [](const RedisReply& reply) -> ReadAnswer {

@@ -136,10 +136,7 @@ void Loop::State::answer(Time now, Routed& one) {
     with_run(now, request, lines->run,
              [=, this, query = *lines](Time at, RunId run) { logs(at, request, run, query); });
   } else if (auto* value = std::get_if<GetValue>(&body)) {
-    load_value(value->hash, [=, this](Time, ValueAnswer* found) {
-      if (found == nullptr) return refuse(request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
-      reply(request, ValueFound{found->json.has_value(), found->json ? std::move(*found->json) : std::string()});
-    });
+    give_value(request, *value);
   } else if (auto* drain = std::get_if<DrainWorkerRequest>(&body)) {
     auto worker = placement.find_name(drain->name);
     if (!worker) return refuse(request, not_found("no worker '" + drain->name + "'"));

@@ -96,7 +96,7 @@ void Loop::State::resume_inputs(Time now, std::shared_ptr<Resumption> all) {
     admit_resumed(at, *all);
   };
   if (old.inputs.is_inline()) return bind(now, old.inputs.json());
-  load_value(old.inputs.hash(), [this, all, bind](Time at, ValueAnswer* found) {
+  load_value({old.inputs.hash()}, [this, all, bind](Time at, ValueAnswer* found) {
     if (found == nullptr)
       return refuse(all->request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
     if (!found->json) {

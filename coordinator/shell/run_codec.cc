@@ -327,6 +327,10 @@ std::string encode_content(const Hash128& hash, std::string_view bytes) {
   return seal(kRunFormatVersion, place_of(hash.high, hash.low), bytes);
 }
 
+HashStream content_stream(const Hash128& hash) { return sealing(kRunFormatVersion, place_of(hash.high, hash.low)); }
+
+std::string content_envelope(const HashStream& bytes) { return envelope(kRunFormatVersion, bytes); }
+
 Result<std::string> decode_content(const Hash128& hash, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, place_of(hash.high, hash.low), bytes);
   if (const std::string newer = newer_version(kRunFormatVersion, bytes); !body.has_value() && !newer.empty())

@@ -92,6 +92,9 @@ std::string encode_log(RunId run, const LogLine& line);
 Result<LogLine> decode_log(RunId run, std::string_view bytes);
 
 std::string encode_content(const Hash128& hash, std::string_view bytes);  // definitions and values
+// What encode_content() puts before bytes that come one part after the other.
+HashStream content_stream(const Hash128& hash);
+std::string content_envelope(const HashStream& bytes);
 Result<std::string> decode_content(const Hash128& hash, std::string_view bytes);
 
 }  // namespace millrace

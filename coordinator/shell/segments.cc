@@ -24,11 +24,12 @@ enum Field : std::uint32_t {
   kTries = 1U << 10,    // other than 1
   kEpoch = 1U << 11,    // other than the base
   kDue = 1U << 12,
-  kVersion = 1U << 13,  // other than 1
-  kItems = 1U << 15,    // items, items_failed: since version 2 of segments
-  kCause = 1U << 16,    // since version 3 of segments
-  kLosses = 1U << 17,   // of the error: since version 4
-  kAllFields = ((1U << 14) - 1) | kItems | kCause | kLosses,
+  kVersion = 1U << 13,    // other than 1
+  kItems = 1U << 15,      // items, items_failed: since version 2 of segments
+  kCause = 1U << 16,      // since version 3 of segments
+  kLosses = 1U << 17,     // of the error: since version 4
+  kArtifacts = 1U << 18,  // since version 5
+  kAllFields = ((1U << 14) - 1) | kItems | kCause | kLosses | kArtifacts,
 };
 
 constexpr std::size_t kRecordBytesMin = 3;  // distance, state, fields
@@ -55,6 +56,7 @@ std::uint32_t fields_of(const TaskRecord& r, std::uint32_t base_epoch) {
   add(r.items != 0, kItems);
   add(r.cause != Reason::kNone, kCause);
   add(r.error != nullptr && !r.error->losses.empty(), kLosses);
+  add(r.artifacts != nullptr, kArtifacts);
   return fields;
 }
 
@@ -132,14 +134,23 @@ void pack(Packer& out, const TaskRecord& r, const Base& base, const Names& names
     out.number(r.items_failed);
   }
   if (fields & kCause) out.byte(static_cast<std::uint8_t>(r.cause));
-  if ((fields & kLosses) == 0) return;
-  out.number(r.error->losses.size());
-  for (const LostAttempt& loss : r.error->losses) {
-    out.number(loss.attempt);
-    out.text(loss.worker);
-    out.time(loss.dispatched, base.time);
-    out.time(loss.lost, loss.dispatched);
-    out.text(loss.how);
+  if (fields & kLosses) {
+    out.number(r.error->losses.size());
+    for (const LostAttempt& loss : r.error->losses) {
+      out.number(loss.attempt);
+      out.text(loss.worker);
+      out.time(loss.dispatched, base.time);
+      out.time(loss.lost, loss.dispatched);
+      out.text(loss.how);
+    }
+  }
+  if ((fields & kArtifacts) == 0) return;
+  out.number(r.artifacts->size());
+  for (const Artifact& one : *r.artifacts) {
+    out.text(one.name);
+    out.text(one.type);
+    out.hash(one.hash);
+    out.number(one.size);
   }
 }
 
@@ -148,8 +159,9 @@ std::uint8_t version_for(std::span<const TaskEntry> entries, const std::vector<s
   std::uint8_t version = kSegmentVersion;
   for (std::size_t i : order) {
     const TaskRecord& r = entries[i].second;
-    if (r.error != nullptr && !r.error->losses.empty()) return kSegmentVersionLast;
-    if (r.cause != Reason::kNone) version = kSegmentVersionCause;
+    if (r.artifacts != nullptr) return kSegmentVersionLast;
+    if (r.error != nullptr && !r.error->losses.empty()) version = kSegmentVersionLosses;
+    else if (r.cause != Reason::kNone) version = std::max(version, kSegmentVersionCause);
     else if (r.items != 0) version = std::max(version, kSegmentVersionItems);
   }
   return version;
@@ -159,6 +171,34 @@ std::uint16_t number16(Unpacker& in) {
   std::uint32_t value = in.number32();
   if (value > UINT16_MAX) in.fail();
   return static_cast<std::uint16_t>(value);
+}
+
+void unpack_losses(Unpacker& in, const Base& base, TaskRecord& r) {
+  ErrorInfo error = r.error == nullptr ? ErrorInfo{} : *r.error;
+  for (std::size_t i = in.count(5); i > 0 && !in.failed(); --i) {
+    LostAttempt& loss = error.losses.emplace_back();
+    loss.attempt = in.number32();
+    loss.worker = in.text();
+    loss.dispatched = in.time(base.time);
+    loss.lost = in.time(loss.dispatched);
+    loss.how = in.text();
+  }
+  if (r.error == nullptr || error.losses.empty() || error.losses.size() > kLostAttemptsKept) in.fail();
+  r.error = std::make_shared<const ErrorInfo>(std::move(error));
+}
+
+void unpack_artifacts(Unpacker& in, TaskRecord& r) {
+  std::vector<Artifact> artifacts;
+  for (std::size_t i = in.count(19); i > 0 && !in.failed(); --i) {
+    Artifact& one = artifacts.emplace_back();
+    one.name = in.text();
+    one.type = in.text();
+    one.hash = in.hash();
+    one.size = in.number();
+    if (!artifact_name_problem(one.name).empty() || one.size > kArtifactMax) in.fail();
+  }
+  if (artifacts.empty() || artifacts.size() > kArtifactsMax) in.fail();
+  r.artifacts = std::make_shared<const std::vector<Artifact>>(std::move(artifacts));
 }
 
 TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>& names) {
@@ -205,18 +245,8 @@ TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>&
     r.cause = static_cast<Reason>(in.byte());
     if (r.cause == Reason::kNone || r.cause > kReasonLast) in.fail();  // none is not written
   }
-  if ((fields & kLosses) == 0) return r;
-  ErrorInfo error = r.error == nullptr ? ErrorInfo{} : *r.error;
-  for (std::size_t i = in.count(5); i > 0 && !in.failed(); --i) {
-    LostAttempt& loss = error.losses.emplace_back();
-    loss.attempt = in.number32();
-    loss.worker = in.text();
-    loss.dispatched = in.time(base.time);
-    loss.lost = in.time(loss.dispatched);
-    loss.how = in.text();
-  }
-  if (r.error == nullptr || error.losses.empty() || error.losses.size() > kLostAttemptsKept) in.fail();
-  r.error = std::make_shared<const ErrorInfo>(std::move(error));
+  if (fields & kLosses) unpack_losses(in, base, r);
+  if (fields & kArtifacts) unpack_artifacts(in, r);
   return r;
 }
 

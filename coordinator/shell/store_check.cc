@@ -227,7 +227,11 @@ class Checker {
     definitions_[all.info.definition] |= !ended;
     note_value(all.info.inputs);
     note_value(all.record.outputs);
-    for (const auto& [task, record] : all.tasks) note_value(record.output);
+    for (const auto& [task, record] : all.tasks) {
+      note_value(record.output);
+      if (record.artifacts == nullptr) continue;
+      for (const Artifact& one : *record.artifacts) values_.emplace(one.hash, id_);
+    }
     look_at_events(*run, all, ended);
   }
 

@@ -310,7 +310,7 @@ bool Loop::State::close_turn(Time now) {
 
 // A value for the core: asked for until there is an answer, or the partition has another epoch.
 void Loop::State::fetch(Share& share, const Hash128& hash) {
-  load_value(hash, [this, id = share.id, epoch = share.epoch, hash](Time now, ValueAnswer* value) {
+  load_value({hash}, [this, id = share.id, epoch = share.epoch, hash](Time now, ValueAnswer* value) {
     Share& owner = this->share(id);
     if (!owner.ours() || owner.epoch != epoch) return;
     if (value != nullptr && owner.open())  // one that is being given up takes it if it is kept after all

@@ -27,7 +27,11 @@ inline std::vector<ValueNeed> value_needs(const TurnCommit& commit) {
     for (const RunWrite& write : part.runs) {
       if (write.info != nullptr) add(write.info->inputs, write.run);
       add(write.record.outputs, write.run);
-      for (const auto& [task, record] : write.tasks) add(record.output, write.run);
+      for (const auto& [task, record] : write.tasks) {
+        add(record.output, write.run);
+        if (record.artifacts == nullptr) continue;
+        for (const Artifact& one : *record.artifacts) needs.push_back({one.hash, write.run});
+      }
     }
   }
   return needs;

@@ -56,11 +56,9 @@ void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
   } else if (auto* news = std::get_if<TaskNews>(&message)) {
     on_news(now, *news);
   } else if (auto* wanted = std::get_if<ValueRequest>(&message)) {
-    load_value(wanted->hash, [this, peer, hash = wanted->hash](Time, ValueAnswer* value) {
-      if (value == nullptr) return;  // the connection broke: the worker asks again
-      ValueReply reply{hash, value->json.has_value(), value->json ? std::move(*value->json) : std::string()};
-      (void)gateway.send(peer, std::move(reply));
-    });
+    give_value(peer, *wanted);
+  } else if (auto* part = std::get_if<PutPart>(&message)) {
+    take_part(now, peer, *part);
   } else if (std::holds_alternative<WorkerDraining>(message)) {
     placement.drain(ref.id);
   } else if (std::holds_alternative<WorkerBye>(message)) {
@@ -115,7 +113,7 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
     share.core->step(now, std::move(reported));
     share.awaited.erase(hello.name);
   }
-  sends_direct.emplace_back(peer, WorkerWelcome{joined->id, options.name, news()});
+  sends_direct.emplace_back(peer, WorkerWelcome{joined->id, options.name, news(), true});
 }
 
 // Workers remember the highest epochs they have heard of and refuse lower ones: an owner that learns of a higher one

@@ -114,6 +114,11 @@ void check_report(const Value& run) {
   EXPECT_EQ(number_at(run, {"outputs", "kinds"}), 2);
 }
 
+void check_artifacts(const Value& run) {
+  EXPECT_EQ(number_at(run, {"outputs", "rows"}), 12);
+  EXPECT_EQ(number_at(run, {"outputs", "highest"}), 94);
+}
+
 void check_approval(const Value& run) {
   EXPECT_EQ(text_at(run, {"outputs", "image"}), "shop:latest");
   EXPECT_EQ(at(run, {"outputs", "approved"}), Value(true));
@@ -178,6 +183,7 @@ std::vector<Example> examples() {
           {"fanout", {}, 0, check_fanout},
           {"router", {"-i", "userType=premium", "-i", "region=EU"}, 0, check_router, "degraded"},
           {"report", {}, 0, check_report},
+          {"artifacts", {}, 0, check_artifacts},
           {"approval", {}, 0, check_approval},
           {"saga", {}, 1, check_saga},
           {"nightly", {"-i", "day=2026-01-31"}, 0, check_nightly},

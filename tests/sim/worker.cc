@@ -5,6 +5,7 @@ namespace {
 
 constexpr std::size_t kWaitingMax = 50'000;
 constexpr std::uint64_t kLicenses = 2;     // of each worker
+constexpr std::uint32_t kPartBytes = 7;    // small ones, so that a value has several
 constexpr Duration kValueAskedAgain = 2s;  // as the shell does
 
 std::int64_t field(const NodeSpec& spec, std::string_view name) {
@@ -203,7 +204,7 @@ void WorkerProcess::begin(const StartTask& start) {
   for (const Binding& binding : assignment.bindings) {
     if (!binding.value.is_reference()) continue;
     if (const auto sum = sum_in(binding.value, context_.cluster)) task.values[binding.value.hash()] = *sum;
-    else task.missing.insert(binding.value.hash());
+    else task.missing.emplace(binding.value.hash(), Task::Coming{PartsIn(binding.value.hash())});
   }
   if (task.missing.empty()) run(task);
   else ask_for_values(attempt);
@@ -213,12 +214,17 @@ void WorkerProcess::begin(const StartTask& start) {
 void WorkerProcess::ask_for_values(const AttemptId& attempt) {
   auto it = tasks_.find(attempt);
   if (it == tasks_.end() || it->second.ending || it->second.missing.empty()) return;
-  for (const Hash128& hash : it->second.missing) {
+  for (const auto& [hash, coming] : it->second.missing) {
     context_.note(name_ + " asks for a value of " + text(attempt));
-    if (auto link = links_.find(it->second.link.value); link != links_.end())
-      send_(link->second, PeerId{incarnation_}, ValueRequest{hash});
+    ask_for_part(it->second, hash);
   }
   later(kValueAskedAgain, [this, attempt] { ask_for_values(attempt); });
+}
+
+void WorkerProcess::ask_for_part(const Task& task, const Hash128& hash) {
+  const auto link = links_.find(task.link.value);
+  if (link == links_.end()) return;
+  send_(link->second, PeerId{incarnation_}, ValueRequest{hash, task.missing.at(hash).parts.from(), kPartBytes});
 }
 
 void WorkerProcess::value_came(const ValueReply& reply) {
@@ -236,8 +242,17 @@ void WorkerProcess::value_came(const ValueReply& reply) {
       later(1ms, [this, attempt, outcome] { end(attempt, outcome); });
       continue;
     }
+    Task::Coming& coming = task.missing.at(reply.hash);
+    const PartsIn::Took took = coming.parts.take(reply.place, reply.json);
+    if (took == PartsIn::Took::kDamaged) context_.checker.fail("value: what came is not what its hash says");
+    if (took != PartsIn::Took::kMore && took != PartsIn::Took::kWhole) continue;
+    coming.text += reply.json;
+    if (took == PartsIn::Took::kMore) {
+      ask_for_part(task, reply.hash);
+      continue;
+    }
+    task.values[reply.hash] = sum_in(Payload::inline_json(coming.text), context_.cluster).value_or(-1);
     task.missing.erase(reply.hash);
-    task.values[reply.hash] = sum_in(Payload::inline_json(reply.json), context_.cluster).value_or(-1);
     if (task.missing.empty()) run(task);
   }
 }

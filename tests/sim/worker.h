@@ -42,7 +42,11 @@ class WorkerProcess {
     Assignment assignment;
     bool ending = false;  // was killed, and will say so
     LinkId link;
-    std::set<Hash128> missing = {};               // values that it waits for
+    struct Coming {
+      PartsIn parts;
+      std::string text = {};
+    };
+    std::map<Hash128, Coming> missing = {};       // values that it waits for, and what has come of them
     std::map<Hash128, std::int64_t> values = {};  // the sums in those that are here
   };
 
@@ -53,6 +57,7 @@ class WorkerProcess {
   void begin(const StartTask& start);
   void ask_for_values(const AttemptId& attempt);
   void value_came(const ValueReply& reply);
+  void ask_for_part(const Task& task, const Hash128& hash);
   void run(const Task& task);
   void end(const AttemptId& attempt, Outcome outcome);
   Outcome result(const Task& task) const;

@@ -190,6 +190,7 @@ class AgentWorld {
       std::string operator()(const AttemptsReclaimed& m) const { return "reclaimed" + names(m.attempts); }
       std::string operator()(const TaskLog& m) const { return "log " + name(m.attempt) + " " + m.text; }
       std::string operator()(const ValueRequest&) const { return "value"; }
+      std::string operator()(const PutPart&) const { return "part"; }
       std::string operator()(const WorkerDraining&) const { return "draining"; }
       std::string operator()(const WorkerBye&) const { return "bye"; }
       std::string operator()(const TaskNews& m) const { return "news " + name(m.attempt) + " " + m.json; }

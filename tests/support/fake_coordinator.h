@@ -61,6 +61,7 @@ class FakeCoordinator {
   void answer(const AttemptId& attempt) { say(AnswerBatch{{{attempt, Answer::kRecorded, ""}}}); }
 
   bool welcomes = true;
+  bool takes_parts = false;  // as it tells its workers
   int hellos = 0;
   std::vector<TaskLog> logs;
 
@@ -78,7 +79,7 @@ class FakeCoordinator {
       ++hellos;
       peer_ = from;
       sent_.clear();
-      if (welcomes) say(WorkerWelcome{WorkerId{1}, "fake"});
+      if (welcomes) say(WorkerWelcome{WorkerId{1}, "fake", {}, takes_parts});
     }
     return std::move(message).value();
   }

@@ -162,6 +162,14 @@ class World {
     return say(WaitRequested{request, key.empty() ? focus_ : run_id(key), 100}), request;
   }
   World& started(const std::string& attempt) { return say(AttemptStarted{holder(attempt), id(attempt)}); }
+  // A success that hands over one file of so many bytes.
+  World& ended_with_file(const std::string& attempt, const std::string& name, std::uint64_t bytes) {
+    AttemptReport report{id(attempt), {}, {}};
+    report.outcome.success = true;
+    report.outcome.artifacts =
+        std::make_shared<const std::vector<Artifact>>(std::vector<Artifact>{{name, "", hash128(name), bytes}});
+    return say(AttemptEnded{holder(attempt), std::move(report)});
+  }
   World& ended(const std::string& attempt, Reason reason = kOk, const std::string& output = "null",
                const std::string& worker = "", Duration ran = 1ms) {
     AttemptReport report{id(attempt), {}, {}};

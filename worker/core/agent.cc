@@ -149,6 +149,7 @@ void Agent::State::said(Time now, LinkId from, CoordinatorMessage&& message, Age
                    for (const AttemptId& attempt : wanted.attempts) reclaim(from, attempt);
                  },
                  [&](ValueReply&) {},  // for the shell
+                 [&](PartTaken&) {},   // likewise
                  [&](DrainWorker&) { drain(); },
                  [&](SayHello& say) {
                    speaker.hello_due = true;

@@ -48,6 +48,11 @@ struct TaskContext {
 
 enum class LogStream : std::uint8_t { kStdout, kStderr };
 
+struct ArtifactPart {
+  std::string_view name, type, bytes;
+  bool first = false, last = false;
+};
+
 class TaskObserver {
  public:
   virtual ~TaskObserver() = default;
@@ -55,6 +60,11 @@ class TaskObserver {
   virtual void on_done(const AttemptId& attempt, Outcome outcome) = 0;  // `waited` is the host's to fill
   // What a running task says of itself: kTaskProgress or kTaskTokens. Nobody waits for it.
   virtual void on_news(const AttemptId& /*attempt*/, EventType /*type*/, Value /*data*/) {}
+  // A part of a file that the task hands over, in order; its last makes it an artifact of the attempt's outcome, in the
+  // place of an earlier one of that name. Returns what is wrong with it: then it is none; "": nothing.
+  virtual std::string on_artifact(const AttemptId& /*attempt*/, const ArtifactPart& /*part*/) {
+    return "artifacts are not kept here";
+  }
   // A secret that the task is about to use: it must not stand in anything that the task says from now on.
   virtual void on_secret(const AttemptId& /*attempt*/, std::string_view /*secret*/) {}
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "common/model/http_fields.h"
 #include "worker/executors/encodings.h"
@@ -102,9 +104,14 @@ Value headers_value(const OutgoingReply& reply) {
 }
 
 // {"status", "headers", "body", "url"}. Fails where the body is not what `response` asks for.
-Result<std::string> output_of(const OutgoingReply& reply, HttpResponseAs as) {
+Result<std::string> output_of(const OutgoingReply& reply, HttpResponseAs as, const Value* saved = nullptr) {
   std::string json =
       "{\"status\":" + std::to_string(reply.status) + ",\"headers\":" + headers_value(reply).dump() + ",\"body\":";
+  if (saved != nullptr) {
+    json += "null,\"artifact\":" + saved->dump() + ",\"url\":";
+    append_json_string(json, reply.url);
+    return json + "}";
+  }
   const bool is_text = to_valid_utf8(reply.body) == reply.body;
   const bool typed_json = is_json_type(reply.header("content-type")) && !reply.body.empty();
   const char* encoding = nullptr;
@@ -159,6 +166,8 @@ class HttpExecutor final : public Executor {
     Job& job = jobs_[attempt];
     job.request.method = request.method;
     job.fields = std::move(*fields);
+    if (!job.fields.save.empty())
+      request.on_data = [this, attempt](std::string_view bytes) { return save(attempt, bytes, ""); };
     job.call = egress_.start(std::move(request),
                              [this, attempt](Result<OutgoingReply> reply) { answered(attempt, std::move(reply)); });
   }
@@ -176,13 +185,43 @@ class HttpExecutor final : public Executor {
     HttpFields fields;
     OutgoingRequest request;  // its method, for messages
     std::int64_t started_us = steady_us();
+    std::uint64_t saved = 0;   // bytes
+    bool saves = false;        // some have come
+    std::string problem = {};  // with what was to be saved
   };
+
+  // The next bytes of a good answer. False: there is no use for more of it.
+  bool save(const AttemptId& attempt, std::string_view bytes, std::string_view type, bool last = false) {
+    Job& job = jobs_.find(attempt)->second;
+    job.saved += bytes.size();
+    if (job.saved > job.fields.response_max)
+      job.problem = "the answer is larger than " + std::to_string(job.fields.response_max) + " bytes (response_max)";
+    else
+      job.problem =
+          observer_.on_artifact(attempt, {job.fields.save, type, bytes, !std::exchange(job.saves, true), last});
+    return job.problem.empty();
+  }
+
+  // Makes it an artifact, and says which; nothing: it does not become one.
+  std::optional<Value> saved(const AttemptId& attempt, const OutgoingReply& reply) {
+    const Job& job = jobs_.find(attempt)->second;
+    if (job.fields.save.empty() || reply.status < 200 || reply.status >= 300) return std::nullopt;
+    const std::string* named = reply.header("content-type");
+    const std::string type = named != nullptr && artifact_type_problem(*named).empty() ? *named : "";
+    if (!save(attempt, "", type, true)) return std::nullopt;
+    return Value(Value::Object{{"name", job.fields.save}, {"content_type", type}, {"bytes", job.saved}});
+  }
 
   void answered(const AttemptId& attempt, Result<OutgoingReply> reply) {
     const Job& job = jobs_.find(attempt)->second;
+    std::optional<Value> artifact;
+    if (reply.ok()) artifact = saved(attempt, *reply);
+    if (!job.problem.empty())
+      return finish(attempt, failed(Reason::kInvalidOutput, "`save`: " + std::string(job.problem)));
     if (!reply.ok()) return finish(attempt, failed(reason_of(reply.error()), reply.error().what));
     const bool good = job.fields.success.has(reply->status);
-    Result<std::string> output = output_of(*reply, good ? job.fields.response : HttpResponseAs::kAuto);
+    Result<std::string> output =
+        output_of(*reply, good ? job.fields.response : HttpResponseAs::kAuto, artifact ? &*artifact : nullptr);
     if (!output.ok()) {
       return finish(attempt,
                     failed(Reason::kInvalidOutput, job.request.method + " " + reply->url + ": " + output.error().what));

@@ -18,14 +18,15 @@ constexpr std::size_t kTextMax = 1024 * 1024;              // of a message or a 
 
 struct __attribute__((packed)) ReplyHeader {  // REPLY in python_runner.py
   std::uint8_t kind, retire;
-  std::uint16_t zero;
+  std::uint16_t flags;
   std::uint32_t message, traceback, output;
   std::uint64_t ran_us;
 
   std::size_t body() const { return std::size_t{message} + traceback + output; }
   bool sane() const {
-    return kind <= static_cast<std::uint8_t>(PythonReply::Kind::kSecret) && zero == 0 && message <= kTextMax &&
-           traceback <= kTextMax && output <= kValueMax;
+    const bool artifact = kind == static_cast<std::uint8_t>(PythonReply::Kind::kArtifact);
+    return kind <= static_cast<std::uint8_t>(PythonReply::Kind::kArtifact) && flags <= (artifact ? 3 : 0) &&
+           message <= kTextMax && traceback <= kTextMax && output <= kValueMax;
   }
 };
 
@@ -115,7 +116,8 @@ Outcome outcome_of(PythonReply end) {
     case PythonReply::Kind::kOutOfMemory:
       return failed(Reason::kOutOfMemory, std::move(end.message), std::move(end.traceback));
     case PythonReply::Kind::kProgress:
-    case PythonReply::Kind::kSecret: break;  // no ends
+    case PythonReply::Kind::kSecret:
+    case PythonReply::Kind::kArtifact: break;  // no ends
   }
   return failed(Reason::kError, "unknown kind of reply");
 }
@@ -240,14 +242,22 @@ bool Interpreter::take_replies() {
   }
 }
 
-void Interpreter::answer(std::string_view secret, bool found) {
-  const std::string_view parts[] = {found ? "1" : "0", secret};
+ArtifactPart artifact_part(const PythonReply& said) {
+  return {said.message, said.traceback, said.output, (said.flags & 1U) != 0, (said.flags & 2U) != 0};
+}
+
+std::string answer_to_task(std::string_view text, bool good) {
+  const std::string_view parts[] = {good ? "1" : "0", text};
   std::string out;
   append_u64(out, 8 * 2 + parts[0].size() + parts[1].size());
   append_u64(out, 2);
   for (std::string_view part : parts) append_u64(out, part.size());
   for (std::string_view part : parts) out += part;
-  request_ += out;
+  return out;
+}
+
+void Interpreter::answer(std::string_view text, bool good) {
+  request_ += answer_to_task(text, good);
   write_some();
 }
 
@@ -262,6 +272,7 @@ Status read_reply(std::string& bytes, std::optional<PythonReply>& reply) {
   PythonReply out;
   out.kind = static_cast<PythonReply::Kind>(header.kind);
   out.retire = header.retire != 0;
+  out.flags = header.flags;
   out.ran = Duration{static_cast<Duration::rep>(std::min<std::uint64_t>(header.ran_us, kRanMax))};
   out.message = bytes.substr(sizeof header, header.message);
   out.traceback = bytes.substr(sizeof header + header.message, header.traceback);

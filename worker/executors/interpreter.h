@@ -15,16 +15,20 @@
 namespace millrace {
 
 struct PythonReply {
-  enum class Kind : std::uint8_t { kOk, kError, kInvalidOutput, kOutOfMemory, kProgress, kSecret };
+  enum class Kind : std::uint8_t { kOk, kError, kInvalidOutput, kOutOfMemory, kProgress, kSecret, kArtifact };
   Kind kind = Kind::kOk;
-  bool retire = false;  // the interpreter serves no other task
+  bool retire = false;      // the interpreter serves no other task
+  std::uint16_t flags = 0;  // of a part of a file: 1 the first, 2 the last
   std::string message, traceback, output;
   Duration ran{};  // an end's: how long the task's own code took
-  // What a task says while it runs: progress (`output` is JSON), or the secret `message` that it asks for.
+  // What a task says while it runs: progress (`output` is JSON), the secret `message` that it asks for, or a part of a
+  // file that it hands over (`output`; `message` and `traceback`: name and content type; see artifact_part()).
   bool is_end() const { return kind < Kind::kProgress; }
 };
 
 Outcome outcome_of(PythonReply end);
+ArtifactPart artifact_part(const PythonReply& said);           // a loan of it
+std::string answer_to_task(std::string_view text, bool good);  // its bytes
 
 class Interpreter {
  public:
@@ -45,7 +49,7 @@ class Interpreter {
   Interpreter& operator=(const Interpreter&) = delete;
 
   void send(std::string request);
-  void answer(std::string_view secret, bool found);  // to a task that asked for one; else what is wrong
+  void answer(std::string_view text, bool good);  // a secret that was asked for, or nothing; else what is wrong
   void finish_reading();  // after its process ended: takes what is still on the way; may destroy this
   bool once() const { return once_; }
 

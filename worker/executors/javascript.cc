@@ -48,6 +48,7 @@ class JavascriptExecutor final : public Executor, NodeProcess::Listener {
   void on_log(NodeProcess& from, LogStream stream, std::string_view bytes) override;
   void on_reply(NodeProcess& from, PythonReply reply) override;
   void on_gone(NodeProcess& from, int wait_status) override;
+  void on_said(NodeProcess& from, PythonReply said) override;
 
   Result<NodeProcess*> fresh(bool once, TaskSeat place, const Confinement& confinement);
   Result<NodeProcess*> fresh(bool once);
@@ -113,6 +114,16 @@ void JavascriptExecutor::start(TaskContext task) {
   if (!process.ok()) return waiting_.push_back(task.attempt);
   seat(**process, task.attempt);
   if (once) keep_standbys();
+}
+
+// By the object `millrace`.
+void JavascriptExecutor::on_said(NodeProcess& from, PythonReply said) {
+  if (said.kind != PythonReply::Kind::kArtifact) return;
+  const auto seat = seats_.find(&from);
+  const bool known = seat != seats_.end() && seat->second.attempt;
+  const std::string problem =
+      known ? observer_.on_artifact(*seat->second.attempt, artifact_part(said)) : "the task has ended";
+  from.answer(problem, problem.empty());
 }
 
 void JavascriptExecutor::kill(const AttemptId& attempt, Reason why) {

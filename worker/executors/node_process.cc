@@ -90,6 +90,11 @@ void NodeProcess::send(std::string request) {
   write_some();
 }
 
+void NodeProcess::answer(std::string_view text, bool good) {
+  request_ += answer_to_task(text, good);
+  write_some();
+}
+
 void NodeProcess::write_some() {
   while (channel_ && sent_ < request_.size()) {
     ssize_t n = ::send(channel_.get(), request_.data() + sent_, request_.size() - sent_, MSG_NOSIGNAL);

@@ -42,8 +42,9 @@ class NodeProcess final : Process::Listener {
   NodeProcess& operator=(const NodeProcess&) = delete;
 
   void send(std::string request);
-  void terminate() { process_->terminate(); }  // SIGTERM now, SIGKILL after kKillGrace
-  void kill_now() { process_->kill_now(); }    // SIGKILL to its group; on_gone() follows
+  void answer(std::string_view text, bool good);  // to what a task has said
+  void terminate() { process_->terminate(); }     // SIGTERM now, SIGKILL after kKillGrace
+  void kill_now() { process_->kill_now(); }       // SIGKILL to its group; on_gone() follows
   bool once() const { return once_; }
 
  private:

@@ -346,6 +346,11 @@ void PythonExecutor::on_said(InterpreterId id, PythonReply said) {
     if (secret.ok()) observer_.on_secret(*seat.attempt, *secret);
     return seat.interpreter->answer(secret.ok() ? *secret : secret.error().what, secret.ok());
   }
+  if (said.kind == PythonReply::Kind::kArtifact) {
+    const std::string problem =
+        seat.attempt ? observer_.on_artifact(*seat.attempt, artifact_part(said)) : "the task has ended";
+    return seat.interpreter->answer(problem, problem.empty());
+  }
   if (!seat.attempt) return;
   if (Result<Value> data = Value::parse(said.output); data.ok() && data->is_object())
     observer_.on_news(*seat.attempt, EventType::kTaskProgress, std::move(*data));

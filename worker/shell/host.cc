@@ -38,11 +38,11 @@ Host::~Host() = default;
 void Host::start(Time now, StartTask task) {
   now_ = now;
   Values values;
-  if (!await_values(now, task, values)) launch(task.assignment, values);
+  if (!await_values(task, values)) launch(task.assignment, values);
 }
 
 // True: the task waits here until its values have come.
-bool Host::await_values(Time now, StartTask& task, Values& values) {
+bool Host::await_values(StartTask& task, Values& values) {
   const std::vector<Hash128> wanted = bindings_.references(task.assignment);
   if (wanted.empty()) return false;
   const AttemptId attempt = task.assignment.attempt();
@@ -51,12 +51,9 @@ bool Host::await_values(Time now, StartTask& task, Values& values) {
     SharedText here = cache_.find(hash);
     if (here == nullptr) {
       ++missing;
-      Fetch& fetch = fetches_[hash];
-      if (fetch.wanted_by.empty()) {
-        fetch = Fetch{task.link, now + kFetchAgain, kFetchAgain, {}};
-        requests_.push_back({task.link, ValueRequest{hash}});
-      }
-      fetch.wanted_by.push_back(attempt);
+      auto [at, fresh] = fetches_.try_emplace(hash, Fetch{task.link, {}, kFetchAgain, {}, {}, {}, PartsIn(hash)});
+      if (fresh) ask(hash, at->second);
+      at->second.wanted_by.push_back(attempt);
     }
     values[hash] = std::move(here);
   }
@@ -69,20 +66,53 @@ void Host::value_came(Time now, ValueReply reply) {
   now_ = now;
   auto found = fetches_.find(reply.hash);
   if (found == fetches_.end()) return;
+  if (!reply.found) return value_ended(reply.hash, nullptr, "is gone");
+  Fetch& fetch = found->second;
+  const PartsIn::Took took = fetch.parts.take(reply.place, reply.json);
+  if (took == PartsIn::Took::kOther) return;  // asked for again in time
+  if (took == PartsIn::Took::kDamaged) {
+    if (std::exchange(fetch.damaged, true)) return value_ended(reply.hash, nullptr, "is damaged");
+    fetch.text.clear();
+    return ask(reply.hash, fetch);
+  }
+  if (fetch.text.empty()) fetch.text.reserve(std::max<std::size_t>(reply.place.size, reply.json.size()));
+  fetch.text += reply.json;
+  if (took == PartsIn::Took::kMore) {
+    fetch.pace.came(now - fetch.asked);
+    fetch.pause = kFetchAgain;
+    return ask(reply.hash, fetch);
+  }
+  auto json = std::make_shared<const std::string>(std::move(fetch.text));
+  cache_.put(reply.hash, json);
+  value_ended(reply.hash, json, "");
+}
+
+void Host::ask(const Hash128& hash, Fetch& fetch) {
+  fetch.asked = now_;
+  fetch.again = now_ + fetch.pause;
+  requests_.push_back({fetch.link, ValueRequest{hash, fetch.parts.from(), fetch.pace.bytes()}});
+}
+
+// It has come, or never will: null.
+void Host::value_ended(const Hash128& hash, const SharedText& json, const char* problem) {
+  auto found = fetches_.find(hash);
   const std::vector<AttemptId> wanted_by = std::move(found->second.wanted_by);
   fetches_.erase(found);
-  SharedText json = reply.found ? std::make_shared<const std::string>(std::move(reply.json)) : nullptr;
-  if (json != nullptr) cache_.put(reply.hash, json);
   for (const AttemptId& attempt : wanted_by) {
     auto it = waiting_.find(attempt);
     if (it == waiting_.end()) continue;
-    it->second.values[reply.hash] = json;
+    it->second.values[hash] = json;
     if (json != nullptr && --it->second.missing > 0) continue;
     const WaitingTask task = std::move(it->second);
     waiting_.erase(it);
     if (json != nullptr) launch(task.assignment, task.values);
-    else finish(attempt, Reason::kMissingValue, "the value " + to_string(reply.hash) + " is gone");
+    else finish(attempt, Reason::kMissingValue, "the value " + to_string(hash) + " " + problem);
   }
+}
+
+void Host::part_taken(Time now, const PartTaken& taken) {
+  now_ = now;
+  uploads_.taken(now, taken);
 }
 
 void Host::launch(const Assignment& assignment, const Values& values) {
@@ -106,7 +136,7 @@ void Host::launch(const Assignment& assignment, const Values& values) {
 void Host::kill(const AttemptId& attempt, Reason why) {
   if (auto items = item_runs_.find(attempt); items != item_runs_.end()) items->second.run.kill(why);
   if (auto it = running_.find(attempt); it != running_.end()) return it->second->kill(attempt, why);
-  if (waiting_.erase(attempt) > 0) ended(attempt, killed(why));
+  if (waiting_.erase(attempt) > 0 || uploads_.forget(attempt)) tell_end(attempt, killed(why));
 }
 
 // ---------------------------------------------------------------- items
@@ -163,10 +193,30 @@ void Host::kill_all(Reason why) {
   }
   for (const auto& [attempt, executor] : running_) all.push_back(attempt);
   for (const auto& [attempt, task] : waiting_) all.push_back(attempt);
+  uploads_.add_attempts(all);
   for (const AttemptId& attempt : all) kill(attempt, why);
 }
 
 void Host::ended(const AttemptId& attempt, Outcome&& outcome) {
+  std::vector<SpoolFile> files;
+  if (const auto held = attachments_.find(attempt); held != attachments_.end()) {
+    const bool given_up = outcome.reason == Reason::kCancelRequested || outcome.reason == Reason::kFailFast ||
+                          outcome.reason == Reason::kLost;
+    if (!given_up) outcome.artifacts = held->second.take(files);
+    attachments_.erase(held);
+  }
+  if (!uploads_.begin(now_, attempt, outcome, std::move(files))) tell_end(attempt, std::move(outcome));
+}
+
+// Files of items would need a place of their own in what is kept of the node.
+std::string Host::on_artifact(const AttemptId& attempt, const ArtifactPart& part) {
+  if (!running_.contains(attempt)) return "the task has ended";
+  if (item_runs_.contains(attempt)) return "items of a mapped node cannot hand over artifacts: use a node of its own";
+  if (!uploads_.can_begin()) return "its coordinator is of an earlier version and keeps no artifacts";
+  return attachments_[attempt].take_in(part);
+}
+
+void Host::tell_end(const AttemptId& attempt, Outcome&& outcome) {
   inputs_.emplace_back(std::in_place_type<TaskEnded>, TaskEnded{attempt, std::move(outcome)});
 }
 
@@ -229,6 +279,7 @@ void Host::on_done(const AttemptId& attempt, Outcome outcome) {
 void Host::pass(Time now) {
   now_ = now;
   logs_.pass(now);
+  uploads_.pass(now);
   std::vector<AttemptId> late;
   for (auto& [attempt, items] : item_runs_) {
     if (items.times_out > now) continue;
@@ -247,15 +298,14 @@ void Host::pass(Time now) {
     }
     if (fetch.again <= now) {
       fetch.pause = std::min(fetch.pause * 2, kFetchAgainMax);
-      fetch.again = now + fetch.pause;
-      requests_.push_back({fetch.link, ValueRequest{hash}});
+      ask(hash, fetch);
     }
     ++it;
   }
 }
 
 Time Host::next_deadline() const {
-  Time next = logs_.next_deadline();
+  Time next = std::min(logs_.next_deadline(), uploads_.next_deadline());
   for (const auto& [hash, fetch] : fetches_) next = std::min(next, fetch.again);
   for (const auto& [attempt, items] : item_runs_) next = std::min(next, items.times_out);
   return next;
@@ -263,11 +313,13 @@ Time Host::next_deadline() const {
 
 void Host::take_inputs(std::vector<AgentInput>& inputs) {
   assert(inputs.empty());
+  uploads_.take_done([this](const AttemptId& attempt, Outcome&& outcome) { tell_end(attempt, std::move(outcome)); });
   inputs.swap(inputs_);
 }
 
 void Host::take_requests(std::vector<ToCoordinator>& requests) {
   assert(requests.empty());
+  uploads_.take_requests(requests_);
   requests.swap(requests_);
 }
 

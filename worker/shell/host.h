@@ -3,10 +3,11 @@
 //
 // Promises: each start() ends in exactly one TaskEnded, whatever happens; logs of a task come before it. Secrets of a
 // task stand in nothing that it says: logs, news, output, error (see Mask). A value is
-// asked for again (kFetchAgain, doubling) until it comes, is said to be gone, or the attempt is killed.
+// asked for part by part, a part again (kFetchAgain, doubling) until it comes, the value is said to be gone, or the
+// attempt is killed. A large output is sent ahead of the report that names it (see Uploads).
 // Threads: that of the Reactor. Owns the executors and their processes; the Reactor outlives it.
 // Fails: as the outcome of the attempt: kInvalidInput (a field), kMissingValue, kRefused (no such executor),
-// kInvalidOutput (larger than kValueMax).
+// kInvalidOutput (larger than kValueMax), kRefused (files where no coordinator keeps them).
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,11 @@
 #include "worker/core/agent.h"
 #include "worker/executors/executor.h"
 #include "worker/executors/mask.h"
+#include "worker/shell/attachments.h"
 #include "worker/shell/bindings.h"
 #include "worker/shell/item_runs.h"
 #include "worker/shell/task_logs.h"
+#include "worker/shell/uploads.h"
 #include "worker/shell/value_cache.h"
 
 namespace millrace {
@@ -41,6 +44,8 @@ class Host final : public TaskObserver {
   void kill(const AttemptId& attempt, Reason why);
   void kill_all(Reason why);
   void value_came(Time now, ValueReply reply);
+  void part_taken(Time now, const PartTaken& taken);
+  void takes_parts(LinkId link, bool takes) { uploads_.takes_parts(link, takes); }  // whether that coordinator does
   void pass(Time now);  // what is due: log pieces, repeated requests, items that take too long
   // Begins the next items of attempts that have some, up to a number. True: there are more that could begin.
   bool go_on(Time now);
@@ -50,7 +55,7 @@ class Host final : public TaskObserver {
   void take_inputs(std::vector<AgentInput>& inputs);
   void take_requests(std::vector<ToCoordinator>& requests);
 
-  std::size_t tasks() const { return running_.size() + waiting_.size() + item_runs_.size(); }
+  std::size_t tasks() const { return running_.size() + waiting_.size() + item_runs_.size() + uploads_.size(); }
   std::vector<std::string> executors() const { return executors_.names(); }
   const Housing& housing() const { return executors_.housing(); }
   const CountsByExecutor& counts() const { return executors_.counts(); }
@@ -60,6 +65,7 @@ class Host final : public TaskObserver {
   void on_done(const AttemptId& attempt, Outcome outcome) override;
   void on_news(const AttemptId& attempt, EventType type, Value data) override;
   void on_secret(const AttemptId& attempt, std::string_view secret) override;
+  std::string on_artifact(const AttemptId& attempt, const ArtifactPart& part) override;
 
  private:
   using Values = std::map<Hash128, SharedText>;
@@ -73,9 +79,16 @@ class Host final : public TaskObserver {
     Time again{};
     Duration pause{};
     std::vector<AttemptId> wanted_by;
+    Time asked{};
+    PartPace pace = {};
+    PartsIn parts;
+    std::string text = {};  // what has come
+    bool damaged = false;   // it has come once, and was not what its hash says
   };
 
-  bool await_values(Time now, StartTask& task, Values& values);
+  bool await_values(StartTask& task, Values& values);
+  void ask(const Hash128& hash, Fetch& fetch);
+  void value_ended(const Hash128& hash, const SharedText& json, const char* problem);
   void launch(const Assignment& assignment, const Values& values);
   struct Items {
     ItemRun run;
@@ -85,6 +98,7 @@ class Host final : public TaskObserver {
   void begin_item(const AttemptId& attempt, Items& items);
   void item_ended(const AttemptId& attempt, Items& items, Outcome&& outcome);
   void ended(const AttemptId& attempt, Outcome&& outcome);
+  void tell_end(const AttemptId& attempt, Outcome&& outcome);
   void finish(const AttemptId& attempt, Reason reason, std::string message);
   void mask(const AttemptId& attempt, Outcome& outcome);
 
@@ -97,9 +111,11 @@ class Host final : public TaskObserver {
   std::vector<AgentInput> inputs_;
   std::vector<ToCoordinator> requests_;
   TaskLogs logs_;
-  std::unordered_map<AttemptId, Mask, AttemptHash> masks_;  // of attempts that have secrets
-  Time now_{};                                              // of the latest call
-  ExecutorSet executors_;                                   // its end may still speak to what stands before it
+  Uploads uploads_;
+  std::unordered_map<AttemptId, Attachments, AttemptHash> attachments_;  // of attempts that have handed files over
+  std::unordered_map<AttemptId, Mask, AttemptHash> masks_;               // of attempts that have secrets
+  Time now_{};                                                           // of the latest call
+  ExecutorSet executors_;  // its end may still speak to what stands before it
   Bindings bindings_{&executors_.secrets()};
 };
 

@@ -316,6 +316,7 @@ void WorkerProcess::change_links(const std::vector<Directory::Change>& changes) 
       if (links_[i] == nullptr) continue;
       log_info("coordinator left", {{"worker", options_.name}, {"endpoint", change.endpoint}});
       tell(LinkDown{change.link});
+      host_.takes_parts(change.link, false);
       for (const Poller::Slot slot : link_slots_[i]) poller_.remove(slot);
       links_[i].reset();
       counts_.welcomed[i] = false;
@@ -415,6 +416,7 @@ void WorkerProcess::hear() {
 
 void WorkerProcess::heard(std::size_t link, CoordinatorMessage&& message) {
   if (auto* reply = std::get_if<ValueReply>(&message)) host_.value_came(now_, std::move(*reply));
+  else if (const auto* taken = std::get_if<PartTaken>(&message)) host_.part_taken(now_, *taken);
   else if (const auto* welcome = std::get_if<WorkerWelcome>(&message); welcome != nullptr && links_[link] != nullptr)
     welcomed(link, *welcome);
   const LinkId id{static_cast<std::uint32_t>(link)};
@@ -425,6 +427,7 @@ void WorkerProcess::heard(std::size_t link, CoordinatorMessage&& message) {
 
 void WorkerProcess::welcomed(std::size_t link, const WorkerWelcome& welcome) {
   counts_.welcomed[link] = true;
+  host_.takes_parts(LinkId{static_cast<std::uint32_t>(link)}, welcome.takes_parts);
   const std::string by = welcome.coordinator + "/" + std::to_string(welcome.worker.value);
   if (std::exchange(welcomed_by_[link], by) == by) return;
   log_info("connected", {{"worker", options_.name},

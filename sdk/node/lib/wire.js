@@ -159,7 +159,8 @@ const messages = {
   log: (attempt, stderr, words, item = null) => encode({log: {...attempt.wire, stderr_stream: stderr, text: Buffer.from(words),
     item: item === null ? 0 : item + 1}}),
   news: (attempt, type, json) => encode({news: {...attempt.wire, type, json: Buffer.from(json)}}),
-  valueRequest: ({high, low}) => encode({value_request: {high: toLong(high), low: toLong(low)}}),
+  // A part of a value, from its byte `from` on.
+  valueRequest: ({high, low}, from = 0) => encode({value_request: {high: toLong(high), low: toLong(low), from, max: 512 * 1024}}),
   draining: () => encode({draining: true}),
   bye: () => encode({bye: true}),
 };
@@ -272,7 +273,8 @@ function decode(body, specs) {
     case 'answers': return [kind, withColumn(value.groups, 'answers')];
     case 'reclaim': return [kind, readAttemptList(value)];
     case 'value': return [kind, {high: toBig(value.hash_high), low: toBig(value.hash_low),
-      json: value.found ? Buffer.from(value.json) : null}];
+      json: value.found ? Buffer.from(value.json) : null,
+      part: toBig(value.check) === 0n ? null : {from: Number(toBig(value.from)), size: Number(toBig(value.size))}}];
     case 'drain':
     case 'say_hello': return [kind, null];
     default: throw new WireError('unknown message');

@@ -305,7 +305,7 @@ class Running {
       if (this.cache.has(key)) continue;
       missing.add(key);
       if (!this.fetches.has(key)) {
-        this.fetches.set(key, {link, reference, again: now + FETCH_AGAIN, pause: FETCH_AGAIN, wantedBy: []});
+        this.fetches.set(key, {link, reference, again: now + FETCH_AGAIN, pause: FETCH_AGAIN, wantedBy: [], parts: [], come: 0});
         this.send(link, messages.valueRequest(reference));
       }
       this.fetches.get(key).wantedBy.push(attempt);
@@ -400,6 +400,18 @@ class Running {
     const key = referenceKey(reply);
     const fetch = this.fetches.get(key);
     if (!fetch) return;
+    if (reply.json !== null && reply.part !== null) {
+      if (reply.part.from !== fetch.come || (reply.json.length === 0 && fetch.come < reply.part.size)) return;  // asked for again in time
+      fetch.parts.push(reply.json);
+      fetch.come += reply.json.length;
+      if (fetch.come < reply.part.size) {
+        fetch.pause = FETCH_AGAIN;
+        fetch.again = this.now + FETCH_AGAIN;
+        this.send(fetch.link, messages.valueRequest(fetch.reference, fetch.come));
+        return;
+      }
+      reply = {...reply, json: Buffer.concat(fetch.parts)};
+    }
     this.fetches.delete(key);
     if (reply.json !== null) {
       this.cache.set(key, reply.json);
@@ -429,7 +441,7 @@ class Running {
       } else if (fetch.again <= now) {
         fetch.pause = Math.min(fetch.pause * 2, FETCH_AGAIN_MAX);
         fetch.again = now + fetch.pause;
-        this.send(fetch.link, messages.valueRequest(fetch.reference));
+        this.send(fetch.link, messages.valueRequest(fetch.reference, fetch.come));
       }
     }
   }

@@ -249,9 +249,16 @@ def news(attempt, type_, json_text):
     return message.SerializeToString()
 
 
-def value_request(reference):
+VALUE_PART = 512 * 1024
+
+
+def value_request(reference, start=0):
+    """A part of a value, from its byte `start` on."""
     message = WorkerMessage()
-    message.value_request.high, message.value_request.low = reference.high, reference.low
+    wanted = message.value_request
+    wanted.high, wanted.low = reference.high, reference.low
+    setattr(wanted, "from", start)
+    wanted.max = VALUE_PART
     return message.SerializeToString()
 
 
@@ -390,7 +397,8 @@ def decode(body, cache):
         return kind, _attempt_list(message.reclaim)
     if kind == "value":
         reply = message.value
-        return kind, (Reference(reply.hash_high, reply.hash_low, 0), reply.json if reply.found else None)
+        part = (getattr(reply, "from"), reply.size) if reply.check else None  # older coordinators give all at once
+        return kind, (Reference(reply.hash_high, reply.hash_low, 0), reply.json if reply.found else None, part)
     if kind == "news":
         return kind, _news(message.news)
     if kind in ("drain", "say_hello"):

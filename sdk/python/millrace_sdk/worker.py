@@ -77,6 +77,7 @@ def _list(value):
 class _Fetch:
     def __init__(self, link, reference, again):
         self.link, self.reference, self.again, self.pause, self.wanted_by = link, reference, again, FETCH_AGAIN, []
+        self.come = bytearray()  # its parts so far
 
 
 class Worker:
@@ -439,10 +440,20 @@ class _Running:
         self.specs.pop(attempt, None)
         self.agent.ended(self.now, attempt, outcome)
 
-    def value_came(self, reference, json):
-        fetch = self.fetches.pop(reference[:2], None)
+    def value_came(self, reference, json, part=None):
+        fetch = self.fetches.get(reference[:2])
         if fetch is None:
             return
+        if json is not None and part is not None:
+            start, size = part
+            if start != len(fetch.come) or (not json and start < size):
+                return  # it is asked for again in time
+            fetch.come += json
+            if len(fetch.come) < size:
+                fetch.pause, fetch.again = FETCH_AGAIN, self.now + FETCH_AGAIN
+                return self.send(fetch.link, wire.value_request(fetch.reference, len(fetch.come)))
+            json = bytes(fetch.come)
+        del self.fetches[reference[:2]]
         if json is not None:
             self.cache[reference[:2]] = json
             self.cache_bytes += len(json)
@@ -469,7 +480,7 @@ class _Running:
             elif fetch.again <= self.now:
                 fetch.pause = min(fetch.pause * 2, FETCH_AGAIN_MAX)
                 fetch.again = self.now + fetch.pause
-                self.send(fetch.link, wire.value_request(fetch.reference))
+                self.send(fetch.link, wire.value_request(fetch.reference, len(fetch.come)))
 
     def sleep(self):
         due = [self.agent.next_deadline(), self.kill_at, self.now + 1.0]

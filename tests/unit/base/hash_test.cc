@@ -33,6 +33,18 @@ TEST(Hash, WhatIsNoHashIsRefused) {
   }
 }
 
+TEST(Hash, OfPartsIsThatOfTheWhole) {
+  std::string all;
+  for (int i = 0; i < 5'000; ++i) all += std::to_string(i * i);
+  for (const std::size_t part : {1U, 7U, 1'000U, 100'000U}) {
+    HashStream stream(9);
+    for (std::size_t from = 0; from < all.size(); from += part) stream.add(std::string_view(all).substr(from, part));
+    EXPECT_EQ(stream.sum128(), hash128(all)) << part;
+    EXPECT_EQ(stream.sum64(), hash64(all, 9)) << part;
+  }
+  EXPECT_EQ(HashStream().sum128(), hash128(""));
+}
+
 TEST(Hash, DiffersForDifferentContentAndSeed) {
   std::set<Hash128> seen;
   for (int i = 0; i < 10'000; ++i) seen.insert(hash128(std::to_string(i)));

@@ -183,6 +183,7 @@ TEST_F(AppTest, EveryVerbPrintsWhatItsGoldenShows) {
       {"submit_registered", {"submit", "insight@2", "-i", "text=x"}},
       {"events", {"events", "abcd"}},
       {"logs", {"logs", "abcd"}},
+      {"artifacts", {"artifacts", "abcd"}},
       {"submit", {"submit", workflow, "-i", "text=x"}},
       {"run", {"run", workflow, "-i", "text=x", "--no-progress"}},
   };
@@ -314,7 +315,7 @@ TEST_F(AppTest, DocumentedShapesHold) {
     EXPECT_EQ(
         schema_mismatch(schema("bulk"), the_json(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"))),
         "");
-  for (const char* verb : {"list", "workers", "events", "submit", "run", "coordinators", "partitions"}) {
+  for (const char* verb : {"list", "artifacts", "workers", "events", "submit", "run", "coordinators", "partitions"}) {
     Result<Value> golden = Value::parse(read_text("tests/unit/cli/golden/" + std::string(verb) + ".json"));
     ASSERT_TRUE(golden.ok()) << verb;
     EXPECT_EQ(schema_mismatch(schema(verb), *golden), "") << verb;

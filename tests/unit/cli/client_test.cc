@@ -192,7 +192,7 @@ TEST_F(ClientTest, AnAnswerThatTakesLongerThanThePatienceComesAllTheSame) {
 }
 
 TEST_F(ClientTest, AValueByReferenceIsFetchedAndALostOneIsNotFound) {
-  Hash128 known = hash128("x");
+  Hash128 known = hash128(R"({"big":1})");
   FakeCoordinator fake([known](const OperatorRequest& request) -> OperatorReply {
     bool found = std::get<GetValue>(request).hash == known;
     return ValueFound{found, found ? R"({"big":1})" : ""};
@@ -200,6 +200,54 @@ TEST_F(ClientTest, AValueByReferenceIsFetchedAndALostOneIsNotFound) {
   Client client = client_for({fake.endpoint()});
   EXPECT_EQ(client.read(Payload::reference(known, 100), 5s)->dump(), R"({"big":1})");
   EXPECT_EQ(client.read(Payload::reference(hash128("y"), 100), 5s).error().code, Code::kNotFound);
+}
+
+// What one gives of a value when it is asked for a part; `from_first`: all of it, as coordinators did that know no
+// parts.
+ValueFound part_of(const std::string& json, const GetValue& wanted, bool from_first = false) {
+  if (from_first) return ValueFound{true, json};
+  const std::string bytes = json.substr(wanted.from, wanted.max);
+  return ValueFound{true, bytes, {json.size(), wanted.from, part_check(wanted.hash, wanted.from, bytes)}};
+}
+
+TEST_F(ClientTest, ALargeValueComesInPartsAndGoesOnAtAnotherCoordinatorWhereItStopped) {
+  const std::string json = "\"" + std::string(3'000'000, 'v') + "\"";
+  std::atomic<int> parts = 0;
+  std::vector<std::uint64_t> asked_second;
+  FakeCoordinator first([&](const OperatorRequest& request) -> std::optional<OperatorReply> {
+    const auto* wanted = std::get_if<GetValue>(&request);
+    if (wanted == nullptr) return fixed_reply(request);
+    if (++parts > 2) return std::nullopt;  // it died
+    return part_of(json, *wanted);
+  });
+  FakeCoordinator second([&](const OperatorRequest& request) -> OperatorReply {
+    const auto* wanted = std::get_if<GetValue>(&request);
+    if (wanted == nullptr) return fixed_reply(request);
+    asked_second.push_back(wanted->from);
+    return part_of(json, *wanted);
+  });
+  Client client = client_for({first.endpoint(), second.endpoint()}, 100ms);
+  Result<Value> value = client.read(Payload::reference(hash128(json), json.size()), 30s);
+  ASSERT_TRUE(value.ok()) << value.error().what;
+  EXPECT_EQ(value->dump(), json);
+  ASSERT_GE(asked_second.size(), 2U);
+  EXPECT_GT(asked_second.front(), kPartFirst) << "what had come was not asked for again";
+}
+
+TEST_F(ClientTest, AnOlderCoordinatorGivesTheWholeValueAtOnce) {
+  const std::string json = "\"" + std::string(3'000'000, 'v') + "\"";
+  FakeCoordinator fake([&](const OperatorRequest& request) -> OperatorReply {
+    return part_of(json, std::get<GetValue>(request), true);
+  });
+  Client client = client_for({fake.endpoint()});
+  EXPECT_EQ(client.read(Payload::reference(hash128(json), json.size()), 5s)->dump(), json);
+}
+
+TEST_F(ClientTest, AValueThatIsNotWhatItsNameSaysIsDamaged) {
+  FakeCoordinator fake(
+      [&](const OperatorRequest& request) -> OperatorReply { return part_of("[1, 2]", std::get<GetValue>(request)); });
+  Client client = client_for({fake.endpoint()});
+  EXPECT_EQ(client.read(Payload::reference(hash128("[1, 3]"), 6), 5s).error().name, "damaged");
 }
 
 TEST_F(ClientTest, ALargeValueHasTheTimeThatItsSizeNeeds) {
@@ -210,7 +258,7 @@ TEST_F(ClientTest, ALargeValueHasTheTimeThatItsSizeNeeds) {
     return ValueFound{true, "1"};
   });
   Client client = client_for({fake.endpoint()}, 100ms);
-  EXPECT_TRUE(client.read(Payload::reference(hash128("x"), 1 << 20), 100ms).ok());
+  EXPECT_TRUE(client.read(Payload::reference(hash128("1"), 1 << 20), 500ms).ok());
   EXPECT_EQ(asked, 1) << "it is not asked for anew while it comes";
 }
 

@@ -131,6 +131,8 @@ RunView fixed_view(RunState state) {
                    "w2",
                    nullptr,
                    Payload::inline_json(R"({"words":2})")};
+  view.nodes[1].artifacts = std::make_shared<const std::vector<Artifact>>(
+      std::vector<Artifact>{{"counts.csv", "text/csv", hash128("a,b\n"), 4}, {"raw", "", hash128(""), 0}});
   view.nodes[2] = {"join",  TaskState::kSucceeded,      Reason::kNone, WaitReason::kNone, 1, 90us, 800us, "w1",
                    nullptr, Payload::inline_json("1.0")};
   if (failed) {

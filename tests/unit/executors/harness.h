@@ -26,6 +26,8 @@ struct Seen {
   std::string out, err;
   std::vector<std::pair<EventType, Value>> news;
   std::vector<std::string> secrets;
+  std::map<std::string, std::pair<std::string, std::string>> artifacts;  // by name: content type, bytes; whole ones
+  std::string artifact;                                                  // what has come of one
   std::vector<Outcome> outcomes;
   int logs_after_done = 0;
 };
@@ -48,6 +50,15 @@ class Recorder final : public TaskObserver {
   }
   void on_secret(const AttemptId& attempt, std::string_view secret) override {
     seen_[attempt].secrets.emplace_back(secret);
+  }
+  std::string on_artifact(const AttemptId& attempt, const ArtifactPart& part) override {
+    if (part.name == "refused") return "no such artifacts here";
+    Seen& seen = seen_[attempt];
+    if (part.first) seen.artifact.clear();
+    seen.artifact += part.bytes;
+    if (part.last) seen.artifacts[std::string(part.name)] = {std::string(part.type), seen.artifact};
+    if (!seen.outcomes.empty()) ++seen.logs_after_done;
+    return "";
   }
   Seen& of(const AttemptId& attempt) { return seen_[attempt]; }
 

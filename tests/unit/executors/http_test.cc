@@ -172,6 +172,38 @@ TEST_F(Http, AnAnswerBeyondItsLimitIsRefused) {
   EXPECT_TRUE(run(object({{"url", web.url("/big")}, {"response_max", "100KB"}})).success);
 }
 
+TEST_F(Http, TheBodyOfAGoodAnswerIsSavedAsAnArtifact) {
+  const AttemptId attempt = h.start("http", object({{"url", web.url("/big")}, {"save", "big.txt"}}));
+  const Value out = output(h.wait(attempt));
+  EXPECT_EQ(out.find("artifact")->dump(), R"({"name":"big.txt","content_type":"","bytes":100000})");
+  EXPECT_TRUE(out.find("body")->is_null());
+  EXPECT_TRUE(h.recorder.of(attempt).artifacts["big.txt"].second == std::string(100'000, 'x'));
+  const AttemptId empty = h.start("http", object({{"url", web.url("/cookies")}, {"save", "nothing"}}));
+  EXPECT_EQ(text(output(h.wait(empty)), "status"), "200");
+  EXPECT_EQ(h.recorder.of(empty).artifacts.count("nothing"), 1U);
+  const AttemptId typed = h.start("http", object({{"url", web.url("/text")}, {"save", "t"}}));
+  EXPECT_TRUE(h.wait(typed).success);
+  EXPECT_EQ(h.recorder.of(typed).artifacts["t"], std::pair(std::string("text/plain"), std::string("plain")));
+}
+
+TEST_F(Http, WhatIsNoSuccessIsNotSavedAndShownAsEver) {
+  const AttemptId attempt = h.start("http", object({{"url", web.url("/teapot")}, {"save", "pot"}}));
+  EXPECT_EQ(h.wait(attempt).reason, Reason::kError);
+  EXPECT_TRUE(h.recorder.of(attempt).artifacts.empty());
+}
+
+TEST_F(Http, WhatCannotBeSavedFailsTheTask) {
+  const auto failed = [&](Value fields) {
+    const Outcome outcome = run(std::move(fields));
+    EXPECT_EQ(outcome.reason, Reason::kInvalidOutput);
+    return outcome.error.message;
+  };
+  EXPECT_EQ(failed(object({{"url", web.url("/big")}, {"save", "a"}, {"response_max", "64KiB"}})),
+            "`save`: the answer is larger than 65536 bytes (response_max)");
+  EXPECT_EQ(failed(object({{"url", web.url("/big")}, {"save", "refused"}})), "`save`: no such artifacts here");
+  EXPECT_EQ(run(object({{"url", web.url("/big")}, {"save", "../up"}})).reason, Reason::kInvalidInput);
+}
+
 TEST_F(Http, ABrokenConnectionAndAMissingServerAreFailuresThatMayPass) {
   const Outcome cut = get("/cut");
   EXPECT_EQ(cut.reason, Reason::kError);

@@ -116,6 +116,36 @@ TEST_P(WarmJavascript, TasksShareAsManyProcessesAsThereAreSlots) {
   EXPECT_LE(pids.size(), 2U);
 }
 
+TEST_P(Javascript, AFileIsHandedOverAsAnArtifactWhateverItsSize) {
+  for (const std::size_t size : {0UL, 1UL, 65'537UL, 1UL << 20, (3UL << 20) + 5}) {
+    const AttemptId attempt = h.start(
+        task("const b = Buffer.alloc(" + std::to_string(size) +
+             ", 'abc'); require('fs').writeFileSync('f.bin', b); millrace.artifact('f.bin'); "
+             "millrace.artifact('all', b, {name: 'other', contentType: 'a/b'}); millrace.artifact('text', 'tëxt')"));
+    const Outcome outcome = h.wait(attempt);
+    ASSERT_TRUE(outcome.success) << outcome.error.message << outcome.error.traceback;
+    std::string bytes(size, '\0');
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>('a' + i % 3);
+    auto& artifacts = h.recorder.of(attempt).artifacts;
+    EXPECT_EQ(artifacts.size(), 3U);
+    EXPECT_TRUE(artifacts["f.bin"].second == bytes) << size;
+    EXPECT_EQ(artifacts["other"].first, "a/b");
+    EXPECT_TRUE(artifacts["other"].second == bytes) << size;
+    EXPECT_EQ(artifacts["text"], std::pair(std::string("text/plain"), std::string("tëxt")));
+  }
+}
+
+TEST_P(Javascript, AnArtifactThatIsRefusedIsAnErrorOfTheTasks) {
+  EXPECT_EQ(run("millrace.artifact('refused', 'x')").error.message, "Error: no such artifacts here");
+  EXPECT_EQ(output("output = typeof millrace.artifact"), "\"function\"");
+}
+
+TEST_P(Javascript, ANodeThatIsCalledMillraceIsSeenAsAnyOther) {
+  TaskContext context = task("output = millrace");
+  context.nodes = {{"millrace", json("[1]")}};
+  EXPECT_EQ(output(std::move(context)), "[1]");
+}
+
 INSTANTIATE_TEST_SUITE_P(Both, Javascript, ::testing::Values("process", "none"));
 INSTANTIATE_TEST_SUITE_P(Warm, WarmJavascript, ::testing::Values("none"));
 

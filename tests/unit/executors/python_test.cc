@@ -682,6 +682,45 @@ TEST_P(Python, AChildOfTheTaskCannotSpeakForIt) {
       "3");
 }
 
+TEST_P(Python, AFileIsHandedOverAsAnArtifactWhateverItsSize) {
+  for (const std::size_t size : {0UL, 1UL, 65'535UL, 65'537UL, 1UL << 20, (3UL << 20) + 5}) {
+    const std::string n = std::to_string(size);
+    const AttemptId attempt =
+        h.start(task("import millrace\nopen('plot.png', 'wb').write(bytes(i % 251 for i in range(" + n +
+                     ")))\nmillrace.artifact('plot.png')\nmillrace.artifact('all', data=open('plot.png', 'rb'), "
+                     "content_type='a/b')"));
+    const Outcome outcome = h.wait(attempt);
+    ASSERT_TRUE(outcome.success) << outcome.error.message;
+    std::string bytes(size, '\0');
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i % 251);
+    auto& artifacts = h.recorder.of(attempt).artifacts;
+    EXPECT_EQ(artifacts.size(), 2U);
+    EXPECT_EQ(artifacts["plot.png"].first, "image/png");
+    EXPECT_TRUE(artifacts["plot.png"].second == bytes) << size;
+    EXPECT_EQ(artifacts["all"].first, "a/b");
+    EXPECT_TRUE(artifacts["all"].second == bytes) << size;
+    EXPECT_EQ(h.recorder.of(attempt).logs_after_done, 0);
+  }
+}
+
+TEST_P(Python, TextAndBytesBecomeArtifactsUnderAName) {
+  const AttemptId attempt =
+      h.start(task("import millrace\nmillrace.artifact('a', 'tëxt')\nmillrace.artifact('b.json', b'{}')\n"
+                   "millrace.artifact('/some/where/c', data='x', name='d')\nmillrace.artifact('a', data='later')"));
+  ASSERT_TRUE(h.wait(attempt).success);
+  using Kept = std::map<std::string, std::pair<std::string, std::string>>;
+  EXPECT_EQ(h.recorder.of(attempt).artifacts,
+            (Kept{{"a", {"text/plain", "later"}}, {"b.json", {"application/json", "{}"}}, {"d", {"text/plain", "x"}}}));
+}
+
+TEST_P(Python, AnArtifactThatIsRefusedIsAnErrorOfTheTasks) {
+  EXPECT_EQ(run("import millrace\nmillrace.artifact('refused', data='x')").error.message,
+            "ValueError: no such artifacts here");
+  EXPECT_EQ(run("import millrace\nmillrace.artifact('no-such-file')").error.message,
+            "FileNotFoundError: [Errno 2] No such file or directory: 'no-such-file'");
+  EXPECT_EQ(output("output = 1"), "1");
+}
+
 INSTANTIATE_TEST_SUITE_P(Isolation, Python, ::testing::Values("process", "none"), name_of);
 INSTANTIATE_TEST_SUITE_P(Isolation, WarmPython, ::testing::Values("none"), name_of);
 INSTANTIATE_TEST_SUITE_P(Isolation, IsolatedPython, ::testing::Values("process"), name_of);

@@ -216,6 +216,10 @@ TEST(Problems, InsideTheFieldsOfHttpAndLlm) {
   EXPECT_EQ(http("body: [1]").substr(0, 47), "f:2:47: 'body' of node 'a' is of kind array; ex");
   EXPECT_EQ(http("retry_on: [429, 7xx]"),
             "f:2:51: 'retry_on' of node 'a' holds \"7xx\"; expected statuses like 404, classes like 5xx, or any");
+  EXPECT_EQ(
+      http("save: a/b"),
+      "f:2:47: 'save' of node 'a' is no name: the name of an artifact is that of a file, without a path; expected "
+      "the name of an artifact, like report.pdf");
   EXPECT_EQ(http("response_max: 10"),
             "f:2:55: 'response_max' of node 'a' is the number 10; expected text; write \"10\" with quotes for text");
   EXPECT_EQ(http("response_max: '10'"),

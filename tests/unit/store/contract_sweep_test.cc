@@ -220,6 +220,76 @@ TEST_P(StoreContract, AValueGoesWhenNoRunOfAnyPartitionNeedsItAndNobodyUsesIt) {
   EXPECT_EQ(sweep_all(Duration::zero()), 0U);
 }
 
+TEST_P(StoreContract, AValueThatComesInPartsIsThereWhenAllHaveCome) {
+  take(store());
+  std::string all;
+  for (int i = 0; i < 100'000; ++i) all += std::to_string(i);
+  const Hash128 hash = hash128(all);
+  auto put = [&](std::uint64_t from, std::uint64_t count) {
+    return ask_for<PartTaken>(store(), StorePart{hash, all.size(), run_id(1), from, all.substr(from, count), at(0)});
+  };
+  const std::uint64_t part = 100'000;
+  EXPECT_EQ(put(0, part), (PartTaken{hash, part, false, false}));
+  EXPECT_EQ(put(2 * part, part), (PartTaken{hash, part, false, false})) << "there is a hole before it";
+  EXPECT_EQ(put(0, part), (PartTaken{hash, part, false, false})) << "it was there before";
+  EXPECT_FALSE(ask_for<ValueAnswer>(store(), LoadValue{hash}).json.has_value());
+  std::uint64_t have = part;
+  while (have < all.size()) have = put(have, part).have;
+  EXPECT_EQ(have, all.size());
+  EXPECT_EQ(put(0, part), (PartTaken{hash, all.size(), true, false})) << "nothing more is wanted of it";
+  EXPECT_EQ(ask_for<ValueAnswer>(store(), LoadValue{hash}).json, all);
+  const ValueAnswer some = ask_for<ValueAnswer>(store(), LoadValue{hash, 5, 10});
+  EXPECT_EQ(some.json, all.substr(5, 10));
+  EXPECT_EQ(some.size, all.size());
+  EXPECT_EQ(ask_for<ValueAnswer>(store(), LoadValue{hash, all.size() - 3, 10}).json, all.substr(all.size() - 3));
+  EXPECT_EQ(ask_for<ValueAnswer>(store(), LoadValue{hash, all.size() + 3, 10}).json, "");
+}
+
+TEST_P(StoreContract, PartsThatAreNotWhatTheirNameSaysAreForgotten) {
+  take(store());
+  const std::string good = "good bytes";
+  const Hash128 hash = hash128(good);
+  StorePart part{hash, good.size(), run_id(1), 0, "other text", at(0)};
+  EXPECT_EQ(ask_for<PartTaken>(store(), part), (PartTaken{hash, 0, false, true}));
+  EXPECT_FALSE(ask_for<ValueAnswer>(store(), LoadValue{hash}).json.has_value());
+  part.bytes = good;
+  EXPECT_EQ(ask_for<PartTaken>(store(), part), (PartTaken{hash, good.size(), true, false}));
+  EXPECT_EQ(ask_for<ValueAnswer>(store(), LoadValue{hash}).json, good);
+}
+
+TEST_P(StoreContract, AValueOfNoBytesComesInOnePart) {
+  take(store());
+  EXPECT_EQ(ask_for<PartTaken>(store(), StorePart{hash128(""), 0, run_id(1), 0, "", at(0)}),
+            (PartTaken{hash128(""), 0, true, false}));
+  const ValueAnswer found = ask_for<ValueAnswer>(store(), LoadValue{hash128(""), 0, 10});
+  EXPECT_EQ(found.json, "");
+  EXPECT_EQ(found.size, 0U);
+}
+
+// Its needs are written down as those of any value: it goes with the last run that has one.
+TEST_P(StoreContract, AValueThatCameInPartsGoesWithTheRunThatItCameFor) {
+  take(store());
+  TestRun first(run_id(1));
+  TestRun later(run_id(9));
+  EXPECT_EQ(result_of(commit(store(), turn_of(1, {first.accept(), later.accept()}))), CommitResult::kApplied);
+  const std::string text = "kept for a run";
+  const Hash128 hash = hash128(text);
+  ASSERT_TRUE(ask_for<PartTaken>(store(), StorePart{hash, text.size(), run_id(1), 0, text, at(0)}).kept);
+  auto swept = [&] {
+    Sweep sweep{Sweep::Kind::kValues, PartitionId{0}, "", at(1'000'000), at(1'000'000)};
+    std::uint64_t dropped = ask_for<SweptAnswer>(store(), sweep).dropped;
+    sweep.partition = kPartition;
+    return dropped + ask_for<SweptAnswer>(store(), sweep).dropped;
+  };
+  EXPECT_EQ(swept(), 0U);
+  TurnCommit gone = turn_of(3, {});
+  gone.partitions[0].deletes = {run_id(1)};
+  EXPECT_EQ(result_of(commit(store(), turn_of(2, {first.end(RunState::kSucceeded, 5)}))), CommitResult::kApplied);
+  EXPECT_EQ(result_of(commit(store(), gone)), CommitResult::kApplied);
+  EXPECT_EQ(swept(), 1U);
+  EXPECT_FALSE(ask_for<ValueAnswer>(store(), LoadValue{hash}).json.has_value());
+}
+
 TEST_P(StoreContract, SaysHowItIs) {
   const ServerFacts health = ask_for<HealthAnswer>(store(), ExamineStore{}).health;
   EXPECT_EQ(health.kind, std::string_view(GetParam()) == "memory" ? "memory" : "redis");

@@ -87,8 +87,32 @@ TEST(Segments, KeepWhatIsKnownOfLostAttempts) {
       ErrorInfo{"lost 2 times", "", {{1, "w1", from_us(5), from_us(9), "went silent"}, {2, "", from_us(-7), {}, ""}}});
   const std::vector<TaskEntry> entries = {{TaskIndex{2}, TaskRecord{}}, {TaskIndex{4}, poisoned}};
   const std::string bytes = encode_segment(run_id(1), 9, entries);
+  EXPECT_EQ(bytes[0], kSegmentVersionLosses);
+  EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
+}
+
+TEST(Segments, KeepTheArtifactsOfATaskAndOnlyThenAreOfTheNewestVersion) {
+  TaskRecord record = everything_set();
+  record.artifacts = std::make_shared<const std::vector<Artifact>>(
+      std::vector<Artifact>{{"plot.png", "image/png", hash128("a"), kArtifactMax}, {"empty", "", hash128(""), 0}});
+  const std::vector<TaskEntry> entries = {{TaskIndex{2}, TaskRecord{}}, {TaskIndex{4}, record}};
+  const std::string bytes = encode_segment(run_id(1), 9, entries);
   EXPECT_EQ(bytes[0], kSegmentVersionLast);
   EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
+  TaskRecord other = record;
+  other.artifacts = nullptr;
+  EXPECT_NE(checksum(TaskIndex{4}, record), checksum(TaskIndex{4}, other)) << "a stale record shows";
+}
+
+TEST(Segments, AnArtifactWhoseNameLeadsElsewhereIsDamage) {
+  TaskRecord record = everything_set();
+  for (const char* name : {"../up", "a/b", "..", ""}) {
+    record.artifacts =
+        std::make_shared<const std::vector<Artifact>>(std::vector<Artifact>{{name, "", hash128("a"), 1}});
+    NamePool names;
+    const std::string bytes = encode_segment(run_id(1), 9, std::vector<TaskEntry>{{TaskIndex{4}, record}});
+    EXPECT_FALSE(decode_segment(run_id(1), 9, bytes, names).ok()) << name;
+  }
 }
 
 TEST(Segments, KeepTheHighestVersionOfATaskThatStandsTwice) {

@@ -32,7 +32,9 @@ inline bool same(const ReadEvents& a, const ReadEvents& b) {
 inline bool same(const ReadLogs& a, const ReadLogs& b) {
   return a.run == b.run && a.node == b.node && a.attempt == b.attempt && a.since == b.since && a.limit == b.limit;
 }
-inline bool same(const GetValue& a, const GetValue& b) { return a.hash == b.hash; }
+inline bool same(const GetValue& a, const GetValue& b) {
+  return a.hash == b.hash && a.from == b.from && a.max == b.max;
+}
 inline bool same(const ListWorkers&, const ListWorkers&) { return true; }
 inline bool same(const DrainWorkerRequest& a, const DrainWorkerRequest& b) { return a.name == b.name; }
 inline bool same(const GetDefinition& a, const GetDefinition& b) { return a.run == b.run; }
@@ -56,7 +58,9 @@ inline bool same(const EventsReply& a, const EventsReply& b) {
 inline bool same(const LogsReply& a, const LogsReply& b) {
   return a.run == b.run && a.lines == b.lines && a.cursor == b.cursor && a.ended == b.ended;
 }
-inline bool same(const ValueFound& a, const ValueFound& b) { return a.found == b.found && a.json == b.json; }
+inline bool same(const ValueFound& a, const ValueFound& b) {
+  return a.found == b.found && a.json == b.json && a.place == b.place;
+}
 inline bool same(const WorkersReply& a, const WorkersReply& b) { return a.workers == b.workers; }
 inline bool same(const DrainReply& a, const DrainReply& b) { return a.name == b.name; }
 inline bool same(const DefinitionReply& a, const DefinitionReply& b) { return same_content(a.bytes, b.bytes); }

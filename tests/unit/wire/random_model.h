@@ -105,7 +105,14 @@ class RandomModel {
     o.waited = duration();
     o.ran = duration();
     if (coin()) o.items = items_outcome();
+    o.artifacts = artifacts();
     return o;
+  }
+  Artifacts artifacts() {
+    std::vector<Artifact> all = many<Artifact>([&] {
+      return Artifact{"name-" + std::to_string(u32()), coin() ? "text/plain" : "", hash(), below(kArtifactMax + 1)};
+    });
+    return all.empty() ? nullptr : std::make_shared<const std::vector<Artifact>>(std::move(all));
   }
   std::shared_ptr<const ItemsOutcome> items_outcome() {
     auto items = std::make_shared<ItemsOutcome>();
@@ -301,6 +308,13 @@ class RandomModel {
     return {many<MemberAddress>([&] { return MemberAddress{text(), text()}; }), partition_epochs(), u32()};
   }
 
+  PartPlace place() { return {u64(), u64(), u64()}; }
+  PutPart put_part() {
+    const std::string bytes = text(100);
+    const std::uint64_t from = below(kPartMax);
+    return {hash(), from + bytes.size() + below(kPartMax), RunId{engine_()}, from, u64(), bytes};
+  }
+
   std::vector<WorkerMessage> worker_messages() {
     WorkerHello hello{engine_(), text(), text(), text(), u32(), u32(), u32(), labels(), {}, {}, coin(), {}};
     hello.queues = many<std::string>([&] { return text(); });
@@ -317,14 +331,15 @@ class RandomModel {
             reports,
             AttemptsReclaimed{attempts()},
             TaskLog{attempt(), coin(), text(200), coin() ? std::optional(u32() / 2) : std::nullopt},
-            ValueRequest{hash()},
+            ValueRequest{hash(), u64(), u32()},
             WorkerDraining{},
             WorkerBye{},
-            TaskNews{attempt(), any(EventType::kTaskTokens), text(200)}};
+            TaskNews{attempt(), any(EventType::kTaskTokens), text(200)},
+            put_part()};
   }
 
   std::vector<CoordinatorMessage> coordinator_messages() {
-    return {WorkerWelcome{WorkerId{u32()}, text(), news()},
+    return {WorkerWelcome{WorkerId{u32()}, text(), news(), coin()},
             WorkerRefused{text(), text()},
             AssignBatch{assignments()},
             CancelBatch{many<AttemptCancel>([&] {
@@ -334,10 +349,11 @@ class RandomModel {
               return ReportAnswer{attempt(), any(Answer::kRefused), coin() ? "" : text()};
             })},
             Reclaim{attempts()},
-            ValueReply{hash(), coin(), text(100)},
+            ValueReply{hash(), coin(), text(100), place()},
             DrainWorker{},
             SayHello{u64()},
-            news()};
+            news(),
+            PartTaken{hash(), u64(), coin(), coin()}};
   }
 
   std::shared_ptr<const std::string> bytes_or_none() {
@@ -373,7 +389,7 @@ class RandomModel {
             CancelRun{run_name(), text()},
             ReadEvents{run_name(), u64(), u32()},
             ReadLogs{run_name(), text(), u32(), text(), u32()},
-            GetValue{hash()},
+            GetValue{hash(), u64(), u32()},
             ListWorkers{},
             DrainWorkerRequest{text()},
             GetDefinition{run_name()},
@@ -429,6 +445,7 @@ class RandomModel {
         n.error = std::make_shared<const ErrorInfo>(std::move(error));
       }
       if (coin()) n.wait_text = text();
+      n.artifacts = artifacts();
       if (coin()) n.child = text();
       if (coin()) {
         n.items =
@@ -500,7 +517,7 @@ class RandomModel {
             CancelReply{RunId{engine_()}, any(RunState::kCancelled), coin()},
             EventsReply{RunId{engine_()}, events(), coin()},
             logs,
-            ValueFound{coin(), text(100)},
+            ValueFound{coin(), text(100), place()},
             workers,
             DrainReply{text()},
             definition,

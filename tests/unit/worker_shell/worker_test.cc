@@ -159,7 +159,7 @@ TEST_F(WorkerTest, FetchesAValueOnceAndStartsWhenItHasCome) {
                       .nodes = {{"up", Payload::reference(hash, text.size())}},
                       .task = 1};
   coordinator_.assign(make_assignment(task));
-  EXPECT_EQ(coordinator_.next<ValueRequest>(), ValueRequest{hash});
+  EXPECT_EQ(coordinator_.next<ValueRequest>(), (ValueRequest{hash, 0, kPartFirst}));
   coordinator_.say(ValueReply{hash, true, text});
   const std::optional<AttemptReport> report = coordinator_.next_report();
   ASSERT_TRUE(report);
@@ -167,6 +167,116 @@ TEST_F(WorkerTest, FetchesAValueOnceAndStartsWhenItHasCome) {
   TaskText again = task;
   again.task = 2;
   EXPECT_EQ(outcome_of(again).output.json(), "100000");  // nobody was asked: nobody answered
+}
+
+TEST_F(WorkerTest, FetchesALargeValueInPartsAndALostOneAgain) {
+  start_and_meet();
+  const std::string text = "\"" + std::string(1'000'000, 'x') + "\"";
+  const Hash128 hash = hash128(text);
+  coordinator_.assign(make_assignment({.executor = "python",
+                                       .fields = R"({"script": "output = len(up)"})",
+                                       .nodes = {
+    { "up", Payload::reference(hash, text.size()) }}
+}));
+std::uint64_t from = 0;
+for (bool lost = false; from < text.size();) {
+  const std::optional<ValueRequest> wanted = coordinator_.next<ValueRequest>();
+  ASSERT_TRUE(wanted);
+  ASSERT_EQ(wanted->from, from);
+  ASSERT_GT(wanted->max, 0U);
+  if (from > 0 && !std::exchange(lost, true)) continue;  // asked for again, and nothing before it
+  const std::string bytes = text.substr(from, wanted->max);
+  ValueReply part{hash, true, bytes, {text.size(), from, part_check(hash, from, bytes)}};
+  ValueReply harmed = part;
+  harmed.json[0] = '?';
+  coordinator_.say(harmed);
+  coordinator_.say(part);
+  coordinator_.say(part);  // twice is harmless
+  from += bytes.size();
+}
+const std::optional<AttemptReport> report = coordinator_.next_report();
+ASSERT_TRUE(report);
+EXPECT_EQ(report->outcome.output.json(), "1000000");
+}
+
+TEST_F(WorkerTest, SendsALargeOutputInPartsBeforeTheReportThatNamesIt) {
+  coordinator_.takes_parts = true;
+  start_and_meet();
+  const std::string text = "\"" + std::string(3'000'000, 'x') + "\"";
+  const Assignment a = make_assignment({.executor = "python", .fields = R"({"script": "output = 'x' * 3000000"})"});
+  coordinator_.assign(a);
+  std::string come;
+  for (bool lost = false; come.size() < text.size();) {
+    const std::optional<PutPart> part = coordinator_.next<PutPart>();
+    ASSERT_TRUE(part);
+    ASSERT_EQ(part->hash, hash128(text));
+    ASSERT_EQ(part->size, text.size());
+    ASSERT_EQ(part->from, come.size());
+    ASSERT_EQ(part->run, a.context->run);
+    ASSERT_EQ(part->check, part_check(part->hash, part->from, part->bytes));
+    if (!come.empty() && !std::exchange(lost, true)) continue;  // sent again
+    come += part->bytes;
+    coordinator_.say(PartTaken{part->hash, come.size(), come.size() == text.size(), false});
+  }
+  EXPECT_EQ(come, text);
+  const std::optional<AttemptReport> report = coordinator_.next_report();
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->outcome.success);
+  EXPECT_EQ(report->outcome.output, Payload::reference(hash128(text), text.size()));
+}
+
+TEST_F(WorkerTest, SendsTheFilesOfATaskBeforeTheReportThatNamesThem) {
+  coordinator_.takes_parts = true;
+  start_and_meet();
+  coordinator_.assign(make_assignment(
+      {.executor = "python",
+       .fields =
+           R"({"script": "import millrace\nmillrace.artifact('big', data='x' * 3000000)\nmillrace.artifact('a', data=b'')\noutput = 1"})"}));
+  std::map<Hash128, std::string> come;
+  std::optional<AttemptReport> report;
+  for (int parts = 0; parts < 100 && come.size() < 3; ++parts) {
+    const std::optional<PutPart> part = coordinator_.next<PutPart>();
+    ASSERT_TRUE(part);
+    std::string& text = come[part->hash];
+    ASSERT_EQ(part->from, text.size());
+    text += part->bytes;
+    coordinator_.say(PartTaken{part->hash, text.size(), text.size() == part->size, false});
+    if (text.size() == 3'000'000) break;
+  }
+  report = coordinator_.next_report();
+  ASSERT_TRUE(report);
+  ASSERT_NE(report->outcome.artifacts, nullptr);
+  const std::string big(3'000'000, 'x');
+  EXPECT_EQ(*report->outcome.artifacts,
+            (std::vector<Artifact>{{"a", "", hash128(""), 0}, {"big", "text/plain", hash128(big), big.size()}}));
+  EXPECT_TRUE(come.at(hash128(big)) == big);
+  EXPECT_EQ(come.count(hash128("")), 1U) << "of nothing there is a part as well";
+  EXPECT_EQ(report->outcome.output.json(), "1");
+}
+
+TEST_F(WorkerTest, WithACoordinatorThatKeepsNoArtifactsATaskCannotHandThemOver) {
+  start_and_meet();
+  const Outcome outcome = outcome_of(
+      {.executor = "python", .fields = R"({"script": "import millrace\nmillrace.artifact('a', data='x') or 1"})"});
+  EXPECT_EQ(outcome.error.message, "ValueError: its coordinator is of an earlier version and keeps no artifacts");
+}
+
+TEST_F(WorkerTest, AnOlderCoordinatorIsSentALargeOutputWithinTheReport) {
+  start_and_meet();
+  const Outcome outcome = outcome_of({.executor = "python", .fields = R"({"script": "output = 'x' * 3000000"})"});
+  EXPECT_EQ(outcome.output.json().size(), 3'000'002U);
+}
+
+TEST_F(WorkerTest, AnAttemptThatSendsItsOutputCanBeCancelled) {
+  coordinator_.takes_parts = true;
+  start_and_meet();
+  const Assignment a = make_assignment({.executor = "python", .fields = R"({"script": "output = 'x' * 3000000"})"});
+  coordinator_.assign(a);
+  ASSERT_TRUE(coordinator_.next<PutPart>());
+  coordinator_.say(CancelBatch{{{a.attempt(), Reason::kCancelRequested}}});
+  const std::optional<AttemptReport> report = coordinator_.next_report();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->outcome.reason, Reason::kCancelRequested);
 }
 
 TEST_F(WorkerTest, AValueThatIsGoneFailsTheAttempt) {

@@ -2,8 +2,9 @@
 // single one where its argument is "once".
 //   request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
 //             header (JSON), script, inputs (JSON), one JSON a visible node in the order of header.ids, one for each name of header.vars
-//   reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), u64 microseconds that
-//             the task's own code took, then the three
+//   reply     u8 kind, u8 retire, u16 flags, u32 message, u32 traceback, u32 output (lengths), u64 microseconds that
+//             the task's own code took, then the three; before the end of a task also the files that it hands over, part
+//             by part, each of which is answered
 // The same as runners/python_runner.py speaks. The process ends at the end of its channel.
 "use strict";
 const fs = require("fs");
@@ -12,7 +13,8 @@ const vm = require("vm");
 const { createRequire } = require("module");
 
 const CHANNEL = 3;
-const OK = 0, ERROR = 1, INVALID_OUTPUT = 2, OUT_OF_MEMORY = 3;
+const OK = 0, ERROR = 1, INVALID_OUTPUT = 2, OUT_OF_MEMORY = 3, ARTIFACT = 6;
+const ARTIFACT_PART = 1024 * 1024;
 const VALUE_MAX = 256 * 1024 * 1024;
 const DEPTH_MAX = 190;
 const TRACEBACK_MAX = 15 * 1024;
@@ -73,7 +75,7 @@ class Exit extends Error {
   }
 }
 
-const HEAD = "(function (inputs, nodes, run, require, __names) { var output, result, main; ";
+const HEAD = "(function (inputs, nodes, run, require, __names, __millrace) { var output, result, main; ";
 const compiledScripts = new Map();  // names + file + script -> function
 
 // The script stands in an async function, so that it may await; its lines keep their numbers.
@@ -81,7 +83,7 @@ function compiled(file, script, names) {
   const key = names.join(",") + "\n" + file + "\n" + script;
   let known = compiledScripts.get(key);
   if (known === undefined) {
-    const head = HEAD + (names.length > 0 ? "const {" + names.join(", ") + "} = __names; " : "") + "return async function () { ";
+    const head = HEAD + (names.includes("millrace") ? "" : "const millrace = __millrace; ") + (names.length > 0 ? "const {" + names.join(", ") + "} = __names; " : "") + "return async function () { ";
     const tail = "\n;return {main: typeof main === 'function' ? main : undefined, output, result};}})";
     known = new vm.Script(head + script + tail, { filename: file, columnOffset: -head.length, lineOffset: 0 }).runInThisContext();
     if (compiledScripts.size >= CACHE_MAX) compiledScripts.clear();
@@ -134,7 +136,7 @@ async function evaluate(task, file, script) {
   const require = requireIn(process.cwd());
   const context = { ...task.inputs, ...seen, inputs: task.inputs, nodes: task.nodes, run: task.run };
   try {
-    const found = await compiled(file, script, names)(task.inputs, task.nodes, task.run, require, seen)();
+    const found = await compiled(file, script, names)(task.inputs, task.nodes, task.run, require, seen, millrace)();
     if (found.main !== undefined) return [await found.main(context), "main()"];
     return found.output !== undefined ? [found.output, "output"] : [found.result, "result"];
   } catch (error) {
@@ -171,9 +173,11 @@ async function runTask(parts) {
     const alive = setInterval(() => {}, 1 << 30);
     let value, root;
     begun = now();
+    speaks = true;
     try {
       [value, root] = await Promise.race([evaluate(task, file, script), stray]);
     } finally {
+      speaks = false;
       clearInterval(alive);
       fail = null;
     }
@@ -187,6 +191,51 @@ async function runTask(parts) {
     return [memory ? OUT_OF_MEMORY : ERROR, message, traceback, Buffer.alloc(0), ran()];
   }
 }
+
+// ---- the object `millrace`
+
+let speaks = false;  // a task runs
+
+function say(kind, flags, message, traceback, output) {
+  const texts = [Buffer.from(message, "utf8"), Buffer.from(traceback, "utf8"), output];
+  const head = Buffer.alloc(24);
+  head.writeUInt8(kind, 0);
+  head.writeUInt16LE(flags, 2);
+  texts.forEach((text, i) => head.writeUInt32LE(text.length, 4 + 4 * i));
+  writeAll(Buffer.concat([head, ...texts]));
+}
+
+// Hands a file over, which is kept as long as the run: the file at a path, or data (text or bytes) under a name.
+function artifact(pathOrName, data, options) {
+  if (!speaks) throw new Error("only a running task may call millrace");
+  const { name = path.basename(String(pathOrName)), contentType = typeof data === "string" ? "text/plain" : "" } = options || {};
+  const file = data === undefined || data === null ? fs.openSync(pathOrName, "r") : null;
+  try {
+    let at = 0;
+    const bytes = file !== null ? null : Buffer.from(data);
+    const room = file !== null ? Buffer.allocUnsafe(ARTIFACT_PART) : null;
+    const next = () => {
+      if (file !== null) return Buffer.from(room.subarray(0, fs.readSync(file, room, 0, room.length, null)));
+      at += ARTIFACT_PART;
+      return bytes.subarray(at - ARTIFACT_PART, at);
+    };
+    let part = next();
+    for (let flags = 1; (flags & 2) === 0; flags &= ~1) {
+      const following = part.length === 0 ? part : next();
+      if (following.length === 0) flags |= 2;
+      say(ARTIFACT, flags, String(name), String(contentType), part);
+      const answer = readRequest();
+      if (answer === null) throw new Error("the worker has gone");
+      if (answer[0].toString() !== "1") throw new Error(answer[1].toString("utf8"));
+      if ((flags & 2) !== 0) return;
+      part = following;
+    }
+  } finally {
+    if (file !== null) fs.closeSync(file);
+  }
+}
+
+const millrace = { artifact };
 
 // ---- the channel
 

@@ -11,10 +11,12 @@ The worker starts one zygote and talks to it over a packet socket (descriptor 3)
 An interpreter serves tasks from its channel, one after another, or a single one where `once` is set.
     request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
               header (JSON; `confine`, `limits` and `jail` of a task with an interpreter of its own), script, inputs (JSON), one JSON a visible node in the order of header["ids"], one for each name of header["vars"]
-    reply     u8 kind, u8 retire, u16 0, u32 message, u32 traceback, u32 output (lengths), u64 microseconds that the task's own code took,
+    reply     u8 kind, u8 retire, u16 flags, u32 message, u32 traceback, u32 output (lengths), u64 microseconds that the task's own code took,
               then the three; before the end
               of a task also what it says by the module `millrace`: its progress (output: JSON), and the secrets that it
-              asks for (message: the name), each answered by two parts: 1 and the secret, or 0 and what is wrong
+              asks for (message: the name), each answered by two parts: 1 and the secret, or 0 and what is wrong; and the
+              files that it hands over, part by part (message: the name, traceback: the content type, output: the bytes;
+              flags: 1 the first part, 2 the last), each answered in the same way
 When the worker dies the zygote reads the end of its socket, kills every interpreter with its process group, and exits.
 """
 import atexit
@@ -46,7 +48,8 @@ except (ImportError, OSError, AttributeError):
     _prctl = None
 
 monotonic_ns = time.monotonic_ns  # a script may replace it
-OK, ERROR, INVALID_OUTPUT, OUT_OF_MEMORY, PROGRESS, SECRET = range(6)
+OK, ERROR, INVALID_OUTPUT, OUT_OF_MEMORY, PROGRESS, SECRET, ARTIFACT = range(7)
+ARTIFACT_PART = 1024 * 1024
 
 CONTROL_FD = 3
 RULESET_FD, FILTER_FD = 5, 6  # what confines: a landlock ruleset, and a filter of system calls (else /dev/null)
@@ -553,10 +556,18 @@ class Line:
         with self.lock:
             self.channel = None
 
-    def say(self, kind, message=b"", output=b""):
+    def say(self, kind, message=b"", output=b"", more=b"", flags=0):
         if self.channel is None or os.getpid() != self.pid:
             raise RuntimeError("only the process of a running task may call millrace")
-        write_all(self.channel, REPLY.pack(kind, 0, 0, len(message), 0, len(output), 0) + message + output)
+        header = REPLY.pack(kind, 0, flags, len(message), len(more), len(output), 0)
+        write_all(self.channel, b"".join((header, message, more, output)))
+
+    def answer(self):
+        """(whether it is good, its text) of what was asked."""
+        parts = read_request(self.channel)
+        if parts is None:
+            raise RuntimeError("the worker has gone")
+        return parts[0] == b"1", parts[1].decode("utf-8")
 
     def progress(self, done, total=None, **more):
         """Tells how far the task is: an event of type task_progress with {done, total, ...} as its data."""
@@ -580,13 +591,47 @@ class Line:
         """A secret that the worker knows. It is masked in all that the task says from now on."""
         with self.lock:
             self.say(SECRET, message=str(name).encode("utf-8"))
-            parts = read_request(self.channel)
-        if parts is None:
-            raise RuntimeError("the worker has gone")
-        text = parts[1].decode("utf-8")
-        if parts[0] != b"1":
+            good, text = self.answer()
+        if not good:
             raise LookupError(text)
         return text
+
+    def artifact(self, path_or_name, data=None, *, name=None, content_type=None):
+        """Hands a file over, which is kept as long as the run: the file at a path, or `data` (text, bytes, or an open
+        binary file) under a name. Later ones of a task take the place of earlier ones with the same name."""
+        path = os.fspath(path_or_name)
+        name = os.path.basename(path) if name is None else str(name)
+        if content_type is None:
+            content_type = guess_type(name) or ("text/plain" if isinstance(data, str) else "")
+        if data is None:
+            with open(path, "rb") as file:
+                return self.send_artifact(name, content_type, file.read)
+        if isinstance(data, str):
+            data = data.encode("utf-8")
+        if hasattr(data, "read"):
+            return self.send_artifact(name, content_type, data.read)
+        import io
+        return self.send_artifact(name, content_type, io.BytesIO(data).read)
+
+    def send_artifact(self, name, content_type, read):
+        part, flags = read(ARTIFACT_PART), 1
+        with self.lock:
+            while not flags & 2:
+                following = read(ARTIFACT_PART) if part else b""
+                if not following:
+                    flags |= 2
+                self.say(ARTIFACT, message=name.encode("utf-8"), more=content_type.encode("utf-8"), output=part, flags=flags)
+                good, text = self.answer()
+                if not good:
+                    raise ValueError(text)
+                part, flags = following, flags & 2
+
+
+def guess_type(name):
+    import mimetypes
+    if not mimetypes.inited:
+        mimetypes.init(())  # what python knows itself: the same on all machines, and nothing is read
+    return mimetypes.guess_type(name)[0]
 
 
 def log(*values, sep=" "):
@@ -600,7 +645,8 @@ line = Line()
 def make_module():
     module = types.ModuleType("millrace", "What a task can say to the worker that runs it.")
     module.log, module.progress, module.heartbeat, module.secret = log, line.progress, line.heartbeat, line.secret
-    module.__all__ = ["log", "progress", "heartbeat", "secret"]
+    module.artifact = line.artifact
+    module.__all__ = ["artifact", "log", "progress", "heartbeat", "secret"]
     sys.modules["millrace"] = module
 
 
