@@ -27,7 +27,7 @@ bool operator==(const TaskRecord& a, const TaskRecord& b) {
          a.losses == b.losses && a.tries == b.tries && a.epoch == b.epoch && a.version == b.version &&
          a.ready == b.ready && a.dispatched == b.dispatched && a.ended == b.ended && a.due == b.due &&
          a.queued == b.queued && a.ran == b.ran && a.items == b.items && a.items_failed == b.items_failed &&
-         same(a.worker, b.worker) && a.output == b.output && same(a.error, b.error);
+         same(a.worker, b.worker) && a.output == b.output && same(a.error, b.error) && same(a.claim, b.claim);
 }
 
 bool operator==(const RunRecord& a, const RunRecord& b) {
@@ -51,6 +51,7 @@ std::uint64_t checksum(TaskIndex task, const TaskRecord& r) {
     else sum = mixed(sum, hash64(r.output.json()));
   }
   if (r.error != nullptr) sum = mixed(sum, hash64(r.error->message));
+  if (r.claim != nullptr) sum = mixed(mixed(sum, r.claim->key.high), r.claim->key.low + (r.claim->has_old ? 1 : 0));
   return sum;
 }
 

@@ -28,7 +28,8 @@ enum Field : std::uint32_t {
   kItems = 1U << 15,    // items, items_failed: since version 2 of segments
   kCause = 1U << 16,    // since version 3 of segments
   kLosses = 1U << 17,   // of the error: since version 4
-  kAllFields = ((1U << 14) - 1) | kItems | kCause | kLosses,
+  kClaim = 1U << 18,    // since version 5
+  kAllFields = ((1U << 14) - 1) | kItems | kCause | kLosses | kClaim,
 };
 
 constexpr std::size_t kRecordBytesMin = 3;  // distance, state, fields
@@ -55,6 +56,7 @@ std::uint32_t fields_of(const TaskRecord& r, std::uint32_t base_epoch) {
   add(r.items != 0, kItems);
   add(r.cause != Reason::kNone, kCause);
   add(r.error != nullptr && !r.error->losses.empty(), kLosses);
+  add(r.claim != nullptr, kClaim);
   return fields;
 }
 
@@ -132,6 +134,11 @@ void pack(Packer& out, const TaskRecord& r, const Base& base, const Names& names
     out.number(r.items_failed);
   }
   if (fields & kCause) out.byte(static_cast<std::uint8_t>(r.cause));
+  if (fields & kClaim) {
+    out.hash(r.claim->key);
+    out.byte(r.claim->has_old ? 1 : 0);
+    if (r.claim->has_old) out.payload(r.claim->old);
+  }
   if ((fields & kLosses) == 0) return;
   out.number(r.error->losses.size());
   for (const LostAttempt& loss : r.error->losses) {
@@ -148,8 +155,9 @@ std::uint8_t version_for(std::span<const TaskEntry> entries, const std::vector<s
   std::uint8_t version = kSegmentVersion;
   for (std::size_t i : order) {
     const TaskRecord& r = entries[i].second;
-    if (r.error != nullptr && !r.error->losses.empty()) return kSegmentVersionLast;
-    if (r.cause != Reason::kNone) version = kSegmentVersionCause;
+    if (r.claim != nullptr) return kSegmentVersionLast;
+    if (r.error != nullptr && !r.error->losses.empty()) version = kSegmentVersionLosses;
+    else if (r.cause != Reason::kNone) version = std::max(version, kSegmentVersionCause);
     else if (r.items != 0) version = std::max(version, kSegmentVersionItems);
   }
   return version;
@@ -204,6 +212,13 @@ TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>&
   if (fields & kCause) {
     r.cause = static_cast<Reason>(in.byte());
     if (r.cause == Reason::kNone || r.cause > kReasonLast) in.fail();  // none is not written
+  }
+  if (fields & kClaim) {
+    CacheClaim claim;
+    claim.key = in.hash();
+    claim.has_old = in.byte() != 0;
+    if (claim.has_old) claim.old = in.payload();
+    r.claim = std::make_shared<const CacheClaim>(std::move(claim));
   }
   if ((fields & kLosses) == 0) return r;
   ErrorInfo error = r.error == nullptr ? ErrorInfo{} : *r.error;

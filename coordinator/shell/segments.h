@@ -29,7 +29,8 @@ constexpr std::uint8_t kSegmentVersion = 1;
 // programs read, too.
 constexpr std::uint8_t kSegmentVersionItems = 2;
 constexpr std::uint8_t kSegmentVersionCause = 3;
-constexpr std::uint8_t kSegmentVersionLast = 4;
+constexpr std::uint8_t kSegmentVersionLosses = 4;
+constexpr std::uint8_t kSegmentVersionLast = 5;  // claims
 
 using TaskEntry = std::pair<TaskIndex, TaskRecord>;
 

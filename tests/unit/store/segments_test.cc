@@ -87,6 +87,18 @@ TEST(Segments, KeepWhatIsKnownOfLostAttempts) {
       ErrorInfo{"lost 2 times", "", {{1, "w1", from_us(5), from_us(9), "went silent"}, {2, "", from_us(-7), {}, ""}}});
   const std::vector<TaskEntry> entries = {{TaskIndex{2}, TaskRecord{}}, {TaskIndex{4}, poisoned}};
   const std::string bytes = encode_segment(run_id(1), 9, entries);
+  EXPECT_EQ(bytes[0], kSegmentVersionLosses);
+  EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
+}
+
+TEST(Segments, KeepWhoAsksForTheValueOfAKey) {
+  TaskRecord asks = everything_set();
+  asks.claim = std::make_shared<const CacheClaim>(CacheClaim{hash128("k"), false, {}});
+  TaskRecord knows = everything_set();
+  knows.claim =
+      std::make_shared<const CacheClaim>(CacheClaim{hash128("k"), true, Payload::reference(hash128("v"), 99)});
+  const std::vector<TaskEntry> entries = {{TaskIndex{2}, asks}, {TaskIndex{4}, knows}};
+  const std::string bytes = encode_segment(run_id(1), 9, entries);
   EXPECT_EQ(bytes[0], kSegmentVersionLast);
   EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
 }
