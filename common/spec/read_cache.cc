@@ -29,8 +29,8 @@ void read_cache(Reader& reader, std::uint32_t index, const std::string& where, s
 void check_cache(Reader& reader, const std::vector<Entry>& entries, const std::string& where, std::uint32_t node) {
   const FlowSpec& flow = reader.spec.specs[node].flow;
   const auto at = [&](std::string_view name) {
-    const auto found = std::ranges::find(entries, name, &Entry::name);
-    return found == entries.end() ? 0 : found->key;
+    const auto found = std::ranges::find_if(entries, [&](const Entry& entry) { return entry.name == name; });
+    return found == entries.end() ? std::uint32_t{0} : found->key;
   };
   if (flow.cache && flow.foreach)
     reader.problem(at("cache"), where + " has both 'cache' and 'foreach'", "one of them",

@@ -133,21 +133,28 @@ void CacheHome::drop(const CacheName& name) {
   if (found == entries_.end()) return;
   const Kept& kept = found->second;
   effects_.entries[entry_field(kept.entry)].reset();
-  bytes_of(kept.entry.value) -= kept.entry.value.size();
-  by_use_.erase(kept.used);
+  Share& share = share_of(kept.entry.value);
+  share.bytes -= kept.entry.value.size();
+  share.by_use.erase(kept.used);
   by_end_.erase({kept.ends, name});
   entries_.erase(found);
 }
 
 void CacheHome::touch(Kept& kept) {
-  by_use_.erase(kept.used);
+  Share& share = share_of(kept.entry.value);
+  share.by_use.erase(kept.used);
   kept.used = ++uses_;
-  by_use_.emplace(kept.used, kept.entry.name);
+  share.by_use.emplace(kept.used, kept.entry.name);
 }
 
 void CacheHome::make_room() {
-  while (entries_.size() > kCacheEntriesMax || inline_ > kCacheInlineMax || referenced_ > kCacheReferencedMax)
-    drop(CacheName(by_use_.begin()->second));
+  const auto drop_oldest = [&](const Share& share) { drop(CacheName(share.by_use.begin()->second)); };
+  while (inline_.bytes > kCacheInlineMax) drop_oldest(inline_);
+  while (referenced_.bytes > kCacheReferencedMax) drop_oldest(referenced_);
+  while (entries_.size() > kCacheEntriesMax) {
+    const auto oldest = [](const Share& share) { return share.by_use.empty() ? UINT64_MAX : share.by_use.begin()->first; };
+    drop_oldest(oldest(inline_) < oldest(referenced_) ? inline_ : referenced_);
+  }
 }
 
 void CacheHome::expire(Time now) {
@@ -166,12 +173,13 @@ void CacheHome::restore(Time now, CacheEntry entry) {
     if (entry.made < known->second.entry.made) return;
     drop(name);
   }
-  bytes_of(entry.value) += entry.value.size();
+  Share& share = share_of(entry.value);
+  share.bytes += entry.value.size();
   Kept& kept = entries_[name];
   kept.ends = entry.made + std::min(entry.ttl, kTtlHeeded) + kCacheOldFor;
   kept.entry = std::move(entry);
   kept.used = ++uses_;
-  by_use_.emplace(kept.used, name);
+  share.by_use.emplace(kept.used, name);
   by_end_.emplace(kept.ends, name);
 }
 

@@ -121,13 +121,16 @@ class CacheHome {
   void drop(const CacheName& name);
   void touch(Kept& kept);
   void make_room();
-  std::uint64_t& bytes_of(const Payload& value) { return value.is_reference() ? referenced_ : inline_; }
+  struct Share {  // of values that are inline, or of those by reference
+    std::uint64_t bytes = 0;
+    std::map<std::uint64_t, CacheName> by_use;
+  };
+  Share& share_of(const Payload& value) { return value.is_reference() ? referenced_ : inline_; }
 
   std::map<CacheName, Kept> entries_;
-  std::map<std::uint64_t, CacheName> by_use_;
   std::set<std::pair<Time, CacheName>> by_end_;
-  std::uint64_t inline_ = 0;
-  std::uint64_t referenced_ = 0;
+  Share inline_;
+  Share referenced_;
   std::map<CacheName, Line> lines_;
   std::set<CacheName> answering_;  // lines with a value for those who wait
   std::size_t askers_count_ = 0;
