@@ -104,9 +104,9 @@ struct FlowSpec {
   std::optional<BranchSpec> branch;  // then the node has neither an executor nor a value
   std::uint32_t join = 0;            // so many upstream nodes that succeeded are enough; zero: all that live
   OnUpstreamFailure on_upstream_failure = OnUpstreamFailure::kSkip;
-  std::optional<Value> fallback;        // its output if it finally fails; the run is degraded then
-  std::string stand_in = {};            // the node that runs in its place then, and gives its output; empty: none
-  bool fallback_cached = false;         // then it takes what `cache` has, however old
+  std::optional<Value> fallback;  // its output if it finally fails; the run is degraded then
+  std::string stand_in = {};      // the node that runs in its place then, and gives its output; empty: none
+  bool fallback_cached = false;   // then it takes what `cache` has, however old
   std::optional<CacheSpec> cache = {};
   std::optional<WaitSpec> wait;         // then the node has neither an executor nor a value
   std::vector<std::string> on_failure;  // nodes that run if it finally fails

@@ -47,7 +47,7 @@ constexpr std::array<std::string_view, 36> kReasonWords = {"",
                                                            "cache",
                                                            "cached"};
 constexpr std::array<std::string_view, 17> kWaitWords = {
-    "",      "slot",   "label",    "limit",   "paused",    "breaker",  "value",    "adoption", "timer",
+    "",       "slot",     "label",   "limit",     "paused",   "breaker",  "value", "adoption", "timer",
     "signal", "approval", "backoff", "no_worker", "resource", "fallback", "child", "cache"};
 
 static_assert(kTaskWords.size() == static_cast<std::size_t>(TaskState::kCancelled) + 1);

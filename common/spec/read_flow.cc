@@ -75,7 +75,8 @@ void read_fallback(Reader& reader, std::uint32_t index, const std::string& where
     }
   }
   if (found == 0)
-    reader.problem(index, what + " has neither a 'value' nor a 'node'", "{value: ANYTHING}, {node: ID} or {cached: true}");
+    reader.problem(index, what + " has neither a 'value' nor a 'node'",
+                   "{value: ANYTHING}, {node: ID} or {cached: true}");
   if (found > 1)
     reader.problem(index, what + " has more than one of 'value', 'node' and 'cached'", "one of them",
                    "the node may have a 'fallback: {value: ...}' of its own");

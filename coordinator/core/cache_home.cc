@@ -47,8 +47,7 @@ void CacheHome::given(Time now, const CacheName& name, RunId run, TaskIndex task
   Line& line = found->second;
   line.given = std::move(value);
   answering_.insert(name);
-  if (const auto giver = line.by_task.find({run, task}); giver != line.by_task.end())
-    remove(name, line, giver->second);
+  if (const auto giver = line.by_task.find({run, task}); giver != line.by_task.end()) remove(name, line, giver->second);
 }
 
 void CacheHome::left(Time, const CacheName& name, RunId run, TaskIndex task) {
@@ -152,7 +151,9 @@ void CacheHome::make_room() {
   while (inline_.bytes > kCacheInlineMax) drop_oldest(inline_);
   while (referenced_.bytes > kCacheReferencedMax) drop_oldest(referenced_);
   while (entries_.size() > kCacheEntriesMax) {
-    const auto oldest = [](const Share& share) { return share.by_use.empty() ? UINT64_MAX : share.by_use.begin()->first; };
+    const auto oldest = [](const Share& share) {
+      return share.by_use.empty() ? UINT64_MAX : share.by_use.begin()->first;
+    };
     drop_oldest(oldest(inline_) < oldest(referenced_) ? inline_ : referenced_);
   }
 }
@@ -201,7 +202,8 @@ void CacheHome::restored() {
   for (Kept* kept : by_age) touch(*kept);
   for (auto& [name, line] : lines_) {
     const auto entry = entries_.find(name);
-    if (line.computing == 0 && entry != entries_.end() && entry->second.entry.made >= line.askers.begin()->second.asked) {
+    if (line.computing == 0 && entry != entries_.end() &&
+        entry->second.entry.made >= line.askers.begin()->second.asked) {
       line.given = entry->second.entry.value;
       answering_.insert(name);
     } else {

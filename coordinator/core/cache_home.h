@@ -90,10 +90,12 @@ class CacheHome {
 
   bool answering() const { return !answering_.empty(); }  // there are some left to answer
   void answer_one();
-  void expire(Time now);       // what is too old for everybody
-  Time next_expiry() const;    // of expire(); kNever: nothing
+  void expire(Time now);     // what is too old for everybody
+  Time next_expiry() const;  // of expire(); kNever: nothing
   CacheEffects take() { return std::exchange(effects_, {}); }
-  bool has_effects() const { return !effects_.entries.empty() || !effects_.askers.empty() || !effects_.answers.empty(); }
+  bool has_effects() const {
+    return !effects_.entries.empty() || !effects_.askers.empty() || !effects_.answers.empty();
+  }
 
   void restore(Time now, CacheEntry entry);
   void restore(CacheAsker asker);
@@ -108,7 +110,7 @@ class CacheHome {
     Time ends{};
   };
   struct Line {
-    std::map<std::uint64_t, CacheAsker> askers;                         // by number
+    std::map<std::uint64_t, CacheAsker> askers;  // by number
     std::map<std::pair<RunId, TaskIndex>, std::uint64_t> by_task;
     std::uint64_t computing = 0;   // the number of who does; zero: nobody
     std::optional<Payload> given;  // since they asked: all that do not compute take it

@@ -171,8 +171,7 @@ void Partition::take(Time now, LetterCame&, CacheTold& told) {
       return end_task(now, *run, answer.task, TaskState::kSucceeded, Reason::kCached, EventType::kTaskSucceeded);
     case CacheAnswer::Kind::kCompute:
       if (answer.has_value)
-        record.claim =
-            std::make_shared<const CacheClaim>(CacheClaim{record.claim->key, true, std::move(answer.value)});
+        record.claim = std::make_shared<const CacheClaim>(CacheClaim{record.claim->key, true, std::move(answer.value)});
       record.reason = Reason::kNone;
       move(*run, answer.task, TaskState::kReady);
       write(*run, answer.task);

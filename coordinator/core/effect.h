@@ -101,17 +101,17 @@ struct Effects {
   std::vector<ValueWrite> values;
   std::vector<RegisteredWorkflow> workflows;  // as they are now; the last of a name counts
   std::vector<std::pair<Hash128, std::shared_ptr<const std::string>>> definitions;  // that those need
-  std::vector<Hash128> definitions_dropped;                      // that no registered workflow needs any more
-  std::map<TriggerName, std::optional<TriggerRecord>> triggers;  // that have changed; nothing: it is gone
-  std::map<TriggerName, std::optional<RunEndSpec>> watchers;     // that have changed; nothing: it is gone
+  std::vector<Hash128> definitions_dropped;                        // that no registered workflow needs any more
+  std::map<TriggerName, std::optional<TriggerRecord>> triggers;    // that have changed; nothing: it is gone
+  std::map<TriggerName, std::optional<RunEndSpec>> watchers;       // that have changed; nothing: it is gone
   std::map<std::string, std::optional<CacheEntry>> cache_entries;  // that have changed; nothing: it is gone
   std::map<std::string, std::optional<CacheAsker>> cache_askers;   // that have changed; nothing: it is gone
   std::vector<ValueNeed> needs;
-  std::vector<SharedLetter> letters;                             // new in the outbox
-  std::vector<std::uint64_t> letters_gone;                       // numbers of those that are taken
-  std::map<PartitionId, Mark> marks;                             // how far those of others are taken: what has changed
-  std::vector<SendLetters> mail;                                 // leaves when the turn is durable
-  std::vector<LetterAck> acks;                                   // likewise
+  std::vector<SharedLetter> letters;        // new in the outbox
+  std::vector<std::uint64_t> letters_gone;  // numbers of those that are taken
+  std::map<PartitionId, Mark> marks;        // how far those of others are taken: what has changed
+  std::vector<SendLetters> mail;            // leaves when the turn is durable
+  std::vector<LetterAck> acks;              // likewise
   std::vector<SendCancel> cancels;
   std::vector<SendReclaim> reclaims;
   std::vector<SendAnswer> answers;

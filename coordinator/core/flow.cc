@@ -116,8 +116,7 @@ void Partition::decide(Time now, Run& run, TaskIndex task) {
   if (run.plan->is_mapped(task)) return open_items(now, run, task, *run.plan->flow(task));
   if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->wait) return begin_wait(now, run, task, *flow);
   if (run.plan->is_control_node(task)) return evaluate_control_node(now, run, task);
-  if (const Flow* flow = run.plan->flow(task);
-      flow != nullptr && flow->cache && run.tasks[task.value].claim == nullptr)
+  if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->cache && run.tasks[task.value].claim == nullptr)
     return claim(now, run, task, *flow->cache);
   run.value_waits.erase(task);
   move(run, task, TaskState::kReady);

@@ -63,7 +63,7 @@ class MemoryCluster {
   };
   struct StoredValue {
     std::shared_ptr<const std::string> json;
-    std::set<RunId> runs;  // that need it
+    std::set<RunId> runs;                                   // that need it
     std::set<std::pair<PartitionId, std::string>> entries;  // what is kept under a key, and needs it
     Time used{};
   };

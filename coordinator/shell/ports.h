@@ -73,8 +73,8 @@ enum class Shelf : std::uint8_t {
   kOutbox,     // letters that their receivers have not taken, by number
   kInbox,      // how far the letters of others are taken, by sender
 };
-inline constexpr Shelf kShelves[] = {Shelf::kWorkflows, Shelf::kTriggers,  Shelf::kWatchers, Shelf::kCache,
-                                     Shelf::kCacheAsks, Shelf::kOutbox, Shelf::kInbox};
+inline constexpr Shelf kShelves[] = {Shelf::kWorkflows, Shelf::kTriggers, Shelf::kWatchers, Shelf::kCache,
+                                     Shelf::kCacheAsks, Shelf::kOutbox,   Shelf::kInbox};
 constexpr const char* to_string(Shelf shelf) {
   switch (shelf) {
     case Shelf::kWorkflows: return "workflows";

@@ -300,7 +300,8 @@ class SweepValues : public RedisRead {
       const std::string_view who = std::string_view(member).substr(kNeedHashBytes);
       const std::size_t colon = who.find(':');
       if (who.front() == '=' && colon != std::string_view::npos)
-        needs_.push_back({member, {}, std::string(who.substr(colon + 1)), number_of<std::uint64_t>(who.substr(1, colon - 1))});
+        needs_.push_back(
+            {member, {}, std::string(who.substr(colon + 1)), number_of<std::uint64_t>(who.substr(1, colon - 1))});
       else if (auto run = parse_run_id(who)) needs_.push_back({member, *run, "", 0});
     }
     committed_ = number_of<std::uint64_t>(replies[2].text);
@@ -317,8 +318,7 @@ class SweepValues : public RedisRead {
     for (std::size_t i = 0; i < needs_.size(); ++i) {
       const Need& need = needs_[i];
       // A run that is later than all others may be about to be accepted, and the commit about to be made.
-      const bool may_come =
-          need.entry.empty() ? newest_ && need.run.value >= newest_->value : need.commit > committed_;
+      const bool may_come = need.entry.empty() ? newest_ && need.run.value >= newest_->value : need.commit > committed_;
       if (replies[i].integer == 0 && !may_come) groups_[need.prefix()].stale.push_back(need.member);
     }
     if (groups_.empty()) return std::move(answer_);

@@ -7,10 +7,11 @@
 // (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name), approval (roles), child (NAME or
 // NAME@VERSION), with, limit (of all attempts; of a signal, an approval or a child: of the wait), handlers (nodes that
 // run if it fails), compensate, instead (the node that stands in for it), gate, round, rounds and rounds_end (of a
-// loop), cache (a key, or *), ttl, old (fallback: cached), does (fields), on (retry.on, words), default (of these: JSON, approve, reject), message, foreach (JSON or text; an object
-// with "to" is a range), chunk, parallel, on_item_error and collect. Settings of the workflow stand in front, in
-// parentheses: fail_fast, timeout, deadline, priority, output.NAME. Nodes are numbered in the order of their first
-// mention. What cannot be read fails the test that wrote it.
+// loop), cache (a key, or *), ttl, old (fallback: cached), does (fields), on (retry.on, words), default (of these:
+// JSON, approve, reject), message, foreach (JSON or text; an object with "to" is a range), chunk, parallel,
+// on_item_error and collect. Settings of the workflow stand in front, in parentheses: fail_fast, timeout, deadline,
+// priority, output.NAME. Nodes are numbered in the order of their first mention. What cannot be read fails the test
+// that wrote it.
 #pragma once
 
 #include <algorithm>

@@ -45,7 +45,8 @@ TEST(Cache, MayStandInForAFailure) {
             "node 'a' falls back to what is cached, and has no 'cache'");
   EXPECT_EQ(problem_of("executor: noop, cache: {ttl: 1h}, fallback: {cached: true, value: 1}"),
             "'fallback' of node 'a' has more than one of 'value', 'node' and 'cached'");
-  EXPECT_EQ(problem_of("executor: noop, cache: {ttl: 1h}, fallback: other"), "'fallback' of node 'a' is the text 'other'");
+  EXPECT_EQ(problem_of("executor: noop, cache: {ttl: 1h}, fallback: other"),
+            "'fallback' of node 'a' is the text 'other'");
 }
 
 TEST(Cache, IsOfOneTaskThatWaitsForAllItSees) {
