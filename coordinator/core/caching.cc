@@ -8,13 +8,13 @@
 namespace millrace {
 namespace {
 
-void add(std::string& text, std::string_view part) {
+void include(std::string& text, std::string_view part) {
   text.append(std::to_string(part.size())).append(1, ':').append(part);
 }
 
-void add(std::string& text, std::string_view name, const Payload& value) {
-  add(text, name);
-  add(text, to_string(value.is_reference() ? value.hash() : hash128(value.json())));
+void include(std::string& text, std::string_view name, const Payload& value) {
+  include(text, name);
+  include(text, to_string(value.is_reference() ? value.hash() : hash128(value.json())));
 }
 
 }  // namespace
@@ -32,29 +32,29 @@ bool Partition::awaits_cache(const Run& run, TaskIndex task) {
 std::string Partition::seen_by(const Run& run, TaskIndex task) const {
   std::string text;
   if (!run.plan->reads_upstream(task)) return text;
-  add(text, "inputs", run.info->inputs);
+  include(text, "inputs", run.info->inputs);
   for (std::uint32_t up : run.plan->dag().upstream().of(task.value)) {
     const bool ended = is_terminal(run.states[up]);
-    add(text, run.plan->name_from(task, TaskIndex{up}), ended ? run.tasks[up].output : Payload());
+    include(text, run.plan->name_from(task, TaskIndex{up}), ended ? run.tasks[up].output : Payload());
   }
   if (run.plan->cleanup_of(task) != Cleanup::kNone || !run.plan->handled_by(task).empty() ||
       run.plan->stands_in_for(task))
-    add(text, error_for(run, task).dump());
+    include(text, error_for(run, task).dump());
   const std::optional<TaskIndex> end = run.plan->round_end(task);
   if (!end) return text;
-  add(text, std::to_string(run.plan->flow(*end)->round));
-  if (const auto previous = run.plan->previous_end(*end)) add(text, "previous", run.tasks[previous->value].output);
+  include(text, std::to_string(run.plan->flow(*end)->round));
+  if (const auto previous = run.plan->previous_end(*end)) include(text, "previous", run.tasks[previous->value].output);
   return text;
 }
 
 // Nothing: it waits for values, or has failed by it.
 std::optional<Hash128> Partition::cache_key(Time now, Run& run, TaskIndex task, const Flow::Cache& cache) {
   std::string text = to_string(cache.does);
-  add(text, run.info->tenant);
+  include(text, run.info->tenant);
   if (!cache.key) return hash128(text + seen_by(run, task));
   const std::optional<Value> key = evaluate_for(now, run, task, *cache.key);
   if (!key) return std::nullopt;
-  add(text, key->dump());
+  include(text, key->dump());
   return hash128(text);
 }
 
