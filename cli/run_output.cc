@@ -87,15 +87,16 @@ const std::vector<Column>& node_columns() {
   return columns;
 }
 
-// With one more where there are fan-outs, and one where results come from another run.
+// With one more where there are fan-outs, and where results come from another run or were kept.
 std::vector<Column> columns_for(const std::vector<Value>& rows) {
   std::vector<Column> columns = node_columns();
-  const auto shared = [](const Value& row) { return row.find("shared") != nullptr; };
-  if (std::ranges::any_of(rows, shared)) {
-    columns.insert(columns.begin() + 2, {"SHARED", [](const Value& row) {
-                                           return std::string(row.find("shared") != nullptr ? "yes" : "");
-                                         }});
-  }
+  const auto mark = [&](const char* head, const char* key) {
+    const auto has = [key](const Value& row) { return row.find(key) != nullptr; };
+    if (!std::ranges::any_of(rows, has)) return;
+    columns.insert(columns.begin() + 2, {head, [has](const Value& row) { return std::string(has(row) ? "yes" : ""); }});
+  };
+  mark("SHARED", "shared");
+  mark("CACHED", "cached");
   const auto mapped = [](const Value& row) { return row.find("items") != nullptr; };
   if (std::ranges::any_of(rows, mapped)) columns.insert(columns.begin() + 2, {"ITEMS", items_cell});
   return columns;

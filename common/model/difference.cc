@@ -73,7 +73,8 @@ std::vector<std::string> differing_keys(const NodeSpec& a, const NodeSpec& b) {
   say(a.flow.branch != b.flow.branch, "branch");
   say(a.flow.join != b.flow.join, "join");
   say(a.flow.on_upstream_failure != b.flow.on_upstream_failure, "on_upstream_failure");
-  say(a.flow.fallback != b.flow.fallback, "fallback");
+  say(a.flow.fallback != b.flow.fallback || a.flow.fallback_cached != b.flow.fallback_cached, "fallback");
+  say(a.flow.cache != b.flow.cache, "cache");
   say(a.flow.wait != b.flow.wait, "wait");
   say(a.flow.on_failure != b.flow.on_failure, "on_failure");
   say(a.flow.compensate != b.flow.compensate, "compensate");

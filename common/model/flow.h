@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/time.h"
 #include "common/base/value.h"
 
 namespace millrace {
@@ -91,13 +92,22 @@ struct LoopSpec {
   bool operator==(const LoopSpec&) const = default;
 };
 
+// The output of a node is kept under a key, cluster-wide, and taken by tasks of the same key instead of computing it.
+struct CacheSpec {
+  std::optional<Value> key;  // with expressions; nothing: all that the node sees
+  Duration ttl{};            // how old a value may be that it takes
+  bool operator==(const CacheSpec&) const = default;
+};
+
 struct FlowSpec {
   std::optional<Value> when;         // one expression, or a boolean; false: skipped
   std::optional<BranchSpec> branch;  // then the node has neither an executor nor a value
   std::uint32_t join = 0;            // so many upstream nodes that succeeded are enough; zero: all that live
   OnUpstreamFailure on_upstream_failure = OnUpstreamFailure::kSkip;
-  std::optional<Value> fallback;        // its output if it finally fails; the run is degraded then
-  std::string stand_in = {};            // the node that runs in its place then, and gives its output; empty: none
+  std::optional<Value> fallback;  // its output if it finally fails; the run is degraded then
+  std::string stand_in = {};      // the node that runs in its place then, and gives its output; empty: none
+  bool fallback_cached = false;   // then it takes what `cache` has, however old
+  std::optional<CacheSpec> cache = {};
   std::optional<WaitSpec> wait;         // then the node has neither an executor nor a value
   std::vector<std::string> on_failure;  // nodes that run if it finally fails
   std::string compensate;               // the node that undoes it when the run fails or is cancelled; empty: none

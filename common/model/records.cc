@@ -28,7 +28,7 @@ bool operator==(const TaskRecord& a, const TaskRecord& b) {
          a.ready == b.ready && a.dispatched == b.dispatched && a.ended == b.ended && a.due == b.due &&
          a.queued == b.queued && a.ran == b.ran && a.items == b.items && a.items_failed == b.items_failed &&
          same(a.worker, b.worker) && a.output == b.output && same(a.error, b.error) &&
-         same_artifacts(a.artifacts, b.artifacts);
+         same_artifacts(a.artifacts, b.artifacts) && same(a.claim, b.claim);
 }
 
 bool operator==(const RunRecord& a, const RunRecord& b) {
@@ -55,6 +55,7 @@ std::uint64_t checksum(TaskIndex task, const TaskRecord& r) {
   if (r.artifacts != nullptr) {
     for (const Artifact& one : *r.artifacts) sum = mixed(mixed(sum, one.hash.high), one.hash.low);
   }
+  if (r.claim != nullptr) sum = mixed(mixed(sum, r.claim->key.high), r.claim->key.low + (r.claim->has_old ? 1 : 0));
   return sum;
 }
 

@@ -19,6 +19,15 @@ namespace millrace {
 using Labels = std::map<std::string, std::string>;
 using SharedName = std::shared_ptr<const std::string>;  // interned: equal names are the same pointer within a process
 
+// A task that has asked the home of its key for the value, and has not ended: it waits for that (with the reason
+// `cache`), or computes it.
+struct CacheClaim {
+  Hash128 key;
+  bool has_old = false;  // there is a value that is too old to take, but better than none
+  Payload old;
+  bool operator==(const CacheClaim&) const = default;
+};
+
 // One task. Written when it changes durably; a task without a record is pending (readiness is derived from its
 // upstream). `state` is never dispatched or running: those live beside the record, in memory.
 struct TaskRecord {
@@ -44,6 +53,7 @@ struct TaskRecord {
   Payload output;
   std::shared_ptr<const ErrorInfo> error;
   Artifacts artifacts = {};  // of the latest attempt that ended
+  std::shared_ptr<const CacheClaim> claim;
 };
 bool operator==(const TaskRecord& a, const TaskRecord& b);  // by content
 

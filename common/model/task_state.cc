@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, 10> kTaskWords = {"pending", "ready",    
                                                          "running", "succeeded", "failed",  "skipped",  "cancelled"};
 constexpr std::array<std::string_view, 9> kRunWords = {"accepted",  "running",  "paused", "failing",  "cancelling",
                                                        "succeeded", "degraded", "failed", "cancelled"};
-constexpr std::array<std::string_view, 34> kReasonWords = {"",
+constexpr std::array<std::string_view, 36> kReasonWords = {"",
                                                            "error",
                                                            "timeout",
                                                            "lost",
@@ -43,10 +43,12 @@ constexpr std::array<std::string_view, 34> kReasonWords = {"",
                                                            "deadline",
                                                            "rounds",
                                                            "cpu",
-                                                           "processes"};
-constexpr std::array<std::string_view, 16> kWaitWords = {
-    "",      "slot",   "label",    "limit",   "paused",    "breaker",  "value",    "adoption",
-    "timer", "signal", "approval", "backoff", "no_worker", "resource", "fallback", "child"};
+                                                           "processes",
+                                                           "cache",
+                                                           "cached"};
+constexpr std::array<std::string_view, 17> kWaitWords = {
+    "",       "slot",     "label",   "limit",     "paused",   "breaker",  "value", "adoption", "timer",
+    "signal", "approval", "backoff", "no_worker", "resource", "fallback", "child", "cache"};
 
 static_assert(kTaskWords.size() == static_cast<std::size_t>(TaskState::kCancelled) + 1);
 static_assert(kRunWords.size() == static_cast<std::size_t>(RunState::kCancelled) + 1);

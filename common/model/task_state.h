@@ -68,8 +68,10 @@ enum class Reason : std::uint8_t {
   kRounds,           // a loop that was to go on after its last round
   kCpu,              // it used more cpu time than it may
   kProcesses,        // it wanted more processes at once than it may
+  kCache,            // waits for the value of its key, which another task computes
+  kCached,           // succeeded: with a value of its key that was there
 };
-constexpr Reason kReasonLast = Reason::kProcesses;
+constexpr Reason kReasonLast = Reason::kCached;
 
 // What a ready or waiting task waits for; `explain` prints it. Append only.
 enum class WaitReason : std::uint8_t {
@@ -89,8 +91,9 @@ enum class WaitReason : std::uint8_t {
   kResource,  // every worker that could run it has too little left
   kFallback,  // it failed, and waits for the node that takes its place
   kChild,     // the run that it has started
+  kCache,     // the value of its key, which another task computes
 };
-constexpr WaitReason kWaitReasonLast = WaitReason::kChild;
+constexpr WaitReason kWaitReasonLast = WaitReason::kCache;
 
 constexpr bool is_terminal(TaskState s) {
   return s == TaskState::kSucceeded || s == TaskState::kFailed || s == TaskState::kSkipped ||

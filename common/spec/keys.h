@@ -23,12 +23,12 @@ inline constexpr std::array<std::string_view, 9> kInputTypes = {"any",    "strin
 inline constexpr std::array<std::string_view, 8> kKinds = {"executor", "value",    "branch", "wait",
                                                            "signal",   "approval", "nodes",  "set"};
 // Of a node with an executor, besides the executor's own fields (common/model/executor_fields.h).
-inline constexpr std::array<std::string_view, 23> kNode = {
+inline constexpr std::array<std::string_view, 24> kNode = {
     "executor", "depends_on",    "description", "retry",    "on_loss",
     "timeout",  "priority",      "queue",       "requires", "resources",
     "affinity", "anti_affinity", "when",        "join",     "on_upstream_failure",
     "fallback", "on_failure",    "compensate",  "foreach",  "max_parallel",
-    "chunk",    "on_item_error", "collect"};
+    "chunk",    "on_item_error", "collect",     "cache"};
 inline constexpr std::array<std::string_view, 6> kValueNode = {"value", "depends_on", "description",
                                                                "when",  "join",       "on_upstream_failure"};
 inline constexpr std::array<std::string_view, 6> kSetNode = {"set",  "depends_on", "description",
@@ -62,7 +62,8 @@ inline constexpr std::array<std::string_view, 3> kBranch = {"cases", "default", 
 inline constexpr std::array<std::string_view, 2> kBranchCase = {"when", "to"};
 inline constexpr std::array<std::string_view, 2> kChoose = {"all", "first"};
 inline constexpr std::array<std::string_view, 2> kOnUpstreamFailure = {"skip", "run"};
-inline constexpr std::array<std::string_view, 2> kFallback = {"value", "node"};
+inline constexpr std::array<std::string_view, 3> kFallback = {"value", "node", "cached"};
+inline constexpr std::array<std::string_view, 2> kCache = {"key", "ttl"};
 inline constexpr std::array<std::string_view, 3> kRange = {"from", "to", "step"};
 inline constexpr std::array<std::string_view, 3> kOnItemError = {"fail", "continue", "drop"};
 inline constexpr std::array<std::string_view, 5> kRetry = {"max_attempts", "max_losses", "backoff", "on_loss", "on"};

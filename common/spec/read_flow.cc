@@ -49,9 +49,13 @@ void read_join(Reader& reader, std::uint32_t index, const std::string& where, Fl
   flow.join = static_cast<std::uint32_t>(reader.read_integer(index, "'join' of " + where, 1, kJoinMax).value_or(0));
 }
 
-// {value: ANYTHING}, or {node: ID}, the node that runs in its place.
+// {value: ANYTHING}, {node: ID}, the node that runs in its place, or {cached: true}.
 void read_fallback(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on) {
   const std::string what = "'fallback' of " + where;
+  if (const YamlNode& written = reader.at(index); written.kind == YamlKind::kPlain && written.text == "cached") {
+    reader.spec.specs[node].flow.fallback_cached = true;
+    return;
+  }
   if (!reader.expect_mapping(index, what)) return;
   std::uint32_t found = 0;
   for (const Entry& entry : reader.entries(index)) {
@@ -62,14 +66,19 @@ void read_fallback(Reader& reader, std::uint32_t index, const std::string& where
     } else if (entry.name == "node") {
       ++found;
       read_stand_in(reader, entry.value, "'node' in " + what, node);
+    } else if (entry.name == "cached") {
+      ++found;
+      reader.spec.specs[node].flow.fallback_cached =
+          reader.read_boolean(entry.value, "'cached' in " + what).value_or(false);
     } else {
       reader.unknown_key(entry, what, keys::kFallback);
     }
   }
   if (found == 0)
-    reader.problem(index, what + " has neither a 'value' nor a 'node'", "{value: ANYTHING} or {node: ID}");
+    reader.problem(index, what + " has neither a 'value' nor a 'node'",
+                   "{value: ANYTHING}, {node: ID} or {cached: true}");
   if (found > 1)
-    reader.problem(index, what + " has both a 'value' and a 'node'", "one of them",
+    reader.problem(index, what + " has more than one of 'value', 'node' and 'cached'", "one of them",
                    "the node may have a 'fallback: {value: ...}' of its own");
 }
 
@@ -154,6 +163,8 @@ bool read_flow_key(Reader& reader, const Entry& entry, const std::string& where,
     flow.on_upstream_failure = word == "run" ? OnUpstreamFailure::kRun : OnUpstreamFailure::kSkip;
   } else if (entry.name == "fallback") {
     read_fallback(reader, entry.value, where, node, depends_on);
+  } else if (entry.name == "cache") {
+    read_cache(reader, entry.value, where, node, depends_on);
   } else {
     return read_foreach_key(reader, entry, where, node, depends_on);
   }

@@ -319,6 +319,7 @@ void read_node(Reader& reader, const Entry& entry, std::uint32_t node) {
   if (found.kinds.empty() || found.kinds.size() > 1 || (found.kinds.front()->name == "executor" && !child))
     read_task_node(reader, entries, found, where, node);
   else read_control_node(reader, entries, found, where, node);
+  check_cache(reader, entries, where, node);
 }
 
 }  // namespace

@@ -135,6 +135,9 @@ void check_variables(Reader& reader);  // that somebody sets what was read, when
 bool read_flow_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node, bool depends_on);
 bool read_foreach_key(Reader& reader, const Entry& entry, const std::string& where, std::uint32_t node,
                       bool depends_on);
+// `cache`, and that a node has what it needs of it (read_cache.cc).
+void read_cache(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on);
+void check_cache(Reader& reader, const std::vector<Entry>& entries, const std::string& where, std::uint32_t node);
 void read_branch(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node, bool depends_on);
 
 // `executor: workflow` (read_child.cc), which `kind` says.

@@ -185,6 +185,12 @@ void write_flow(const FlowSpec& flow, pb::NodeSpec* out) {
   if (flow.when) out->set_when_json(flow.when->dump());
   if (flow.fallback) out->set_fallback_json(flow.fallback->dump());
   if (!flow.gate.empty()) out->set_gate(flow.gate);
+  if (flow.cache) {
+    pb::Cache* cache = out->mutable_cache();
+    if (flow.cache->key) cache->set_key_json(flow.cache->key->dump());
+    cache->set_ttl_us(flow.cache->ttl.count());
+  }
+  out->set_fallback_cached(flow.fallback_cached);
   out->set_round(flow.round);
   out->set_sets(flow.sets);
   if (flow.loop) out->set_loop_rounds(flow.loop->rounds), out->set_loop_fails(flow.loop->fails);
@@ -221,6 +227,9 @@ FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
   flow.fallback = read_optional_json(in, spec.fallback_json());
   flow.stand_in = spec.stand_in();
   flow.gate = spec.gate();
+  flow.fallback_cached = spec.fallback_cached();
+  if (spec.has_cache())
+    flow.cache = CacheSpec{read_optional_json(in, spec.cache().key_json()), Duration{spec.cache().ttl_us()}};
   flow.round = spec.round();
   flow.sets = spec.sets();
   if (spec.loop_rounds() > 0) flow.loop = LoopSpec{spec.loop_rounds(), spec.loop_fails()};

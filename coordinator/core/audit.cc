@@ -138,6 +138,11 @@ void Audit::look_at_wait(Time now, Run& run, TaskIndex task, std::vector<AuditFi
     p.opened_.emplace_back(run.id(), over ? task : *next);
     return;
   }
+  if (Partition::awaits_cache(run, task)) {
+    if (rings(run, task)) return;
+    found(findings, AuditKind::kTimer, run, task, "waits for a value of its key and does not ask again: asked");
+    return p.ask_cache(now, run, task);
+  }
   if (Partition::awaits_event(run, task)) {
     const Time due = run.tasks[task.value].due;
     if (due == Time{} || rings(run, task)) return;

@@ -34,6 +34,14 @@ struct ValueWrite {  // content-addressed, idempotent, durable before the turn's
   RunId run = {};  // that needs it, whether a record names it or only an assignment; zero: its records tell
 };
 
+// Who needs a value that is stored by content, and does not say so by a record of its own in this turn: a run, or what
+// is kept under a key.
+struct ValueNeed {
+  Hash128 hash;
+  RunId run;
+  std::string entry = {};  // the field of that; empty: the run
+};
+
 struct SendAssign {
   WorkerId worker;
   Assignment assignment;
@@ -93,14 +101,17 @@ struct Effects {
   std::vector<ValueWrite> values;
   std::vector<RegisteredWorkflow> workflows;  // as they are now; the last of a name counts
   std::vector<std::pair<Hash128, std::shared_ptr<const std::string>>> definitions;  // that those need
-  std::vector<Hash128> definitions_dropped;                      // that no registered workflow needs any more
-  std::map<TriggerName, std::optional<TriggerRecord>> triggers;  // that have changed; nothing: it is gone
-  std::map<TriggerName, std::optional<RunEndSpec>> watchers;     // that have changed; nothing: it is gone
-  std::vector<SharedLetter> letters;                             // new in the outbox
-  std::vector<std::uint64_t> letters_gone;                       // numbers of those that are taken
-  std::map<PartitionId, Mark> marks;                             // how far those of others are taken: what has changed
-  std::vector<SendLetters> mail;                                 // leaves when the turn is durable
-  std::vector<LetterAck> acks;                                   // likewise
+  std::vector<Hash128> definitions_dropped;                        // that no registered workflow needs any more
+  std::map<TriggerName, std::optional<TriggerRecord>> triggers;    // that have changed; nothing: it is gone
+  std::map<TriggerName, std::optional<RunEndSpec>> watchers;       // that have changed; nothing: it is gone
+  std::map<std::string, std::optional<CacheEntry>> cache_entries;  // that have changed; nothing: it is gone
+  std::map<std::string, std::optional<CacheAsker>> cache_askers;   // that have changed; nothing: it is gone
+  std::vector<ValueNeed> needs;
+  std::vector<SharedLetter> letters;        // new in the outbox
+  std::vector<std::uint64_t> letters_gone;  // numbers of those that are taken
+  std::map<PartitionId, Mark> marks;        // how far those of others are taken: what has changed
+  std::vector<SendLetters> mail;            // leaves when the turn is durable
+  std::vector<LetterAck> acks;              // likewise
   std::vector<SendCancel> cancels;
   std::vector<SendReclaim> reclaims;
   std::vector<SendAnswer> answers;
@@ -111,7 +122,10 @@ struct Effects {
   std::vector<SlotChange> slots;                      // to Placement
   std::vector<Hash128> fetches;                       // values to load from the store
   std::vector<std::shared_ptr<const RunInfo>> ended;  // runs that ended in this turn, for those who count
-  bool writes_shelves() const { return !workflows.empty() || !triggers.empty() || !watchers.empty() || writes_mail(); }
+  bool writes_shelves() const {
+    return !workflows.empty() || !triggers.empty() || !watchers.empty() || !cache_entries.empty() ||
+           !cache_askers.empty() || writes_mail();
+  }
   bool writes_mail() const { return !letters.empty() || !letters_gone.empty() || !marks.empty(); }
   bool empty() const {
     return writes.empty() && values.empty() && cancels.empty() && reclaims.empty() && answers.empty() &&

@@ -116,6 +116,8 @@ void Partition::decide(Time now, Run& run, TaskIndex task) {
   if (run.plan->is_mapped(task)) return open_items(now, run, task, *run.plan->flow(task));
   if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->wait) return begin_wait(now, run, task, *flow);
   if (run.plan->is_control_node(task)) return evaluate_control_node(now, run, task);
+  if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->cache && run.tasks[task.value].claim == nullptr)
+    return claim(now, run, task, *flow->cache);
   run.value_waits.erase(task);
   move(run, task, TaskState::kReady);
   offer(now, run, task);
@@ -145,6 +147,11 @@ std::optional<Value> Partition::choose(Time now, Run& run, TaskIndex task, const
 // Takes the place of the output of a task that finally failed. False: there is none, or it cannot be had.
 bool Partition::fall_back(Run& run, TaskIndex task) {
   const Flow* flow = run.plan->flow(task);
+  if (const auto& claim = run.tasks[task.value].claim; claim != nullptr && claim->has_old) {
+    run.tasks[task.value].output = claim->old;
+    ++run.fallbacks;
+    return true;
+  }
   if (flow == nullptr || !flow->fallback) return false;
   std::vector<Hash128> missing;
   Result<Value> value = evaluate(run, *flow->fallback, missing, task);

@@ -49,6 +49,8 @@ std::string check_run(const Run& run) {
     if (state == TaskState::kWaiting && record.reason == Reason::kPaused && !run.paused() &&
         !Partition::halted(run, TaskIndex{task}))
       return where + "is held and its run is not paused";
+    if (record.claim != nullptr ? is_terminal(state) : state == TaskState::kWaiting && record.reason == Reason::kCache)
+      return where + "asks for a value of its key out of time";
     if (is_terminal(state) && (record.version == 0 || record.state != state))
       return where + "has ended without a record";
     const UpstreamSeen& seen = run.seen[task];

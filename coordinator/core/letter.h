@@ -12,6 +12,7 @@
 #include "common/base/ids.h"
 #include "common/model/payload.h"
 #include "common/model/records.h"
+#include "coordinator/core/cache_home.h"
 #include "coordinator/core/triggers.h"
 
 namespace millrace {
@@ -86,8 +87,31 @@ struct RunEnded {
   bool operator==(const RunEnded&) const = default;
 };
 
-using LetterBody =
-    std::variant<RunWanted, ChildWanted, ChildCancelled, ChildTold, RunUnwanted, RunOver, RunEndWatched, RunEnded>;
+// Values that are kept under a key (cache_home.h, caching.cc). To the home of the key:
+struct CacheAsked {
+  CacheName name;
+  RunId run;
+  TaskIndex task;
+  Duration ttl{};  // how old a value may be
+  bool wants_old = false;
+  bool operator==(const CacheAsked&) const = default;
+};
+struct CacheLeft {  // one that has asked: its task has ended, with a value or without
+  CacheName name;
+  RunId run;
+  TaskIndex task;
+  Duration ttl{};
+  std::optional<Payload> value;
+  bool operator==(const CacheLeft&) const = default;
+};
+// And to whoever has asked.
+struct CacheTold {
+  CacheAnswer answer;
+  bool operator==(const CacheTold&) const = default;
+};
+
+using LetterBody = std::variant<RunWanted, ChildWanted, ChildCancelled, ChildTold, RunUnwanted, RunOver, RunEndWatched,
+                                RunEnded, CacheAsked, CacheLeft, CacheTold>;
 
 // Numbers of one sender grow: its epoch's counter above, a count within the epoch below. Letters of one sender to one
 // receiver are taken in their order.

@@ -89,6 +89,7 @@ void Partition::restore_mail(std::vector<SharedLetter> letters, const std::map<P
   for (SharedLetter& letter : letters) outbox_.add(std::move(letter));
   for (const auto& [from, mark] : marks) inbox_.restore(from, mark);
   outbox_.open();
+  cache_.restored();
 }
 
 }  // namespace millrace

@@ -13,6 +13,7 @@ void Partition::step(Time now, Input input) {
   records_step_ = 0;
   std::visit([&](auto& in) { on(now, in); }, input);
   work(now);
+  tend_cache(now);
   fire_due(now);
   outbox_.due(now, effects_.mail);
 }
@@ -75,9 +76,9 @@ bool Partition::wants_place(RunId id, TaskIndex task) const {
 }
 
 Time Partition::next_deadline() const {
-  if (!opened_.empty() || !sweeps_.empty()) return Time{};  // work is left over: at once
+  if (!opened_.empty() || !sweeps_.empty() || cache_.answering()) return Time{};  // work is left over: at once
   const Time mail = std::min(outbox_.next_deadline(), next_firing_due());
-  return std::min(mail, timers_.empty() ? kNever : std::get<Time>(*timers_.begin()));
+  return std::min({mail, cache_.next_expiry(), timers_.empty() ? kNever : std::get<Time>(*timers_.begin())});
 }
 
 const Run* Partition::find(RunId run) const {
@@ -146,6 +147,8 @@ void Partition::run_timer(Time now, RunId id, TaskIndex task) {
   } else if (awaits_event(*run, task) && !halted(*run, task)) {
     const Time due = run->tasks[task.value].due;
     if (due != Time{} && due <= now && !run->value_waits.contains(task)) wait_over(now, *run, task);
+  } else if (awaits_cache(*run, task) && !halted(*run, task)) {
+    ask_cache(now, *run, task);
   }
 }
 

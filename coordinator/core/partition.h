@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "common/model/run_view.h"
+#include "coordinator/core/cache_home.h"
 #include "coordinator/core/effect.h"
 #include "coordinator/core/fanout.h"
 #include "coordinator/core/input.h"
@@ -49,6 +50,7 @@ enum class TestPlant : std::uint8_t {
   kMiscount,         // a run that ends is not counted off
   kTakeTwice,        // a letter that comes twice is taken twice
   kForgetFirings,    // what a trigger has fired is not kept
+  kComputeTwice,     // everybody who asks for a value that is kept under a key is to compute it
 };
 
 // Why a node, or an item, cannot have the child run that it is for.
@@ -110,6 +112,9 @@ class Partition {
   std::size_t letters_waiting() const { return outbox_.size(); }
   void restore_trigger(TriggerRecord record) { triggers_.restore(std::move(record)); }  // before letters may go
   std::vector<TriggerState> triggers() const { return triggers_.list(); }
+  void restore_cached(Time now, CacheEntry entry) { cache_.restore(now, std::move(entry)); }
+  void restore_cache_asker(CacheAsker asker) { cache_.restore(std::move(asker)); }
+  const CacheHome& cache() const { return cache_; }
   void restore_watcher(const TriggerName& trigger, RunEndSpec runs) { watch(trigger, std::move(runs)); }
   [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
   // The part of the effects that Placement needs within the turn; take() has it no more.
@@ -180,6 +185,22 @@ class Partition {
   void take(Time now, LetterCame& in, ChildTold& told);
   void tell_refused(const RunParent& parent, std::string_view key, std::string why);
   void tell_parent(const Run& run);
+
+  // caching.cc
+  static bool awaits_cache(const TaskRecord& record);
+  static bool awaits_cache(const Run& run, TaskIndex task);
+  std::string seen_by(const Run& run, TaskIndex task) const;
+  std::optional<Hash128> cache_key(Time now, Run& run, TaskIndex task, const Flow::Cache& cache);
+  void claim(Time now, Run& run, TaskIndex task, const Flow::Cache& cache);
+  void ask_cache(Time now, const Run& run, TaskIndex task);
+  static CacheName cache_name(const Run& run, TaskIndex task);
+  PartitionId cache_home(const CacheName& name) const;
+  void give_up_claim(Run& run, TaskIndex task, TaskState state, Reason reason);
+  void take(Time now, LetterCame& in, CacheAsked& asked);
+  void take(Time now, LetterCame& in, CacheLeft& left);
+  void take(Time now, LetterCame& in, CacheTold& told);
+  void tend_cache(Time now);
+  void keep_cache();
 
   // registering.cc
   void on(Time now, WorkflowChanged& in);
@@ -408,6 +429,7 @@ class Partition {
   Inbox inbox_;
   std::uint32_t letters_made_ = 0;  // under this epoch
   Triggers triggers_;
+  CacheHome cache_;
   std::map<TriggerName, RunEndSpec> watchers_;  // triggers of any home that hear of run ends here
   std::map<std::pair<std::string, std::string>, std::set<TriggerName>> watched_;  // the same by tenant and workflow
   Duration wall_ahead_{};

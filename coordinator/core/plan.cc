@@ -166,6 +166,13 @@ Status Plan::read_flows() {
         return invalid(in_spec(workflow_, i, "a timer without its time"));
     }
     if (Status branch = read_branch(i, flow); !branch.ok()) return branch;
+    if (spec.cache) {
+      const NodeSpec& node = workflow_.specs[i];
+      if (node.is_control() || spec.foreach) return invalid(in_spec(workflow_, i, "a 'cache' of what is no one task"));
+      flow.cache.emplace().does = hash128(node.executor + '\0' + node.fields.dump());
+      if (Status key = compile(spec.cache->key, flow.cache->key); !key.ok())
+        return invalid(in_spec(workflow_, i, key.error().what));
+    }
     if (!spec.foreach) continue;
     const bool child = spec.wait && spec.wait->kind == WaitKind::kChild;
     if (workflow_.specs[i].is_control() && !child)

@@ -63,6 +63,11 @@ struct Flow {
     std::optional<expr::Template> with;
   };
   std::optional<Wait> wait;
+  struct Cache {
+    Hash128 does;  // of what the node does: its executor and fields as they are written
+    std::optional<expr::Template> key;
+  };
+  std::optional<Cache> cache;
   bool has_handlers = false;              // nodes that run if it fails
   std::optional<expr::Template> foreach;  // what a mapped node goes over
   std::optional<LoopSpec> loop;

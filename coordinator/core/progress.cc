@@ -103,6 +103,7 @@ void Partition::end_task(Time now, Run& run, TaskIndex task, TaskState state, Re
   TaskRecord& record = run.tasks[task.value];
   if (run.plan->is_mapped(task)) close_items(run, task);
   run.limits.erase(task);
+  give_up_claim(run, task, state, reason);
   record.reason = reason;
   record.ended = state == TaskState::kSucceeded ? ordered_end(now, run, task) : now;
   count_bytes(run, record.output);

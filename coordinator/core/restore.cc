@@ -24,7 +24,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     if (record.state == TaskState::kSucceeded && record.reason == Reason::kFallback) ++run.fallbacks;
     if (record.state == TaskState::kSucceeded && ends_in_order(run, task))
       run.ordered_ended = std::max(run.ordered_ended, record.ended);
-    const bool waits_on = awaits_event(record) || stands_aside(record);
+    const bool waits_on = awaits_event(record) || stands_aside(record) || awaits_cache(record);
     state = record.state == TaskState::kReady || (record.state == TaskState::kWaiting && !waits_on)
                 ? TaskState::kPending
                 : record.state;
@@ -33,6 +33,7 @@ void Partition::restore(Time now, const RestoredRun& restored) {
     ++tally_.of(state);
     if (is_terminal(state)) count_bytes(run, record.output);
     if (state == TaskState::kWaiting) restore_wait(now, run, task);
+    if (awaits_cache(record)) set_timer(now + kCacheAskAgain, run.id(), task);
     if (is_terminal(state) && run.plan->cleanup_of(task) != Cleanup::kNone) {
       ++run.cleanup_done;
       if (state == TaskState::kFailed) ++run.cleanup_failed;

@@ -28,6 +28,7 @@ bool Partition::stand_aside(Time now, Run& run, TaskIndex task, Reason cause) {
   record.cause = cause;
   record.ended = now;
   record.due = Time{};
+  give_up_claim(run, task, TaskState::kWaiting, Reason::kFallback);
   write(run, task);
   emit(now, run, EventType::kTaskWaiting, task, record.tries, Reason::kFallback);
   if (may_stand_in(run, *next)) opened_.emplace_back(run.id(), *next);

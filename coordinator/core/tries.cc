@@ -46,7 +46,9 @@ bool worth_retrying(Reason reason) {
     case Reason::kNodeTimeout:
     case Reason::kRunTimeout:
     case Reason::kDeadline:
-    case Reason::kRounds: return false;
+    case Reason::kRounds:
+    case Reason::kCache:
+    case Reason::kCached: return false;
   }
   return false;
 }

@@ -17,6 +17,7 @@ WaitReason wait_reason_of(Reason reason) {
   if (reason == Reason::kChild) return WaitReason::kChild;
   if (reason == Reason::kPaused) return WaitReason::kPaused;
   if (reason == Reason::kFallback) return WaitReason::kFallback;
+  if (reason == Reason::kCache) return WaitReason::kCache;
   return WaitReason::kValue;
 }
 

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "coordinator/shell/cache_codec.h"
 #include "coordinator/shell/packing.h"
 #include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/trigger_codec.h"
@@ -20,7 +21,10 @@ enum BodyKind : std::uint8_t {
   kRunOver,
   kRunEndWatched,
   kRunEnded,
-  kChildToldAgain = 20  // of a later try
+  kChildToldAgain = 20,  // of a later try
+  kCacheAsked,
+  kCacheLeft,
+  kCacheTold
 };
 
 void pack_run(Packer& out, const RunWanted& wanted) {
@@ -93,6 +97,36 @@ void pack(Packer& out, const RunEnded& ended) {
   out.byte(static_cast<std::uint8_t>(ended.news.state));
   pack(out, ended.news.labels);
   out.time(ended.news.ended, Time{});
+}
+
+void pack(Packer& out, const CacheAsked& asked) {
+  out.byte(kCacheAsked);
+  pack(out, asked.name);
+  out.fixed64(asked.run.value);
+  out.number(asked.task.value);
+  out.duration(asked.ttl);
+  out.byte(asked.wants_old ? 1 : 0);
+}
+
+void pack(Packer& out, const CacheLeft& left) {
+  out.byte(kCacheLeft);
+  pack(out, left.name);
+  out.fixed64(left.run.value);
+  out.number(left.task.value);
+  out.byte(left.value ? 1 : 0);
+  if (!left.value) return;
+  out.duration(left.ttl);
+  out.payload(*left.value);
+}
+
+void pack(Packer& out, const CacheTold& told) {
+  out.byte(kCacheTold);
+  pack(out, told.answer.name);
+  out.fixed64(told.answer.run.value);
+  out.number(told.answer.task.value);
+  out.byte(static_cast<std::uint8_t>(told.answer.kind));
+  out.byte(told.answer.has_value ? 1 : 0);
+  if (told.answer.has_value) out.payload(told.answer.value);
 }
 
 PartitionId unpack_partition(Unpacker& in) {
@@ -177,6 +211,37 @@ LetterBody unpack_body(Unpacker& in) {
       ended.news.labels = unpack_labels(in);
       ended.news.ended = in.time(Time{});
       return ended;
+    }
+    case kCacheAsked: {
+      CacheAsked asked;
+      asked.name = unpack_cache_name(in);
+      asked.run = RunId{in.fixed64()};
+      asked.task = TaskIndex{in.number32()};
+      asked.ttl = in.duration();
+      asked.wants_old = in.byte() != 0;
+      return asked;
+    }
+    case kCacheLeft: {
+      CacheLeft left;
+      left.name = unpack_cache_name(in);
+      left.run = RunId{in.fixed64()};
+      left.task = TaskIndex{in.number32()};
+      if (in.byte() == 0) return left;
+      left.ttl = in.duration();
+      left.value = in.payload();
+      return left;
+    }
+    case kCacheTold: {
+      CacheTold told;
+      told.answer.name = unpack_cache_name(in);
+      told.answer.run = RunId{in.fixed64()};
+      told.answer.task = TaskIndex{in.number32()};
+      const std::uint8_t kind = in.byte();
+      if (kind > static_cast<std::uint8_t>(CacheAnswer::Kind::kThere)) in.fail();
+      told.answer.kind = static_cast<CacheAnswer::Kind>(kind);
+      told.answer.has_value = in.byte() != 0;
+      if (told.answer.has_value) told.answer.value = in.payload();
+      return told;
     }
     default: in.fail();
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "coordinator/shell/cache_codec.h"
 #include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/loop_state.h"
 #include "coordinator/shell/redis_keys.h"
@@ -26,6 +27,10 @@ std::vector<ShelfWrite> Loop::State::shelf_writes(PartitionId partition, const E
     writes.push_back({Shelf::kTriggers, trigger_field(name), record ? encode_trigger(partition, *record) : ""});
   for (const auto& [name, runs] : effects.watchers)
     writes.push_back({Shelf::kWatchers, trigger_field(name), runs ? encode_watcher(partition, name, *runs) : ""});
+  for (const auto& [field, entry] : effects.cache_entries)
+    writes.push_back({Shelf::kCache, field, entry ? encode_cache_entry(partition, *entry) : ""});
+  for (const auto& [field, asker] : effects.cache_askers)
+    writes.push_back({Shelf::kCacheAsks, field, asker ? encode_cache_asker(partition, *asker) : ""});
   return writes;
 }
 
@@ -91,6 +96,18 @@ void Loop::State::take_record(Share& share, Shelf shelf, const std::string& fiel
       Result<Watcher> watcher = decode_watcher(share.id, field, bytes);
       if (!watcher.ok()) return damaged(watcher.error());
       share.core->restore_watcher(watcher->trigger, std::move(watcher->runs));
+      return;
+    }
+    case Shelf::kCache: {
+      Result<CacheEntry> entry = decode_cache_entry(share.id, field, bytes);
+      if (!entry.ok()) return damaged(entry.error());
+      share.core->restore_cached(clock.now(), std::move(*entry));
+      return;
+    }
+    case Shelf::kCacheAsks: {
+      Result<CacheAsker> asker = decode_cache_asker(share.id, field, bytes);
+      if (!asker.ok()) return damaged(asker.error());
+      share.core->restore_cache_asker(std::move(*asker));
       return;
     }
   }

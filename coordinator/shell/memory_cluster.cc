@@ -15,7 +15,7 @@ CommitOutcome MemoryCluster::apply(const TurnCommit& commit) {
     stored.json = value.json;
     stored.used = commit.now;
   }
-  for (const ValueNeed& need : value_needs(commit)) this->need(need, commit.now);
+  for (const StoredNeed& need : value_needs(commit)) this->need(need, commit.now);
   for (const LogAppend& log : commit.logs) append(log);
   fleet_.insert(commit.fleet.begin(), commit.fleet.end());
   for (const std::string& name : commit.fleet_gone) fleet_.erase(name);
@@ -54,10 +54,11 @@ CommitResult MemoryCluster::apply(const PartitionCommit& commit, const Epoch& by
   return CommitResult::kApplied;
 }
 
-void MemoryCluster::need(const ValueNeed& need, Time now) {
+void MemoryCluster::need(const StoredNeed& need, Time now) {
   auto value = values_.find(need.hash);
   if (value == values_.end()) return;
-  value->second.runs.insert(need.run);
+  if (need.entry.empty()) value->second.runs.insert(need.run);
+  else value->second.entries.emplace(need.at, need.entry);
   value->second.used = now;
 }
 
@@ -330,7 +331,10 @@ StoreAnswer MemoryCluster::answer(const Sweep& read) {
       StoredValue& stored = value->second;
       ++answer.looked;
       std::erase_if(stored.runs, [&](RunId run) { return !runs_.contains(run) && stored.used < read.before; });
-      if (stored.runs.empty() && stored.used < read.before) {
+      std::erase_if(stored.entries, [&](const auto& entry) {
+        return !partitions_[entry.first].shelves[Shelf::kCache].contains(entry.second) && stored.used < read.before;
+      });
+      if (stored.runs.empty() && stored.entries.empty() && stored.used < read.before) {
         ++answer.dropped;
         answer.bytes += stored.json->size();
         value = values_.erase(value);

@@ -63,7 +63,8 @@ class MemoryCluster {
   };
   struct StoredValue {
     std::shared_ptr<const std::string> json;
-    std::set<RunId> runs;  // that need it
+    std::set<RunId> runs;                                   // that need it
+    std::set<std::pair<PartitionId, std::string>> entries;  // what is kept under a key, and needs it
     Time used{};
   };
   struct Key {
@@ -83,7 +84,7 @@ class MemoryCluster {
   CommitResult apply(const PartitionCommit& commit, const Epoch& owner);
   void write(Partition& partition, const RunWrite& write, std::uint32_t epoch);
   void erase(Partition& partition, RunId run);
-  void need(const ValueNeed& need, Time now);
+  void need(const StoredNeed& need, Time now);
   void append(const PartitionCommit& commit, const Event& event);
   void append(const LogAppend& log);
   StoredRun stored(RunId id, const Run& run) const;

@@ -68,11 +68,13 @@ enum class Shelf : std::uint8_t {
   kWorkflows,  // registered ones, by tenant and name
   kTriggers,   // of these, by name
   kWatchers,   // triggers of any home that hear of run ends here, by name
+  kCache,      // values under keys whose home this is, by key and content
+  kCacheAsks,  // tasks that have asked for those, by key, run and task
   kOutbox,     // letters that their receivers have not taken, by number
   kInbox,      // how far the letters of others are taken, by sender
 };
-inline constexpr Shelf kShelves[] = {Shelf::kWorkflows, Shelf::kTriggers, Shelf::kWatchers, Shelf::kOutbox,
-                                     Shelf::kInbox};
+inline constexpr Shelf kShelves[] = {Shelf::kWorkflows, Shelf::kTriggers, Shelf::kWatchers, Shelf::kCache,
+                                     Shelf::kCacheAsks, Shelf::kOutbox,   Shelf::kInbox};
 constexpr const char* to_string(Shelf shelf) {
   switch (shelf) {
     case Shelf::kWorkflows: return "workflows";
@@ -80,6 +82,8 @@ constexpr const char* to_string(Shelf shelf) {
     case Shelf::kInbox: return "inbox";
     case Shelf::kTriggers: return "triggers";
     case Shelf::kWatchers: return "watchers";
+    case Shelf::kCache: return "cache";
+    case Shelf::kCacheAsks: return "cache_asks";
   }
   return "?";
 }
@@ -106,6 +110,7 @@ struct PartitionCommit {
   std::vector<std::pair<std::string, std::uint64_t>> finished =
       {};                                // how many ended runs it keeps, by workflow_key(); those that have changed
   std::vector<ShelfWrite> shelves = {};  // in order
+  std::vector<ValueNeed> needs = {};     // besides those that its runs tell
 };
 
 struct LogAppend {

@@ -189,8 +189,10 @@ std::vector<RedisCommand> value_commands(const TurnCommit& commit) {
   std::vector<RedisCommand> commands;
   for (const ValueWrite& value : commit.values)
     commands.push_back({"SET", blob_key(value.hash), encode_content(value.hash, *value.json)});
-  for (const ValueNeed& need : value_needs(commit))
-    commands.push_back({"ZADD", partition_key(partition_of(need.run), "needs"), "0", need_member(need.hash, need.run)});
+  for (const StoredNeed& need : value_needs(commit))
+    commands.push_back(
+        {"ZADD", partition_key(need.at, "needs"), "0",
+         need.entry.empty() ? need_member(need.hash, need.run) : need_member(need.hash, need.commit, need.entry)});
   if (!commit.fleet.empty()) {
     RedisCommand add = {"SADD", kFleetKey};
     for (const std::string& name : commit.fleet) add.push_back(name);

@@ -15,9 +15,12 @@
 //   mr:{p7}:keys            hash: 12 bytes of hash(tenant, key) -> run, request, time
 //   mr:{p7}:def:<hash>      string: a definition, sealed
 //   mr:{p7}:events          stream: <epoch>-<commit> -> e (packed events)
-//   mr:{p7}:needs           zset by name: 16 bytes of a value's hash, then the printed id of a run that needs it
+//   mr:{p7}:needs           zset by name: 16 bytes of a value's hash, then the printed id of a run that needs it; or
+//                                 '=', the number of a commit, ':' and the field of shelf:cache that it wrote
 //   mr:{p7}:finished        hash: tenant, zero byte, workflow -> how many ended runs are kept, as their owner tells
 //   mr:{p7}:shelf:workflows hash: tenant, zero byte, name -> a registered workflow, sealed (registry_codec.h)
+//   mr:{p7}:shelf:cache     hash: key and content -> a value that is kept under a key, sealed (cache_codec.h)
+//   mr:{p7}:shelf:cache_asks hash: key, run and task -> who asks for one, sealed
 //   mr:{p7}:shelf:outbox    hash: number -> a letter to another partition that is not taken yet, sealed
 //   (letter_codec.h) mr:{p7}:shelf:inbox     hash: partition -> how far its letters are taken, sealed mr:{p7}:log:<run>
 //   stream: l (one packed line), capped
@@ -53,6 +56,9 @@ inline std::string need_prefix(const Hash128& hash) {
   return bytes;
 }
 inline std::string need_member(const Hash128& hash, RunId run) { return need_prefix(hash) + to_string(run); }
+inline std::string need_member(const Hash128& hash, std::uint64_t commit, const std::string& cache_field) {
+  return need_prefix(hash) + '=' + std::to_string(commit) + ':' + cache_field;
+}
 inline constexpr std::size_t kNeedHashBytes = 16;
 inline constexpr char kMetaKey[] = "mr:meta";
 inline constexpr char kFleetKey[] = "mr:fleet";

@@ -251,9 +251,15 @@ class SweepValues : public RedisRead {
   }
 
  private:
+  struct Need {
+    std::string member;
+    RunId run;                 // zero: it is what the partition keeps under a key
+    std::string entry;         // then: its field
+    std::uint64_t commit = 0;  // that wrote it, or will
+    std::string prefix() const { return member.substr(0, kNeedHashBytes); }
+  };
   struct Group {
-    std::vector<RunId> stale;
-    std::string member(const std::string& prefix, RunId run) const { return prefix + to_string(run); }
+    std::vector<std::string> stale;
   };
   static std::string needs_key(PartitionId partition) { return partition_key(partition, "needs"); }
 
@@ -263,6 +269,7 @@ class SweepValues : public RedisRead {
         {"ZREVRANGEBYSCORE", partition_key(sweep_.partition, "runs"), "+inf", "-inf", "LIMIT", "0", "1"});
     commands.push_back({"ZRANGEBYLEX", key_, sweep_.cursor.empty() ? std::string("-") : "(" + sweep_.cursor, "+",
                         "LIMIT", "0", std::to_string(page_)});
+    commands.push_back({"HGET", partition_key(sweep_.partition, "owner"), "n"});
     if (!sweep_.cursor.empty()) return std::nullopt;
     for (std::uint16_t i = 0; i < partitions_; ++i) {
       commands.push_back({"HMGET", partition_key(PartitionId{i}, "owner"), "values_since", "epoch"});
@@ -282,7 +289,7 @@ class SweepValues : public RedisRead {
   }
 
   ReadAnswer take_page(const RedisReplies& replies, RedisCommands& commands) {
-    for (std::size_t i = 2; i + 1 < replies.size(); i += 2) {
+    for (std::size_t i = 3; i + 1 < replies.size(); i += 2) {
       if (!all_written(replies[i], replies[i + 1])) return std::move(answer_);
     }
     if (!replies[0].items.empty()) newest_ = parse_run_id(replies[0].items[0].text);
@@ -290,21 +297,29 @@ class SweepValues : public RedisRead {
       const std::string& member = item.text;
       ++answer_.looked;
       if (member.size() <= kNeedHashBytes) continue;
-      if (auto run = parse_run_id(std::string_view(member).substr(kNeedHashBytes)))
-        needs_.emplace_back(member.substr(0, kNeedHashBytes), *run);
+      const std::string_view who = std::string_view(member).substr(kNeedHashBytes);
+      const std::size_t colon = who.find(':');
+      if (who.front() == '=' && colon != std::string_view::npos)
+        needs_.push_back(
+            {member, {}, std::string(who.substr(colon + 1)), number_of<std::uint64_t>(who.substr(1, colon - 1))});
+      else if (auto run = parse_run_id(who)) needs_.push_back({member, *run, "", 0});
     }
+    committed_ = number_of<std::uint64_t>(replies[2].text);
     if (replies[1].items.size() == page_) answer_.next = replies[1].items.back().text;
     if (needs_.empty()) return std::move(answer_);
-    for (const auto& [prefix, run] : needs_) commands.push_back({"EXISTS", run_key(run)});
+    for (const Need& need : needs_) {
+      if (need.entry.empty()) commands.push_back({"EXISTS", run_key(need.run)});
+      else commands.push_back({"HEXISTS", shelf_key(sweep_.partition, to_string(Shelf::kCache)), need.entry});
+    }
     return std::nullopt;
   }
 
   ReadAnswer take_runs(const RedisReplies& replies, RedisCommands& commands) {
     for (std::size_t i = 0; i < needs_.size(); ++i) {
-      const auto& [prefix, run] = needs_[i];
-      // One that is later than all others may be about to be accepted.
-      const bool may_come = newest_ && run.value >= newest_->value;
-      if (replies[i].integer == 0 && !may_come) groups_[prefix].stale.push_back(run);
+      const Need& need = needs_[i];
+      // A run that is later than all others may be about to be accepted, and the commit about to be made.
+      const bool may_come = need.entry.empty() ? newest_ && need.run.value >= newest_->value : need.commit > committed_;
+      if (replies[i].integer == 0 && !may_come) groups_[need.prefix()].stale.push_back(need.member);
     }
     if (groups_.empty()) return std::move(answer_);
     for (const auto& [prefix, group] : groups_) {
@@ -350,7 +365,7 @@ class SweepValues : public RedisRead {
     if (forget_.empty()) return std::move(answer_);
     RedisCommand remove = {"ZREM", key_};
     for (const auto* group : forget_) {
-      for (RunId run : group->second.stale) remove.push_back(group->second.member(group->first, run));
+      for (const std::string& member : group->second.stale) remove.push_back(member);
     }
     commands.push_back(std::move(remove));
     return std::nullopt;
@@ -371,7 +386,8 @@ class SweepValues : public RedisRead {
   std::string key_;
   int stage_ = 0;
   std::optional<RunId> newest_;
-  std::vector<std::pair<std::string, RunId>> needs_;
+  std::uint64_t committed_ = 0;
+  std::vector<Need> needs_;
   std::map<std::string, Group> groups_;
   std::vector<const std::pair<const std::string, Group>*> forget_;
   std::vector<const std::pair<const std::string, Group>*> last_;

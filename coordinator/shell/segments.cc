@@ -29,7 +29,8 @@ enum Field : std::uint32_t {
   kCause = 1U << 16,      // since version 3 of segments
   kLosses = 1U << 17,     // of the error: since version 4
   kArtifacts = 1U << 18,  // since version 5
-  kAllFields = ((1U << 14) - 1) | kItems | kCause | kLosses | kArtifacts,
+  kClaim = 1U << 19,      // since version 6
+  kAllFields = ((1U << 14) - 1) | kItems | kCause | kLosses | kArtifacts | kClaim,
 };
 
 constexpr std::size_t kRecordBytesMin = 3;  // distance, state, fields
@@ -57,6 +58,7 @@ std::uint32_t fields_of(const TaskRecord& r, std::uint32_t base_epoch) {
   add(r.cause != Reason::kNone, kCause);
   add(r.error != nullptr && !r.error->losses.empty(), kLosses);
   add(r.artifacts != nullptr, kArtifacts);
+  add(r.claim != nullptr, kClaim);
   return fields;
 }
 
@@ -144,6 +146,11 @@ void pack(Packer& out, const TaskRecord& r, const Base& base, const Names& names
       out.text(loss.how);
     }
   }
+  if (fields & kClaim) {
+    out.hash(r.claim->key);
+    out.byte(r.claim->has_old ? 1 : 0);
+    if (r.claim->has_old) out.payload(r.claim->old);
+  }
   if ((fields & kArtifacts) == 0) return;
   out.number(r.artifacts->size());
   for (const Artifact& one : *r.artifacts) {
@@ -159,7 +166,8 @@ std::uint8_t version_for(std::span<const TaskEntry> entries, const std::vector<s
   std::uint8_t version = kSegmentVersion;
   for (std::size_t i : order) {
     const TaskRecord& r = entries[i].second;
-    if (r.artifacts != nullptr) return kSegmentVersionLast;
+    if (r.claim != nullptr) return kSegmentVersionLast;
+    if (r.artifacts != nullptr) version = std::max(version, kSegmentVersionArtifacts);
     if (r.error != nullptr && !r.error->losses.empty()) version = kSegmentVersionLosses;
     else if (r.cause != Reason::kNone) version = std::max(version, kSegmentVersionCause);
     else if (r.items != 0) version = std::max(version, kSegmentVersionItems);
@@ -185,6 +193,14 @@ void unpack_losses(Unpacker& in, const Base& base, TaskRecord& r) {
   }
   if (r.error == nullptr || error.losses.empty() || error.losses.size() > kLostAttemptsKept) in.fail();
   r.error = std::make_shared<const ErrorInfo>(std::move(error));
+}
+
+void unpack_claim(Unpacker& in, TaskRecord& r) {
+  CacheClaim claim;
+  claim.key = in.hash();
+  claim.has_old = in.byte() != 0;
+  if (claim.has_old) claim.old = in.payload();
+  r.claim = std::make_shared<const CacheClaim>(std::move(claim));
 }
 
 void unpack_artifacts(Unpacker& in, TaskRecord& r) {
@@ -246,6 +262,7 @@ TaskRecord unpack(Unpacker& in, const Base& base, const std::vector<SharedName>&
     if (r.cause == Reason::kNone || r.cause > kReasonLast) in.fail();  // none is not written
   }
   if (fields & kLosses) unpack_losses(in, base, r);
+  if (fields & kClaim) unpack_claim(in, r);
   if (fields & kArtifacts) unpack_artifacts(in, r);
   return r;
 }

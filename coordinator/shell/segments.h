@@ -30,7 +30,8 @@ constexpr std::uint8_t kSegmentVersion = 1;
 constexpr std::uint8_t kSegmentVersionItems = 2;
 constexpr std::uint8_t kSegmentVersionCause = 3;
 constexpr std::uint8_t kSegmentVersionLosses = 4;
-constexpr std::uint8_t kSegmentVersionLast = 5;  // of artifacts
+constexpr std::uint8_t kSegmentVersionArtifacts = 5;
+constexpr std::uint8_t kSegmentVersionLast = 6;  // of claims to kept values
 
 using TaskEntry = std::pair<TaskIndex, TaskRecord>;
 

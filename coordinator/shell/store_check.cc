@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "coordinator/shell/cache_codec.h"
 #include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
@@ -339,6 +340,14 @@ class Checker {
       case Shelf::kWatchers: {
         const Result<Watcher> watcher = decode_watcher(id_, field, bytes);
         return watcher.ok() ? "" : watcher.error().what;
+      }
+      case Shelf::kCache: {
+        const Result<CacheEntry> entry = decode_cache_entry(id_, field, bytes);
+        return entry.ok() ? "" : entry.error().what;
+      }
+      case Shelf::kCacheAsks: {
+        const Result<CacheAsker> asker = decode_cache_asker(id_, field, bytes);
+        return asker.ok() ? "" : asker.error().what;
       }
     }
     return "";

@@ -261,6 +261,7 @@ bool Loop::State::close_turn(Time now) {
       }
       std::ranges::copy(effects.definitions_dropped, std::back_inserter(share.house.dropped));
       part.shelves = shelf_writes(share.id, effects);
+      part.needs = std::move(effects.needs);
       part.runs = std::move(effects.writes);
       if (writes) add_house(now, share, part);
       std::string cursor = writes ? cursor_of(part) : std::string();
@@ -281,6 +282,9 @@ bool Loop::State::close_turn(Time now) {
     effects.marks.clear();
     effects.triggers.clear();
     effects.watchers.clear();
+    effects.cache_entries.clear();
+    effects.cache_askers.clear();
+    effects.needs.clear();
     effects.values.clear();
     effects.ended.clear();
     if (!effects.empty()) turn.outgoing.push_back({share.id, std::move(effects)});

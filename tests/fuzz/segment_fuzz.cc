@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "coordinator/shell/cache_codec.h"
 #include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
@@ -86,6 +87,21 @@ void try_trigger(std::string_view bytes) {
   require(again.ok() && *again == *trigger);
 }
 
+const CacheEntry kEntry{{"t", hash128("k")}, Payload::inline_json("5"), {}, {}};
+const CacheAsker kAsker{{"t", hash128("k")}, kRun, TaskIndex{2}, 0, {}, false, false};
+
+void try_cache(std::string_view bytes) {
+  if (auto entry = decode_cache_entry(kPlace.partition, entry_field(kEntry), bytes); entry.ok()) {
+    auto again =
+        decode_cache_entry(kPlace.partition, entry_field(kEntry), encode_cache_entry(kPlace.partition, *entry));
+    require(again.ok() && *again == *entry);
+  }
+  auto asker = decode_cache_asker(kPlace.partition, asker_field(kAsker), bytes);
+  if (!asker.ok()) return;
+  auto again = decode_cache_asker(kPlace.partition, asker_field(kAsker), encode_cache_asker(kPlace.partition, *asker));
+  require(again.ok() && *again == *asker);
+}
+
 std::string with_length(const std::string& sealed) {
   Packer length;
   length.fixed32(static_cast<std::uint32_t>(sealed.size()));
@@ -127,6 +143,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 7:
       try_trigger(bytes);
       try_trigger(seal(kTriggerVersion, place_of(place_of(14, kPlace.partition.value), hash64(kTriggerField)), bytes));
+      try_cache(bytes);
+      for (const auto& [kind, field] : {std::pair(20, entry_field(kEntry)), std::pair(21, asker_field(kAsker))})
+        try_cache(seal(kCacheVersion, place_of(place_of(kind, kPlace.partition.value), hash64(field)), bytes));
       break;
     case 4:
       (void)decode_key(bytes);

@@ -147,6 +147,13 @@ void check_fallback(const Value& run) {
   EXPECT_EQ(number_at(run, {"nodes", "exact", "attempts"}), 2);
 }
 
+void check_cached(const Value& run) {
+  EXPECT_EQ(run.find("outputs")->find("vector")->dump(), "[3,5,5,3]");
+  EXPECT_EQ(run.find("outputs")->find("same")->dump(), "true");
+  const auto cached = [&](const char* node) { return run.find("nodes")->find(node)->find("cached") != nullptr; };
+  EXPECT_TRUE(cached("catalogue") || cached("search")) << "one of them at most computes it";
+}
+
 void check_deadline(const Value& run) {
   EXPECT_EQ(text_at(run, {"nodes", "ask", "error", "code"}), "node_timeout");
   EXPECT_GE(number_at(run, {"nodes", "ask", "attempts"}), 2);
@@ -193,6 +200,7 @@ std::vector<Example> examples() {
           {"variables", {}, 0, check_variables},
           {"deadline", {}, 1, check_deadline},
           {"fallback", {}, 0, check_fallback, "degraded"},
+          {"cached", {}, 0, check_cached},
           {"article", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_article},
           {"http", {"-i", "base=@base"}, 0, check_http}};
 }

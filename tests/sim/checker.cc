@@ -96,7 +96,7 @@ void Checker::written(const PartitionCommit& commit, const RunWrite& write) {
   if (is_terminal(run.state)) return fail("I1: " + name + " is written after its end");
   if (write.record.version <= run.version) return fail("I2: the version of " + name + " does not grow");
   run.version = write.record.version;
-  for (const auto& [task, record] : write.tasks) task_written(run, name, task, record);
+  for (const auto& [task, record] : write.tasks) task_written(run, write.run, name, task, record);
   if (const auto again = agains_.find(run.key); write.info != nullptr && again != agains_.end()) {
     if (write.info->retry_of != again->second.of) fail("shared: " + name + " says that it runs another run again");
     check_shared(name, run, again->second);
@@ -110,7 +110,7 @@ void Checker::written(const PartitionCommit& commit, const RunWrite& write) {
   }
 }
 
-void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, const TaskRecord& record) {
+void Checker::task_written(Seen& run, RunId id, const std::string& name, TaskIndex task, const TaskRecord& record) {
   const bool item = run.plan->is_item(task);
   TaskRecord& kept = item ? run.items[task] : run.tasks.at(task.value);
   const std::string where = name + ": task " + run.plan->id(task);
@@ -120,6 +120,7 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
   if (record.reason == Reason::kMissingValue) fail("I4: " + where + " misses a value, and nobody took one away");
   if (nothing_is_lost_ && record.losses > 0) fail("loss: " + where + " counts a loss, and nothing was lost");
   kept = record;
+  claim_written(where, id, task, record);
   if (record.state != TaskState::kSucceeded) return;
   if (!item && run.plan->spec(task).flow.sets) {
     if (record.reason != Reason::kShared && record.ended <= run.set_ended)
@@ -134,6 +135,23 @@ void Checker::task_written(Seen& run, const std::string& name, TaskIndex task, c
   const std::optional<TaskIndex> next = run.plan->stand_in(task);
   if (next && record.reason == Reason::kFallback && run.tasks[next->value].state != TaskState::kSucceeded)
     fail("I3: " + where + " succeeded before " + run.plan->id(*next) + ", which stands in for it");
+}
+
+void Checker::claim_written(const std::string& where, RunId run, TaskIndex task, const TaskRecord& record) {
+  const std::pair place(run, task);
+  const bool waits = record.state == TaskState::kWaiting && record.reason == Reason::kCache;
+  const auto claimed = claims_.find(place);
+  if (record.claim == nullptr || waits) {
+    if (claimed == claims_.end()) return;
+    computing_.erase(claimed->second);
+    claims_.erase(claimed);
+    return;
+  }
+  claims_.emplace(place, record.claim->key);
+  const auto [other, fresh] = computing_.emplace(record.claim->key, place);
+  if (!fresh && other->second != place)
+    fail("cache: " + where + " computes a value that task " + std::to_string(other->second.second.value) + " of run " +
+         to_string(other->second.first) + " computes");
 }
 
 void Checker::again(const std::string& key, Resume how) { agains_[key] = std::move(how); }
@@ -520,7 +538,7 @@ void Checker::check_results(const std::string& name, const Seen& run) {
     if (const auto end = run.plan->round_end(TaskIndex{i}))
       expected += run.plan->previous_end(*end) ? sums[run.plan->previous_end(*end)->value] : 0;
     expected %= 1'000'003;
-    if (record.reason == Reason::kFallback) expected = kFallbackSum;
+    if (record.reason == Reason::kFallback && !flow.fallback_cached) expected = kFallbackSum;
     if (flow.foreach && record.reason != Reason::kFallback) {
       if (flow.join == 0 && record.reason != Reason::kShared) check_items(name, run, TaskIndex{i}, expected);
       continue;

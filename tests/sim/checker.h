@@ -76,7 +76,9 @@ class Checker {
     std::vector<TaskIndex> succeeded;       // in the order of their commits
   };
   void written(const PartitionCommit& commit, const RunWrite& write);
-  void task_written(Seen& run, const std::string& name, TaskIndex task, const TaskRecord& record);
+  void task_written(Seen& run, RunId id, const std::string& name, TaskIndex task, const TaskRecord& record);
+  // Of the value of a key at most one task computes at a time.
+  void claim_written(const std::string& where, RunId run, TaskIndex task, const TaskRecord& record);
   void event_written(const Event& event);
   void cleared(const PartitionCommit& commit);
   void upstream_committed(const char* what, const Assignment& assignment);
@@ -101,6 +103,8 @@ class Checker {
   std::map<PartitionId, std::set<Epoch>> epochs_past_;
   std::map<RunId, Seen> runs_;
   std::map<std::string, RunId> keys_;
+  std::map<Hash128, std::pair<RunId, TaskIndex>> computing_;  // by the key of its value
+  std::map<std::pair<RunId, TaskIndex>, Hash128> claims_;     // the other way round
   std::map<std::string, Resume> agains_;
   std::map<std::string, RunId> told_runs_;
   std::map<RunState, std::size_t> ends_;

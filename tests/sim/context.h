@@ -21,7 +21,8 @@ enum class Plant {
   kForgetReclaimed,
   kNoPatience,
   kTakeTwice,
-  kForgetFirings
+  kForgetFirings,
+  kComputeTwice
 };
 
 struct Settings {
@@ -44,6 +45,7 @@ struct Context {
     if (settings.keep_few && settings.plant == Plant::kNone && dice % 10 < 3) kept = 1 + dice / 10 % 2;
     if (kept > 0) checker.definitions_go();
     triggers = settings.plant == Plant::kForgetFirings || (settings.plant == Plant::kNone && dice / 60 % 4 == 0);
+    cache = settings.plant == Plant::kComputeTwice || (settings.plant == Plant::kNone && dice / 240 % 3 == 0);
     letters = settings.plant == Plant::kTakeTwice || (settings.plant == Plant::kNone && dice / 20 % 3 == 0);
   }
   Context(const Context&) = delete;
@@ -66,6 +68,7 @@ struct Context {
   bool failing_over = false;  // and nothing else happens to store and coordinators: what was lost can be repaired
   bool letters = false;       // partitions send each other letters
   bool triggers = false;      // a trigger starts runs
+  bool cache = false;         // values are kept under keys
   Duration wall_set{};        // what the clock on the wall was set by
   std::uint64_t kept = 0;     // finished runs of each workflow; zero: all
 };

@@ -25,6 +25,7 @@ TestPlant plant_of(Plant plant) {
     case Plant::kNoPatience: return TestPlant::kNoPatience;
     case Plant::kTakeTwice: return TestPlant::kTakeTwice;
     case Plant::kForgetFirings: return TestPlant::kForgetFirings;
+    case Plant::kComputeTwice: return TestPlant::kComputeTwice;
     case Plant::kNone:
     case Plant::kForgetSuffix:
     case Plant::kNoFencing: break;

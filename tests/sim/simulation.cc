@@ -61,10 +61,11 @@ class World {
     const int runs = settings.runs > 0 ? settings.runs : random.between(2, 10);
     for (int i = 0; i < runs; ++i) {
       const bool large = random.chance(3);
-      clients_.push_back(
-          std::make_unique<Client>(context_, i, make_order(random, i, large, context_.letters), coordinators,
-                                   [this](const Client& client, int to, RequestId request,
-                                          const OperatorRequest& body) { from_client(client, to, request, body); }));
+      clients_.push_back(std::make_unique<Client>(
+          context_, i, make_order(random, i, large, {context_.letters, context_.cache}), coordinators,
+          [this](const Client& client, int to, RequestId request, const OperatorRequest& body) {
+            from_client(client, to, request, body);
+          }));
     }
     context_.checker.definition(registered_.plan);
     if (context_.triggers) {

@@ -280,6 +280,24 @@ void make_limits(Random& random, WorkflowSpec& workflow) {
   }
 }
 
+// Nodes whose values are kept under keys that others have, too. What a noop does depends on what is before it, which it
+// does not say: only those without anything before them are kept.
+void make_cached(Random& random, WorkflowSpec& workflow) {
+  for (std::uint32_t node = 0; node < workflow.specs.size(); ++node) {
+    NodeSpec& spec = workflow.specs[node];
+    const bool first = workflow.upstream.of(node).empty();
+    if (spec.is_control() || spec.flow.foreach || spec.flow.join > 0 || (spec.executor == "noop" && !first)) continue;
+    if (!random.chance(first ? 700 : 300)) continue;
+    CacheSpec& cache = spec.flow.cache.emplace();
+    cache.ttl = random.chance(300) ? random.between(1ms, 500ms) : random.between(1s, 30s);
+    if (first && random.chance(500)) cache.key = "{{ 'key' }}";
+    if (!spec.flow.fallback && spec.flow.stand_in.empty()) spec.flow.fallback_cached = random.chance(400);
+    spec.fields = Value::Object{{"ms", std::int64_t{random.chance(800) ? 20 : 700}}};
+    if (random.chance(200)) spec.fields.set("pad", std::int64_t{70'000});
+    if (random.chance(150)) spec.fields.set("fail", std::int64_t{random.between(1, 3)});
+  }
+}
+
 // A loop as it is written out: t0, then rounds of two nodes and the value that ends them, then t1.
 class LoopText {
  public:
@@ -341,7 +359,7 @@ class LoopText {
   Edges edges_;
 };
 
-WorkflowSpec make_workflow(Random& random, bool large, bool children) {
+WorkflowSpec make_workflow(Random& random, bool large, const Extras& extras) {
   if (Random aside = skipped(random, 4); !large && aside.chance(80)) return LoopText(aside).make();
   WorkflowSpec workflow;
   workflow.name = "sim";
@@ -363,11 +381,12 @@ WorkflowSpec make_workflow(Random& random, bool large, bool children) {
   if (!large && random.chance(250)) make_flow(random, workflow);
   if (!large && random.chance(300)) make_cleanup(random, workflow);
   if (Random aside = random; !large && aside.chance(300)) make_fanouts(aside, workflow);  // seeds without keep theirs
-  if (Random aside = random; children && !large && aside.chance(600)) make_children(aside, workflow);
+  if (Random aside = random; extras.children && !large && aside.chance(600)) make_children(aside, workflow);
   if (Random aside = skipped(random, 6); !large && aside.chance(250)) make_variables(aside, workflow);
   if (Random aside = skipped(random, 1); !large && aside.chance(250)) make_stand_ins(aside, workflow);
   if (Random aside = skipped(random, 2); !large && aside.chance(200)) make_limits(aside, workflow);
-  if (Random aside = skipped(random, 5); children && !large && aside.chance(600)) make_families(aside, workflow);
+  if (Random aside = skipped(random, 5); extras.children && !large && aside.chance(600)) make_families(aside, workflow);
+  if (Random aside = skipped(random, 7); extras.cache && !large && aside.chance(700)) make_cached(aside, workflow);
   if (random.chance(300)) {
     workflow.outputs_declared = true;
     const std::uint64_t shown = random.below(nodes);
@@ -420,10 +439,10 @@ Order make_registered() {
   return order;
 }
 
-Order make_order(Random& random, int number, bool large, bool children) {
+Order make_order(Random& random, int number, bool large, const Extras& extras) {
   Order order;
   order.key = "key-" + std::to_string(number);
-  const WorkflowSpec workflow = make_workflow(random, large, children);
+  const WorkflowSpec workflow = make_workflow(random, large, extras);
   order.definition = std::make_shared<const std::string>(encode_definition(workflow));
   order.plan = Plan::build(decode_definition(*order.definition).value(), hash128(*order.definition)).value();
   if (Random aside = skipped(random, 3); aside.chance(80)) order.deadline.after = aside.between(500ms, 8s);

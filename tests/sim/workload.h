@@ -39,7 +39,11 @@ struct Order {  // what one client does
 constexpr char kRegisteredName[] = "kin";
 
 // `children`: some nodes start runs of the registered workflow.
-Order make_order(Random& random, int number, bool large, bool children);
+struct Extras {  // that only some seeds have
+  bool children = false;
+  bool cache = false;
+};
+Order make_order(Random& random, int number, bool large, const Extras& extras);
 Order make_registered();  // its definition and plan
 
 }  // namespace millrace::sim

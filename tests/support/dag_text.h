@@ -7,10 +7,11 @@
 // failures=run, fallback, branch and first (CONDITION ? x y | CONDITION ? z | w), wait (10s), until, signal (a name),
 // approval (roles), child (NAME or NAME@VERSION), with, limit (of all attempts; of a signal, an approval or a child: of
 // the wait), handlers (nodes that run if it fails), compensate, instead (the node that stands in for it), gate, round,
-// rounds and rounds_end (of a loop), on (retry.on, words), default (of these: JSON, approve, reject), message, foreach
-// (JSON or text; an object with "to" is a range), chunk, parallel, on_item_error and collect. Settings of the workflow
-// stand in front, in parentheses: fail_fast, timeout, deadline, priority, output.NAME. Nodes are numbered in the order
-// of their first mention. What cannot be read fails the test that wrote it.
+// rounds and rounds_end (of a loop), cache (a key, or *), ttl, old (fallback: cached), does (fields), on (retry.on,
+// words), default (of these: JSON, approve, reject), message, foreach (JSON or text; an object with "to" is a range),
+// chunk, parallel, on_item_error and collect. Settings of the workflow stand in front, in parentheses: fail_fast,
+// timeout, deadline, priority, output.NAME. Nodes are numbered in the order of their first mention. What cannot be read
+// fails the test that wrote it.
 #pragma once
 
 #include <algorithm>
@@ -199,6 +200,10 @@ class DagText {
                                                           : OnItemError::kFail;
     else if (key == "collect") spec.flow.foreach->collect = json_or_text(value);
     else if (key == "instead") spec.flow.stand_in = value;
+    else if (key == "cache") set_cache(spec, value);
+    else if (key == "ttl") spec.flow.cache.value().ttl = parse_duration(value).value();
+    else if (key == "old") spec.flow.fallback_cached = true;
+    else if (key == "does") spec.fields = json_or_text(value);
     else if (key == "gate") spec.flow.gate = value;
     else if (key == "round") spec.flow.round = static_cast<std::uint32_t>(std::stoul(value));
     else if (key == "rounds") spec.flow.loop = LoopSpec{static_cast<std::uint32_t>(std::stoul(value)), true};
@@ -219,6 +224,11 @@ class DagText {
       else wait.decides = value == "approve" ? ApprovalDefault::kApprove : ApprovalDefault::kReject;
     } else if (key == "branch" || key == "first") set_branch(spec, value, key == "first");
     else fail("unknown setting '" + key + "' of a node");
+  }
+  static void set_cache(NodeSpec& spec, const std::string& key) {  // "*": of all that it sees
+    CacheSpec& cache = spec.flow.cache.emplace();
+    if (key != "*") cache.key = json_or_text(key);
+    cache.ttl = 1h;
   }
   static void set_foreach(NodeSpec& spec, Value over) {
     ForeachSpec& foreach = spec.flow.foreach.emplace();

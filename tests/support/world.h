@@ -255,6 +255,13 @@ class World {
     now_ = until;
     return *this;
   }
+  // From now on letters are carried, all to the partition itself, and printed; the crash of a later owner restores what
+  // they left in the store.
+  World& letters() {
+    carries_ = true;
+    partition_->restore_mail({}, {});
+    return *this;
+  }
   World& adoption_closed() { return say(AdoptionClosed{}); }
   // Answers what was asked for from the store; `gone`: with nothing.
   World& fetched(bool gone = false) {
@@ -281,6 +288,13 @@ class World {
       restored.tasks.assign(stored.tasks.begin(), stored.tasks.end());
       partition_->restore(now_, restored);
     }
+    if (!carries_) return turn();
+    for (const auto& [field, entry] : cached_) partition_->restore_cached(now_, entry);
+    for (const auto& [field, asker] : askers_) partition_->restore_cache_asker(asker);
+    std::vector<SharedLetter> letters;
+    for (const auto& [number, letter] : outbox_) letters.push_back(letter);
+    partition_->restore_mail(std::move(letters), marks_);
+    step(TimePassed{});
     return turn();
   }
 
@@ -381,9 +395,18 @@ class World {
       if (w != nullptr) slots_of_[name] = w->credit.cpu;
     }
     records_most_ = std::max(records_most_, partition_->pending_records());
-    take_in(partition_->take());
+    Effects effects = partition_->take();
+    std::vector<SendLetters> mail = std::move(effects.mail);
+    std::vector<LetterAck> acks = std::move(effects.acks);
+    take_in(std::move(effects));
     check();
-    return *this;
+    if (!carries_ || (mail.empty() && acks.empty())) return *this;
+    for (const LetterAck& ack : acks) step(LettersTaken{ack.to, ack.until});
+    for (const SendLetters& batch : mail) {
+      for (const SharedLetter& letter : batch.letters) step(LetterCame{letter->from, letter->number, letter->body});
+      step(LettersRead{RequestId{}, PartitionId{0}});
+    }
+    return turn();
   }
 
   std::string name(RunId run) const {
@@ -430,6 +453,10 @@ class World {
       text += (spec.flow.when ? "?" + spec.flow.when->dump() : "") + spec.flow.stand_in + spec.flow.gate;
       if (spec.flow.loop) text += "r" + std::to_string(spec.flow.loop->rounds) + (spec.flow.loop->fails ? "f" : "");
       for (const std::string& id : spec.flow.on_failure) text += "^" + id;
+      if (spec.flow.cache)
+        text += "c" + (spec.flow.cache->key ? spec.flow.cache->key->dump() : "") +
+                std::to_string(spec.flow.cache->ttl.count()) + (spec.flow.fallback_cached ? "o" : "");
+      text += spec.fields.dump();
       if (spec.flow.wait)
         text += "w" + (spec.flow.wait->limit ? spec.flow.wait->limit->dump() : "") + spec.flow.wait->signal;
       text += describe(Requirements{spec.executor, spec.queue, {}, spec.labels, spec.resources, false});
@@ -490,9 +517,39 @@ class World {
       replies_[send.request] = std::move(send.reply);
     }
     for (const Event& event : effects.events) print_event(event);
+    take_letters(effects);
     for (const Hash128& hash : effects.fetches) {
       lines_.push_back("fetch " + to_string(hash).substr(0, 8));
       wanted_.insert(hash);
+    }
+  }
+
+  template <class Kept, class Changed>
+  void keep(Kept& kept, const Changed& changed) {
+    for (const auto& [field, record] : changed) {
+      if (record) kept.insert_or_assign(field, *record);
+      else kept.erase(field);
+    }
+  }
+  void take_letters(const Effects& effects) {
+    keep(cached_, effects.cache_entries);
+    keep(askers_, effects.cache_askers);
+    for (const auto& [from, mark] : effects.marks) marks_[from] = mark;
+    for (std::uint64_t number : effects.letters_gone) outbox_.erase(number);
+    for (const SharedLetter& letter : effects.letters) {
+      outbox_[letter->number] = letter;
+      std::string line;
+      if (auto* asked = std::get_if<CacheAsked>(&letter->body)) {
+        line = "ask " + node_name(asked->run, asked->task);
+      } else if (auto* left = std::get_if<CacheLeft>(&letter->body)) {
+        line = (left->value ? "give " + brief(*left->value) + " of " : "leave ") + node_name(left->run, left->task);
+      } else if (auto* told = std::get_if<CacheTold>(&letter->body)) {
+        const CacheAnswer& answer = told->answer;
+        static constexpr const char* kWords[] = {"take", "compute", "still there"};
+        line = "tell " + node_name(answer.run, answer.task) + " " + kWords[static_cast<std::size_t>(answer.kind)];
+        if (answer.has_value) line += " " + brief(answer.value);
+      }
+      if (!line.empty()) lines_.push_back("letter " + line);
     }
   }
 
@@ -588,6 +645,11 @@ class World {
   }
 
   bool checked_ = true;
+  bool carries_ = false;
+  std::map<std::string, CacheEntry> cached_;
+  std::map<std::string, CacheAsker> askers_;
+  std::map<std::uint64_t, SharedLetter> outbox_;
+  std::map<PartitionId, Mark> marks_;
   PartitionOptions options_;
   std::unique_ptr<Partition> partition_;
   Placement placement_;

@@ -258,7 +258,7 @@ def task_record(reader, base_time, base_epoch, names):
     r["epoch"] = reader.number() if fields & 2048 else base_epoch
     r["due"] = time(4096)
     r["version"] = reader.number() if fields & 8192 else 1
-    known = {1: 0x3FFF, 2: 0xBFFF, 3: 0x1BFFF, 4: 0x3BFFF}[reader.version]
+    known = {1: 0x3FFF, 2: 0xBFFF, 3: 0x1BFFF, 4: 0x3BFFF, 5: 0x7BFFF, 6: 0xFBFFF}[reader.version]
     if fields & ~known:
         raise Damaged(f"{what}: fields that version {reader.version} does not have: {fields & ~known:x}")
     r["items"], r["items_failed"] = (reader.number(), reader.number()) if fields & 0x8000 else (0, 0)
@@ -269,13 +269,22 @@ def task_record(reader, base_time, base_epoch, names):
         lost["lost"] = reader.signed(lost["dispatched"])
         lost["how"] = reader.text().decode()
         r["lost"].append(lost)
+    r["claim"] = None
+    if fields & 0x80000:
+        r["claim"] = (reader.hash(), reader.byte())
+        if r["claim"][1]:
+            reader.payload()
+    r["artifacts"] = []
+    for _ in range(reader.number() if fields & 0x40000 else 0):
+        r["artifacts"].append({"name": reader.text().decode(), "type": reader.text().decode(), "hash": reader.hash(),
+                               "size": reader.number()})
     return r
 
 
 def segment_of(run, commit, data):
     """{task: record} of one commit."""
     what = f"segment of run {run_text(run)}, commit {commit}"
-    reader = unseal(4, place_of(run, commit), data, what)
+    reader = unseal(6, place_of(run, commit), data, what)
     base_time, base_epoch = reader.signed(), reader.number()
     names = [reader.text().decode() for _ in range(reader.number())]
     records, following = {}, 0
@@ -309,6 +318,11 @@ def checksum(task, r):
             total = mixed(total, hash64(r["output"][1]))
     if r["error"] is not None:
         total = mixed(total, hash64(r["error"][0]))
+    for one in r["artifacts"]:
+        total = mixed(mixed(total, int(one["hash"][:16], 16)), int(one["hash"][16:], 16))
+    if r["claim"] is not None:
+        key, has_old = r["claim"]
+        total = mixed(mixed(total, int(key[:16], 16)), int(key[16:], 16) + has_old & MASK)
     return total
 
 

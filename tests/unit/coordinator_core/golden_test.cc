@@ -158,6 +158,8 @@ bool play(World& w, const std::string& line) {
     w.fetched(rest_of(in) == "gone");
   } else if (command == "crash") {  // crash | crash adopting
     w.crash(rest_of(in) == "adopting");
+  } else if (command == "letters") {  // from now on they are carried
+    w.letters();
   } else if (command == "adopted") {
     w.adoption_closed();
   } else if (command == "focus") {  // attempts without a run's name are of this run

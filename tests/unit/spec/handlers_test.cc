@@ -80,7 +80,7 @@ TEST(StandIns, OfWhatIsWrong) {
                        "  b: {executor: shell, script: x, depends_on: c, join: 2}\n"),
             "node 'b' has 'join: 2' and waits for 1 nodes beside 'a', for which it stands in");
   EXPECT_EQ(problem_of("nodes: {a: {executor: noop, fallback: {node: b, value: 1}}, b: {executor: noop}}"),
-            "'fallback' of node 'a' has both a 'value' and a 'node'");
+            "'fallback' of node 'a' has more than one of 'value', 'node' and 'cached'");
 }
 
 }  // namespace

@@ -430,7 +430,8 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(keys_of(inside("waitNode", "wait").find("anyOf")->as_array().at(1)), set_of(keys::kWait));
   EXPECT_EQ(keys_of(inside("signalNode", "signal").find("anyOf")->as_array().at(1)), set_of(keys::kSignal));
   EXPECT_EQ(keys_of(inside("approvalNode", "approval")), set_of(keys::kApproval));
-  EXPECT_EQ(keys_of(*defs.find("fallback")), set_of(keys::kFallback));
+  EXPECT_EQ(keys_of(defs.find("fallback")->find("anyOf")->as_array().at(1)), set_of(keys::kFallback));
+  EXPECT_EQ(keys_of(*defs.find("cache")), set_of(keys::kCache));
   EXPECT_EQ(keys_of(*defs.find("retry")), set_of(keys::kRetry));
   EXPECT_EQ(keys_of(defs.find("timeout")->find("anyOf")->as_array().at(1)), set_of(keys::kTimeout));
   EXPECT_EQ(keys_of(*defs.find("retry")->find("properties")->find("backoff")), set_of(keys::kBackoff));

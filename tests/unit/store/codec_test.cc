@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "coordinator/core/home.h"
+#include "coordinator/shell/cache_codec.h"
 #include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
@@ -249,6 +250,48 @@ TEST(LetterCodec, EveryKindOfLetterComesBack) {
     ASSERT_TRUE(back.ok()) << back.error().what << " " << body.index();
     EXPECT_EQ(*back, letter) << body.index();
   }
+}
+
+TEST(LetterCodec, LettersAboutValuesThatAreKeptComeBack) {
+  const CacheName name{"t", hash128("k")};
+  using Kind = CacheAnswer::Kind;
+  for (const LetterBody& body :
+       {LetterBody(CacheAsked{name, run_id(1), TaskIndex{2}, 1h, true}),
+        LetterBody(CacheLeft{name, run_id(1), TaskIndex{2}, {}, {}}),
+        LetterBody(CacheLeft{name, run_id(1), TaskIndex{2}, 1h, Payload()}),
+        LetterBody(CacheLeft{name, run_id(1), TaskIndex{2}, 1h, Payload::reference(hash128("v"), 99)}),
+        LetterBody(CacheTold{{name, run_id(1), TaskIndex{2}, Kind::kTake, true, Payload::inline_json("5")}}),
+        LetterBody(CacheTold{{name, run_id(1), TaskIndex{2}, Kind::kCompute, false, {}}}),
+        LetterBody(CacheTold{{name, run_id(1), TaskIndex{2}, Kind::kThere, false, {}}})}) {
+    const Letter letter{PartitionId{3}, PartitionId{4}, 9, body};
+    const Result<Letter> back = decode_letter(PartitionId{3}, encode_letter(letter));
+    ASSERT_TRUE(back.ok()) << back.error().what;
+    EXPECT_EQ(*back, letter);
+  }
+}
+
+TEST(CacheCodec, ValuesAndWhoAsksForThemComeBackAndOpenOnlyInTheirPlaces) {
+  const CacheEntry entry{{"t", hash128("k")}, Payload::reference(hash128("v"), 99), at(7), 1h};
+  const std::string bytes = encode_cache_entry(PartitionId{3}, entry);
+  const Result<CacheEntry> back = decode_cache_entry(PartitionId{3}, entry_field(entry), bytes);
+  ASSERT_TRUE(back.ok()) << back.error().what;
+  EXPECT_EQ(*back, entry);
+  EXPECT_EQ(decode_cache_entry(PartitionId{4}, entry_field(entry), bytes).error().name, "damaged");
+  CacheEntry other = entry;
+  other.value = Payload::inline_json("5");
+  EXPECT_NE(entry_field(other), entry_field(entry)) << "another value has another field";
+  EXPECT_EQ(decode_cache_entry(PartitionId{3}, entry_field(other), bytes).error().name, "damaged");
+  EXPECT_EQ(decode_cache_entry(PartitionId{3}, entry_field(entry), as_of(kCacheVersion + 1, bytes, 0)).error().name,
+            "newer_version");
+
+  const CacheAsker asker{{"t", hash128("k")}, run_id(1), TaskIndex{2}, 7, at(9), true, true};
+  const std::string asks = encode_cache_asker(PartitionId{3}, asker);
+  const Result<CacheAsker> again = decode_cache_asker(PartitionId{3}, asker_field(asker), asks);
+  ASSERT_TRUE(again.ok()) << again.error().what;
+  EXPECT_EQ(*again, asker);
+  EXPECT_EQ(decode_cache_asker(PartitionId{4}, asker_field(asker), asks).error().name, "damaged");
+  for (std::size_t i = 0; i < asks.size(); ++i)
+    EXPECT_FALSE(decode_cache_asker(PartitionId{3}, asker_field(asker), std::string_view(asks).substr(0, i)).ok()) << i;
 }
 
 TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {

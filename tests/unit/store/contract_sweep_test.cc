@@ -290,6 +290,81 @@ TEST_P(StoreContract, AValueThatCameInPartsGoesWithTheRunThatItCameFor) {
   EXPECT_FALSE(ask_for<ValueAnswer>(store(), LoadValue{hash}).json.has_value());
 }
 
+TEST_P(StoreContract, AValueThatIsKeptUnderAKeyStaysAsLongAsThat) {
+  take(store());
+  const std::string json = "\"" + std::string(100, 'v') + "\"";
+  const Hash128 hash = hash128(json);
+  TestRun maker(run_id(1));
+  maker.info().inputs = Payload::reference(hash, json.size());
+  TestRun later(run_id(9));
+  TurnCommit first = turn_of(1, {maker.accept(), later.accept()});
+  first.values.push_back({hash, std::make_shared<const std::string>(json), run_id(1)});
+  EXPECT_EQ(result_of(commit(store(), first)), CommitResult::kApplied);
+  const auto there = [&] { return ask_for<ValueAnswer>(store(), LoadValue{hash}).json.has_value(); };
+  const auto sweep = [&] {
+    std::uint64_t dropped = 0;
+    for (int round = 0; round < 3; ++round) {
+      Sweep sweep{Sweep::Kind::kValues, kPartition, "", at(1'000'000), at(1'000'000)};
+      dropped += ask_for<SweptAnswer>(store(), sweep).dropped;
+    }
+    return dropped;
+  };
+  TurnCommit kept = turn_of(2, {maker.end(RunState::kSucceeded, 5)});
+  kept.partitions[0].shelves.push_back({Shelf::kCache, "field:1", "entry"});
+  kept.partitions[0].needs.push_back({hash, {}, "field:1"});
+  EXPECT_EQ(result_of(commit(store(), kept)), CommitResult::kApplied);
+  TurnCommit gone = turn_of(3, {});
+  gone.partitions[0].deletes = {run_id(1)};
+  EXPECT_EQ(result_of(commit(store(), gone)), CommitResult::kApplied);
+  EXPECT_EQ(sweep(), 0U);
+  EXPECT_TRUE(there()) << "its run is gone, what is kept is not";
+
+  TurnCommit told = turn_of(4, {});  // somebody is told of it in the turn in which it goes
+  told.partitions[0].shelves.push_back({Shelf::kCache, "field:1", ""});
+  told.partitions[0].needs.push_back({hash, run_id(9), ""});
+  EXPECT_EQ(result_of(commit(store(), told)), CommitResult::kApplied);
+  EXPECT_EQ(sweep(), 0U);
+  EXPECT_TRUE(there()) << "a run needs it";
+
+  TestRun last(run_id(10));
+  EXPECT_EQ(commit_one(5, {later.end(RunState::kSucceeded, 5), last.accept()}), CommitResult::kApplied);
+  TurnCommit end = turn_of(6, {});
+  end.partitions[0].deletes = {run_id(9)};
+  EXPECT_EQ(result_of(commit(store(), end)), CommitResult::kApplied);
+  EXPECT_EQ(sweep(), 1U);
+  EXPECT_FALSE(there());
+}
+
+TEST_P(StoreContract, WhatACommitIsAboutToKeepIsNotTakenForGone) {
+  take(store());
+  const std::string json = "\"" + std::string(100, 'w') + "\"";
+  const Hash128 hash = hash128(json);
+  TestRun maker(run_id(1));
+  maker.info().inputs = Payload::reference(hash, json.size());
+  TestRun later(run_id(9));
+  TurnCommit first = turn_of(1, {maker.accept(), later.accept()});
+  first.values.push_back({hash, std::make_shared<const std::string>(json), run_id(1)});
+  EXPECT_EQ(result_of(commit(store(), first)), CommitResult::kApplied);
+  TurnCommit early = turn_of(3, {});  // refused, since number 2 is missing; but its needs are written down
+  early.partitions[0].shelves.push_back({Shelf::kCache, "field:2", "entry"});
+  early.partitions[0].needs.push_back({hash, {}, "field:2"});
+  EXPECT_EQ(result_of(commit(store(), early)), CommitResult::kGap);
+  const auto sweep = [&] {
+    Sweep sweep{Sweep::Kind::kValues, kPartition, "", at(1'000'000) - std::chrono::hours(1'000'000), at(1'000'000)};
+    return ask_for<SweptAnswer>(store(), sweep).dropped;
+  };
+  EXPECT_EQ(sweep(), 0U);
+  EXPECT_EQ(commit_one(2, {maker.end(RunState::kSucceeded, 5)}), CommitResult::kApplied);
+  EXPECT_EQ(sweep(), 0U);
+  TurnCommit now = early;
+  now.partitions[0].needs.clear();  // those that were written down are what counts
+  now.partitions[0].deletes = {run_id(1)};
+  EXPECT_EQ(result_of(commit(store(), now)), CommitResult::kApplied);
+  Sweep all{Sweep::Kind::kValues, kPartition, "", at(1'000'000), at(1'000'000)};
+  EXPECT_EQ(ask_for<SweptAnswer>(store(), all).dropped, 0U);
+  EXPECT_TRUE(ask_for<ValueAnswer>(store(), LoadValue{hash}).json.has_value());
+}
+
 TEST_P(StoreContract, SaysHowItIs) {
   const ServerFacts health = ask_for<HealthAnswer>(store(), ExamineStore{}).health;
   EXPECT_EQ(health.kind, std::string_view(GetParam()) == "memory" ? "memory" : "redis");

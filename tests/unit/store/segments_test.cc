@@ -91,17 +91,29 @@ TEST(Segments, KeepWhatIsKnownOfLostAttempts) {
   EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
 }
 
-TEST(Segments, KeepTheArtifactsOfATaskAndOnlyThenAreOfTheNewestVersion) {
+TEST(Segments, KeepTheArtifactsOfATaskAndOnlyThenHaveTheirVersion) {
   TaskRecord record = everything_set();
   record.artifacts = std::make_shared<const std::vector<Artifact>>(
       std::vector<Artifact>{{"plot.png", "image/png", hash128("a"), kArtifactMax}, {"empty", "", hash128(""), 0}});
   const std::vector<TaskEntry> entries = {{TaskIndex{2}, TaskRecord{}}, {TaskIndex{4}, record}};
   const std::string bytes = encode_segment(run_id(1), 9, entries);
-  EXPECT_EQ(bytes[0], kSegmentVersionLast);
+  EXPECT_EQ(bytes[0], kSegmentVersionArtifacts);
   EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
   TaskRecord other = record;
   other.artifacts = nullptr;
   EXPECT_NE(checksum(TaskIndex{4}, record), checksum(TaskIndex{4}, other)) << "a stale record shows";
+}
+
+TEST(Segments, KeepWhoAsksForTheValueOfAKey) {
+  TaskRecord asks = everything_set();
+  asks.claim = std::make_shared<const CacheClaim>(CacheClaim{hash128("k"), false, {}});
+  TaskRecord knows = everything_set();
+  knows.claim =
+      std::make_shared<const CacheClaim>(CacheClaim{hash128("k"), true, Payload::reference(hash128("v"), 99)});
+  const std::vector<TaskEntry> entries = {{TaskIndex{2}, asks}, {TaskIndex{4}, knows}};
+  const std::string bytes = encode_segment(run_id(1), 9, entries);
+  EXPECT_EQ(bytes[0], kSegmentVersionLast);
+  EXPECT_TRUE(decoded(run_id(1), 9, bytes) == entries);
 }
 
 TEST(Segments, AnArtifactWhoseNameLeadsElsewhereIsDamage) {

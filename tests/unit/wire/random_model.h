@@ -156,6 +156,8 @@ class RandomModel {
     if (coin()) f.fallback = value();
     if (coin()) f.stand_in = text();
     if (coin()) f.gate = text();
+    if (coin()) f.fallback_cached = true;
+    if (coin()) f.cache = CacheSpec{coin() ? std::optional(value()) : std::nullopt, Duration{u32()}};
     if (coin()) f.round = u32();
     if (coin()) f.loop = LoopSpec{1 + static_cast<std::uint32_t>(below(100)), coin()};
     if (coin()) {
