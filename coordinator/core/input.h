@@ -149,6 +149,11 @@ struct TriggerTold {  // by an operator; answered with TriggerReply
   TriggerAct act = TriggerAct::kFire;
   std::uint64_t once = 0;
 };
+struct EventCame {  // that a trigger awaits; answered with HookReply
+  RequestId request;
+  TriggerName trigger;
+  TriggerEvent event;
+};
 struct ClockSet {  // how far the wall clock is ahead of the time that is told; triggers follow the wall
   Duration ahead{};
 };
@@ -157,6 +162,6 @@ struct TimePassed {};
 using Input = std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
                            AttemptReclaimed, ReclaimWanted, TaskUnplaceable, WorkerReported, WorkerLost, ValueFetched,
                            AdoptionClosed, SignalGiven, ApprovalGiven, PauseRequested, LetterPosted, LetterCame,
-                           LettersRead, LettersTaken, WorkflowChanged, TriggerTold, ClockSet, TimePassed>;
+                           LettersRead, LettersTaken, WorkflowChanged, TriggerTold, EventCame, ClockSet, TimePassed>;
 
 }  // namespace millrace

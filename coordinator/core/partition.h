@@ -110,6 +110,9 @@ class Partition {
   std::size_t letters_waiting() const { return outbox_.size(); }
   void restore_trigger(TriggerRecord record) { triggers_.restore(std::move(record)); }  // before letters may go
   std::vector<TriggerState> triggers() const { return triggers_.list(); }
+  std::size_t triggers_here() const { return triggers_.size(); }
+  std::uint64_t events_waiting() const { return triggers_.waiting(); }
+  const TriggerRecord* trigger(const TriggerName& name) const { return triggers_.find(name); }
   void restore_watcher(const TriggerName& trigger, RunEndSpec runs) { watch(trigger, std::move(runs)); }
   [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
   // The part of the effects that Placement needs within the turn; take() has it no more.
@@ -185,6 +188,7 @@ class Partition {
 
   // triggering.cc
   void on(Time now, TriggerTold& in);
+  void on(Time now, EventCame& in);
   void on(Time now, ClockSet& in);
   void apply_triggers(Time now, const RegisteredWorkflow& workflow, const std::vector<TriggerSpec>& triggers);
   void fire_due(Time now);

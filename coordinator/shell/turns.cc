@@ -281,6 +281,7 @@ bool Loop::State::close_turn(Time now) {
     effects.marks.clear();
     effects.triggers.clear();
     effects.watchers.clear();
+    effects.firings = {};
     effects.values.clear();
     effects.ended.clear();
     if (!effects.empty()) turn.outgoing.push_back({share.id, std::move(effects)});

@@ -275,6 +275,7 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
                            0,
                            0,
                            ""},
+                          {"default", "insight", "pushed", 3,  "", "", {}, false, {}, {}, "", 0, 7, 0, 0, "", true, 2, 5, 1},
                           {"default",
                            "insight",
                            "nightly",
