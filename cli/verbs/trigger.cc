@@ -28,6 +28,7 @@ Value run_end_json(const std::optional<RunEndSpec>& run_end) {
 std::string when_cell(const Value& row) {
   const Value* run_end = row.find("run_end");
   if (row.find("webhook")->as_bool()) return "webhook";
+  if (!row.find("stream")->is_null()) return "stream " + cell_text(row, "stream");
   if (run_end->is_null()) return cell_text(row, "cron");
   const std::string statuses = cell_pairs(*run_end, "statuses");
   return "end of " + cell_text(*run_end, "workflow") + (statuses.empty() ? "" : " (" + statuses + ")");
@@ -42,6 +43,8 @@ Value trigger_json(const TriggerView& one) {
                        {"timezone", one.timezone.empty() ? Value() : Value(one.timezone)},
                        {"run_end", run_end_json(one.run_end)},
                        {"webhook", one.webhook},
+                       {"stream", one.stream.empty() ? Value() : Value(one.stream)},
+                       {"offset", one.offset.empty() ? Value() : Value(one.offset)},
                        {"status", one.paused ? "paused" : "active"},
                        {"next", time_or_null(one.next)},
                        {"fired", time_or_null(one.fired)},

@@ -118,9 +118,9 @@ void Session::read() {
   waits_for_client_ = true;
   since_ = std::chrono::steady_clock::now();
   stream_.expires_after(hall_.options.request_max);
-  http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code error, std::size_t) {
-    self->on_header(error);
-  });
+  http::async_read_header(
+      stream_, buffer_, *parser_,
+      [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_header(error); });
 }
 
 // How much body is taken depends on what it is for.

@@ -56,7 +56,8 @@ Result<std::unique_ptr<OperatorHttp>> OperatorHttp::start(OperatorHttpOptions op
 }
 
 void OperatorHttp::handle(const HttpRequest& request, HttpAnswer answer) {
-  if (options_.posts && request.path.starts_with(options_.posts_under)) return options_.posts(request, std::move(answer));
+  if (options_.posts && request.path.starts_with(options_.posts_under))
+    return options_.posts(request, std::move(answer));
   if (request.path == "/livez") {
     const Duration quiet = silent();
     if (quiet <= options_.live_within) return answer({200, "text/plain; charset=utf-8", "ok\n"});

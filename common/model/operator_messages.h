@@ -182,7 +182,7 @@ struct HookDelivery {
   std::string workflow;
   std::string trigger;
   std::vector<std::pair<std::string, std::string>> headers = {};  // names in lower case
-  std::string body;
+  std::string body = {};
 };
 struct FindRunOfKey {  // an idempotency key; answered with SubmitReply
   std::string tenant = "default";
@@ -327,6 +327,8 @@ struct TriggerView {
   std::uint64_t waiting = 0;  // events in a debounce or a batch
   std::uint64_t filtered = 0;
   std::uint64_t duplicates = 0;
+  std::string stream = {};  // SERVER/KEY; empty: it follows none
+  std::string offset = {};  // id of the last entry that it has taken
   bool operator==(const TriggerView&) const = default;
 };
 struct TriggersReply {

@@ -50,8 +50,8 @@ struct RunEndSpec {
 // How a webhook knows its sender: HMAC-SHA256 of the body under the secret, or the secret itself as bearer token.
 enum class HookAuth : std::uint8_t { kSignature, kBearer };
 
-constexpr std::size_t kHookHeadersMax = 16;     // that expressions see
-constexpr std::size_t kHeaderNameMax = 64;      // bytes
+constexpr std::size_t kHookHeadersMax = 16;      // that expressions see
+constexpr std::size_t kHeaderNameMax = 64;       // bytes
 constexpr std::size_t kDeliveryHeadersMax = 64;  // that come with a delivery
 constexpr std::size_t kHookBodyMax = 256 << 10;  // bytes of a delivery
 
@@ -65,10 +65,20 @@ struct WebhookSpec {
   bool operator==(const WebhookSpec&) const = default;
 };
 
+// Entries of a Redis stream. Its server stands in the configuration of the coordinators, by name.
+struct StreamSpec {
+  std::string redis;
+  std::string key;
+  bool from_begin = false;  // of the stream; else what comes from when the trigger is applied
+  bool operator==(const StreamSpec&) const = default;
+};
+constexpr std::size_t kStreamNameMax = 64;    // bytes
+constexpr std::size_t kStreamKeyMax = 1'024;  // likewise
+
 constexpr Duration kWindowMax = 24h;
-constexpr std::uint32_t kBatchMax = 1'000;            // events of one firing
-constexpr std::size_t kBatchBytesMax = 256 << 10;     // of what waits: more fires at once
-constexpr std::uint32_t kDebounceLongestTimes = 10;   // a debounce that says no more lasts so many times its pause
+constexpr std::uint32_t kBatchMax = 1'000;           // events of one firing
+constexpr std::size_t kBatchBytesMax = 256 << 10;    // of what waits: more fires at once
+constexpr std::uint32_t kDebounceLongestTimes = 10;  // a debounce that says no more lasts so many times its pause
 
 // What makes one firing of several events. Either a debounce (fires when nothing has come for a while; the latest
 // counts) or a batch (fires when it is full, or a while after the first; all count). Both zero: each event fires.
@@ -93,7 +103,7 @@ enum class EventFate : std::uint8_t {
 
 std::string_view to_string(EventFate fate);  // "fired", "waits" ...
 
-// Either timed (its schedule has a cron), or fired by events: ends of runs, or a webhook.
+// Either timed (its schedule has a cron), or fired by events: ends of runs, a webhook, or a stream.
 struct TriggerSpec {
   std::string name;  // like a node's id
   ScheduleSpec schedule;
@@ -102,6 +112,7 @@ struct TriggerSpec {
   std::string filter = {};  // one expression over `event`: where it does not hold, nothing fires; empty: none
   std::optional<WebhookSpec> webhook = {};
   CollectSpec collect = {};
+  std::optional<StreamSpec> stream = {};
   bool operator==(const TriggerSpec&) const = default;
 };
 

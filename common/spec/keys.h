@@ -9,8 +9,10 @@ namespace millrace::keys {
 inline constexpr std::array<std::string_view, 13> kWorkflow = {
     "name",    "description", "executors",  "inputs",  "nodes",    "outputs", "fail_fast",
     "timeout", "priority",    "on_failure", "finally", "triggers", "deadline"};
-inline constexpr std::array<std::string_view, 7> kTrigger = {"schedule", "run_end",  "webhook", "filter",
-                                                             "inputs",   "debounce", "batch"};
+inline constexpr std::array<std::string_view, 8> kTrigger = {"schedule", "run_end", "webhook",  "stream",
+                                                             "filter",   "inputs",  "debounce", "batch"};
+inline constexpr std::array<std::string_view, 3> kStream = {"redis", "key", "start"};
+inline constexpr std::array<std::string_view, 2> kStreamStart = {"new", "begin"};
 inline constexpr std::array<std::string_view, 5> kWebhook = {"secret", "auth", "signature", "delivery", "headers"};
 inline constexpr std::array<std::string_view, 2> kHookAuth = {"signature", "bearer"};
 inline constexpr std::array<std::string_view, 2> kDebounce = {"pause", "longest"};

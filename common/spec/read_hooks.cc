@@ -1,4 +1,4 @@
-// Triggers: `webhook`, and the keys that collect events: `debounce` and `batch`.
+// Triggers: `webhook`, `stream`, and the keys that collect events: `debounce` and `batch`.
 #include <algorithm>
 #include <cctype>
 #include <utility>
@@ -15,7 +15,8 @@ constexpr std::string_view kByBody = "body";  // `delivery: body`: no header nam
 bool is_scalar(const YamlNode& node) { return node.kind == YamlKind::kPlain || node.kind == YamlKind::kText; }
 
 bool is_header_char(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("-_.!#$%&'*+^`|~").find(c) != std::string_view::npos;
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+         std::string_view("-_.!#$%&'*+^`|~").find(c) != std::string_view::npos;
 }
 
 // In lower case, as headers are told apart.
@@ -74,6 +75,33 @@ void read_webhook(Reader& reader, std::uint32_t index, const std::string& where,
                    "{secret: NAME}");
   if (signature_at && webhook.auth == HookAuth::kBearer)
     reader.problem(*signature_at, "'signature' in " + what + " is not looked at with 'auth: bearer'", "one of both");
+}
+
+void read_stream(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger) {
+  const std::string what = "'stream' of " + where;
+  StreamSpec& stream = trigger.stream.emplace();
+  if (!reader.expect_mapping(index, what)) return;
+  for (const Entry& entry : reader.entries(index)) {
+    const std::string key = "'" + entry.name + "' in " + what;
+    if (entry.name == "redis") {
+      stream.redis = reader.read_string(entry.value, key).value_or("x");
+      if (stream.redis.empty() || stream.redis.size() > kStreamNameMax ||
+          stream.redis.find_first_of("=:/@ ") != std::string::npos)
+        reader.problem(entry.value, key + " is " + kind_of(reader.at(entry.value)),
+                       "a name that the coordinators know: --stream-redis NAME=URL");
+    } else if (entry.name == "key") {
+      stream.key = reader.read_string(entry.value, key).value_or("x");
+      if (stream.key.empty() || stream.key.size() > kStreamKeyMax)
+        reader.problem(entry.value, key + " is " + kind_of(reader.at(entry.value)), "the key of a stream");
+    } else if (entry.name == "start") {
+      const auto word = reader.read_word(entry.value, key, keys::kStreamStart);
+      stream.from_begin = word && *word == keys::kStreamStart[1];
+    } else {
+      reader.unknown_key(entry, what, keys::kStream);
+    }
+  }
+  if (stream.redis.empty() || stream.key.empty())
+    reader.problem(index, what + " needs 'redis' and 'key'", "{redis: NAME, key: KEY}");
 }
 
 void read_debounce(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger) {

@@ -1,5 +1,5 @@
 // `triggers:`: what starts runs by itself. A trigger has a `schedule`, or says whose `run_end` it awaits, or is a
-// `webhook` (read_hooks.cc); a `filter`, and the inputs of its runs.
+// `webhook` or follows a `stream` (read_hooks.cc); a `filter`, and the inputs of its runs.
 #include <algorithm>
 #include <utility>
 
@@ -188,6 +188,9 @@ void read_trigger(Reader& reader, const Entry& named) {
     } else if (entry.name == "webhook") {
       kinds.push_back("webhook");
       read_webhook(reader, entry.value, where, trigger);
+    } else if (entry.name == "stream") {
+      kinds.push_back("stream");
+      read_stream(reader, entry.value, where, trigger);
     } else if (entry.name == "debounce") {
       collects.push_back(entry.key);
       read_debounce(reader, entry.value, where, trigger);
@@ -204,15 +207,15 @@ void read_trigger(Reader& reader, const Entry& named) {
     }
   }
   if (kinds.empty())
-    reader.problem(named.key, where + " has neither 'schedule' nor 'run_end' nor 'webhook'",
+    reader.problem(named.key, where + " has neither 'schedule' nor 'run_end', 'webhook' or 'stream'",
                    "schedule: \"0 2 * * *\"");
   if (kinds.size() > 1)
-    reader.problem(named.key,
-                   where + " has both '" + std::string(kinds[0]) + "' and '" + std::string(kinds[1]) + "'",
+    reader.problem(named.key, where + " has both '" + std::string(kinds[0]) + "' and '" + std::string(kinds[1]) + "'",
                    "two triggers");
   if (collects.size() > 1) reader.problem(collects[1], where + " has both 'debounce' and 'batch'", "one of both");
   if (!collects.empty() && kinds == std::vector<std::string_view>{"schedule"})
-    reader.problem(collects[0], where + " collects events, and a schedule has none", "a 'run_end' or a 'webhook'");
+    reader.problem(collects[0], where + " collects events, and a schedule has none",
+                   "a 'run_end', a 'webhook' or a 'stream'");
   check_required(reader, named.key, where, trigger);
   reader.spec.triggers.push_back(std::move(trigger));
 }

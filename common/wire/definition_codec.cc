@@ -273,6 +273,11 @@ void write_trigger(const TriggerSpec& trigger, pb::Trigger* out) {
   out->set_filter(trigger.filter);
   if (trigger.run_end) write(*trigger.run_end, out->mutable_run_end());
   if (trigger.webhook) write(*trigger.webhook, out->mutable_webhook());
+  if (trigger.stream) {
+    out->mutable_stream()->set_redis(trigger.stream->redis);
+    out->mutable_stream()->set_key(trigger.stream->key);
+    out->mutable_stream()->set_from_begin(trigger.stream->from_begin);
+  }
   if (trigger.collect != CollectSpec{}) {
     out->mutable_collect()->set_debounce_us(trigger.collect.debounce.count());
     out->mutable_collect()->set_longest_us(trigger.collect.longest.count());
@@ -302,6 +307,11 @@ TriggerSpec read_trigger(Reader& in, const pb::Trigger& trigger) {
   out.filter = trigger.filter();
   if (trigger.has_run_end()) out.run_end = read_run_end(in, trigger.run_end());
   if (trigger.has_webhook()) out.webhook = read_webhook(in, trigger.webhook());
+  if (trigger.has_stream()) {
+    out.stream = StreamSpec{trigger.stream().redis(), trigger.stream().key(), trigger.stream().from_begin()};
+    in.require(out.stream->redis.size() <= kStreamNameMax && out.stream->key.size() <= kStreamKeyMax,
+               "a text of a stream is too long");
+  }
   if (trigger.has_collect()) out.collect = read_collect(in, trigger.collect());
   in.require(out.inputs.is_object(), "the inputs of a trigger are no object");
   in.require(out.schedule.cron.size() <= kCronMax && out.schedule.timezone.size() <= kZoneNameMax &&

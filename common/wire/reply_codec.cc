@@ -94,10 +94,12 @@ TriggersReply read(Reader& in, const pb::TriggersReply& m) {
   for (const pb::TriggerView& row : m.triggers()) {
     std::optional<RunEndSpec> run_end;
     if (row.has_run_end()) run_end = read_run_end(in, row.run_end());
-    out.triggers.push_back({row.tenant(), row.workflow(), row.trigger(), row.version(), row.cron(), row.timezone(),
-                            std::move(run_end), row.paused(), from_us(row.next_us()), from_us(row.fired_us()),
-                            row.running(), row.queued(), row.started(), row.skipped(), row.failed(), row.error(),
-                            row.webhook(), row.waiting(), row.filtered(), row.duplicates()});
+    out.triggers.push_back(
+        {row.tenant(),   row.workflow(),     row.trigger(), row.version(),          row.cron(),
+         row.timezone(), std::move(run_end), row.paused(),  from_us(row.next_us()), from_us(row.fired_us()),
+         row.running(),  row.queued(),       row.started(), row.skipped(),          row.failed(),
+         row.error(),    row.webhook(),      row.waiting(), row.filtered(),         row.duplicates(),
+         row.stream(),   row.offset()});
   }
   return out;
 }
@@ -123,6 +125,8 @@ void write(const TriggerView& view, pb::TriggerView* row) {
   row->set_waiting(view.waiting);
   row->set_filtered(view.filtered);
   row->set_duplicates(view.duplicates);
+  row->set_stream(view.stream);
+  row->set_offset(view.offset);
 }
 
 struct WriteReply {

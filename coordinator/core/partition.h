@@ -111,6 +111,8 @@ class Partition {
   void restore_trigger(TriggerRecord record) { triggers_.restore(std::move(record)); }  // before letters may go
   std::vector<TriggerState> triggers() const { return triggers_.list(); }
   std::size_t triggers_here() const { return triggers_.size(); }
+  std::vector<const TriggerRecord*> streams() const { return triggers_.streams(); }
+  std::size_t letters_waiting() const { return outbox_.size(); }
   std::uint64_t events_waiting() const { return triggers_.waiting(); }
   const TriggerRecord* trigger(const TriggerName& name) const { return triggers_.find(name); }
   void restore_watcher(const TriggerName& trigger, RunEndSpec runs) { watch(trigger, std::move(runs)); }
@@ -189,6 +191,7 @@ class Partition {
   // triggering.cc
   void on(Time now, TriggerTold& in);
   void on(Time now, EventCame& in);
+  void on(Time now, StreamCame& in);
   void on(Time now, ClockSet& in);
   void apply_triggers(Time now, const RegisteredWorkflow& workflow, const std::vector<TriggerSpec>& triggers);
   void fire_due(Time now);

@@ -1,4 +1,5 @@
-// Triggers: events: ends of runs and deliveries, each a firing, or collected to one by a debounce or a batch (triggers.h).
+// Triggers: events: ends of runs and deliveries, each a firing, or collected to one by a debounce or a batch
+// (triggers.h).
 #include <algorithm>
 #include <cstdlib>
 #include <utility>
@@ -23,10 +24,8 @@ std::string key_end(const std::string& id) {
 }
 
 Value event_value(const TriggerName& name, Time now, const TriggerEvent& event) {
-  Value value = Value::Object{{"kind", event.kind},
-                              {"workflow", name.workflow},
-                              {"trigger", name.trigger},
-                              {"time", format_time(now)}};
+  Value value = Value::Object{
+      {"kind", event.kind}, {"workflow", name.workflow}, {"trigger", name.trigger}, {"time", format_time(now)}};
   for (const auto& [field, given] : event.fields.as_object()) value.set(field, given);
   return value;
 }
@@ -105,9 +104,30 @@ Result<Triggers::Taken> Triggers::event(Time now, Time told, const TriggerName& 
   return taken;
 }
 
+void Triggers::stream_read(Time now, Time told, const TriggerName& name, const StreamEntries& read,
+                           TriggerEffects& out) {
+  const auto found = triggers_.find(name);
+  if (found == triggers_.end()) return;
+  TriggerRecord& record = found->second.record;
+  if (!record.stream || record.paused || record.offset != read.after) return;
+  if (!read.trouble.empty()) fail(record, read.trouble, out);
+  for (const TriggerEvent& event : read.events) (void)take(now, told, record, event, out);
+  record.offset = read.until;
+  record.added = read.added;
+  out.records[name] = record;
+}
+
+std::vector<const TriggerRecord*> Triggers::streams() const {
+  std::vector<const TriggerRecord*> all;
+  for (const auto& [name, trigger] : triggers_) {
+    if (trigger.record.stream && !trigger.record.paused) all.push_back(&trigger.record);
+  }
+  return all;
+}
+
 Triggers::Taken Triggers::take(Time now, Time told, TriggerRecord& record, const TriggerEvent& event,
                                TriggerEffects& out) {
-  const std::string begin = key_begin(record.name, record.webhook ? record.since : record.version);
+  const std::string begin = key_begin(record);
   const auto known = std::ranges::find(record.known, hash128(event.id), &KnownEvent::id);
   if (record.webhook && known != record.known.end()) {
     ++record.duplicates;
@@ -134,7 +154,7 @@ Triggers::Taken Triggers::take(Time now, Time told, TriggerRecord& record, const
   std::string key = begin + key_end(event.id);
   if (!launch(record, now, value, key, event.chain, out)) return {EventFate::kFailed, ""};
   remember(record, event, 0);
-  out.counts.lags.push_back(Duration::zero());
+  out.counts.lags.push_back(event.happened == Time{} ? Duration::zero() : std::max(now - event.happened, Duration{}));
   return {EventFate::kFired, std::move(key)};
 }
 
@@ -160,18 +180,18 @@ Triggers::Taken Triggers::collect(Time now, Time told, TriggerRecord& record, co
   ++waiting.count;
   waiting.chain = std::max(waiting.chain, event.chain);
   remember(record, event, record.batches);
-  std::string key = key_begin(record.name, record.webhook ? record.since : record.version) + batch_end(record.batches);
+  std::string key = key_begin(record) + batch_end(record.batches);
   if (batch && waiting.count >= rule.batch) {
     const bool fired = fire_collected(now, told, record, out);
     return {fired ? EventFate::kFired : EventFate::kFailed, std::move(key)};
   }
-  set_window(record, batch ? waiting.began + rule.window
-                           : std::min(told + rule.debounce, waiting.began + rule.longest));
+  set_window(record,
+             batch ? waiting.began + rule.window : std::min(told + rule.debounce, waiting.began + rule.longest));
   return {EventFate::kWaits, std::move(key)};
 }
 
 bool Triggers::fire_collected(Time now, Time told, TriggerRecord& record, TriggerEffects& out) {
-  const std::string begin = key_begin(record.name, record.webhook ? record.since : record.version);
+  const std::string begin = key_begin(record);
   const Value event = collected_value(record, now);
   const std::uint32_t chain = record.waiting.chain;
   const Duration lag = told - record.waiting.began;

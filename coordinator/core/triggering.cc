@@ -50,6 +50,12 @@ void Partition::on(Time now, EventCame& in) {
   effects_.replies.push_back({in.request, HookReply{taken->fate, std::move(taken->key), std::move(why)}});
 }
 
+void Partition::on(Time now, StreamCame& in) {
+  TriggerEffects said;
+  triggers_.stream_read(now + wall_ahead_, now, in.trigger, in.entries, said);
+  keep_triggers(std::move(said));
+}
+
 // Not before what stood in the store is here: what was decided already is not decided again.
 void Partition::fire_due(Time now) {
   if (next_firing_due() > now) return;

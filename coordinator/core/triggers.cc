@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view kKeyBegins = "trigger/";
 constexpr std::size_t kErrorMax = 512;
+constexpr char kStreamBegin[] = "0-0";
 
 // As jitter, filter and inputs want it.
 TriggerSpec spec_of(const TriggerRecord& record) {
@@ -48,6 +49,10 @@ Error Triggers::no_trigger(const TriggerName& name) {
 
 std::string Triggers::key_begin(const TriggerName& name, std::uint64_t version) {
   return std::string(kKeyBegins) + name.workflow + "/" + name.trigger + "/" + std::to_string(version) + "/";
+}
+
+std::string Triggers::key_begin(const TriggerRecord& record) {
+  return key_begin(record.name, record.webhook || record.stream ? record.since : record.version);
 }
 
 std::optional<TriggerName> trigger_of(std::string_view tenant, std::string_view key) {
@@ -93,9 +98,16 @@ void Triggers::apply(Time now, const std::string& tenant, const std::string& wor
     if (fresh || record.schedule != spec.schedule) record.last = std::max(record.last, now);
     if (record.run_end != spec.run_end) out.watches[name] = spec.run_end;
     // What waits was collected for another event than those that come now, or by another rule.
-    if (record.run_end != spec.run_end || record.webhook != spec.webhook || record.collect != spec.collect)
+    if (record.run_end != spec.run_end || record.webhook != spec.webhook || record.stream != spec.stream ||
+        record.collect != spec.collect)
       drop_waiting(record, out);
-    if (record.webhook.has_value() != spec.webhook.has_value() || fresh) record.since = version;
+    if (fresh || record.webhook.has_value() != spec.webhook.has_value() || record.stream != spec.stream)
+      record.since = version;
+    if (record.stream != spec.stream) {
+      record.added = 0;
+      record.offset = spec.stream && spec.stream->from_begin ? kStreamBegin : "";
+    }
+    record.stream = spec.stream;
     record.run_end = spec.run_end;
     record.webhook = spec.webhook;
     record.collect = spec.collect;
@@ -158,7 +170,7 @@ void Triggers::drop_missed(Time now, Trigger& trigger, TriggerEffects& out) {
   }
   if (keep_after < *next) return;  // all of them
   ++out.counts.skipped;
-  ++trigger.record.skipped;        // how many were missed is not counted out: it may be a year of them
+  ++trigger.record.skipped;  // how many were missed is not counted out: it may be a year of them
   trigger.record.last = keep_after;
 }
 

@@ -31,9 +31,9 @@ namespace millrace {
 
 constexpr Duration kFiringOnTime = 1min;  // what is later was missed: `catch_up` says what becomes of it
 constexpr std::uint32_t kFiringsAtOnce = 200;
-constexpr std::size_t kFiringsQueuedMax = 100;  // of one trigger
+constexpr std::size_t kFiringsQueuedMax = 100;    // of one trigger
 constexpr std::size_t kEventsRemembered = 1'000;  // of one webhook: deliveries that are known to have come
-constexpr std::uint32_t kTriggerChainMax = 32;  // runs that the end of the one before has started, in a row
+constexpr std::uint32_t kTriggerChainMax = 32;    // runs that the end of the one before has started, in a row
 // Label of a run that the end of another one has started: how many such runs stand before it, itself among them.
 inline constexpr char kChainLabel[] = "trigger-chain";
 
@@ -46,10 +46,11 @@ struct TriggerName {
 
 // Something that a trigger awaits has happened.
 struct TriggerEvent {
-  std::string id;                   // names it for ever
-  std::string kind;                 // "run_end", "webhook"
-  Value fields = Value::Object{};   // of `event`, besides kind, workflow, trigger and time
-  std::uint32_t chain = 0;          // runs before it that ends of runs have started
+  std::string id;                  // names it for ever
+  std::string kind;                // "run_end", "webhook", "stream"
+  Value fields = Value::Object{};  // of `event`, besides kind, workflow, trigger and time
+  std::uint32_t chain = 0;         // runs before it that ends of runs have started
+  Time happened{};                 // by the wall; zero: now
 };
 
 // What waits in a debounce or a batch.
@@ -89,12 +90,15 @@ struct TriggerRecord {
   std::string error;          // why the latest of these could not
   std::optional<WebhookSpec> webhook = {};
   CollectSpec collect = {};
-  std::uint64_t since = 0;     // the version that first had such a webhook: keys of its firings name it
+  std::uint64_t since = 0;  // the version that first had such a webhook or stream: keys of its firings name it
   CollectedEvents waiting = {};
   std::uint64_t batches = 0;           // that were begun
   std::vector<KnownEvent> known = {};  // of a webhook: the latest deliveries, oldest first
   std::uint64_t filtered = 0;
   std::uint64_t duplicates = 0;
+  std::optional<StreamSpec> stream = {};
+  std::uint64_t added = 0;  // entries that had been added to it up to the offset; zero: not known
+  std::string offset = {};  // of a stream: id of the last entry that was taken; empty: it has not begun
   bool operator==(const TriggerRecord&) const = default;
 };
 
@@ -127,6 +131,15 @@ struct FiringCounts {
   std::vector<Duration> lags = {};  // of those that were started: how long after their moment
   bool none() const { return started + skipped + filtered + duplicates + failed == 0; }
   void add(const FiringCounts& more);
+};
+
+// Entries of a stream that follow each other.
+struct StreamEntries {
+  std::string after;        // id of the entry before the first one; empty: none were ever read
+  std::string until;        // id of the last one
+  std::uint64_t added = 0;  // how many had been added to the stream up to there
+  std::vector<TriggerEvent> events;
+  std::string trouble = {};  // why some are missing, or none can be read
 };
 
 struct TriggerEffects {
@@ -169,6 +182,8 @@ class Triggers {
   Result<Taken> event(Time now, Time told, const TriggerName& name, const TriggerEvent& event, TriggerEffects& out);
   // `error`: why it could not be accepted; empty: it was.
   void run_over(const TriggerName& name, std::string_view key, std::string_view error, TriggerEffects& out);
+  // The entries and how far they go are one commit. Those that do not begin where it stands change nothing.
+  void stream_read(Time now, Time told, const TriggerName& name, const StreamEntries& read, TriggerEffects& out);
   // By hand; kNotFound: there is no such trigger. A fired one starts a run whatever its schedule, pause or overlap say,
   // under a key that ends with `once`: the same number is the same run. The text is that key; of a pause it is empty.
   Result<std::string> pause(Time now, const TriggerName& name, bool pause, TriggerEffects& out);
@@ -177,9 +192,10 @@ class Triggers {
   Time next_deadline() const { return timers_.empty() ? kNever : timers_.begin()->first; }  // of due()
   Time next_collected() const { return windows_.empty() ? kNever : windows_.begin()->first; }
   const TriggerRecord* find(const TriggerName& name) const;  // a loan until the next call
-  std::vector<TriggerState> list() const;  // by name
+  std::vector<TriggerState> list() const;                    // by name
   std::size_t size() const { return triggers_.size(); }
-  std::uint64_t waiting() const;  // events in a debounce or a batch
+  std::vector<const TriggerRecord*> streams() const;  // of those that follow one now; a loan until the next call
+  std::uint64_t waiting() const;                      // events in a debounce or a batch
 
  private:
   struct Trigger {
@@ -203,6 +219,7 @@ class Triggers {
   static void start_queued(Trigger& trigger, TriggerEffects& out);
   static Error no_trigger(const TriggerName& name);
   static std::string key_begin(const TriggerName& name, std::uint64_t version);
+  static std::string key_begin(const TriggerRecord& record);  // of its events
   static void fail(TriggerRecord& record, const std::string& why, TriggerEffects& out);
 
   // trigger_events.cc

@@ -21,6 +21,7 @@
 #include "coordinator/shell/memory_store.h"
 #include "coordinator/shell/operators.h"
 #include "coordinator/shell/redis_store.h"
+#include "coordinator/shell/stream_reader.h"
 #include "coordinator/shell/zmq_bus.h"
 
 namespace millrace {
@@ -154,10 +155,11 @@ class Process : public Coordinator {
   std::uint64_t hearers_revoked_ = 0;  // as when the bus was opened
   Time bus_back_at_ = kNever;
   std::unique_ptr<Store> store_;
-  RedisStore* redis_ = nullptr;  // the same object, where it is one
+  RedisStore* redis_ = nullptr;                // the same object, where it is one
   std::unique_ptr<Hooks> hooks_;               // none: no HTTP
   std::unique_ptr<HookGateway> hook_gateway_;  // likewise
   std::optional<SecretFile> secrets_;
+  std::unique_ptr<StreamReader> streams_;  // none: no Redis is named for them
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<OperatorHttp> http_;
   Poller poller_;
@@ -295,6 +297,13 @@ Status Process::open() {
   };
   loop.note = note;
   loop.on_event = RunLog();
+  if (!options_.stream_redis.empty()) {
+    Result<std::unique_ptr<StreamReader>> streams = StreamReader::open(
+        options_.stream_redis, [this] { ring(); }, [](const std::string& what) { log_warn(what); });
+    if (!streams.ok()) return streams.error();
+    streams_ = std::move(*streams);
+    loop.streams = streams_.get();
+  }
   if (secrets_) loop.hook_secret = [this](const std::string& name) { return secrets_->find(name); };
   if (!options_.http.empty()) {
     hooks_ = std::make_unique<Hooks>(HooksOptions{options_.hooks_per_second}, [this] { ring(); });

@@ -39,9 +39,7 @@ TriggerEvent event_of(const WebhookSpec& hook, const HookDelivery& delivery, Val
   return event;
 }
 
-Error hook_error(Code code, std::string what, std::string name) {
-  return {code, std::move(what), {}, std::move(name)};
-}
+Error hook_error(Code code, std::string what, std::string name) { return {code, std::move(what), {}, std::move(name)}; }
 
 }  // namespace
 
@@ -60,14 +58,15 @@ void Loop::State::on_delivery(Time now, RequestId request, HookDelivery& deliver
     return refuse(request, hook_error(Code::kUnavailable, who + ": its secret is not there", "hook_secret"));
   }
   if (!may(hook, delivery, *secret))
-    return refuse(request,
-                  hook_error(Code::kRefused,
-                             who + (hook.auth == HookAuth::kBearer
-                                        ? ": needs its bearer token in the header authorization"
-                                        : ": the signature in the header " + hook.signature_header + " is not that "
-                                          "of the body"),
-                             "hook_signature"));
-  if (std::optional<Error> why = full(delivery.tenant, 1, delivery.body.size())) return refuse(request, std::move(*why));
+    return refuse(request, hook_error(Code::kRefused,
+                                      who + (hook.auth == HookAuth::kBearer
+                                                 ? ": needs its bearer token in the header authorization"
+                                                 : ": the signature in the header " + hook.signature_header +
+                                                       " is not that "
+                                                       "of the body"),
+                                      "hook_signature"));
+  if (std::optional<Error> why = full(delivery.tenant, 1, delivery.body.size()))
+    return refuse(request, std::move(*why));
   Result<Value> payload = delivery.body.empty() ? Result<Value>(Value()) : Value::parse(delivery.body);
   if (!payload.ok())
     return refuse(request, hook_error(Code::kInvalid, who + ": the body is no JSON: " + payload.error().what, "body"));

@@ -136,11 +136,11 @@ void Hooks::handle(const HttpRequest& request, HttpAnswer answer) {
   Result<HookDelivery> delivery = read_delivery(request);
   if (!delivery.ok()) return answer(hook_answer(delivery.error()));
   if (!take_token())
-    return answer(hook_answer(Error{Code::kRefused,
-                                    "more than " + std::to_string(options_.per_second) +
-                                        " deliveries a second (--hooks-per-second)",
-                                    {},
-                                    "hook_rate"}));
+    return answer(hook_answer(
+        Error{Code::kRefused,
+              "more than " + std::to_string(options_.per_second) + " deliveries a second (--hooks-per-second)",
+              {},
+              "hook_rate"}));
   {
     std::lock_guard lock(mutex_);
     if (waiting_ >= options_.open_max)

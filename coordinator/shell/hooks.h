@@ -1,5 +1,5 @@
-// Hooks: what comes to webhooks over HTTP, on its way to the loop and back; and the gateway that puts it among what comes
-// from clients.
+// Hooks: what comes to webhooks over HTTP, on its way to the loop and back; and the gateway that puts it among what
+// comes from clients.
 //
 // POST /v1/hooks/WORKFLOW/TRIGGER, with ?tenant=NAME where that is not `default`. It is answered (docs/http-schemas/
 // hook.json) when its firing is durable, with the run as soon as that has been accepted, which is waited for a little.

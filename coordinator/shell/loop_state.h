@@ -24,6 +24,7 @@
 #include "coordinator/shell/membership.h"
 #include "coordinator/shell/meter.h"
 #include "coordinator/shell/plan_cache.h"
+#include "coordinator/shell/streams.h"
 
 namespace millrace {
 
@@ -181,6 +182,9 @@ struct Loop::State {
   std::string check_triggers(const std::vector<TriggerSpec>& triggers) const;  // what is wrong with them
   bool answer_about_triggers(Time now, Routed& one);
   void on_delivery(Time now, RequestId request, HookDelivery& delivery);
+  // following.cc
+  bool follow_streams(Time now);
+  bool take_entries(Time now, const StreamBatch& batch);
   void find_run_of_key(RequestId request, const FindRunOfKey& find);
   TriggersReply triggers_view(const ListTriggers& query) const;
   void load_mail(Share& share, std::size_t shelf, const std::string& cursor);
@@ -379,6 +383,14 @@ struct Loop::State {
   std::map<std::uint64_t, Forwarded> forwarded;
   std::uint64_t forwards_made = 0;  // begins somewhere: answers meant for an earlier process find nothing
   std::map<std::uint64_t, MailOut> mail_out;
+  struct Following {
+    PartitionId home;
+    TriggerName trigger;
+  };
+  std::map<std::string, Following> following;  // streams, by token
+  std::uint64_t followings = 0;                // tokens of before a misfit are not used again
+  Time follow_at{};                            // which ones are wanted is looked at again
+  Time entries_at = kNever;                    // entries wait for room
   std::map<std::uint64_t, Gather> gathers;
   std::uint64_t gathers_made = 0;
   Time began{};

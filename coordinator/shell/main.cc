@@ -75,6 +75,11 @@ ConfigProgram program() {
       "where operators find /livez, /readyz, /metrics and /v1/scale; port 0: any; none unless given", "HOST:PORT");
   add("http-token-file", OptionType::kString, "",
       "file with the bearer token that all but the probes need; or the token itself in MILLRACE_HTTP_TOKEN", "FILE");
+  add("stream-redis", OptionType::kString, "",
+      "where the streams are that triggers name: redis://[USER:PASSWORD@]HOST:PORT/DB or unix:///PATH; keep passwords "
+      "in MILLRACE_STREAM_REDIS or the file",
+      "NAME=URL", true);
+  program.options.back().secret = true;
   add("hooks-per-second", OptionType::kInteger, std::to_string(defaults.hooks_per_second),
       "deliveries to webhooks that are taken at --http; further ones are refused (429)", "N");
   add("secrets-file", OptionType::kString, "",
@@ -153,6 +158,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.http_token = std::move(http_token).value();
+  options.stream_redis = config.list("stream-redis");
+  std::erase(options.stream_redis, "");
   options.hooks_per_second =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("hooks-per-second"), 1, 1'000'000));
   options.secrets_file = config.text("secrets-file");

@@ -48,7 +48,7 @@ struct MeterCounts {
   std::array<std::uint64_t, static_cast<std::size_t>(CommitResult::kUnknown) + 1> commits{};  // of partitions
   std::array<std::uint64_t, static_cast<std::size_t>(Answer::kRefused) + 1> answers{};        // to reports
   std::map<std::string, std::uint64_t, std::less<>> refusals;  // of requests and workers, by name or code
-  FiringCounts firings;  // of triggers; without the lags, which are a stage
+  FiringCounts firings;                                        // of triggers; without the lags, which are a stage
   std::uint64_t commit_calls = 0;
   std::uint64_t records = 0;  // of tasks, in commits
   std::uint64_t messages = 0;

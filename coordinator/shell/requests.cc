@@ -311,7 +311,9 @@ void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::sh
   if (!share.open()) return refuse(request, not_serving(share.id));
   const bool known = share.core->find_key(submit.tenant, submit.key).has_value();
   if (!known) {
-    if (std::optional<Error> why = full(submit.tenant, plan->node_count(), submit.inputs.is_null() ? 0 : submit.inputs.size())) return refuse(request, std::move(*why));
+    if (std::optional<Error> why =
+            full(submit.tenant, plan->node_count(), submit.inputs.is_null() ? 0 : submit.inputs.size()))
+      return refuse(request, std::move(*why));
   }
   const std::uint64_t fingerprint = key_fingerprint(submit.tenant, submit.key);
   share.keys.add(fingerprint);

@@ -106,6 +106,13 @@ void pack_events(Packer& out, const TriggerRecord& record) {
   }
   out.number(record.filtered);
   out.number(record.duplicates);
+  out.byte(record.stream ? 1 : 0);
+  if (!record.stream) return;
+  out.text(record.stream->redis);
+  out.text(record.stream->key);
+  out.byte(record.stream->from_begin ? 1 : 0);
+  out.text(record.offset);
+  out.number(record.added);
 }
 
 void unpack_events(Unpacker& in, TriggerRecord& record) {
@@ -127,6 +134,14 @@ void unpack_events(Unpacker& in, TriggerRecord& record) {
   }
   record.filtered = in.number();
   record.duplicates = in.number();
+  if (in.byte() != 0) {
+    record.stream.emplace();
+    record.stream->redis = in.text();
+    record.stream->key = in.text();
+    record.stream->from_begin = in.byte() != 0;
+    record.offset = in.text();
+    record.added = in.number();
+  }
   const CollectSpec& collect = record.collect;
   for (const Duration one : {collect.debounce, collect.longest, collect.window}) {
     if (one < Duration::zero() || one > kWindowMax) in.fail();

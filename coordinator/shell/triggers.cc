@@ -23,6 +23,8 @@ TriggerView view_of(const TriggerState& state) {
   view.cron = record.schedule.cron;
   if (!view.cron.empty()) view.timezone = record.schedule.timezone;
   view.webhook = record.webhook.has_value();
+  if (record.stream) view.stream = record.stream->redis + "/" + record.stream->key;
+  view.offset = record.offset;
   view.waiting = record.waiting.count;
   view.filtered = record.filtered;
   view.duplicates = record.duplicates;
@@ -60,9 +62,13 @@ std::string Loop::State::check_triggers(const std::vector<TriggerSpec>& triggers
       ++watching;
       continue;
     }
+    if (trigger.stream) {
+      if (options.streams == nullptr || !options.streams->knows(trigger.stream->redis))
+        return who + "the coordinator knows no Redis '" + trigger.stream->redis + "' (--stream-redis)";
+      continue;
+    }
     if (trigger.webhook) {
-      if (!options.hook_secret)
-        return who + "a webhook needs secrets, and this coordinator has none (--secrets-file)";
+      if (!options.hook_secret) return who + "a webhook needs secrets, and this coordinator has none (--secrets-file)";
       if (!options.hook_secret(trigger.webhook->secret))
         return who + "the coordinator has no secret '" + trigger.webhook->secret + "' (--secrets-file)";
       continue;

@@ -43,6 +43,7 @@ bool Loop::State::turn() {
     }
     laps.skip();
     if (turns.size() < kTurnsHeldMax) take_in(now);
+    if (turns.size() < kTurnsHeldMax) busy |= follow_streams(now);
     laps.mark(Stage::kTakeIn);
     housekeeping(now);
     place(now);
@@ -355,6 +356,7 @@ Time Loop::State::next_wake() const {
   }
   if (turns.size() >= kTurnsHeldMax) return wake;
   if (!held.empty()) wake = std::min(wake, held_at);
+  if (options.streams != nullptr && !stopping) wake = std::min({wake, follow_at, entries_at});
   if (!unsent.empty() || !incoming.empty()) wake = Time{};
   return wake;
 }

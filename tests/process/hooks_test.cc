@@ -30,13 +30,15 @@ constexpr const char* kOrders =
 
 // A cluster whose coordinators know one secret, and what they say over HTTP.
 struct Shop {
-  explicit Shop(std::size_t coordinators, const std::vector<std::string>& more = {}) : cluster(made(coordinators, more)) {}
+  explicit Shop(std::size_t coordinators, const std::vector<std::string>& more = {})
+      : cluster(made(coordinators, more)) {}
 
   ClusterOptions made(std::size_t coordinators, const std::vector<std::string>& more) {
     const std::string file = scratch.file("shop.secrets");
     EXPECT_EQ(run_program({bin("millrace"), "secret", "init", "--secrets-file", file}).exit_code, 0);
-    EXPECT_EQ(run_program({"/bin/sh", "-c", "printf '%s' '" + std::string(kSecret) + "' | " + bin("millrace") +
-                                                " secret set SHOP --secrets-file " + file})
+    EXPECT_EQ(run_program({"/bin/sh", "-c",
+                           "printf '%s' '" + std::string(kSecret) + "' | " + bin("millrace") +
+                               " secret set SHOP --secrets-file " + file})
                   .exit_code,
               0);
     ClusterOptions options{.workers = {}, .coordinators = coordinators};
@@ -128,9 +130,9 @@ TEST(Webhooks, WhoDoesNotKnowTheSecretStartsNothing) {
   EXPECT_EQ(status("/v1/hooks/orders/other", "{}", right), 404);
   EXPECT_EQ(status("/v1/hooks/orders/placed?tenant=acme", "{}", right), 404);
   const std::string no_json = "no json";
-  EXPECT_EQ(status("/v1/hooks/orders/placed", no_json,
-                   "X-Hub-Signature-256: " + hook_signature(no_json, kSecret) + "\r\n"),
-            400);
+  EXPECT_EQ(
+      status("/v1/hooks/orders/placed", no_json, "X-Hub-Signature-256: " + hook_signature(no_json, kSecret) + "\r\n"),
+      400);
   EXPECT_EQ(HttpClient(address).get("/v1/hooks/orders/placed").status, 405);
   HttpClient large(address);
   large.send("POST /v1/hooks/orders/placed HTTP/1.1\r\nHost: test\r\nContent-Length: 300000\r\n\r\n");

@@ -44,8 +44,10 @@ void Checker::check_triggers() {
               wanted == nullptr ? std::nullopt : trigger_of(wanted->tenant, wanted->key);
           if (!name) continue;
           if (!keys.insert(wanted->key).second) return fail("triggers: " + wanted->key + " was fired twice");
-          if (name->workflow == "hooked" && !take_firing(*wanted)) return;
-          if (name->workflow == "hooked") continue;
+          if (name->workflow == "hooked" || name->workflow == "streamed") {
+            if (!take_firing(*wanted)) return;
+            continue;
+          }
           if (name->workflow == "follows") ++followers;
           else if (!fresh.contains(*name)) ++started[*name];
         }
@@ -68,19 +70,20 @@ void Checker::check_triggers() {
   if (followers != ends)
     fail("triggers: " + std::to_string(ends) + " ends have started " + std::to_string(followers) + " runs");
   for (const std::string& id : deliveries_) {
-    if (!fired_.contains(id)) return fail("triggers: delivery " + id + " was taken and has fired nothing");
+    if (!fired_.contains(id)) return fail("triggers: " + id + " has come and has fired nothing");
   }
 }
 
-// Of a webhook: which deliveries it is of. Each fires once, alone or in a batch.
+// Of a webhook or a stream: which deliveries or entries it is of. Each fires once, alone or in a batch.
 bool Checker::take_firing(const RunWanted& wanted) {
   const Result<Value> inputs = Value::parse(wanted.inputs.json());
   const Value* ids = inputs.ok() ? inputs->find("ids") : nullptr;
   if (ids == nullptr) return fail("triggers: " + wanted.key + " names no deliveries"), false;
   const Value::Array all = ids->is_array() ? ids->as_array() : Value::Array{*ids};
-  for (const Value& id : all) {
+  for (const Value& one : all) {
+    const Value& id = one.is_object() ? *one.find("id") : one;
     if (!fired_.insert(id.as_string()).second)
-      return fail("triggers: delivery " + id.as_string() + " has fired twice, the second time as " + wanted.key), false;
+      return fail("triggers: " + id.as_string() + " has fired twice, the second time as " + wanted.key), false;
   }
   return true;
 }

@@ -66,6 +66,8 @@ void CoordinatorProcess::start() {
   if (context_.triggers) {
     options.zones = [](const std::string&) { return std::make_shared<const ZoneRules>(); };
     const Duration off = std::chrono::seconds(hash64(name_, life_) % 240) - 120s;  // by chance
+    streams_ = std::make_unique<SimStreams>(context_.entries);
+    options.streams = streams_.get();
     options.hook_secret = [](const std::string&) { return std::string(Timekeeper::kSecret); };
     options.wall = [this, off] { return context_.wall() + off; };
   }

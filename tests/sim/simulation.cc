@@ -101,7 +101,8 @@ class World {
     }
     if (std::string missing = unsettled(); !missing.empty()) context_.checker.fail("I6: " + missing);
     if (context_.checker.broken().empty()) context_.checker.finished();
-    if (timekeeper_ && !timekeeper_->done()) context_.checker.fail("I6: the trigger was never paused, or a delivery never taken");
+    if (timekeeper_ && !timekeeper_->done())
+      context_.checker.fail("I6: the trigger was never paused, or a delivery never taken");
     for (const auto& client : clients_) {
       if (std::string missing = client->what_is_missing(); !missing.empty()) context_.checker.fail("I6: " + missing);
     }

@@ -25,6 +25,16 @@ Timekeeper::Timekeeper(Context& context, std::uint64_t seed, int coordinators, A
   together.collect = {{}, {}, 3, 2s};
   together.inputs = Value::Object{{"ids", "{{ event.payload }}"}};
   workflows_.push_back(make("hooked", {alone, together}));
+  TriggerSpec each = alone;
+  each.name = "each";
+  each.webhook = std::nullopt;
+  each.stream = StreamSpec{"r", "k", true};
+  each.inputs = Value::Object{{"ids", "each {{ event.id }}"}};
+  TriggerSpec some = each;
+  some.name = "some";
+  some.collect = {{}, {}, 4, 2s};
+  some.inputs = Value::Object{{"ids", "{{ event.payload }}"}};
+  workflows_.push_back(make("streamed", {each, some}));
   TriggerSpec each_minute;
   each_minute.name = "minutely";
   each_minute.schedule = {"* * * * *", "UTC", Duration::zero(), Overlap::kAllow, CatchUp::kAll, kCatchUpMax};
@@ -35,7 +45,7 @@ Timekeeper::Workflow Timekeeper::make(const std::string& name, const std::vector
   WorkflowSpec workflow = test::DagText::parse("tick -> tock");
   workflow.name = name;
   workflow.triggers = triggers;
-  if (name == "hooked") workflow.inputs = {InputSpec{"ids"}};
+  if (name == "hooked" || name == "streamed") workflow.inputs = {InputSpec{"ids"}};
   auto definition = std::make_shared<const std::string>(encode_definition(workflow));
   const Hash128 hash = hash128(*definition);
   context_.checker.definition(Plan::build(decode_definition(*definition).value(), hash).value());
@@ -46,6 +56,18 @@ void Timekeeper::start() {
   ask();
   set_clock();
   deliver();
+  add_entries();
+}
+
+// Somebody adds entries to a stream, which is there whoever reads it.
+void Timekeeper::add_entries() {
+  if (context_.entries.size() >= kEntries) return;
+  for (auto n = random_.below(4); n > 0 && context_.entries.size() < kEntries; --n) {
+    context_.entries.push_back("1-" + std::to_string(context_.entries.size() + 1));
+    context_.checker.delivered("each " + context_.entries.back());
+    context_.checker.delivered(context_.entries.back());
+  }
+  context_.schedule.after(random_.between(100ms, 1s), [this] { add_entries(); });
 }
 
 // The next one that is not acknowledged, or by chance one that is: whoever sends may have missed that.

@@ -1,7 +1,7 @@
 // Timekeeper: an operator who registers a workflow that a trigger starts each minute, and one that each end of such a
-// run starts, and pauses the first trigger when the faults are over; somebody who sends deliveries to two webhooks, each
-// until it is acknowledged and some of them again; and the clock on the wall, which runs faster than the simulation and
-// is set forwards and back.
+// run starts, and pauses the first trigger when the faults are over; somebody who sends deliveries to two webhooks,
+// each until it is acknowledged and some of them again; somebody who adds to a stream that two triggers follow; and the
+// clock on the wall, which runs faster than the simulation and is set forwards and back.
 #pragma once
 
 #include <functional>
@@ -26,7 +26,7 @@ class Timekeeper {
 
   void start();
   void receive(RequestId request, const OperatorReply& reply);
-  bool done() const { return paused_ && acknowledged_.size() == kDeliveries; }
+  bool done() const { return paused_ && acknowledged_.size() == kDeliveries && context_.entries.size() == kEntries; }
 
  private:
   void ask();  // what has not been answered, of a coordinator by chance
@@ -44,6 +44,8 @@ class Timekeeper {
   };
   Workflow make(const std::string& name, const std::vector<TriggerSpec>& triggers);
   void deliver();
+  void add_entries();
+  static constexpr std::size_t kEntries = 24;
   static constexpr std::uint64_t kDelivering = 1ULL << 31U;  // in the low half of its requests, above the delivery
   static constexpr std::size_t kDeliveries = 16;
   std::set<std::size_t> acknowledged_;

@@ -1,6 +1,6 @@
-// Golden scripts of triggers: tests/golden/triggers/*.txt hold what happens to the triggers of a workflow `w`, and below
-// each line, indented, what it has for effects. MILLRACE_GOLDEN_UPDATE=1 rewrites what differs. The commands are those of
-// Script::play(); '#' begins a comment.
+// Golden scripts of triggers: tests/golden/triggers/*.txt hold what happens to the triggers of a workflow `w`, and
+// below each line, indented, what it has for effects. MILLRACE_GOLDEN_UPDATE=1 rewrites what differs. The commands are
+// those of Script::play(); '#' begins a comment.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -40,6 +40,7 @@ class Script {
   void apply(std::istringstream& in);
   void event(std::istringstream& in);
   void ended(std::istringstream& in);
+  void read(std::istringstream& in);
   void go(Time until);
   void due() {
     triggers_.due(wall(), said_);
@@ -91,6 +92,8 @@ void Script::apply(std::istringstream& in) {
                               : value == "cancel" ? Overlap::kCancel
                                                   : Overlap::kAllow;
     else if (key == "webhook") spec.webhook = WebhookSpec{"s"};
+    else if (key == "stream")
+      spec.stream = StreamSpec{"r", value.substr(0, value.find(':')), value.ends_with(":begin")};
     else if (key == "run_end") spec.run_end = RunEndSpec{value};
     else if (key == "filter") spec.filter = value;
     else if (key == "inputs") spec.inputs = Value::Object{{"in", value}};
@@ -123,8 +126,34 @@ void Script::ended(std::istringstream& in) {
   in >> news.run.value >> news.workflow >> state;
   news.state = parse_run_state(state).value();
   news.ended = wall();
-  for (std::string label; in >> label;) news.labels[label.substr(0, label.find('='))] = label.substr(label.find('=') + 1);
+  for (std::string label; in >> label;)
+    news.labels[label.substr(0, label.find('='))] = label.substr(label.find('=') + 1);
   triggers_.run_ended(wall(), told_, to, news, said_);
+}
+
+// read t 0-0 1-0=1 2-0={"x":1} | read t 0-0 gone: entries that follow each other, and where they begin
+void Script::read(std::istringstream& in) {
+  const TriggerName to = name(in);
+  StreamEntries entries;
+  in >> entries.after;
+  entries.until = entries.after == "-" ? "" : entries.after;
+  entries.after = entries.until;
+  for (std::string word; in >> word;) {
+    const std::size_t equal = word.find('=');
+    if (equal == std::string::npos) {
+      if (word.find('-') != std::string::npos) entries.until = word;  // where it stands, and nothing else
+      else entries.trouble = word;
+      continue;
+    }
+    TriggerEvent event;
+    event.id = entries.until = word.substr(0, equal);
+    event.kind = "stream";
+    event.fields = Value::Object{{"payload", Value::parse(word.substr(equal + 1)).value()}};
+    entries.events.push_back(std::move(event));
+  }
+  triggers_.stream_read(wall(), told_, to, entries, said_);
+  const TriggerRecord* record = triggers_.find(to);
+  if (record != nullptr) lines_.push_back("it stands at " + (record->offset.empty() ? "nothing" : record->offset));
 }
 
 // There, stopping where the machine asks to be woken.
@@ -149,10 +178,11 @@ bool Script::play(const std::string& line) {
   else if (command == "begin") told_ = moment();
   else if (command == "go") go(moment());
   else if (command == "pass") go(wall() + parse_duration(rest_of(in)).value());
-  else if (command == "set") ahead_ = moment() - told_, due();  // the clock on the wall
+  else if (command == "set") ahead_ = moment() - told_, due();    // the clock on the wall
   else if (command == "sleep") told_ = moment() - ahead_, due();  // nobody was there meanwhile
   else if (command == "event") event(in);
   else if (command == "ended") ended(in);
+  else if (command == "read") read(in);
   else if (command == "over" || command == "refused") {  // over t KEY | refused t KEY why
     const TriggerName to = name(in);
     std::string key;

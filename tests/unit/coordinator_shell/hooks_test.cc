@@ -45,7 +45,8 @@ Value body(const std::optional<HttpReply>& reply) { return Value::parse(reply.va
 TEST(Hooks, APathNamesWorkflowTriggerAndTenant) {
   const auto read = [](const std::string& path, const std::string& query = "") {
     const Result<HookDelivery> one = read_delivery(posted(path, "1", query));
-    return one.ok() ? one->tenant + "|" + one->workflow + "|" + one->trigger : std::to_string(hook_answer(one.error()).status);
+    return one.ok() ? one->tenant + "|" + one->workflow + "|" + one->trigger
+                    : std::to_string(hook_answer(one.error()).status);
   };
   EXPECT_EQ(read("/v1/hooks/w/t"), "default|w|t");
   EXPECT_EQ(read("/v1/hooks/a%2Fb%20c/t.1"), "default|a/b c|t.1");
@@ -139,7 +140,8 @@ TEST(Hooks, MoreThanASecondsDeliveriesAndMoreThanMayWaitAreRefused) {
   Door slow({.per_second = 1000, .open_max = 2});
   for (int i = 0; i < 2; ++i) EXPECT_FALSE(slow.post("/v1/hooks/w/t")->has_value());
   EXPECT_EQ(slow.post("/v1/hooks/w/t")->value().status, 429U);
-  for (const FromClient& one : slow.poll()) slow.hooks.reply(kNow, one.request, HookReply{EventFate::kFiltered, "", ""});
+  for (const FromClient& one : slow.poll())
+    slow.hooks.reply(kNow, one.request, HookReply{EventFate::kFiltered, "", ""});
   EXPECT_FALSE(slow.post("/v1/hooks/w/t")->has_value()) << "there is room again";
 }
 

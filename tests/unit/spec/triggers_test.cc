@@ -119,11 +119,19 @@ TEST(Triggers, EveryKeyOfAWebhookIsRead) {
   const TriggerSpec plain = one("  t: {webhook: SHOP}");
   EXPECT_EQ(plain.webhook, (WebhookSpec{"SHOP"}));
   EXPECT_EQ(plain, one("  t: {webhook: {secret: SHOP, auth: signature}}"));
-  const TriggerSpec full = one("  t: {webhook: {secret: S, signature: X-Sig, delivery: X-Id, headers: [X-Kind, etag]}}");
+  const TriggerSpec full =
+      one("  t: {webhook: {secret: S, signature: X-Sig, delivery: X-Id, headers: [X-Kind, etag]}}");
   EXPECT_EQ(full.webhook, (WebhookSpec{"S", HookAuth::kSignature, "x-sig", "x-id", {"x-kind", "etag"}}));
   const TriggerSpec bearer = one("  t: {webhook: {secret: S, auth: bearer, delivery: body}}");
   EXPECT_EQ(bearer.webhook->auth, HookAuth::kBearer);
   EXPECT_EQ(bearer.webhook->delivery_header, "");
+}
+
+TEST(Triggers, AStreamIsReadAndHoldsNoAddress) {
+  EXPECT_EQ(one("  t: {stream: {redis: shop, key: 'orders:{1}'}}").stream, (StreamSpec{"shop", "orders:{1}", false}));
+  EXPECT_TRUE(one("  t: {stream: {redis: shop, key: k, start: begin}}").stream->from_begin);
+  EXPECT_TRUE(has(problem("  t: {stream: {redis: 'redis://u:p@h', key: k}}"), "--stream-redis"));
+  EXPECT_TRUE(has(problem("  t: {stream: {key: k}}"), "needs 'redis' and 'key'"));
 }
 
 TEST(Triggers, WhatCollectsEventsIsRead) {

@@ -239,7 +239,9 @@ class RandomModel {
     t.filter = text();
     if (coin()) t.run_end = RunEndSpec{text(), many<RunState>([&] { return any(RunState::kCancelled); })};
     if (coin())
-      t.webhook = WebhookSpec{text(), any(HookAuth::kBearer), text(), text(), many<std::string>([&] { return text(); })};
+      t.webhook =
+          WebhookSpec{text(), any(HookAuth::kBearer), text(), text(), many<std::string>([&] { return text(); })};
+    if (coin()) t.stream = StreamSpec{text(), text(), coin()};
     if (coin())
       t.collect = {duration() % kWindowMax, duration() % kWindowMax, static_cast<std::uint32_t>(below(kBatchMax + 1)),
                    duration() % kWindowMax};
@@ -395,8 +397,10 @@ class RandomModel {
             DecideApproval{run_name(), text(), coin(), text(), text(), text()},
             ListTriggers{text(), text()},
             TellTrigger{text(), text(), text(), any(TriggerAct::kResume), u64()},
-            HookDelivery{text(), text(), text(),
-                         many<std::pair<std::string, std::string>>([&] { return std::pair{text(), text()}; }), text()},
+            HookDelivery{text(), text(), text(), many<std::pair<std::string, std::string>>([&] {
+                           return std::pair{text(), text()};
+                         }),
+                         text()},
             FindRunOfKey{text(), text()},
             PauseRun{run_name(), coin(), text()}};
   }
@@ -528,9 +532,8 @@ class RandomModel {
             TriggersReply{many<TriggerView>([&] {
               std::optional<RunEndSpec> ends;
               if (coin()) ends = RunEndSpec{text(), {RunState::kFailed}};
-              return TriggerView{text(), text(), text(), u64(), text(), text(), ends,  coin(),
-                                 time(), time(), text(), u32(), u64(),  u64(),  u64(), text(),
-                                 coin(), u64(),  u64(),  u64()};
+              return TriggerView{text(), text(), text(), u64(), text(), text(), ends,  coin(), time(), time(), text(),
+                                 u32(),  u64(),  u64(),  u64(), text(), coin(), u64(), u64(),  u64(),  text(), text()};
             })},
             TriggerReply{text(), text(), coin(), text()},
             HookReply{any(EventFate::kFailed), text(), text()},
