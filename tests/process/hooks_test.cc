@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "common/io/redis.h"
 #include "common/vault/hook_signature.h"
 #include "tests/process/failover.h"
 #include "tests/process/workflows.h"
@@ -176,6 +177,40 @@ TEST(Webhooks, MoreThanTheyMayAreToldToWait) {
     EXPECT_NE(result.body.find("hook_rate"), std::string::npos) << result.body;
   }
   EXPECT_EQ(refused, 1);
+}
+
+// examples/orders.yaml and receipts.yaml as they start by themselves.
+TEST(Webhooks, TheExamplesStartByWhatIsPostedAddedAndEnded) {
+  RedisServer server;
+  ASSERT_TRUE(server.start());
+  Shop shop(1, {"--stream-redis", "shop=" + server.url()});
+  Program& worker = shop.cluster.start_worker("w1");
+  ASSERT_TRUE(shop.cluster.wait_for_workers(1));
+  for (const char* example : {"examples/orders.yaml", "examples/receipts.yaml"})
+    ASSERT_EQ(shop.cluster.cli({"workflow", "apply", source(example)}).exit_code, 0) << example;
+  const std::string body = R"({"item": "tea", "price": 3, "count": 2})";
+  const HttpResult posted =
+      HttpClient(shop.http(0))
+          .post("/v1/hooks/orders/posted", body,
+                "X-Order-Id: 4711\r\nX-Hub-Signature-256: " + hook_signature(body, kSecret) + "\r\n");
+  ASSERT_EQ(posted.status, 202) << posted.body;
+  EXPECT_EQ(number_at(shop.cluster.wait(text_at(json(posted), {"run"})), {"outputs", "total"}), 6);
+  const auto redis = std::move(Redis::connect(*RedisUrl::parse(server.url()), 5s).value());
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(redis->command({"XADD", "orders:queue", "*", "item", "pot", "price", "5", "count", "1"}).ok());
+  ASSERT_TRUE(eventually(30s, [&] {
+    return shop.cluster.rows({"list", "-l", "trigger=queued", "-s", "succeeded"}).size() == 1;
+  })) << worker.err();
+  const std::string queued = text_at(shop.cluster.rows({"list", "-l", "trigger=queued"}).at(0), {"run"});
+  EXPECT_EQ(number_at(shop.cluster.wait(queued), {"outputs", "total"}), 15);
+  ASSERT_TRUE(eventually(30s, [&] {
+    std::size_t written = 0;
+    for (const Value& row : shop.cluster.rows({"list", "-l", "trigger=after_orders", "-s", "succeeded"})) {
+      const Value run = shop.cluster.wait(text_at(row, {"run"}));
+      written += static_cast<std::size_t>(number_at(run, {"outputs", "count"}));
+    }
+    return written == 2;
+  }));
 }
 
 TEST(Webhooks, OfASecretThatIsNotThereAreNotApplied) {
