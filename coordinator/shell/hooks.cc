@@ -52,9 +52,13 @@ unsigned status_of(const Error& error) {
     case Code::kInvalid: return 400;
     case Code::kConflict: return 409;
     case Code::kRefused:
+    case Code::kTimeout:
     case Code::kUnavailable: return 503;
-    default: return 500;
+    case Code::kCancelled:
+    case Code::kFailed:
+    case Code::kInternal: return 500;
   }
+  return 500;
 }
 
 unsigned status_of(EventFate fate) {

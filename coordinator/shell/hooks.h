@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/result.h"
 #include "common/base/time.h"
 #include "common/io/http_server.h"
 #include "common/model/operator_messages.h"
