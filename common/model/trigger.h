@@ -75,6 +75,16 @@ struct StreamSpec {
 constexpr std::size_t kStreamNameMax = 64;    // bytes
 constexpr std::size_t kStreamKeyMax = 1'024;  // likewise
 
+// Key-space events of such a server: what happens to keys that a pattern matches. At most once: what happens while
+// nobody listens is not heard of.
+struct KeyspaceSpec {
+  std::string redis;
+  std::string pattern;                   // as PSUBSCRIBE has them
+  std::vector<std::string> events = {};  // set, expired, del ...; none: whatever happens
+  bool operator==(const KeyspaceSpec&) const = default;
+};
+constexpr std::size_t kKeyspaceEventsMax = 32;
+
 constexpr Duration kWindowMax = 24h;
 constexpr std::uint32_t kBatchMax = 1'000;           // events of one firing
 constexpr std::size_t kBatchBytesMax = 256 << 10;    // of what waits: more fires at once
@@ -103,7 +113,7 @@ enum class EventFate : std::uint8_t {
 
 std::string_view to_string(EventFate fate);  // "fired", "waits" ...
 
-// Either timed (its schedule has a cron), or fired by events: ends of runs, a webhook, or a stream.
+// Either timed (its schedule has a cron), or fired by events: ends of runs, a webhook, a stream, or a key-space.
 struct TriggerSpec {
   std::string name;  // like a node's id
   ScheduleSpec schedule;
@@ -113,6 +123,7 @@ struct TriggerSpec {
   std::optional<WebhookSpec> webhook = {};
   CollectSpec collect = {};
   std::optional<StreamSpec> stream = {};
+  std::optional<KeyspaceSpec> keyspace = {};
   bool operator==(const TriggerSpec&) const = default;
 };
 

@@ -1,4 +1,4 @@
-// Triggers: `webhook`, `stream`, and the keys that collect events: `debounce` and `batch`.
+// Triggers: `webhook`, `stream`, `keyspace`, and the keys that collect events: `debounce` and `batch`.
 #include <algorithm>
 #include <cctype>
 #include <utility>
@@ -47,6 +47,21 @@ void read_headers(Reader& reader, std::uint32_t index, const std::string& what, 
   }
 }
 
+std::string read_server(Reader& reader, std::uint32_t index, const std::string& what) {
+  std::string name = reader.read_string(index, what).value_or("x");
+  if (name.empty() || name.size() > kStreamNameMax || name.find_first_of("=:/@ ") != std::string::npos)
+    reader.problem(index, what + " is " + kind_of(reader.at(index)),
+                   "a name that the coordinators know: --stream-redis NAME=URL");
+  return name;
+}
+
+std::string read_key(Reader& reader, std::uint32_t index, const std::string& what, const char* expected) {
+  std::string key = reader.read_string(index, what).value_or("x");
+  if (key.empty() || key.size() > kStreamKeyMax)
+    reader.problem(index, what + " is " + kind_of(reader.at(index)), expected);
+  return key;
+}
+
 }  // namespace
 
 void read_webhook(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger) {
@@ -83,17 +98,9 @@ void read_stream(Reader& reader, std::uint32_t index, const std::string& where, 
   if (!reader.expect_mapping(index, what)) return;
   for (const Entry& entry : reader.entries(index)) {
     const std::string key = "'" + entry.name + "' in " + what;
-    if (entry.name == "redis") {
-      stream.redis = reader.read_string(entry.value, key).value_or("x");
-      if (stream.redis.empty() || stream.redis.size() > kStreamNameMax ||
-          stream.redis.find_first_of("=:/@ ") != std::string::npos)
-        reader.problem(entry.value, key + " is " + kind_of(reader.at(entry.value)),
-                       "a name that the coordinators know: --stream-redis NAME=URL");
-    } else if (entry.name == "key") {
-      stream.key = reader.read_string(entry.value, key).value_or("x");
-      if (stream.key.empty() || stream.key.size() > kStreamKeyMax)
-        reader.problem(entry.value, key + " is " + kind_of(reader.at(entry.value)), "the key of a stream");
-    } else if (entry.name == "start") {
+    if (entry.name == "redis") stream.redis = read_server(reader, entry.value, key);
+    else if (entry.name == "key") stream.key = read_key(reader, entry.value, key, "the key of a stream");
+    else if (entry.name == "start") {
       const auto word = reader.read_word(entry.value, key, keys::kStreamStart);
       stream.from_begin = word && *word == keys::kStreamStart[1];
     } else {
@@ -102,6 +109,30 @@ void read_stream(Reader& reader, std::uint32_t index, const std::string& where, 
   }
   if (stream.redis.empty() || stream.key.empty())
     reader.problem(index, what + " needs 'redis' and 'key'", "{redis: NAME, key: KEY}");
+}
+
+void read_keyspace(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger) {
+  const std::string what = "'keyspace' of " + where;
+  KeyspaceSpec& keyspace = trigger.keyspace.emplace();
+  if (!reader.expect_mapping(index, what)) return;
+  for (const Entry& entry : reader.entries(index)) {
+    const std::string key = "'" + entry.name + "' in " + what;
+    if (entry.name == "redis") keyspace.redis = read_server(reader, entry.value, key);
+    else if (entry.name == "pattern")
+      keyspace.pattern = read_key(reader, entry.value, key, "a pattern of keys: orders:*");
+    else if (entry.name == "events") {
+      const YamlNode& list = reader.at(entry.value);
+      if (list.kind != YamlKind::kSequence || list.children.empty() || list.children.size() > kKeyspaceEventsMax)
+        reader.problem(entry.value, key + " is " + kind_of(list), "a list of events: [set, expired]");
+      else
+        for (const std::uint32_t item : list.children)
+          keyspace.events.push_back(reader.read_string(item, "an item of " + key).value_or(""));
+    } else {
+      reader.unknown_key(entry, what, keys::kKeyspace);
+    }
+  }
+  if (keyspace.redis.empty() || keyspace.pattern.empty())
+    reader.problem(index, what + " needs 'redis' and 'pattern'", "{redis: NAME, pattern: \"orders:*\"}");
 }
 
 void read_debounce(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger) {

@@ -1,5 +1,5 @@
 // `triggers:`: what starts runs by itself. A trigger has a `schedule`, or says whose `run_end` it awaits, or is a
-// `webhook` or follows a `stream` (read_hooks.cc); a `filter`, and the inputs of its runs.
+// `webhook` or follows a `stream` or a `keyspace` (read_hooks.cc); a `filter`, and the inputs of its runs.
 #include <algorithm>
 #include <utility>
 
@@ -191,6 +191,9 @@ void read_trigger(Reader& reader, const Entry& named) {
     } else if (entry.name == "stream") {
       kinds.push_back("stream");
       read_stream(reader, entry.value, where, trigger);
+    } else if (entry.name == "keyspace") {
+      kinds.push_back("keyspace");
+      read_keyspace(reader, entry.value, where, trigger);
     } else if (entry.name == "debounce") {
       collects.push_back(entry.key);
       read_debounce(reader, entry.value, where, trigger);
@@ -207,7 +210,7 @@ void read_trigger(Reader& reader, const Entry& named) {
     }
   }
   if (kinds.empty())
-    reader.problem(named.key, where + " has neither 'schedule' nor 'run_end', 'webhook' or 'stream'",
+    reader.problem(named.key, where + " has neither 'schedule' nor 'run_end', 'webhook', 'stream' or 'keyspace'",
                    "schedule: \"0 2 * * *\"");
   if (kinds.size() > 1)
     reader.problem(named.key, where + " has both '" + std::string(kinds[0]) + "' and '" + std::string(kinds[1]) + "'",
@@ -215,7 +218,7 @@ void read_trigger(Reader& reader, const Entry& named) {
   if (collects.size() > 1) reader.problem(collects[1], where + " has both 'debounce' and 'batch'", "one of both");
   if (!collects.empty() && kinds == std::vector<std::string_view>{"schedule"})
     reader.problem(collects[0], where + " collects events, and a schedule has none",
-                   "a 'run_end', a 'webhook' or a 'stream'");
+                   "a 'run_end', a 'webhook', a 'stream' or a 'keyspace'");
   check_required(reader, named.key, where, trigger);
   reader.spec.triggers.push_back(std::move(trigger));
 }

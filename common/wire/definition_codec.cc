@@ -278,6 +278,11 @@ void write_trigger(const TriggerSpec& trigger, pb::Trigger* out) {
     out->mutable_stream()->set_key(trigger.stream->key);
     out->mutable_stream()->set_from_begin(trigger.stream->from_begin);
   }
+  if (trigger.keyspace) {
+    out->mutable_keyspace()->set_redis(trigger.keyspace->redis);
+    out->mutable_keyspace()->set_pattern(trigger.keyspace->pattern);
+    for (const std::string& event : trigger.keyspace->events) out->mutable_keyspace()->add_events(event);
+  }
   if (trigger.collect != CollectSpec{}) {
     out->mutable_collect()->set_debounce_us(trigger.collect.debounce.count());
     out->mutable_collect()->set_longest_us(trigger.collect.longest.count());
@@ -311,6 +316,12 @@ TriggerSpec read_trigger(Reader& in, const pb::Trigger& trigger) {
     out.stream = StreamSpec{trigger.stream().redis(), trigger.stream().key(), trigger.stream().from_begin()};
     in.require(out.stream->redis.size() <= kStreamNameMax && out.stream->key.size() <= kStreamKeyMax,
                "a text of a stream is too long");
+  }
+  if (trigger.has_keyspace()) {
+    out.keyspace = KeyspaceSpec{trigger.keyspace().redis(), trigger.keyspace().pattern()};
+    out.keyspace->events = read_texts(in, trigger.keyspace().events(), kKeyspaceEventsMax);
+    in.require(out.keyspace->redis.size() <= kStreamNameMax && out.keyspace->pattern.size() <= kStreamKeyMax,
+               "a text of a key-space is too long");
   }
   if (trigger.has_collect()) out.collect = read_collect(in, trigger.collect());
   in.require(out.inputs.is_object(), "the inputs of a trigger are no object");

@@ -109,7 +109,7 @@ void Triggers::stream_read(Time now, Time told, const TriggerName& name, const S
   const auto found = triggers_.find(name);
   if (found == triggers_.end()) return;
   TriggerRecord& record = found->second.record;
-  if (!record.stream || record.paused || record.offset != read.after) return;
+  if ((!record.stream && !record.keyspace) || record.paused || record.offset != read.after) return;
   if (!read.trouble.empty()) fail(record, read.trouble, out);
   for (const TriggerEvent& event : read.events) (void)take(now, told, record, event, out);
   record.offset = read.until;
@@ -120,7 +120,7 @@ void Triggers::stream_read(Time now, Time told, const TriggerName& name, const S
 std::vector<const TriggerRecord*> Triggers::streams() const {
   std::vector<const TriggerRecord*> all;
   for (const auto& [name, trigger] : triggers_) {
-    if (trigger.record.stream && !trigger.record.paused) all.push_back(&trigger.record);
+    if ((trigger.record.stream || trigger.record.keyspace) && !trigger.record.paused) all.push_back(&trigger.record);
   }
   return all;
 }

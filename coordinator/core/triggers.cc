@@ -52,7 +52,7 @@ std::string Triggers::key_begin(const TriggerName& name, std::uint64_t version) 
 }
 
 std::string Triggers::key_begin(const TriggerRecord& record) {
-  return key_begin(record.name, record.webhook || record.stream ? record.since : record.version);
+  return key_begin(record.name, record.webhook || record.stream || record.keyspace ? record.since : record.version);
 }
 
 std::optional<TriggerName> trigger_of(std::string_view tenant, std::string_view key) {
@@ -99,15 +99,17 @@ void Triggers::apply(Time now, const std::string& tenant, const std::string& wor
     if (record.run_end != spec.run_end) out.watches[name] = spec.run_end;
     // What waits was collected for another event than those that come now, or by another rule.
     if (record.run_end != spec.run_end || record.webhook != spec.webhook || record.stream != spec.stream ||
-        record.collect != spec.collect)
+        record.keyspace != spec.keyspace || record.collect != spec.collect)
       drop_waiting(record, out);
-    if (fresh || record.webhook.has_value() != spec.webhook.has_value() || record.stream != spec.stream)
+    if (fresh || record.webhook.has_value() != spec.webhook.has_value() || record.stream != spec.stream ||
+        record.keyspace != spec.keyspace)
       record.since = version;
     if (record.stream != spec.stream) {
       record.added = 0;
       record.offset = spec.stream && spec.stream->from_begin ? kStreamBegin : "";
     }
     record.stream = spec.stream;
+    record.keyspace = spec.keyspace;
     record.run_end = spec.run_end;
     record.webhook = spec.webhook;
     record.collect = spec.collect;

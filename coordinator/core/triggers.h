@@ -47,7 +47,7 @@ struct TriggerName {
 // Something that a trigger awaits has happened.
 struct TriggerEvent {
   std::string id;                  // names it for ever
-  std::string kind;                // "run_end", "webhook", "stream"
+  std::string kind;                // "run_end", "webhook", "stream", "keyspace"
   Value fields = Value::Object{};  // of `event`, besides kind, workflow, trigger and time
   std::uint32_t chain = 0;         // runs before it that ends of runs have started
   Time happened{};                 // by the wall; zero: now
@@ -98,6 +98,7 @@ struct TriggerRecord {
   std::uint64_t duplicates = 0;
   std::optional<StreamSpec> stream = {};
   std::uint64_t added = 0;  // entries that had been added to it up to the offset; zero: not known
+  std::optional<KeyspaceSpec> keyspace = {};
   std::string offset = {};  // of a stream: id of the last entry that was taken; empty: it has not begun
   bool operator==(const TriggerRecord&) const = default;
 };
@@ -194,8 +195,9 @@ class Triggers {
   const TriggerRecord* find(const TriggerName& name) const;  // a loan until the next call
   std::vector<TriggerState> list() const;                    // by name
   std::size_t size() const { return triggers_.size(); }
-  std::vector<const TriggerRecord*> streams() const;  // of those that follow one now; a loan until the next call
-  std::uint64_t waiting() const;                      // events in a debounce or a batch
+  std::vector<const TriggerRecord*> streams()
+      const;                      // of those that follow one, or a key-space, now; a loan until the next call
+  std::uint64_t waiting() const;  // events in a debounce or a batch
 
  private:
   struct Trigger {

@@ -299,7 +299,7 @@ Status Process::open() {
   loop.on_event = RunLog();
   if (!options_.stream_redis.empty()) {
     Result<std::unique_ptr<StreamReader>> streams = StreamReader::open(
-        options_.stream_redis, [this] { ring(); }, [](const std::string& what) { log_warn(what); });
+        options_.stream_redis, loop.nonce, [this] { ring(); }, [](const std::string& what) { log_warn(what); });
     if (!streams.ok()) return streams.error();
     streams_ = std::move(*streams);
     loop.streams = streams_.get();

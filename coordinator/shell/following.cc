@@ -19,17 +19,22 @@ Time time_of(const std::string& id, Time now) {
   return from_us(static_cast<std::int64_t>(ms) * 1'000);
 }
 
-TriggerEvent event_of(const StreamSpec& stream, const StreamEntry& entry, Time wall) {
+TriggerEvent event_of(const TriggerRecord& record, const StreamEntry& entry, Time wall) {
   TriggerEvent event;
   event.id = entry.id;
-  event.kind = "stream";
+  event.kind = record.stream ? "stream" : "keyspace";
   event.happened = time_of(entry.id, wall);
   Value payload = Value::Object{};
   for (const auto& [name, value] : entry.fields) payload.set(to_valid_utf8(name), to_valid_utf8(value));
-  event.fields.set("stream", stream.key);
+  if (record.stream) event.fields.set("stream", record.stream->key);
   event.fields.set("id", entry.id);
   event.fields.set("payload", std::move(payload));
   return event;
+}
+
+FollowedStream wanted_of(const TriggerRecord& record, const std::string& token) {
+  if (record.stream) return {token, record.stream->redis, record.stream->key, record.offset, record.added, false, {}};
+  return {token, record.keyspace->redis, record.keyspace->pattern, "", 0, true, record.keyspace->events};
 }
 
 }  // namespace
@@ -49,7 +54,7 @@ bool Loop::State::follow_streams(Time now) {
                             std::to_string(share.epoch.nonce) + ' ' + std::to_string(record->since) + '\0' +
                             name.tenant + '\0' + name.workflow + '\0' + name.trigger;
         following.emplace(token, Following{share.id, name});
-        wanted.push_back({std::move(token), record->stream->redis, record->stream->key, record->offset, record->added});
+        wanted.push_back(wanted_of(*record, token));
       }
     }
     options.streams->follow(std::move(wanted));
@@ -74,7 +79,7 @@ bool Loop::State::take_entries(Time now, const StreamBatch& batch) {
   if (followed == following.end()) return true;
   Share& home = share(followed->second.home);
   const TriggerRecord* record = home.serving() ? home.core->trigger(followed->second.trigger) : nullptr;
-  if (record == nullptr || !record->stream || record->paused) return true;
+  if (record == nullptr || record->paused) return true;
   if (record->offset != batch.after) {  // it has begun elsewhere: read again from where it stands
     ++followings;
     follow_at = now;
@@ -83,8 +88,7 @@ bool Loop::State::take_entries(Time now, const StreamBatch& batch) {
   if (home.core->letters_waiting() > kLettersWaitingMax || full(record->name.tenant, batch.entries.size(), 0))
     return false;
   StreamEntries entries{batch.after, batch.until, batch.added, {}, batch.trouble};
-  for (const StreamEntry& entry : batch.entries)
-    entries.events.push_back(event_of(*record->stream, entry, now + wall_ahead));
+  for (const StreamEntry& entry : batch.entries) entries.events.push_back(event_of(*record, entry, now + wall_ahead));
   home.core->step(now, StreamCame{followed->second.trigger, std::move(entries)});
   return true;
 }

@@ -43,6 +43,17 @@ bool is_later(std::string_view a, std::string_view b) {
   return left && right && *left > *right;
 }
 
+template <class Job>
+std::thread named_thread(const char* name, Job job) {
+  return std::thread([name, job] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals are the main thread's
+    pthread_setname_np(pthread_self(), name);
+    job();
+  });
+}
+
 // What XINFO STREAM tells in its flat list of names and values.
 struct StreamFacts {
   std::string last = "0-0";
@@ -87,10 +98,10 @@ std::string missing(const StreamFacts& stream, const std::string& key, const std
 
 }  // namespace
 
-Result<std::unique_ptr<StreamReader>> StreamReader::open(const std::vector<std::string>& sources,
+Result<std::unique_ptr<StreamReader>> StreamReader::open(const std::vector<std::string>& sources, std::uint64_t nonce,
                                                          std::function<void()> wake,
                                                          std::function<void(const std::string&)> warn) {
-  std::unique_ptr<StreamReader> reader(new StreamReader(std::move(wake), std::move(warn)));
+  std::unique_ptr<StreamReader> reader(new StreamReader(nonce, std::move(wake), std::move(warn)));
   for (const std::string& text : sources) {
     const std::size_t equal = text.find('=');
     if (equal == 0 || equal == std::string::npos)
@@ -98,17 +109,12 @@ Result<std::unique_ptr<StreamReader>> StreamReader::open(const std::vector<std::
     const std::string name = text.substr(0, equal);
     Result<RedisUrl> url = RedisUrl::parse(std::string_view(text).substr(equal + 1));
     if (!url.ok()) return Error{url.error().code, "--stream-redis " + name + ": " + url.error().what, {}, "usage"};
-    if (!reader->sources_.emplace(name, Source{name, std::move(*url), {}}).second)
+    if (!reader->sources_.emplace(name, Source{name, std::move(*url), {}, {}}).second)
       return Error{Code::kInvalid, "--stream-redis " + name + " stands twice", {}, "usage"};
   }
   for (auto& [name, source] : reader->sources_) {
-    source.thread = std::thread([raw = reader.get(), &source] {
-      sigset_t all;
-      sigfillset(&all);
-      pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals are the main thread's
-      pthread_setname_np(pthread_self(), "streams");
-      raw->work(source);
-    });
+    source.thread = named_thread("streams", [raw = reader.get(), s = &source] { raw->work(*s); });
+    source.listener = named_thread("keyspace", [raw = reader.get(), s = &source] { raw->listen(*s); });
   }
   return reader;
 }
@@ -119,7 +125,7 @@ StreamReader::~StreamReader() {
     stopping_ = true;
   }
   changed_.notify_all();
-  for (auto& [name, source] : sources_) source.thread.join();
+  for (auto& [name, source] : sources_) source.thread.join(), source.listener.join();
 }
 
 void StreamReader::follow(std::vector<FollowedStream> all) {
@@ -172,7 +178,8 @@ std::vector<StreamReader::Followed> StreamReader::due(const std::string& source)
   std::vector<Followed> all;
   const std::int64_t now = now_us();
   for (const auto& [token, one] : followed_) {
-    if (one.stream.redis == source && one.ahead < kBatchesAhead && one.rests_until <= now) all.push_back(one);
+    if (one.stream.redis == source && !one.stream.keyspace && one.ahead < kBatchesAhead && one.rests_until <= now)
+      all.push_back(one);
   }
   return all;
 }

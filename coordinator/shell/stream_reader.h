@@ -1,5 +1,5 @@
 // StreamReader: Streams of production: a thread for each Redis that is configured, which reads the streams of it that
-// are followed with XREAD.
+// are followed with XREAD, and one that hears its key-space events (keyspace_reader.cc).
 //
 // Promises: never reads further than kBatchesAhead batches ahead; a connection that is lost is made again, and reading
 // goes on where it was; what a stream has lost meanwhile is told. Errors never show credentials.
@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,7 +26,9 @@ namespace millrace {
 class StreamReader final : public Streams {
  public:
   // NAME=URL each. `wake` makes the loop's thread look soon. Fails: kInvalid.
-  static Result<std::unique_ptr<StreamReader>> open(const std::vector<std::string>& sources, std::function<void()> wake,
+  // `nonce`: random per process.
+  static Result<std::unique_ptr<StreamReader>> open(const std::vector<std::string>& sources, std::uint64_t nonce,
+                                                    std::function<void()> wake,
                                                     std::function<void(const std::string&)> warn);
   ~StreamReader() override;
 
@@ -47,11 +50,16 @@ class StreamReader final : public Streams {
     std::string name;
     RedisUrl url;
     std::thread thread;
+    std::thread listener;
   };
-  StreamReader(std::function<void()> wake, std::function<void(const std::string&)> warn)
-      : wake_(std::move(wake)), warn_(std::move(warn)) {}
+  StreamReader(std::uint64_t nonce, std::function<void()> wake, std::function<void(const std::string&)> warn)
+      : nonce_(std::to_string(nonce)), wake_(std::move(wake)), warn_(std::move(warn)) {}
 
   void work(const Source& source);
+  void listen(const Source& source);
+  std::set<std::string> patterns(const std::string& source);
+  void heard(const Source& source, const std::string& prefix, const std::vector<RedisReply>& replies);
+  void warn_if_off(const Source& source, Redis& redis);
   Status pass(const Source& source, Redis& redis);
   Status begin(Redis& redis, const Followed& one);
   Status read(Redis& redis, const std::vector<Followed>& due, bool patient);
@@ -62,6 +70,7 @@ class StreamReader final : public Streams {
   void trouble(const Followed& one, const std::string& what);
   bool wait(Duration length);  // false: it stops
 
+  std::string nonce_;
   std::function<void()> wake_;
   std::function<void(const std::string&)> warn_;
   std::mutex mutex_;  // of what follows, but for sources_, which stay as they were made
@@ -69,6 +78,7 @@ class StreamReader final : public Streams {
   std::map<std::string, Followed> followed_;  // by token
   std::deque<StreamBatch> batches_;
   bool stopping_ = false;
+  std::uint64_t events_heard_ = 0;
   std::map<std::string, Source> sources_;
 };
 

@@ -1,4 +1,4 @@
-// Streams: the port by which the loop reads what stream triggers await.
+// Streams: the port by which the loop reads what stream and key-space triggers await.
 //
 // What is to be followed is told whole; what comes is taken batch by batch, in order. A reader goes on by itself from
 // where its last batch ended, kBatchesAhead batches ahead of who takes them and no further: what is not taken waits in
@@ -27,6 +27,8 @@ struct FollowedStream {
   std::string key;
   std::string after;        // id of the last entry that is not wanted; empty: those that come from now on
   std::uint64_t added = 0;  // entries that had been added to it up to that one; zero: not known
+  bool keyspace = false;    // no stream: what happens to keys that `key` matches is heard of, and not read again
+  std::vector<std::string> events = {};  // of a key-space: which; none: all
   bool operator==(const FollowedStream&) const = default;
 };
 

@@ -106,7 +106,12 @@ void pack_events(Packer& out, const TriggerRecord& record) {
   }
   out.number(record.filtered);
   out.number(record.duplicates);
-  out.byte(record.stream ? 1 : 0);
+  out.byte(record.stream ? 1 : record.keyspace ? 2 : 0);
+  if (record.keyspace) {
+    out.text(record.keyspace->redis);
+    out.text(record.keyspace->pattern);
+    pack(out, record.keyspace->events);
+  }
   if (!record.stream) return;
   out.text(record.stream->redis);
   out.text(record.stream->key);
@@ -134,7 +139,15 @@ void unpack_events(Unpacker& in, TriggerRecord& record) {
   }
   record.filtered = in.number();
   record.duplicates = in.number();
-  if (in.byte() != 0) {
+  const std::uint8_t follows = in.byte();
+  if (follows > 2) in.fail();
+  if (follows == 2) {
+    record.keyspace.emplace();
+    record.keyspace->redis = in.text();
+    record.keyspace->pattern = in.text();
+    record.keyspace->events = unpack_texts(in, kKeyspaceEventsMax);
+  }
+  if (follows == 1) {
     record.stream.emplace();
     record.stream->redis = in.text();
     record.stream->key = in.text();

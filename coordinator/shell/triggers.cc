@@ -24,6 +24,7 @@ TriggerView view_of(const TriggerState& state) {
   if (!view.cron.empty()) view.timezone = record.schedule.timezone;
   view.webhook = record.webhook.has_value();
   if (record.stream) view.stream = record.stream->redis + "/" + record.stream->key;
+  if (record.keyspace) view.stream = record.keyspace->redis + "/" + record.keyspace->pattern;
   view.offset = record.offset;
   view.waiting = record.waiting.count;
   view.filtered = record.filtered;
@@ -62,9 +63,10 @@ std::string Loop::State::check_triggers(const std::vector<TriggerSpec>& triggers
       ++watching;
       continue;
     }
-    if (trigger.stream) {
-      if (options.streams == nullptr || !options.streams->knows(trigger.stream->redis))
-        return who + "the coordinator knows no Redis '" + trigger.stream->redis + "' (--stream-redis)";
+    if (trigger.stream || trigger.keyspace) {
+      const std::string& redis = trigger.stream ? trigger.stream->redis : trigger.keyspace->redis;
+      if (options.streams == nullptr || !options.streams->knows(redis))
+        return who + "the coordinator knows no Redis '" + redis + "' (--stream-redis)";
       continue;
     }
     if (trigger.webhook) {

@@ -118,6 +118,30 @@ TEST(Streams, AServerThatComesLateOrGoesIsWaitedFor) {
   })) << shop.trigger().dump();
 }
 
+TEST(Keyspaces, WhatHappensToAKeyStartsARunWhileSomebodyListensAndAServerThatIsSilentIsWarnedOf) {
+  Shop shop(1);
+  const std::string file = shop.cluster->workflow("carts",
+                                                  "name: carts\n"
+                                                  "inputs: {n: {type: any}}\n"
+                                                  "triggers:\n"
+                                                  "  each:\n"
+                                                  "    keyspace: {redis: shop, pattern: 'cart:*', events: [set]}\n"
+                                                  "    inputs: {n: \"{{ event.payload.key }}\"}\n"
+                                                  "nodes:\n"
+                                                  "  a: {value: \"{{ inputs.n }}\"}\n"
+                                                  "outputs: {n: \"{{ nodes.a }}\"}\n");
+  ASSERT_EQ(shop.cluster->cli({"workflow", "apply", file}).exit_code, 0);
+  ASSERT_TRUE(eventually(
+      20s, [&] { return shop.cluster->coordinator().err().find("notify-keyspace-events") != std::string::npos; }));
+  ASSERT_TRUE(shop.redis->command({"CONFIG", "SET", "notify-keyspace-events", "KA"}).ok());
+  ASSERT_TRUE(shop.redis->command({"SET", "basket:1", "x"}).ok());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(shop.redis->command({"SET", "cart:" + std::to_string(i), "x"}).ok());
+  ASSERT_TRUE(shop.redis->command({"DEL", "cart:0"}).ok());
+  ASSERT_TRUE(eventually(20s, [&] { return shop.done() == 3; }));
+  const std::vector<std::string> given = shop.given();
+  EXPECT_EQ(std::set<std::string>(given.begin(), given.end()), (std::set<std::string>{"cart:0", "cart:1", "cart:2"}));
+}
+
 TEST(Streams, OfAServerThatIsNotNamedAreNotApplied) {
   Cluster cluster({.workers = {}});
   const Finished applied = cluster.cli({"workflow", "apply", cluster.workflow("orders", kOrders)});

@@ -382,6 +382,8 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: noop}}\ntriggers: {t: {run_end: w, filter: event.run}}",
       "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: {}}}",
       "nodes: {a: {executor: noop}}\ntriggers: {t: {stream: {redis: r}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {keyspace: {redis: r}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {keyspace: {redis: r, pattern: p, events: []}}}",
       "nodes: {a: {executor: noop}}\ntriggers: {t: {stream: {redis: 'redis://x:y@z', key: k}}}",
       "nodes: {a: {executor: noop}}\ntriggers: {t: {stream: {redis: r, key: k, start: 5}}}",
       "nodes: {a: {executor: noop}}\ntriggers: {t: {stream: {redis: r, key: ''}}}",
@@ -457,6 +459,7 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(keys_of(trigger.find("webhook")->find("anyOf")->as_array().at(1)), set_of(keys::kWebhook));
   EXPECT_EQ(keys_of(trigger.find("debounce")->find("anyOf")->as_array().at(1)), set_of(keys::kDebounce));
   EXPECT_EQ(keys_of(*trigger.find("stream")), set_of(keys::kStream));
+  EXPECT_EQ(keys_of(*trigger.find("keyspace")), set_of(keys::kKeyspace));
   EXPECT_EQ(keys_of(*trigger.find("batch")), set_of(keys::kBatch));
   std::set<std::string> types;
   for (const Value& type : defs.find("inputType")->find("enum")->as_array()) types.insert(type.as_string());

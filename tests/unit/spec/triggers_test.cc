@@ -134,6 +134,12 @@ TEST(Triggers, AStreamIsReadAndHoldsNoAddress) {
   EXPECT_TRUE(has(problem("  t: {stream: {key: k}}"), "needs 'redis' and 'key'"));
 }
 
+TEST(Triggers, AKeyspaceIsRead) {
+  EXPECT_EQ(one("  t: {keyspace: {redis: shop, pattern: 'cart:*', events: [expired]}}").keyspace,
+            (KeyspaceSpec{"shop", "cart:*", {"expired"}}));
+  EXPECT_TRUE(has(problem("  t: {keyspace: {redis: shop}}"), "needs 'redis' and 'pattern'"));
+}
+
 TEST(Triggers, WhatCollectsEventsIsRead) {
   EXPECT_EQ(one("  t: {webhook: S, debounce: 5s}").collect, (CollectSpec{5s, 50s}));
   EXPECT_EQ(one("  t: {run_end: load, debounce: {pause: 5s, longest: 7s}}").collect, (CollectSpec{5s, 7s}));

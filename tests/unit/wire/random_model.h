@@ -242,6 +242,7 @@ class RandomModel {
       t.webhook =
           WebhookSpec{text(), any(HookAuth::kBearer), text(), text(), many<std::string>([&] { return text(); })};
     if (coin()) t.stream = StreamSpec{text(), text(), coin()};
+    if (coin()) t.keyspace = KeyspaceSpec{text(), text(), many<std::string>([&] { return text(); })};
     if (coin())
       t.collect = {duration() % kWindowMax, duration() % kWindowMax, static_cast<std::uint32_t>(below(kBatchMax + 1)),
                    duration() % kWindowMax};
