@@ -169,7 +169,7 @@ void read_batch(Reader& reader, std::uint32_t index, const std::string& where, T
   for (const Entry& entry : reader.entries(index)) {
     const std::string key = "'" + entry.name + "' in " + what;
     if (entry.name == "max") {
-      collect.batch = static_cast<std::uint32_t>(reader.read_integer(entry.value, key, 1, kBatchMax).value_or(1));
+      collect.batch = static_cast<std::uint32_t>(reader.read_integer(entry.value, key, 1, kCollectMax).value_or(1));
     } else if (entry.name == "window") {
       collect.window = reader.read_duration(entry.value, key, 1ms).value_or(1ms);
       if (collect.window > kWindowMax) reader.problem(entry.value, key + " is longer than a day", "at most 24h");

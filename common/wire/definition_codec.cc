@@ -263,7 +263,7 @@ CollectSpec read_collect(Reader& in, const pb::Collect& collect) {
                         Duration{collect.window_us()}};
   for (const Duration one : {out.debounce, out.longest, out.window})
     in.require(one >= Duration::zero() && one <= kWindowMax, "a window of a trigger is out of range");
-  in.require(out.batch <= kBatchMax, "the batch of a trigger is out of range");
+  in.require(out.batch <= kCollectMax, "the batch of a trigger is out of range");
   return out;
 }
 

@@ -112,7 +112,6 @@ class Partition {
   std::vector<TriggerState> triggers() const { return triggers_.list(); }
   std::size_t triggers_here() const { return triggers_.size(); }
   std::vector<const TriggerRecord*> streams() const { return triggers_.streams(); }
-  std::size_t letters_waiting() const { return outbox_.size(); }
   std::uint64_t events_waiting() const { return triggers_.waiting(); }
   const TriggerRecord* trigger(const TriggerName& name) const { return triggers_.find(name); }
   void restore_watcher(const TriggerName& trigger, RunEndSpec runs) { watch(trigger, std::move(runs)); }

@@ -169,7 +169,7 @@ Triggers::Taken Triggers::collect(Time now, Time told, TriggerRecord& record, co
   CollectedEvents& waiting = record.waiting;
   const CollectSpec& rule = record.collect;
   const bool batch = rule.batch > 0;
-  if (batch && waiting.count > 0 && bytes_of(waiting) + json.size() > kBatchBytesMax)
+  if (batch && waiting.count > 0 && bytes_of(waiting) + json.size() > kCollectBytesMax)
     (void)fire_collected(now, told, record, out);
   if (waiting.count == 0) {
     waiting.began = told;

@@ -287,7 +287,7 @@ std::optional<Error> Loop::State::full(const std::string& of, std::uint64_t adds
     if (limit.of_tenant && limit.max == 0) continue;  // no limit of its own
     if (limit.has + limit.adds <= limit.max) continue;
     std::string what = limit.what;
-    if (limit.of_tenant) what += " of tenant '" + submit.tenant + "'";
+    if (limit.of_tenant) what += " of tenant '" + of + "'";
     const std::string more = limit.adds == 1 ? "" : ", and this one has " + std::to_string(limit.adds);
     Error error{Code::kRefused,
                 "queue_full: " + std::to_string(limit.has) + " of " + std::to_string(limit.max) + " " + what + more +

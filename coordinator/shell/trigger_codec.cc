@@ -159,7 +159,7 @@ void unpack_events(Unpacker& in, TriggerRecord& record) {
   for (const Duration one : {collect.debounce, collect.longest, collect.window}) {
     if (one < Duration::zero() || one > kWindowMax) in.fail();
   }
-  if (collect.batch > kBatchMax || record.known.size() > kEventsRemembered) in.fail();
+  if (collect.batch > kCollectMax || record.known.size() > kEventsRemembered) in.fail();
 }
 
 }  // namespace

@@ -244,7 +244,7 @@ class RandomModel {
     if (coin()) t.stream = StreamSpec{text(), text(), coin()};
     if (coin()) t.keyspace = KeyspaceSpec{text(), text(), many<std::string>([&] { return text(); })};
     if (coin())
-      t.collect = {duration() % kWindowMax, duration() % kWindowMax, static_cast<std::uint32_t>(below(kBatchMax + 1)),
+      t.collect = {duration() % kWindowMax, duration() % kWindowMax, static_cast<std::uint32_t>(below(kCollectMax + 1)),
                    duration() % kWindowMax};
     return t;
   }
