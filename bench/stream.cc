@@ -1,4 +1,5 @@
 // Scenarios of stream triggers: messages that were added to a Redis stream start runs.
+#include <algorithm>
 #include <chrono>
 
 #include "bench/graphs.h"
@@ -76,7 +77,7 @@ class OfStream : public Scenario {
   Status apply(RawClient& client) {
     WorkflowSpec spec = single();
     spec.name = kWorkflow;
-    spec.inputs = {InputSpec{"order"}};
+    spec.inputs.emplace_back().name = "order";
     TriggerSpec trigger;
     trigger.name = "placed";
     trigger.stream = StreamSpec{"bench", kKey, true};

@@ -42,7 +42,6 @@ struct Shop {
   // What the runs were given, and how many there are.
   std::vector<std::string> given() const {
     std::vector<std::string> all;
-    std::string page;
     for (const Value& row : cluster->rows({"list", "-l", "trigger=each", "--limit", "1000"}))
       all.push_back(text_at(cluster->json({"status", text_at(row, {"run"})}), {"outputs", "n"}));
     return all;

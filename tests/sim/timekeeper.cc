@@ -45,7 +45,7 @@ Timekeeper::Workflow Timekeeper::make(const std::string& name, const std::vector
   WorkflowSpec workflow = test::DagText::parse("tick -> tock");
   workflow.name = name;
   workflow.triggers = triggers;
-  if (name == "hooked" || name == "streamed") workflow.inputs = {InputSpec{"ids"}};
+  if (name == "hooked" || name == "streamed") workflow.inputs.emplace_back().name = "ids";
   auto definition = std::make_shared<const std::string>(encode_definition(workflow));
   const Hash128 hash = hash128(*definition);
   context_.checker.definition(Plan::build(decode_definition(*definition).value(), hash).value());
