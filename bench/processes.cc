@@ -130,6 +130,7 @@ Status Cluster::start() {
                                    "--id",
                                    "bench"};
   if (options_.store == "redis") argv.insert(argv.end(), {"--redis", "unix://" + redis_socket_});
+  if (options_.streams) argv.insert(argv.end(), {"--stream-redis", "bench=" + redis_url()});
   if (options_.runs_max > 0) argv.insert(argv.end(), {"--runs-max", std::to_string(options_.runs_max)});
   if (options_.curve) {
     argv.insert(argv.end(),

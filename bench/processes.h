@@ -25,6 +25,7 @@ struct ClusterOptions {
   bool simulated = false;      // the workers: all in one process beside this program (fleet.cc)
   int slots = 0;               // of each worker; 0: its default
   std::uint32_t runs_max = 0;  // live runs that the coordinator admits; 0: its default
+  bool streams = false;        // triggers may follow streams of this cluster's Redis, which they call `bench`
   bool curve = false;          // keys of their own for all, and everything encrypted
   std::vector<std::pair<std::string, std::string>> settings = {};  // of the coordinator, as environment variables
   std::vector<std::string> worker_arguments = {};                  // besides those that all workers have
@@ -50,6 +51,7 @@ class Cluster {
   Usage coordinator() const { return usage({coordinator_}); }
   Usage workers() const { return usage(workers_); }
   Usage redis() const { return usage({redis_}); }
+  std::string redis_url() const { return "unix://" + redis_socket_; }
   std::int64_t redis_bytes() const;  // that hold data: without buffers of clients and of the AOF; 0 without Redis
   std::string logs() const;          // the end of each process's log, for errors
 

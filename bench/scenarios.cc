@@ -123,6 +123,10 @@ void adjust_items(Options& o) {
   keep_all(o);
   if (o.cluster.slots == 0) o.cluster.slots = 4;
 }
+void adjust_stream(Options& o) {
+  keep_all(o);
+  o.cluster.streams = true;
+}
 void adjust_submit(Options& o) {
   keep_all(o);
   set_default(o.rate, 25'000);
@@ -282,6 +286,9 @@ const std::vector<ScenarioKind>& scenario_kinds() {
        adjust_load},
       {"burst", "ten times the measured capacity for a second, --seconds of half of it before and after", 0,
        kDueToResult, make_burst, adjust_burst},
+      {"stream", "messages that wait in a Redis stream: each is taken by a trigger and starts a one-task run", 60'000,
+       nullptr, make_stream, adjust_stream},
+      {"stream-batches", "the same, a hundred messages a run", 300'000, nullptr, make_stream_batches, adjust_stream},
       {"soak", "diamonds, --in-flight at once, a thousand finished runs kept: memory after each tenth stays flat",
        1'000'000, kToResult, make_soak, adjust_soak},
   };

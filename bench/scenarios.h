@@ -74,6 +74,10 @@ struct ClosedLoop {         // `runs` runs, at most `in_flight` at once, each ch
 };
 Status drive(RawClient& client, const WorkflowSpec& spec, const ClosedLoop& loop, Measured& out);
 
+// stream.cc: messages of a stream, each a run, or a hundred of them.
+std::unique_ptr<Scenario> make_stream(const Options& options);
+std::unique_ptr<Scenario> make_stream_batches(const Options& options);
+
 // Runs of one graph; a smaller one of the same kind warms up.
 class Graph : public Scenario {
  public:

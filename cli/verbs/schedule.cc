@@ -37,7 +37,7 @@ struct Scheduled {
 Result<std::vector<Scheduled>> scheduled(const WorkflowSpec& spec, const std::string& only) {
   std::vector<Scheduled> all;
   for (const TriggerSpec& trigger : spec.triggers) {
-    if ((!only.empty() && trigger.name != only) || trigger.run_end) continue;
+    if ((!only.empty() && trigger.name != only) || trigger.schedule.cron.empty()) continue;
     Result<Cron> cron = parse_cron(trigger.schedule.cron);
     if (!cron.ok()) return std::move(cron).error();
     Result<ZoneRules> zone = load_zone(trigger.schedule.timezone);

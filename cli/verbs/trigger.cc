@@ -27,6 +27,8 @@ Value run_end_json(const std::optional<RunEndSpec>& run_end) {
 
 std::string when_cell(const Value& row) {
   const Value* run_end = row.find("run_end");
+  if (row.find("webhook")->as_bool()) return "webhook";
+  if (!row.find("stream")->is_null()) return "stream " + cell_text(row, "stream");
   if (run_end->is_null()) return cell_text(row, "cron");
   const std::string statuses = cell_pairs(*run_end, "statuses");
   return "end of " + cell_text(*run_end, "workflow") + (statuses.empty() ? "" : " (" + statuses + ")");
@@ -40,6 +42,9 @@ Value trigger_json(const TriggerView& one) {
                        {"cron", one.cron.empty() ? Value() : Value(one.cron)},
                        {"timezone", one.timezone.empty() ? Value() : Value(one.timezone)},
                        {"run_end", run_end_json(one.run_end)},
+                       {"webhook", one.webhook},
+                       {"stream", one.stream.empty() ? Value() : Value(one.stream)},
+                       {"offset", one.offset.empty() ? Value() : Value(one.offset)},
                        {"status", one.paused ? "paused" : "active"},
                        {"next", time_or_null(one.next)},
                        {"fired", time_or_null(one.fired)},
@@ -48,6 +53,9 @@ Value trigger_json(const TriggerView& one) {
                        {"started", one.started},
                        {"skipped", one.skipped},
                        {"failed", one.failed},
+                       {"filtered", one.filtered},
+                       {"duplicates", one.duplicates},
+                       {"waiting", one.waiting},
                        {"error", one.error.empty() ? Value() : Value(one.error)}};
 }
 
@@ -70,6 +78,9 @@ Result<int> list(const CommandContext& context, const Arguments& arguments, Sess
       {"SKIPPED", [](const Value& row) { return cell_text(row, "skipped"); }, true, true},
       {"FAILED", [](const Value& row) { return cell_text(row, "failed"); }, false, true},
       {"QUEUED", [](const Value& row) { return cell_text(row, "queued"); }, true, true},
+      {"FILTERED", [](const Value& row) { return cell_text(row, "filtered"); }, true, true},
+      {"DUPLICATES", [](const Value& row) { return cell_text(row, "duplicates"); }, true, true},
+      {"WAITING", [](const Value& row) { return cell_text(row, "waiting"); }, true, true},
       {"VERSION", [](const Value& row) { return cell_text(row, "version"); }, true, true},
       {"ERROR", [](const Value& row) { return cell_text(row, "error"); }, true},
   };

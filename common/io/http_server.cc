@@ -12,7 +12,9 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
+#include <cctype>
 #include <charconv>
+#include <iterator>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -82,8 +84,13 @@ class Session : public std::enable_shared_from_this<Session> {
   std::chrono::steady_clock::time_point since() const { return since_; }
 
  private:
+  void on_header(beast::error_code error);
   void on_read(beast::error_code error);
   void handle();
+  bool is_post_path(std::string_view target) const {
+    return !hall_.options.posts_under.empty() && target.starts_with(hall_.options.posts_under);
+  }
+  void ask(bool keep_alive);
   void answer(std::uint64_t number, HttpReply&& reply);
   void say(HttpReply&& reply, bool keep_alive);
   void drain();
@@ -98,6 +105,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::uint64_t id_;
   std::uint64_t number_ = 0;  // of the request that is being answered
   bool answered_ = true;
+  bool keep_alive_ = false;
   bool waits_for_client_ = true;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
   std::size_t drained_ = 0;
@@ -106,12 +114,28 @@ class Session : public std::enable_shared_from_this<Session> {
 void Session::read() {
   parser_.emplace();
   parser_->header_limit(hall_.options.header_max);
-  parser_->body_limit(hall_.options.body_max);
+  parser_->body_limit(std::max(hall_.options.body_max, hall_.options.post_max));
   waits_for_client_ = true;
   since_ = std::chrono::steady_clock::now();
   stream_.expires_after(hall_.options.request_max);
+  http::async_read_header(
+      stream_, buffer_, *parser_,
+      [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_header(error); });
+}
+
+// How much body is taken depends on what it is for.
+void Session::on_header(beast::error_code error) {
+  if (error) return on_read(error);
+  const auto& request = parser_->get();
+  const std::string_view target(request.target().data(), request.target().size());
+  const HttpOptions& options = hall_.options;
+  const std::uint64_t most =
+      is_post_path(target) && request.method() == http::verb::post ? options.post_max : options.body_max;
+  if (const auto length = parser_->content_length(); length && *length > most)
+    return on_read(make_error_code(http::error::body_limit));
+  if (!parser_->content_length()) parser_->body_limit(most);
   http::async_read(stream_, buffer_, *parser_,
-                   [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_read(error); });
+                   [self = shared_from_this()](beast::error_code failed, std::size_t) { self->on_read(failed); });
 }
 
 void Session::on_read(beast::error_code error) {
@@ -136,6 +160,19 @@ void Session::handle() {
   request_ = {std::string(target.substr(0, question)),
               std::string(target.substr(std::min(question + 1, target.size())))};
   const bool keep_alive = request.keep_alive();
+  if (is_post_path(request_.path)) {
+    if (request.method() != http::verb::post)
+      return say({405, "text/plain; charset=utf-8", "only POST is answered here\n"}, keep_alive);
+    if (std::distance(request.begin(), request.end()) > static_cast<std::ptrdiff_t>(hall_.options.post_headers_max))
+      return say({431, "text/plain; charset=utf-8", "too many headers\n"}, keep_alive);
+    for (const auto& field : request) {
+      std::string name(field.name_string().data(), field.name_string().size());
+      std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      request_.headers.emplace_back(std::move(name), std::string(field.value().data(), field.value().size()));
+    }
+    request_.body = std::move(parser_->get().body());
+    return ask(keep_alive);
+  }
   if (request.method() != http::verb::get && request.method() != http::verb::head)
     return say({405, "text/plain; charset=utf-8", "only GET and HEAD are answered here\n"}, keep_alive);
   const auto& open = hall_.options.open_paths;
@@ -144,6 +181,11 @@ void Session::handle() {
     if (!is_bearer({header.data(), header.size()}, hall_.options.token))
       return say({401, "text/plain; charset=utf-8", "this path needs the bearer token\n"}, keep_alive);
   }
+  ask(keep_alive);
+}
+
+void Session::ask(bool keep_alive) {
+  keep_alive_ = keep_alive;
   answered_ = false;
   const std::uint64_t number = ++number_;
   late_.expires_after(hall_.options.answer_max);
@@ -163,7 +205,7 @@ void Session::answer(std::uint64_t number, HttpReply&& reply) {
   if (answered_ || number != number_) return;
   answered_ = true;
   late_.cancel();
-  say(std::move(reply), parser_->get().keep_alive());
+  say(std::move(reply), keep_alive_);
 }
 
 void Session::say(HttpReply&& reply, bool keep_alive) {
@@ -171,6 +213,7 @@ void Session::say(HttpReply&& reply, bool keep_alive) {
   waits_for_client_ = true;  // to take the answer
   since_ = std::chrono::steady_clock::now();
   const bool head = parser_->is_header_done() && parser_->get().method() == http::verb::head;
+  const bool post_path = is_post_path(request_.path);
   response_ = {};
   response_.version(11);
   response_.result(reply.status);
@@ -178,7 +221,9 @@ void Session::say(HttpReply&& reply, bool keep_alive) {
   response_.set(http::field::cache_control, "no-store");
   response_.set("X-Content-Type-Options", "nosniff");
   if (reply.status == 401) response_.set(http::field::www_authenticate, "Bearer");
-  if (reply.status == 405) response_.set(http::field::allow, "GET, HEAD");
+  if (reply.status == 405) response_.set(http::field::allow, post_path ? "POST" : "GET, HEAD");
+  if (reply.retry_after > Duration::zero())
+    response_.set(http::field::retry_after, std::to_string((reply.retry_after + 999'999us) / 1s));
   response_.keep_alive(keep_alive);
   response_.content_length(reply.body.size());
   if (!head) response_.body() = std::move(reply.body);

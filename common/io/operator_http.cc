@@ -40,6 +40,8 @@ Result<std::unique_ptr<OperatorHttp>> OperatorHttp::start(OperatorHttpOptions op
   http.token = self->options_.token;
   http.insecure_listen = self->options_.insecure_listen;
   http.answer_max = kAnswerWithin;
+  http.posts_under = self->options_.posts_under;
+  http.post_max = self->options_.post_max;
   http.handler = [raw = self.get()](const HttpRequest& request, HttpAnswer answer) {
     raw->handle(request, std::move(answer));
   };
@@ -54,6 +56,8 @@ Result<std::unique_ptr<OperatorHttp>> OperatorHttp::start(OperatorHttpOptions op
 }
 
 void OperatorHttp::handle(const HttpRequest& request, HttpAnswer answer) {
+  if (options_.posts && request.path.starts_with(options_.posts_under))
+    return options_.posts(request, std::move(answer));
   if (request.path == "/livez") {
     const Duration quiet = silent();
     if (quiet <= options_.live_within) return answer({200, "text/plain; charset=utf-8", "ok\n"});

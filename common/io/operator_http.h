@@ -46,6 +46,9 @@ struct OperatorHttpOptions {
   bool insecure_listen = false;  // beyond loopback without a token; warned of
   std::string version;
   std::vector<std::string> pages = {};  // paths of its own
+  std::string posts_under = {};         // paths that take POST, and who answers them (on the server's thread)
+  HttpHandler posts = {};
+  std::uint64_t post_max = 256 * 1024;
   Duration live_within = kLiveWithin;
 };
 

@@ -181,11 +181,11 @@ bool Redis::take_replies(std::vector<RedisReply>& replies) {
     }
     if (raw == nullptr) return true;
     const std::unique_ptr<redisReply, void (*)(void*)> reply(static_cast<redisReply*>(raw), freeReplyObject);
-    if (replies_due_ == 0) {
+    if (replies_due_ == 0 && !listening_) {
       fail("a reply that nothing asked for");
       return false;
     }
-    --replies_due_;
+    if (replies_due_ > 0) --replies_due_;
     replies.push_back(to_reply(*reply));
   }
 }

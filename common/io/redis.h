@@ -90,6 +90,7 @@ class Redis {
   bool wants_write() const;
   // Reads what has arrived and appends complete replies. Returns how many.
   std::size_t poll_replies(std::vector<RedisReply>& replies);
+  void listen() { listening_ = true; }  // what subscriptions bring comes as replies that nothing asked for
   std::size_t replies_due() const { return replies_due_; }
 
   // Sends one command and waits for its reply: for start-up and tests, with nothing else in flight. A reply that is an
@@ -119,6 +120,7 @@ class Redis {
   std::string unsent_;  // after the first `sent_` bytes of it
   std::size_t sent_ = 0;
   bool broken_ = false;
+  bool listening_ = false;
   Error error_;
 };
 

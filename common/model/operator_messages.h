@@ -179,13 +179,26 @@ struct TellTrigger {
   std::uint64_t once = 0;  // of kFire: the same number is the same firing
 };
 
+// What came to a webhook, as it came: the home of its trigger says whether it may. Answered with HookReply.
+struct HookDelivery {
+  std::string tenant = "default";
+  std::string workflow;
+  std::string trigger;
+  std::vector<std::pair<std::string, std::string>> headers = {};  // names in lower case
+  std::string body = {};
+};
+struct FindRunOfKey {  // an idempotency key; answered with SubmitReply
+  std::string tenant = "default";
+  std::string key;
+};
+
 struct ExamineCluster {};  // the whole audit now, and how each coordinator is
 
 using OperatorRequest =
     std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue, ListWorkers,
                  DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators, ListPartitions, MovePartition,
                  DrainCoordinator, ExamineCluster, SignalRun, DecideApproval, PauseRun, DeliverLetters, WorkflowRequest,
-                 ListWorkflows, ListTriggers, TellTrigger>;
+                 ListWorkflows, ListTriggers, TellTrigger, HookDelivery, FindRunOfKey>;
 
 // ---------------------------------------------------------------- replies
 
@@ -314,6 +327,12 @@ struct TriggerView {
   std::uint64_t skipped = 0;
   std::uint64_t failed = 0;
   std::string error;
+  bool webhook = false;
+  std::uint64_t waiting = 0;  // events in a debounce or a batch
+  std::uint64_t filtered = 0;
+  std::uint64_t duplicates = 0;
+  std::string stream = {};  // SERVER/KEY; empty: it follows none
+  std::string offset = {};  // id of the last entry that it has taken
   bool operator==(const TriggerView&) const = default;
 };
 struct TriggersReply {
@@ -325,6 +344,11 @@ struct TriggerReply {
   bool paused = false;
   std::string key;  // of the run that a firing starts
 };
+struct HookReply {  // it is durable
+  EventFate fate = EventFate::kFired;
+  std::string key;  // of the run that it starts, or that its batch will start; empty: none
+  std::string why;  // of kFailed
+};
 struct ErrorReply {
   Error error;
 };
@@ -333,6 +357,6 @@ using OperatorReply =
     std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
                  WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply, CoordinatorsReply, PartitionsReply,
                  MoveReply, DrainCoordinatorReply, HealthReply, ActReply, LettersReply, WorkflowReply, WorkflowsReply,
-                 TriggersReply, TriggerReply>;
+                 TriggersReply, TriggerReply, HookReply>;
 
 }  // namespace millrace

@@ -9,7 +9,15 @@ namespace millrace::keys {
 inline constexpr std::array<std::string_view, 13> kWorkflow = {
     "name",    "description", "executors",  "inputs",  "nodes",    "outputs", "fail_fast",
     "timeout", "priority",    "on_failure", "finally", "triggers", "deadline"};
-inline constexpr std::array<std::string_view, 4> kTrigger = {"schedule", "run_end", "filter", "inputs"};
+inline constexpr std::array<std::string_view, 9> kTrigger = {"schedule", "run_end", "webhook",  "stream", "keyspace",
+                                                             "filter",   "inputs",  "debounce", "batch"};
+inline constexpr std::array<std::string_view, 3> kKeyspace = {"redis", "pattern", "events"};
+inline constexpr std::array<std::string_view, 3> kStream = {"redis", "key", "start"};
+inline constexpr std::array<std::string_view, 2> kStreamStart = {"new", "begin"};
+inline constexpr std::array<std::string_view, 5> kWebhook = {"secret", "auth", "signature", "delivery", "headers"};
+inline constexpr std::array<std::string_view, 2> kHookAuth = {"signature", "bearer"};
+inline constexpr std::array<std::string_view, 2> kDebounce = {"pause", "longest"};
+inline constexpr std::array<std::string_view, 2> kBatch = {"max", "window"};
 inline constexpr std::array<std::string_view, 2> kRunEnd = {"workflow", "statuses"};
 inline constexpr std::array<std::string_view, 4> kEndStatuses = {"succeeded", "degraded", "failed", "cancelled"};
 inline constexpr std::array<std::string_view, 6> kSchedule = {"cron",    "timezone", "jitter",

@@ -1,5 +1,5 @@
-// `triggers:`: what starts runs by itself. A trigger has a `schedule`, or says whose `run_end` it awaits; a `filter`,
-// and the inputs of its runs.
+// `triggers:`: what starts runs by itself. A trigger has a `schedule`, or says whose `run_end` it awaits, or is a
+// `webhook` or follows a `stream` or a `keyspace` (read_hooks.cc); a `filter`, and the inputs of its runs.
 #include <algorithm>
 #include <utility>
 
@@ -176,14 +176,30 @@ void read_trigger(Reader& reader, const Entry& named) {
                    "1 to 64 letters, digits, '_', '.', '-', the first a letter, a digit or '_'");
   }
   if (!reader.expect_mapping(named.value, where)) return;
-  std::uint32_t kinds = 0;
+  std::vector<std::string_view> kinds;
+  std::vector<std::uint32_t> collects;  // the keys that collect events
   for (const Entry& entry : reader.entries(named.value)) {
     if (entry.name == "schedule") {
-      ++kinds;
+      kinds.push_back("schedule");
       read_schedule(reader, entry.value, where, trigger.schedule);
     } else if (entry.name == "run_end") {
-      ++kinds;
+      kinds.push_back("run_end");
       read_run_end(reader, entry.value, where, trigger);
+    } else if (entry.name == "webhook") {
+      kinds.push_back("webhook");
+      read_webhook(reader, entry.value, where, trigger);
+    } else if (entry.name == "stream") {
+      kinds.push_back("stream");
+      read_stream(reader, entry.value, where, trigger);
+    } else if (entry.name == "keyspace") {
+      kinds.push_back("keyspace");
+      read_keyspace(reader, entry.value, where, trigger);
+    } else if (entry.name == "debounce") {
+      collects.push_back(entry.key);
+      read_debounce(reader, entry.value, where, trigger);
+    } else if (entry.name == "batch") {
+      collects.push_back(entry.key);
+      read_batch(reader, entry.value, where, trigger);
     } else if (entry.name == "filter") {
       read_filter(reader, entry.value, where, trigger);
     } else if (entry.name == "inputs") {
@@ -193,8 +209,16 @@ void read_trigger(Reader& reader, const Entry& named) {
       reader.unknown_key(entry, where, keys::kTrigger);
     }
   }
-  if (kinds == 0) reader.problem(named.key, where + " has neither 'schedule' nor 'run_end'", "schedule: \"0 2 * * *\"");
-  if (kinds > 1) reader.problem(named.key, where + " has both 'schedule' and 'run_end'", "two triggers");
+  if (kinds.empty())
+    reader.problem(named.key, where + " has neither 'schedule' nor 'run_end', 'webhook', 'stream' or 'keyspace'",
+                   "schedule: \"0 2 * * *\"");
+  if (kinds.size() > 1)
+    reader.problem(named.key, where + " has both '" + std::string(kinds[0]) + "' and '" + std::string(kinds[1]) + "'",
+                   "two triggers");
+  if (collects.size() > 1) reader.problem(collects[1], where + " has both 'debounce' and 'batch'", "one of both");
+  if (!collects.empty() && kinds == std::vector<std::string_view>{"schedule"})
+    reader.problem(collects[0], where + " collects events, and a schedule has none",
+                   "a 'run_end', a 'webhook', a 'stream' or a 'keyspace'");
   check_required(reader, named.key, where, trigger);
   reader.spec.triggers.push_back(std::move(trigger));
 }

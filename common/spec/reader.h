@@ -105,6 +105,12 @@ void read_inputs(Reader& reader, std::uint32_t index);
 void read_nodes(Reader& reader, std::uint32_t index, const Entry* on_failure, const Entry* finally);
 void read_outputs(Reader& reader, std::uint32_t index);
 void read_triggers(Reader& reader, std::uint32_t index);
+// Keys of a trigger (read_hooks.cc); `where` names it.
+void read_webhook(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger);
+void read_stream(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger);
+void read_keyspace(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger);
+void read_debounce(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger);
+void read_batch(Reader& reader, std::uint32_t index, const std::string& where, TriggerSpec& trigger);
 void read_depends_on(Reader& reader, std::uint32_t index, const std::string& where, std::uint32_t node);
 
 // `requires`, `resources`, `affinity` and `anti_affinity`. False: not one of them.

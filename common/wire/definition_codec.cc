@@ -251,11 +251,55 @@ FlowSpec read_flow(Reader& in, const pb::NodeSpec& spec) {
   return flow;
 }
 
+void write(const WebhookSpec& webhook, pb::Webhook* out) {
+  out->set_secret(webhook.secret);
+  out->set_auth(static_cast<std::uint32_t>(webhook.auth));
+  out->set_signature_header(webhook.signature_header);
+  out->set_delivery_header(webhook.delivery_header);
+  for (const std::string& header : webhook.headers) out->add_headers(header);
+}
+
+WebhookSpec read_webhook(Reader& in, const pb::Webhook& webhook) {
+  WebhookSpec out{webhook.secret(), in.to_enum(webhook.auth(), kHookAuthLast, "unknown way to know a sender"),
+                  webhook.signature_header(), webhook.delivery_header()};
+  out.headers = read_texts(in, webhook.headers(), kHookHeadersMax);
+  in.require(out.secret.size() <= kNodeIdMax && out.signature_header.size() <= kHeaderNameMax &&
+                 out.delivery_header.size() <= kHeaderNameMax,
+             "a text of a webhook is too long");
+  return out;
+}
+
+CollectSpec read_collect(Reader& in, const pb::Collect& collect) {
+  const CollectSpec out{Duration{collect.debounce_us()}, Duration{collect.longest_us()}, collect.batch(),
+                        Duration{collect.window_us()}};
+  for (const Duration one : {out.debounce, out.longest, out.window})
+    in.require(one >= Duration::zero() && one <= kWindowMax, "a window of a trigger is out of range");
+  in.require(out.batch <= kCollectMax, "the batch of a trigger is out of range");
+  return out;
+}
+
 void write_trigger(const TriggerSpec& trigger, pb::Trigger* out) {
   out->set_name(trigger.name);
   out->set_inputs_json(trigger.inputs.dump());
   out->set_filter(trigger.filter);
   if (trigger.run_end) write(*trigger.run_end, out->mutable_run_end());
+  if (trigger.webhook) write(*trigger.webhook, out->mutable_webhook());
+  if (trigger.stream) {
+    out->mutable_stream()->set_redis(trigger.stream->redis);
+    out->mutable_stream()->set_key(trigger.stream->key);
+    out->mutable_stream()->set_from_begin(trigger.stream->from_begin);
+  }
+  if (trigger.keyspace) {
+    out->mutable_keyspace()->set_redis(trigger.keyspace->redis);
+    out->mutable_keyspace()->set_pattern(trigger.keyspace->pattern);
+    for (const std::string& event : trigger.keyspace->events) out->mutable_keyspace()->add_events(event);
+  }
+  if (trigger.collect != CollectSpec{}) {
+    out->mutable_collect()->set_debounce_us(trigger.collect.debounce.count());
+    out->mutable_collect()->set_longest_us(trigger.collect.longest.count());
+    out->mutable_collect()->set_batch(trigger.collect.batch);
+    out->mutable_collect()->set_window_us(trigger.collect.window.count());
+  }
   pb::Schedule* schedule = out->mutable_schedule();
   schedule->set_cron(trigger.schedule.cron);
   schedule->set_timezone(trigger.schedule.timezone);
@@ -278,6 +322,19 @@ TriggerSpec read_trigger(Reader& in, const pb::Trigger& trigger) {
   out.schedule.catch_up_limit = schedule.catch_up_limit();
   out.filter = trigger.filter();
   if (trigger.has_run_end()) out.run_end = read_run_end(in, trigger.run_end());
+  if (trigger.has_webhook()) out.webhook = read_webhook(in, trigger.webhook());
+  if (trigger.has_stream()) {
+    out.stream = StreamSpec{trigger.stream().redis(), trigger.stream().key(), trigger.stream().from_begin()};
+    in.require(out.stream->redis.size() <= kStreamNameMax && out.stream->key.size() <= kStreamKeyMax,
+               "a text of a stream is too long");
+  }
+  if (trigger.has_keyspace()) {
+    out.keyspace = KeyspaceSpec{trigger.keyspace().redis(), trigger.keyspace().pattern()};
+    out.keyspace->events = read_texts(in, trigger.keyspace().events(), kKeyspaceEventsMax);
+    in.require(out.keyspace->redis.size() <= kStreamNameMax && out.keyspace->pattern.size() <= kStreamKeyMax,
+               "a text of a key-space is too long");
+  }
+  if (trigger.has_collect()) out.collect = read_collect(in, trigger.collect());
   in.require(out.inputs.is_object(), "the inputs of a trigger are no object");
   in.require(out.schedule.cron.size() <= kCronMax && out.schedule.timezone.size() <= kZoneNameMax &&
                  out.name.size() <= kNodeIdMax,

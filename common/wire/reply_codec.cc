@@ -94,9 +94,12 @@ TriggersReply read(Reader& in, const pb::TriggersReply& m) {
   for (const pb::TriggerView& row : m.triggers()) {
     std::optional<RunEndSpec> run_end;
     if (row.has_run_end()) run_end = read_run_end(in, row.run_end());
-    out.triggers.push_back({row.tenant(), row.workflow(), row.trigger(), row.version(), row.cron(), row.timezone(),
-                            std::move(run_end), row.paused(), from_us(row.next_us()), from_us(row.fired_us()),
-                            row.running(), row.queued(), row.started(), row.skipped(), row.failed(), row.error()});
+    out.triggers.push_back(
+        {row.tenant(),   row.workflow(),     row.trigger(), row.version(),          row.cron(),
+         row.timezone(), std::move(run_end), row.paused(),  from_us(row.next_us()), from_us(row.fired_us()),
+         row.running(),  row.queued(),       row.started(), row.skipped(),          row.failed(),
+         row.error(),    row.webhook(),      row.waiting(), row.filtered(),         row.duplicates(),
+         row.stream(),   row.offset()});
   }
   return out;
 }
@@ -118,6 +121,12 @@ void write(const TriggerView& view, pb::TriggerView* row) {
   row->set_failed(view.failed);
   row->set_error(view.error);
   if (view.run_end) write(*view.run_end, row->mutable_run_end());
+  row->set_webhook(view.webhook);
+  row->set_waiting(view.waiting);
+  row->set_filtered(view.filtered);
+  row->set_duplicates(view.duplicates);
+  row->set_stream(view.stream);
+  row->set_offset(view.offset);
 }
 
 struct WriteReply {
@@ -216,6 +225,11 @@ struct WriteReply {
     for (const TriggerView& view : m.triggers) write(view, out.mutable_triggers()->add_triggers());
     out.mutable_triggers();
   }
+  void operator()(const HookReply& m) {
+    out.mutable_hook()->set_fate(static_cast<std::uint32_t>(m.fate));
+    out.mutable_hook()->set_key(m.key);
+    out.mutable_hook()->set_why(m.why);
+  }
   void operator()(const TriggerReply& m) {
     pb::TriggerReply* r = out.mutable_trigger();
     r->set_workflow(m.workflow);
@@ -280,6 +294,9 @@ OperatorReply read(Reader& in, pb::Reply* m) {
                       m->act().repeated()};
     case pb::Reply::kError: return ErrorReply{read_error(in, m->error())};
     case pb::Reply::kTriggers: return read(in, m->triggers());
+    case pb::Reply::kHook:
+      return HookReply{in.to_enum(m->hook().fate(), kEventFateLast, "unknown fate of an event"), m->hook().key(),
+                       m->hook().why()};
     case pb::Reply::kTrigger:
       return TriggerReply{m->trigger().workflow(), m->trigger().trigger(), m->trigger().paused(), m->trigger().key()};
     case pb::Reply::KIND_NOT_SET: break;

@@ -111,6 +111,18 @@ TellTrigger read(Reader& in, const pb::TellTrigger& m) {
           m.once()};
 }
 
+HookDelivery read(Reader& in, pb::HookDelivery* m) {
+  HookDelivery out{m->tenant(), m->workflow(), m->trigger()};
+  const int headers = m->header_names_size();
+  if (!in.require(headers == m->header_values_size() && headers <= static_cast<int>(kDeliveryHeadersMax),
+                  "headers of a delivery do not go together"))
+    return out;
+  for (int i = 0; i < headers; ++i) out.headers.emplace_back(m->header_names(i), m->header_values(i));
+  out.body = std::move(*m->mutable_body());
+  in.require(out.body.size() <= kHookBodyMax, "the body of a delivery is too large");
+  return out;
+}
+
 struct WriteRequest {
   pb::Request& out;
   void operator()(const SubmitRun& m) { write(m, out.mutable_submit()); }
@@ -182,6 +194,21 @@ struct WriteRequest {
     out.mutable_list_triggers()->set_tenant(m.tenant);
     out.mutable_list_triggers()->set_workflow(m.workflow);
   }
+  void operator()(const HookDelivery& m) {
+    pb::HookDelivery* r = out.mutable_hook_delivery();
+    r->set_tenant(m.tenant);
+    r->set_workflow(m.workflow);
+    r->set_trigger(m.trigger);
+    for (const auto& [name, value] : m.headers) {
+      r->add_header_names(name);
+      r->add_header_values(value);
+    }
+    r->set_body(m.body);
+  }
+  void operator()(const FindRunOfKey& m) {
+    out.mutable_find_run_of_key()->set_tenant(m.tenant);
+    out.mutable_find_run_of_key()->set_key(m.key);
+  }
   void operator()(const TellTrigger& m) {
     pb::TellTrigger* r = out.mutable_tell_trigger();
     r->set_tenant(m.tenant);
@@ -230,6 +257,8 @@ OperatorRequest read(Reader& in, pb::Request* m) {
                             m->deliver_letters().to(),
                             {m->deliver_letters().letters().begin(), m->deliver_letters().letters().end()}};
     case pb::Request::kListTriggers: return ListTriggers{m->list_triggers().tenant(), m->list_triggers().workflow()};
+    case pb::Request::kHookDelivery: return read(in, m->mutable_hook_delivery());
+    case pb::Request::kFindRunOfKey: return FindRunOfKey{m->find_run_of_key().tenant(), m->find_run_of_key().key()};
     case pb::Request::kTellTrigger: return read(in, m->tell_trigger());
     case pb::Request::KIND_NOT_SET: break;
   }

@@ -41,6 +41,8 @@ constexpr ForeachKind kForeachKindLast = ForeachKind::kRange;
 constexpr OnItemError kOnItemErrorLast = OnItemError::kDrop;
 constexpr Overlap kOverlapLast = Overlap::kCancel;
 constexpr TriggerAct kTriggerActLast = TriggerAct::kResume;
+constexpr HookAuth kHookAuthLast = HookAuth::kBearer;
+constexpr EventFate kEventFateLast = EventFate::kFailed;
 constexpr CatchUp kCatchUpLast = CatchUp::kAll;
 constexpr ResumeScope kResumeScopeLast = ResumeScope::kAll;
 

@@ -122,6 +122,7 @@ struct Effects {
   std::vector<SlotChange> slots;                      // to Placement
   std::vector<Hash128> fetches;                       // values to load from the store
   std::vector<std::shared_ptr<const RunInfo>> ended;  // runs that ended in this turn, for those who count
+  FiringCounts firings;                               // what became of firings and events, for those who count
   bool writes_shelves() const {
     return !workflows.empty() || !triggers.empty() || !watchers.empty() || !cache_entries.empty() ||
            !cache_askers.empty() || writes_mail();

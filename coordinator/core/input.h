@@ -149,14 +149,24 @@ struct TriggerTold {  // by an operator; answered with TriggerReply
   TriggerAct act = TriggerAct::kFire;
   std::uint64_t once = 0;
 };
+struct EventCame {  // that a trigger awaits; answered with HookReply
+  RequestId request;
+  TriggerName trigger;
+  TriggerEvent event;
+};
+struct StreamCame {  // nobody waits for an answer: what is committed is how far it was read
+  TriggerName trigger;
+  StreamEntries entries;
+};
 struct ClockSet {  // how far the wall clock is ahead of the time that is told; triggers follow the wall
   Duration ahead{};
 };
 struct TimePassed {};
 
-using Input = std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
-                           AttemptReclaimed, ReclaimWanted, TaskUnplaceable, WorkerReported, WorkerLost, ValueFetched,
-                           AdoptionClosed, SignalGiven, ApprovalGiven, PauseRequested, LetterPosted, LetterCame,
-                           LettersRead, LettersTaken, WorkflowChanged, TriggerTold, ClockSet, TimePassed>;
+using Input =
+    std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
+                 AttemptReclaimed, ReclaimWanted, TaskUnplaceable, WorkerReported, WorkerLost, ValueFetched,
+                 AdoptionClosed, SignalGiven, ApprovalGiven, PauseRequested, LetterPosted, LetterCame, LettersRead,
+                 LettersTaken, WorkflowChanged, TriggerTold, EventCame, StreamCame, ClockSet, TimePassed>;
 
 }  // namespace millrace

@@ -115,6 +115,10 @@ class Partition {
   void restore_cached(Time now, CacheEntry entry) { cache_.restore(now, std::move(entry)); }
   void restore_cache_asker(CacheAsker asker) { cache_.restore(std::move(asker)); }
   const CacheHome& cache() const { return cache_; }
+  std::size_t triggers_here() const { return triggers_.size(); }
+  std::vector<const TriggerRecord*> streams() const { return triggers_.streams(); }
+  std::uint64_t events_waiting() const { return triggers_.waiting(); }
+  const TriggerRecord* trigger(const TriggerName& name) const { return triggers_.find(name); }
   void restore_watcher(const TriggerName& trigger, RunEndSpec runs) { watch(trigger, std::move(runs)); }
   [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
   // The part of the effects that Placement needs within the turn; take() has it no more.
@@ -207,6 +211,8 @@ class Partition {
 
   // triggering.cc
   void on(Time now, TriggerTold& in);
+  void on(Time now, EventCame& in);
+  void on(Time now, StreamCame& in);
   void on(Time now, ClockSet& in);
   void apply_triggers(Time now, const RegisteredWorkflow& workflow, const std::vector<TriggerSpec>& triggers);
   void fire_due(Time now);

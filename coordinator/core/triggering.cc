@@ -37,21 +37,43 @@ void Partition::on(Time now, TriggerTold& in) {
 
 void Partition::on(Time, ClockSet& in) { wall_ahead_ = in.ahead; }
 
+void Partition::on(Time now, EventCame& in) {
+  TriggerEffects said;
+  Result<Triggers::Taken> taken = triggers_.event(now + wall_ahead_, now, in.trigger, in.event, said);
+  if (!taken.ok()) {
+    effects_.replies.push_back({in.request, ErrorReply{std::move(taken).error()}});
+    return;
+  }
+  std::string why;
+  if (taken->fate == EventFate::kFailed) why = triggers_.find(in.trigger)->error;
+  keep_triggers(std::move(said));
+  effects_.replies.push_back({in.request, HookReply{taken->fate, std::move(taken->key), std::move(why)}});
+}
+
+void Partition::on(Time now, StreamCame& in) {
+  TriggerEffects said;
+  triggers_.stream_read(now + wall_ahead_, now, in.trigger, in.entries, said);
+  keep_triggers(std::move(said));
+}
+
 // Not before what stood in the store is here: what was decided already is not decided again.
 void Partition::fire_due(Time now) {
   if (next_firing_due() > now) return;
   TriggerEffects said;
   triggers_.due(now + wall_ahead_, said);
+  triggers_.collected(now + wall_ahead_, now, said);
   keep_triggers(std::move(said));
 }
 
 Time Partition::next_firing_due() const {
-  const Time next = outbox_.is_open() ? triggers_.next_deadline() : kNever;
-  return next == kNever ? kNever : next - wall_ahead_;
+  if (!outbox_.is_open()) return kNever;
+  const Time next = triggers_.next_deadline();
+  return std::min(next == kNever ? kNever : next - wall_ahead_, triggers_.next_collected());
 }
 
 // What was decided, and the letters that it takes: one commit.
 void Partition::keep_triggers(TriggerEffects said) {
+  effects_.firings.add(said.counts);
   for (auto& [name, record] : said.records) {
     if (options_.plant == TestPlant::kForgetFirings && !said.starts.empty()) continue;
     effects_.triggers[name] = std::move(record);
@@ -77,6 +99,7 @@ void Partition::keep_triggers(TriggerEffects said) {
     wanted.home = options_.partition;
     wanted.inputs = Payload::inline_json(std::move(start.inputs));
     wanted.labels = {{"trigger", start.name.trigger}};
+    if (start.chain > 0) wanted.labels.emplace(kChainLabel, std::to_string(start.chain));
     wanted.caller = "trigger/" + start.name.workflow + "/" + start.name.trigger;
     const PartitionId to = home_of(wanted.tenant, wanted.key, options_.partitions);
     post(to, std::move(wanted));
@@ -124,7 +147,7 @@ void Partition::take(Time, LetterCame&, RunEndWatched& watched) {
 
 void Partition::take(Time now, LetterCame&, RunEnded& ended) {
   TriggerEffects said;
-  triggers_.run_ended(now + wall_ahead_, ended.trigger, ended.news, said);
+  triggers_.run_ended(now + wall_ahead_, now, ended.trigger, ended.news, said);
   keep_triggers(std::move(said));
 }
 

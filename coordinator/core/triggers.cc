@@ -10,10 +10,13 @@ namespace {
 
 constexpr std::string_view kKeyBegins = "trigger/";
 constexpr std::size_t kErrorMax = 512;
+constexpr char kStreamBegin[] = "0-0";
 
-// As jitter and inputs want it.
+// As jitter, filter and inputs want it.
 TriggerSpec spec_of(const TriggerRecord& record) {
-  return {record.name.trigger, record.schedule, record.inputs, record.run_end, record.filter};
+  TriggerSpec spec{record.name.trigger, record.schedule, record.inputs};
+  spec.filter = record.filter;
+  return spec;
 }
 
 Time starts_at(const TriggerRecord& record, Time moment) {
@@ -24,17 +27,6 @@ Result<TriggerStart> prepare(const TriggerRecord& record, const Value& event, st
   const Result<Value> inputs = firing_inputs(spec_of(record), event);
   if (!inputs.ok()) return inputs.error();
   return TriggerStart{record.name, std::move(key), record.version, record.definition, inputs->dump()};
-}
-
-std::string key_begin(const TriggerName& name, std::uint64_t version) {
-  return std::string(kKeyBegins) + name.workflow + "/" + name.trigger + "/" + std::to_string(version) + "/";
-}
-
-Error no_trigger(const TriggerName& name) {
-  return {Code::kNotFound,
-          "there is no trigger '" + name.workflow + "/" + name.trigger + "' of an applied workflow",
-          {},
-          "trigger"};
 }
 
 // Takes what stands behind the last slash off the end.
@@ -48,6 +40,21 @@ std::string_view take_last(std::string_view& text) {
 
 }  // namespace
 
+Error Triggers::no_trigger(const TriggerName& name) {
+  return {Code::kNotFound,
+          "there is no trigger '" + name.workflow + "/" + name.trigger + "' of an applied workflow",
+          {},
+          "trigger"};
+}
+
+std::string Triggers::key_begin(const TriggerName& name, std::uint64_t version) {
+  return std::string(kKeyBegins) + name.workflow + "/" + name.trigger + "/" + std::to_string(version) + "/";
+}
+
+std::string Triggers::key_begin(const TriggerRecord& record) {
+  return key_begin(record.name, record.webhook || record.stream || record.keyspace ? record.since : record.version);
+}
+
 std::optional<TriggerName> trigger_of(std::string_view tenant, std::string_view key) {
   if (!key.starts_with(kKeyBegins)) return std::nullopt;
   key.remove_prefix(kKeyBegins.size());
@@ -60,7 +67,7 @@ std::optional<TriggerName> trigger_of(std::string_view tenant, std::string_view 
 
 void Triggers::ready(Trigger& trigger) {
   trigger.zone = nullptr;
-  if (trigger.record.run_end) return set_timer(trigger);
+  if (trigger.record.schedule.cron.empty()) return set_timer(trigger);
   const Result<Cron> cron = parse_cron(trigger.record.schedule.cron);
   trigger.zone = cron.ok() && zones_ ? zones_(trigger.record.schedule.timezone) : nullptr;
   if (cron.ok()) trigger.cron = *cron;
@@ -90,7 +97,22 @@ void Triggers::apply(Time now, const std::string& tenant, const std::string& wor
     // A schedule that stays as it was goes on where it stood; another one begins now.
     if (fresh || record.schedule != spec.schedule) record.last = std::max(record.last, now);
     if (record.run_end != spec.run_end) out.watches[name] = spec.run_end;
+    // What waits was collected for another event than those that come now, or by another rule.
+    if (record.run_end != spec.run_end || record.webhook != spec.webhook || record.stream != spec.stream ||
+        record.keyspace != spec.keyspace || record.collect != spec.collect)
+      drop_waiting(record, out);
+    if (fresh || record.webhook.has_value() != spec.webhook.has_value() || record.stream != spec.stream ||
+        record.keyspace != spec.keyspace)
+      record.since = version;
+    if (record.stream != spec.stream) {
+      record.added = 0;
+      record.offset = spec.stream && spec.stream->from_begin ? kStreamBegin : "";
+    }
+    record.stream = spec.stream;
+    record.keyspace = spec.keyspace;
     record.run_end = spec.run_end;
+    record.webhook = spec.webhook;
+    record.collect = spec.collect;
     record.filter = spec.filter;
     record.name = name;
     record.version = version;
@@ -113,6 +135,7 @@ void Triggers::forget(const std::string& tenant, const std::string& workflow,
       continue;
     }
     if (it->second.timer != kNever) timers_.erase({it->second.timer, name});
+    windows_.erase({it->second.record.waiting.ends, name});
     if (it->second.record.run_end) out.watches[name] = std::nullopt;
     out.records.erase(name);
     out.gone.insert(name);
@@ -128,11 +151,12 @@ void Triggers::remove(const std::string& tenant, const std::string& workflow, Tr
 void Triggers::restore(TriggerRecord record) {
   Trigger& trigger = triggers_[record.name];
   trigger.record = std::move(record);
+  if (trigger.record.waiting.ends != Time{}) windows_.insert({trigger.record.waiting.ends, trigger.record.name});
   ready(trigger);
 }
 
 // Of the firings that are long past, leaves those that are to be made up for.
-void Triggers::drop_missed(Time now, Trigger& trigger) {
+void Triggers::drop_missed(Time now, Trigger& trigger, TriggerEffects& out) {
   const ScheduleSpec& schedule = trigger.record.schedule;
   const Time until = now - kFiringOnTime - schedule.jitter;
   const std::optional<Time> next = next_firing(trigger.cron, *trigger.zone, trigger.record.last);
@@ -147,7 +171,8 @@ void Triggers::drop_missed(Time now, Trigger& trigger) {
     keep_after = *one - 1us;
   }
   if (keep_after < *next) return;  // all of them
-  ++trigger.record.skipped;        // how many were missed is not counted out: it may be a year of them
+  ++out.counts.skipped;
+  ++trigger.record.skipped;  // how many were missed is not counted out: it may be a year of them
   trigger.record.last = keep_after;
 }
 
@@ -155,12 +180,14 @@ void Triggers::due(Time now, TriggerEffects& out) {
   std::uint32_t budget = kFiringsAtOnce;
   while (budget > 0 && !timers_.empty() && timers_.begin()->first <= now) {
     Trigger& trigger = triggers_.at(timers_.begin()->second);
-    drop_missed(now, trigger);
+    drop_missed(now, trigger, out);
     for (; budget > 0; --budget) {
       const std::optional<Time> next = next_firing(trigger.cron, *trigger.zone, trigger.record.last);
       if (!next || starts_at(trigger.record, *next) > now) break;
       trigger.record.last = *next;
+      const std::uint64_t before = out.counts.started;
       firing(trigger, *next, out);
+      if (out.counts.started > before) out.counts.lags.push_back(now - *next);
     }
     set_timer(trigger);
     out.records[trigger.record.name] = trigger.record;
@@ -175,52 +202,52 @@ void Triggers::firing(Trigger& trigger, Time moment, TriggerEffects& out) {
     out.cancels.emplace_back(record.name.tenant, record.running);
     return start(trigger, moment, out);
   }
-  if (overlap == Overlap::kQueue && record.queued.size() < kFiringsQueuedMax) record.queued.push_back(moment);
-  else ++record.skipped;
+  if (overlap == Overlap::kQueue && record.queued.size() < kFiringsQueuedMax) return record.queued.push_back(moment);
+  ++record.skipped;
+  ++out.counts.skipped;
 }
 
 void Triggers::start(Trigger& trigger, Time moment, TriggerEffects& out) {
-  const TriggerRecord& record = trigger.record;
+  TriggerRecord& record = trigger.record;
   const Value event = firing_event(spec_of(record), record.name.workflow, *trigger.zone, moment);
-  launch(trigger, moment, event, trigger_key(record.name.workflow, record.name.trigger, record.version, moment), out);
+  if (!lets_pass(record, event, out)) return;
+  (void)launch(record, moment, event, trigger_key(record.name.workflow, record.name.trigger, record.version, moment), 0,
+               out);
 }
 
-void Triggers::launch(Trigger& trigger, Time moment, const Value& event, std::string key, TriggerEffects& out) {
-  TriggerRecord& record = trigger.record;
+// False: that is counted. An event about which the filter cannot tell starts nothing.
+bool Triggers::lets_pass(TriggerRecord& record, const Value& event, TriggerEffects& out) {
   const Result<bool> passed = passes(spec_of(record), event);
-  if (passed.ok() && !*passed) return;
-  Result<TriggerStart> one = passed.ok() ? prepare(record, event, std::move(key)) : passed.error();
-  if (!one.ok()) {
-    ++record.failed;
-    record.error = one.error().what.substr(0, kErrorMax);
-    return;
+  if (!passed.ok()) {
+    fail(record, passed.error().what, out);
+    return false;
   }
+  if (*passed) return true;
+  ++record.filtered;
+  ++out.counts.filtered;
+  return false;
+}
+
+void Triggers::fail(TriggerRecord& record, const std::string& why, TriggerEffects& out) {
+  ++record.failed;
+  ++out.counts.failed;
+  record.error = why.substr(0, kErrorMax);
+}
+
+bool Triggers::launch(TriggerRecord& record, Time moment, const Value& event, std::string key, std::uint32_t chain,
+                      TriggerEffects& out) {
+  Result<TriggerStart> one = prepare(record, event, std::move(key));
+  if (!one.ok()) {
+    fail(record, one.error().what, out);
+    return false;
+  }
+  one->chain = chain;
   ++record.started;
+  ++out.counts.started;
   record.fired = moment;
   record.running = one->key;
   out.starts.push_back(std::move(*one));
-}
-
-// Told once of each end, by a letter.
-void Triggers::run_ended(Time now, const TriggerName& name, const RunEndNews& news, TriggerEffects& out) {
-  const auto found = triggers_.find(name);
-  if (found == triggers_.end()) return;
-  TriggerRecord& record = found->second.record;
-  if (!record.run_end || record.run_end->workflow != news.workflow || record.paused) return;
-  Value labels = Value::Object{};
-  for (const auto& [label, value] : news.labels) labels.set(label, value);
-  const Value run = Value::Object{{"id", to_string(news.run)},
-                                  {"workflow", news.workflow},
-                                  {"status", to_string(news.state)},
-                                  {"ended", format_time(news.ended)},
-                                  {"labels", std::move(labels)}};
-  const Value event = Value::Object{{"kind", "run_end"},
-                                    {"workflow", name.workflow},
-                                    {"trigger", name.trigger},
-                                    {"time", format_time(now)},
-                                    {"run", run}};
-  launch(found->second, now, event, key_begin(name, record.version) + to_string(news.run), out);
-  out.records[name] = record;
+  return true;
 }
 
 void Triggers::start_queued(Trigger& trigger, TriggerEffects& out) {
@@ -238,10 +265,7 @@ void Triggers::run_over(const TriggerName& name, std::string_view key, std::stri
   if (found == triggers_.end()) return;
   TriggerRecord& record = found->second.record;
   if (error.empty() && record.running != key) return;
-  if (!error.empty()) {
-    ++record.failed;
-    record.error = std::string(error.substr(0, kErrorMax));
-  }
+  if (!error.empty()) fail(record, std::string(error), out);
   if (record.running == key) {
     record.running.clear();
     start_queued(found->second, out);
@@ -266,7 +290,7 @@ Result<std::string> Triggers::fire(Time now, const TriggerName& name, std::uint6
   const auto found = triggers_.find(name);
   if (found == triggers_.end()) return no_trigger(name);
   static const ZoneRules kUtc;
-  const ZoneRules* zone = found->second.record.run_end ? &kUtc : found->second.zone.get();
+  const ZoneRules* zone = found->second.record.schedule.cron.empty() ? &kUtc : found->second.zone.get();
   if (zone == nullptr)
     return Error{Code::kUnavailable, "this coordinator does not know the time zone of the trigger", {}, "timezone"};
   const TriggerRecord& record = found->second.record;
@@ -277,6 +301,11 @@ Result<std::string> Triggers::fire(Time now, const TriggerName& name, std::uint6
   if (!one.ok()) return std::move(one).error();
   out.starts.push_back(*one);
   return std::move(one->key);
+}
+
+const TriggerRecord* Triggers::find(const TriggerName& name) const {
+  const auto found = triggers_.find(name);
+  return found == triggers_.end() ? nullptr : &found->second.record;
 }
 
 std::vector<TriggerState> Triggers::list() const {

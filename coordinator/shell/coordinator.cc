@@ -10,15 +10,18 @@
 #include "common/base/version.h"
 #include "common/io/log.h"
 #include "common/io/redis.h"
+#include "common/vault/secret_file.h"
 #include "common/zones/zones.h"
 #include "coordinator/shell/access.h"
 #include "coordinator/shell/anchored_clock.h"
 #include "coordinator/shell/gateway.h"
+#include "coordinator/shell/hooks.h"
 #include "coordinator/shell/looking.h"
 #include "coordinator/shell/loop.h"
 #include "coordinator/shell/memory_store.h"
 #include "coordinator/shell/operators.h"
 #include "coordinator/shell/redis_store.h"
+#include "coordinator/shell/stream_reader.h"
 #include "coordinator/shell/zmq_bus.h"
 
 namespace millrace {
@@ -134,6 +137,7 @@ class Process : public Coordinator {
   Status open_store();
   Status listen();
   Status open_http();
+  Status open_secrets();
   void look_at_access();
   void wait();
   bool look(Time now, Duration left);  // whether something came
@@ -151,7 +155,11 @@ class Process : public Coordinator {
   std::uint64_t hearers_revoked_ = 0;  // as when the bus was opened
   Time bus_back_at_ = kNever;
   std::unique_ptr<Store> store_;
-  RedisStore* redis_ = nullptr;  // the same object, where it is one
+  RedisStore* redis_ = nullptr;                // the same object, where it is one
+  std::unique_ptr<Hooks> hooks_;               // none: no HTTP
+  std::unique_ptr<HookGateway> hook_gateway_;  // likewise
+  std::optional<SecretFile> secrets_;
+  std::unique_ptr<StreamReader> streams_;  // none: no Redis is named for them
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<OperatorHttp> http_;
   Poller poller_;
@@ -218,6 +226,17 @@ void Process::look_at_access() {
   if (!back.ok()) log_warn("live events are not back yet: " + back.error().what);
 }
 
+Status Process::open_secrets() {
+  if (options_.secrets_file.empty()) {
+    if (options_.secrets_key_file.empty()) return Done{};
+    return Error{Code::kInvalid, "--secrets-key-file needs --secrets-file", {}, "usage"};
+  }
+  Result<SecretFile> opened = SecretFile::open(SecretPaths::of(options_.secrets_file, options_.secrets_key_file));
+  if (!opened.ok()) return opened.error();
+  secrets_.emplace(std::move(*opened));
+  return Done{};
+}
+
 Status Process::open_store() {
   if (options_.store == "memory") {
     store_ = std::make_unique<MemoryStore>();
@@ -248,6 +267,7 @@ Status Process::open() {
     return Error{Code::kInvalid, "partitions: 1 to " + std::to_string(kPartitionsMax), {}, ""};
   }
   if (Status opened = open_access(); !opened.ok()) return opened;
+  if (Status opened = open_secrets(); !opened.ok()) return opened;
   if (Status opened = open_store(); !opened.ok()) return opened;
   if (Status listening = listen(); !listening.ok()) return listening;
   LoopOptions loop;
@@ -277,7 +297,20 @@ Status Process::open() {
   };
   loop.note = note;
   loop.on_event = RunLog();
-  loop_ = std::make_unique<Loop>(loop, clock_, *store_, *gateway_, *bus_);
+  if (!options_.stream_redis.empty()) {
+    Result<std::unique_ptr<StreamReader>> streams = StreamReader::open(
+        options_.stream_redis, loop.nonce, [this] { ring(); }, [](const std::string& what) { log_warn(what); });
+    if (!streams.ok()) return streams.error();
+    streams_ = std::move(*streams);
+    loop.streams = streams_.get();
+  }
+  if (secrets_) loop.hook_secret = [this](const std::string& name) { return secrets_->find(name); };
+  if (!options_.http.empty()) {
+    hooks_ = std::make_unique<Hooks>(HooksOptions{options_.hooks_per_second}, [this] { ring(); });
+    hook_gateway_ = std::make_unique<HookGateway>(*gateway_, *hooks_, clock_);
+  }
+  Gateway& gateway = hook_gateway_ != nullptr ? static_cast<Gateway&>(*hook_gateway_) : *gateway_;
+  loop_ = std::make_unique<Loop>(loop, clock_, *store_, gateway, *bus_);
   gateway_slot_ = poller_.add(gateway_->socket());
   gateway_->lines().wake(poller_);
   bus_slot_ = poller_.add(bus_->socket());
@@ -294,6 +327,9 @@ Status Process::open_http() {
   http.insecure_listen = options_.insecure_listen;
   http.version = kVersion;
   http.pages = {CoordinatorState::kScale};
+  http.posts_under = Hooks::kUnder;
+  http.posts = [this](const HttpRequest& request, HttpAnswer answer) { hooks_->handle(request, std::move(answer)); };
+  http.post_max = kHookBodyMax;
   Result<std::unique_ptr<OperatorHttp>> opened = OperatorHttp::start(http, [this] { ring(); });
   if (!opened.ok()) return opened.error();
   http_ = std::move(opened).value();
@@ -335,6 +371,8 @@ void Process::wait() {
   Time wake = loop_->next_wake();
   Time now = clock_.now();
   Duration left = wake <= now ? Duration::zero() : wake - now > kWaitMax ? kWaitMax : wake - now;
+  if (hooks_ != nullptr && hooks_->next_wake() != kNever)
+    left = std::min(left, std::max(hooks_->next_wake() - now, Duration::zero()));
   if (stopping_.load()) left = std::min<Duration>(left, 5ms);
   if (redis_ != nullptr) {
     poller_.set_fd(redis_slot_, redis_->fd(), redis_->fd() >= 0, redis_->wants_write());

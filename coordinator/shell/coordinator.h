@@ -36,6 +36,10 @@ struct CoordinatorOptions {
   std::string curve_authorized;                    // file of the allow-list; goes with curve_key
   std::string http;                                // HOST:PORT for operators; empty: none
   std::string http_token;                          // what all its pages but the probes need; empty: nothing
+  std::uint32_t hooks_per_second = 500;            // deliveries to webhooks that are taken over HTTP
+  std::string secrets_file;                    // encrypted: what webhooks are known by; empty: there are no webhooks
+  std::string secrets_key_file;                // empty: secrets_file with .key at its end
+  std::vector<std::string> stream_redis = {};  // NAME=URL: where the streams of triggers are
   bool insecure_listen = false;             // listen where other machines can reach us though nobody is authenticated
   std::uint32_t runs_max = 1'000'000;       // live runs: above it a submission is refused (queue_full)
   std::uint64_t tasks_max = 50'000'000;     // tasks of live runs

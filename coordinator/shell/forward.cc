@@ -104,6 +104,8 @@ std::optional<PartitionId> Loop::State::concerns(const OperatorRequest& body) co
     return std::nullopt;
   }
   if (const auto* tell = std::get_if<TellTrigger>(&body)) return partition_for(tell->tenant, tell->workflow);
+  if (const auto* delivery = std::get_if<HookDelivery>(&body))
+    return partition_for(delivery->tenant, delivery->workflow);
   const RunName* name = run_name_of(const_cast<OperatorRequest&>(body));
   if (name == nullptr) return std::nullopt;
   const std::optional<RunId> run = parse_run_id(name->text);

@@ -46,7 +46,10 @@ struct LoopOptions {
   // Told of each durable event of a run or a failed task when it leaves; the run may be gone from memory.
   std::function<void(const Event&, const Run*)> on_event;
   std::function<void(LoopNote, const std::string&)> note = [](LoopNote, const std::string&) {};  // for the log
-  ZoneSource zones = {};               // of triggers; none: only those that say UTC fire
+  ZoneSource zones = {};  // of triggers; none: only those that say UTC fire
+  // The value of a secret that webhooks name, or nothing; none: there are none.
+  std::function<std::optional<std::string>(const std::string& name)> hook_secret = {};
+  class Streams* streams = nullptr;    // outlives the loop; none: no trigger follows one
   std::function<Time()> wall = {};     // the clock on the wall, which may be set; none: the loop's own
   TestPlant plant = TestPlant::kNone;  // test-only
 };

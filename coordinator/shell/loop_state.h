@@ -24,6 +24,7 @@
 #include "coordinator/shell/membership.h"
 #include "coordinator/shell/meter.h"
 #include "coordinator/shell/plan_cache.h"
+#include "coordinator/shell/streams.h"
 
 namespace millrace {
 
@@ -180,6 +181,11 @@ struct Loop::State {
   void watch_wall(Time now);
   std::string check_triggers(const std::vector<TriggerSpec>& triggers) const;  // what is wrong with them
   bool answer_about_triggers(Time now, Routed& one);
+  void on_delivery(Time now, RequestId request, HookDelivery& delivery);
+  // following.cc
+  bool follow_streams(Time now);
+  bool take_entries(Time now, const StreamBatch& batch);
+  void find_run_of_key(RequestId request, const FindRunOfKey& find);
   TriggersReply triggers_view(const ListTriggers& query) const;
   void load_mail(Share& share, std::size_t shelf, const std::string& cursor);
   void take_record(Share& share, Shelf shelf, const std::string& field, const std::string& bytes);
@@ -301,7 +307,8 @@ struct Loop::State {
   void look_up_key(Time now, RequestId request, SubmitRun&& submit, std::uint8_t hops, const Hash128& hash,
                    std::function<void(Time, SubmitRun&&)> fresh);
   PartitionId home_of(const SubmitRun& submit) const;  // where its run lives, or will live
-  std::optional<Error> full(const SubmitRun& submit, const Plan& plan) const;
+  // Why no more runs are taken, of this tenant.
+  std::optional<Error> full(const std::string& tenant, std::uint64_t adds, std::uint64_t adds_bytes) const;
   void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan, const Hash128& hash,
              std::shared_ptr<const RestoredRun> old = nullptr);
   void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
@@ -380,6 +387,14 @@ struct Loop::State {
   std::map<std::uint64_t, Forwarded> forwarded;
   std::uint64_t forwards_made = 0;  // begins somewhere: answers meant for an earlier process find nothing
   std::map<std::uint64_t, MailOut> mail_out;
+  struct Following {
+    PartitionId home;
+    TriggerName trigger;
+  };
+  std::map<std::string, Following> following;  // streams, by token
+  std::uint64_t followings = 0;                // tokens of before a misfit are not used again
+  Time follow_at{};                            // which ones are wanted is looked at again
+  Time entries_at = kNever;                    // entries wait for room
   std::map<std::uint64_t, Gather> gathers;
   std::uint64_t gathers_made = 0;
   Time began{};

@@ -75,6 +75,17 @@ ConfigProgram program() {
       "where operators find /livez, /readyz, /metrics and /v1/scale; port 0: any; none unless given", "HOST:PORT");
   add("http-token-file", OptionType::kString, "",
       "file with the bearer token that all but the probes need; or the token itself in MILLRACE_HTTP_TOKEN", "FILE");
+  add("stream-redis", OptionType::kString, "",
+      "where the streams are that triggers name: redis://[USER:PASSWORD@]HOST:PORT/DB or unix:///PATH; keep passwords "
+      "in MILLRACE_STREAM_REDIS or the file",
+      "NAME=URL", true);
+  program.options.back().secret = true;
+  add("hooks-per-second", OptionType::kInteger, std::to_string(defaults.hooks_per_second),
+      "deliveries to webhooks that are taken at --http; further ones are refused (429)", "N");
+  add("secrets-file", OptionType::kString, "",
+      "encrypted file of the secrets that webhooks name (see `millrace secret`); read again when it changes", "FILE");
+  add("secrets-key-file", OptionType::kString, "", "the key that opens it; default: the same with .key at its end",
+      "FILE");
   add("insecure-listen", OptionType::kBoolean, "false",
       "listen beyond loopback though nobody is authenticated; warns at each start", "");
   add("id", OptionType::kString, "", "this coordinator's name (default: host name and process id)", "NAME");
@@ -147,6 +158,12 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.http_token = std::move(http_token).value();
+  options.stream_redis = config.list("stream-redis");
+  std::erase(options.stream_redis, "");
+  options.hooks_per_second =
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("hooks-per-second"), 1, 1'000'000));
+  options.secrets_file = config.text("secrets-file");
+  options.secrets_key_file = config.text("secrets-key-file");
   options.partitions = static_cast<std::uint16_t>(
       std::min<std::int64_t>(std::max<std::int64_t>(config.integer("partitions"), 0), 0xFFFF));
   options.runs_max = static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("runs-max"), 0, 0xFFFF'FFFF));

@@ -18,6 +18,7 @@ std::string_view to_string(Stage stage) {
     case Stage::kDispatchToEnd: return "dispatch_to_end";
     case Stage::kTaskRun: return "task_run";
     case Stage::kRun: return "run";
+    case Stage::kTriggerLag: return "trigger_lag";
   }
   return "";
 }
@@ -73,6 +74,8 @@ LoopSnapshot Loop::State::snapshot() const {
     out.runs_live += share.core->runs_live();
     out.tasks_live += share.core->tasks_live();
     out.bytes_live += share.core->bytes_live();
+    out.triggers += share.core->triggers_here();
+    out.events_waiting += share.core->events_waiting();
   }
   placement.measure(out.now, [&](const FleetWorker& worker, bool silent) {
     out.attempts_out += std::uint64_t{worker.used.cpu} + worker.used.io;

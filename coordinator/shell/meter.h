@@ -37,8 +37,9 @@ enum class Stage : std::uint8_t {
   kDispatchToEnd,    // of the latest attempt, dispatch until its result is recorded
   kTaskRun,          // of the latest attempt, by the worker's clock
   kRun,              // of runs that have ended: first dispatch to end
+  kTriggerLag,       // of firings that have started a run: from their moment, or their first event
 };
-constexpr std::size_t kStages = static_cast<std::size_t>(Stage::kRun) + 1;
+constexpr std::size_t kStages = static_cast<std::size_t>(Stage::kTriggerLag) + 1;
 std::string_view to_string(Stage stage);  // "turn", "submit_to_ack" ...
 
 struct MeterCounts {
@@ -47,6 +48,7 @@ struct MeterCounts {
   std::array<std::uint64_t, static_cast<std::size_t>(CommitResult::kUnknown) + 1> commits{};  // of partitions
   std::array<std::uint64_t, static_cast<std::size_t>(Answer::kRefused) + 1> answers{};        // to reports
   std::map<std::string, std::uint64_t, std::less<>> refusals;  // of requests and workers, by name or code
+  FiringCounts firings;                                        // of triggers; without the lags, which are a stage
   std::uint64_t commit_calls = 0;
   std::uint64_t records = 0;  // of tasks, in commits
   std::uint64_t messages = 0;
@@ -81,6 +83,15 @@ class Meter {
       if (is_terminal(write.record.state) && write.record.started != Time{})
         took(Stage::kRun, write.record.ended - write.record.started);
     }
+    fired(effects.firings);
+  }
+  void fired(const FiringCounts& counts) {
+    for (const Duration lag : counts.lags) took(Stage::kTriggerLag, lag);
+    counts_.firings.started += counts.started;
+    counts_.firings.skipped += counts.skipped;
+    counts_.firings.filtered += counts.filtered;
+    counts_.firings.duplicates += counts.duplicates;
+    counts_.firings.failed += counts.failed;
   }
   void handed_over() { ++counts_.commit_calls; }
   void answered(CommitResult result) { ++counts_.commits[static_cast<std::size_t>(result)]; }
@@ -189,6 +200,8 @@ struct LoopSnapshot {
   std::uint64_t requests_held = 0;  // until a partition is served
   std::uint64_t store_reads_open = 0;
   std::uint64_t definitions = 0;  // in memory
+  std::uint64_t triggers = 0;
+  std::uint64_t events_waiting = 0;  // in debounces and batches of theirs
   MeterCounts counts;
 
   std::uint64_t tasks(TaskState state) const { return tally.of(state); }

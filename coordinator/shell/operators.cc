@@ -61,6 +61,7 @@ std::optional<HttpReply> CoordinatorState::page(const HttpRequest& request) cons
 
 void CoordinatorState::metrics(MetricsPage& page) const {
   run_metrics(page);
+  trigger_metrics(page);
   task_metrics(page);
   store_metrics(page);
   fleet_metrics(page);
@@ -93,6 +94,20 @@ void CoordinatorState::run_metrics(MetricsPage& page) const {
     page.counter("millrace_peers_refused_total", "Connections and messages refused for their key, by reason.",
                  real(peers_refused_[i]), label("reason", to_string(static_cast<RefusedPeer>(i))));
   page.gauge("millrace_requests_held", "Requests that wait until a partition is served.", real(loop_.requests_held));
+}
+
+void CoordinatorState::trigger_metrics(MetricsPage& page) const {
+  static constexpr char kFirings[] = "millrace_trigger_firings_total";
+  static constexpr char kHelp[] = "Firings of triggers and events that came to them, by what became of each.";
+  const FiringCounts& firings = loop_.counts.firings;
+  page.counter(kFirings, kHelp, real(firings.started), label("outcome", "started"));
+  page.counter(kFirings, kHelp, real(firings.skipped), label("outcome", "skipped"));
+  page.counter(kFirings, kHelp, real(firings.filtered), label("outcome", "filtered"));
+  page.counter(kFirings, kHelp, real(firings.duplicates), label("outcome", "duplicate"));
+  page.counter(kFirings, kHelp, real(firings.failed), label("outcome", "failed"));
+  page.gauge("millrace_triggers", "Triggers of applied workflows whose home is here.", real(loop_.triggers));
+  page.gauge("millrace_trigger_events_waiting", "Events that wait in a debounce or a batch.",
+             real(loop_.events_waiting));
 }
 
 void CoordinatorState::task_metrics(MetricsPage& page) const {

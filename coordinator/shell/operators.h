@@ -24,6 +24,7 @@ class CoordinatorState final : public OperatorState {
 
  private:
   void run_metrics(MetricsPage& page) const;
+  void trigger_metrics(MetricsPage& page) const;
   void task_metrics(MetricsPage& page) const;
   void store_metrics(MetricsPage& page) const;
   void fleet_metrics(MetricsPage& page) const;

@@ -252,7 +252,7 @@ void Loop::State::look_up_key(Time now, RequestId request, SubmitRun&& submit, s
 }
 
 // The limit that this submission would break, if any: named, with what stands against it.
-std::optional<Error> Loop::State::full(const SubmitRun& submit, const Plan& plan) const {
+std::optional<Error> Loop::State::full(const std::string& of, std::uint64_t adds, std::uint64_t adds_bytes) const {
   Load all;
   Load tenant;
   std::uint64_t bytes = 0;
@@ -263,12 +263,10 @@ std::optional<Error> Loop::State::full(const SubmitRun& submit, const Plan& plan
     all.tasks += share.core->tasks_live();
     bytes += share.core->bytes_live();
     if (!by_tenant) continue;
-    const Load load = share.core->load_of(submit.tenant);
+    const Load load = share.core->load_of(of);
     tenant.runs += load.runs;
     tenant.tasks += load.tasks;
   }
-  const std::uint64_t adds = plan.node_count();
-  const std::uint64_t adds_bytes = submit.inputs.is_null() ? 0 : submit.inputs.size();
   struct Limit {
     const char* what;
     const char* option;
@@ -286,7 +284,7 @@ std::optional<Error> Loop::State::full(const SubmitRun& submit, const Plan& plan
     if (limit.of_tenant && limit.max == 0) continue;  // no limit of its own
     if (limit.has + limit.adds <= limit.max) continue;
     std::string what = limit.what;
-    if (limit.of_tenant) what += " of tenant '" + submit.tenant + "'";
+    if (limit.of_tenant) what += " of tenant '" + of + "'";
     const std::string more = limit.adds == 1 ? "" : ", and this one has " + std::to_string(limit.adds);
     Error error{Code::kRefused,
                 "queue_full: " + std::to_string(limit.has) + " of " + std::to_string(limit.max) + " " + what + more +
@@ -310,7 +308,9 @@ void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::sh
   if (!share.open()) return refuse(request, not_serving(share.id));
   const bool known = share.core->find_key(submit.tenant, submit.key).has_value();
   if (!known) {
-    if (std::optional<Error> why = full(submit, *plan)) return refuse(request, std::move(*why));
+    if (std::optional<Error> why =
+            full(submit.tenant, plan->node_count(), submit.inputs.is_null() ? 0 : submit.inputs.size()))
+      return refuse(request, std::move(*why));
   }
   const std::uint64_t fingerprint = key_fingerprint(submit.tenant, submit.key);
   share.keys.add(fingerprint);

@@ -14,7 +14,8 @@
 
 namespace millrace {
 
-constexpr std::uint8_t kTriggerVersion = 1;
+constexpr std::uint8_t kTriggerVersion = 2;  // before: without webhooks and what collects events
+constexpr std::uint8_t kWatcherVersion = 1;
 
 std::string trigger_field(const TriggerName& name);  // on its shelf
 std::string encode_trigger(PartitionId home, const TriggerRecord& record);

@@ -20,8 +20,15 @@ TriggerView view_of(const TriggerState& state) {
   view.trigger = record.name.trigger;
   view.version = record.version;
   view.run_end = record.run_end;
-  if (!record.run_end) view.cron = record.schedule.cron;
-  if (!record.run_end) view.timezone = record.schedule.timezone;
+  view.cron = record.schedule.cron;
+  if (!view.cron.empty()) view.timezone = record.schedule.timezone;
+  view.webhook = record.webhook.has_value();
+  if (record.stream) view.stream = record.stream->redis + "/" + record.stream->key;
+  if (record.keyspace) view.stream = record.keyspace->redis + "/" + record.keyspace->pattern;
+  view.offset = record.offset;
+  view.waiting = record.waiting.count;
+  view.filtered = record.filtered;
+  view.duplicates = record.duplicates;
   view.paused = record.paused;
   view.next = state.next == kNever ? Time{} : state.next;
   view.fired = record.fired;
@@ -54,6 +61,18 @@ std::string Loop::State::check_triggers(const std::vector<TriggerSpec>& triggers
     const std::string who = "trigger '" + trigger.name + "': ";
     if (trigger.run_end) {
       ++watching;
+      continue;
+    }
+    if (trigger.stream || trigger.keyspace) {
+      const std::string& redis = trigger.stream ? trigger.stream->redis : trigger.keyspace->redis;
+      if (options.streams == nullptr || !options.streams->knows(redis))
+        return who + "the coordinator knows no Redis '" + redis + "' (--stream-redis)";
+      continue;
+    }
+    if (trigger.webhook) {
+      if (!options.hook_secret) return who + "a webhook needs secrets, and this coordinator has none (--secrets-file)";
+      if (!options.hook_secret(trigger.webhook->secret))
+        return who + "the coordinator has no secret '" + trigger.webhook->secret + "' (--secrets-file)";
       continue;
     }
     if (const Result<Cron> cron = parse_cron(trigger.schedule.cron); !cron.ok()) return who + cron.error().what;
@@ -95,6 +114,14 @@ bool Loop::State::answer_about_triggers(Time now, Routed& one) {
     }
     TriggerName name{std::move(tell->tenant), std::move(tell->workflow), std::move(tell->trigger)};
     home.core->step(now, TriggerTold{one.request, std::move(name), tell->act, tell->once});
+    return true;
+  }
+  if (auto* delivery = std::get_if<HookDelivery>(&one.body)) {
+    on_delivery(now, one.request, *delivery);
+    return true;
+  }
+  if (const auto* find = std::get_if<FindRunOfKey>(&one.body)) {
+    find_run_of_key(one.request, *find);
     return true;
   }
   return false;

@@ -43,6 +43,7 @@ bool Loop::State::turn() {
     }
     laps.skip();
     if (turns.size() < kTurnsHeldMax) take_in(now);
+    if (turns.size() < kTurnsHeldMax) busy |= follow_streams(now);
     laps.mark(Stage::kTakeIn);
     housekeeping(now);
     place(now);
@@ -285,6 +286,7 @@ bool Loop::State::close_turn(Time now) {
     effects.cache_entries.clear();
     effects.cache_askers.clear();
     effects.needs.clear();
+    effects.firings = {};
     effects.values.clear();
     effects.ended.clear();
     if (!effects.empty()) turn.outgoing.push_back({share.id, std::move(effects)});
@@ -358,6 +360,7 @@ Time Loop::State::next_wake() const {
   }
   if (turns.size() >= kTurnsHeldMax) return wake;
   if (!held.empty()) wake = std::min(wake, held_at);
+  if (options.streams != nullptr && !stopping) wake = std::min({wake, follow_at, entries_at});
   if (!unsent.empty() || !incoming.empty()) wake = Time{};
   return wake;
 }

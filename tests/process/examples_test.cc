@@ -140,6 +140,15 @@ void check_nightly(const Value& run) {
   EXPECT_EQ(at(run, {"outputs", "report"}).dump(), R"({"day":"2026-01-31","orders":5,"keep":30})");
 }
 
+void check_orders(const Value& run) {
+  EXPECT_EQ(number_at(run, {"outputs", "orders"}), 2);
+  EXPECT_EQ(number_at(run, {"outputs", "total"}), 11);
+}
+
+void check_receipts(const Value& run) {
+  EXPECT_EQ(at(run, {"outputs", "receipts"}).dump(), R"(["Thank you for order 0000000000001"])");
+}
+
 void check_fallback(const Value& run) {
   EXPECT_EQ(number_at(run, {"outputs", "invoice", "total"}), 132);
   EXPECT_EQ(text_at(run, {"outputs", "invoice", "quoted_by"}), "estimate");
@@ -194,6 +203,11 @@ std::vector<Example> examples() {
           {"approval", {}, 0, check_approval},
           {"saga", {}, 1, check_saga},
           {"nightly", {"-i", "day=2026-01-31"}, 0, check_nightly},
+          {"orders",
+           {"-i", R"(orders=[{"item": "tea", "price": 3, "count": 2}, {"item": "pot", "price": 5, "count": 1}])"},
+           0,
+           check_orders},
+          {"receipts", {"-i", R"(runs=["0000000000001"])"}, 0, check_receipts},
           {"resume", {}, 1, check_resume},
           {"resume_fixed", {}, 0, check_resume_fixed},
           {"refine", {}, 0, check_refine},

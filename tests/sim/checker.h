@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/core/letter.h"
 #include "coordinator/core/plan.h"
 #include "coordinator/shell/memory_cluster.h"
 #include "tests/sim/schedule.h"
@@ -31,14 +32,15 @@ class Checker {
   // What happens.
   // Applied by the store just now, as it was sent; `by`: who wrote it, a later epoch where the commit had been lost.
   void committed(const PartitionCommit& commit, const Epoch& by);
-  void published(std::span<const Event> events);                  // on the bus
-  void assigned(const Assignment& assignment);                    // leaves a coordinator
-  void answered(const ReportAnswer& answer);                      // leaves a coordinator
-  void started(const Assignment& assignment);                     // by a worker
-  void ended(const AttemptId& attempt);                           // there
-  void told(const std::string& key, const OperatorReply& reply);  // a client got a reply for its run of that key
-  void again(const std::string& key, Resume how);                 // a client wants to run a run again
-  void taken(PartitionId partition);                              // by a new owner
+  void published(std::span<const Event> events);                     // on the bus
+  void assigned(const Assignment& assignment);                       // leaves a coordinator
+  void answered(const ReportAnswer& answer);                         // leaves a coordinator
+  void started(const Assignment& assignment);                        // by a worker
+  void ended(const AttemptId& attempt);                              // there
+  void told(const std::string& key, const OperatorReply& reply);     // a client got a reply for its run of that key
+  void again(const std::string& key, Resume how);                    // a client wants to run a run again
+  void delivered(const std::string& id) { deliveries_.insert(id); }  // to a webhook, which has said so
+  void taken(PartitionId partition);                                 // by a new owner
   void fell_back();                    // the store: what it had in the end is to come again as it was
   bool is_whole() const;               // it has
   void settled() { settled_ = true; }  // nothing has a reason to change its owner any more
@@ -83,7 +85,8 @@ class Checker {
   void cleared(const PartitionCommit& commit);
   void upstream_committed(const char* what, const Assignment& assignment);
   void check_letters();
-  void check_triggers();
+  void check_triggers();  // checker_triggers.cc
+  bool take_firing(const RunWanted& wanted);
   // A run that runs another one again has taken over exactly what still holds, as it was.
   void check_shared(const std::string& name, const Seen& run, const Resume& how);
   void check_end(RunId id, const Seen& run);
@@ -109,6 +112,8 @@ class Checker {
   std::map<std::string, RunId> told_runs_;
   std::map<RunState, std::size_t> ends_;
   std::map<std::pair<RunId, TaskIndex>, AttemptId> running_;  // kept where nothing is lost
+  std::set<std::string> deliveries_;                          // that were acknowledged
+  std::set<std::string> fired_;                               // that a run was wanted for
   std::size_t live_ = 0;
   std::size_t deleted_ = 0;
   bool nothing_is_lost_ = false;

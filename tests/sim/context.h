@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "coordinator/shell/memory_cluster.h"
 #include "tests/sim/checker.h"
@@ -69,8 +70,9 @@ struct Context {
   bool letters = false;       // partitions send each other letters
   bool triggers = false;      // a trigger starts runs
   bool cache = false;         // values are kept under keys
-  Duration wall_set{};        // what the clock on the wall was set by
-  std::uint64_t kept = 0;     // finished runs of each workflow; zero: all
+  std::vector<std::string> entries = {};  // ids of a stream that a trigger follows
+  Duration wall_set{};                    // what the clock on the wall was set by
+  std::uint64_t kept = 0;                 // finished runs of each workflow; zero: all
 };
 
 }  // namespace millrace::sim

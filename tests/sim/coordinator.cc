@@ -1,6 +1,7 @@
 #include "tests/sim/coordinator.h"
 
 #include "coordinator/shell/meter.h"
+#include "tests/sim/timekeeper.h"
 
 namespace millrace::sim {
 namespace {
@@ -66,6 +67,9 @@ void CoordinatorProcess::start() {
   if (context_.triggers) {
     options.zones = [](const std::string&) { return std::make_shared<const ZoneRules>(); };
     const Duration off = std::chrono::seconds(hash64(name_, life_) % 240) - 120s;  // by chance
+    streams_ = std::make_unique<SimStreams>(context_.entries);
+    options.streams = streams_.get();
+    options.hook_secret = [](const std::string&) { return std::string(Timekeeper::kSecret); };
     options.wall = [this, off] { return context_.wall() + off; };
   }
   options.note = [this](LoopNote, const std::string& text) { context_.note(name_ + ": " + text); };

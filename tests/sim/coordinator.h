@@ -13,6 +13,7 @@
 #include "coordinator/shell/meter.h"
 #include "tests/sim/network.h"
 #include "tests/sim/store.h"
+#include "tests/sim/streams.h"
 
 namespace millrace::sim {
 
@@ -88,6 +89,7 @@ class CoordinatorProcess {
   Time wake_at_ = kNever;
   OwnClock clock_;
   std::unique_ptr<Door> door_;
+  std::unique_ptr<SimStreams> streams_;  // in some seeds
   std::unique_ptr<SimStore> store_;
   std::unique_ptr<Loop> loop_;
   std::uint64_t runs_counted_ = 0;  // accepted or restored by this loop: never falls

@@ -102,7 +102,8 @@ class World {
     }
     if (std::string missing = unsettled(); !missing.empty()) context_.checker.fail("I6: " + missing);
     if (context_.checker.broken().empty()) context_.checker.finished();
-    if (timekeeper_ && !timekeeper_->done()) context_.checker.fail("I6: the trigger was never paused");
+    if (timekeeper_ && !timekeeper_->done())
+      context_.checker.fail("I6: the trigger was never paused, or a delivery never taken");
     for (const auto& client : clients_) {
       if (std::string missing = client->what_is_missing(); !missing.empty()) context_.checker.fail("I6: " + missing);
     }
@@ -173,7 +174,7 @@ class World {
     const int number = Client::number_of(request);
     if (static_cast<std::uint64_t>(number) == kNobody) return;
     if (static_cast<std::uint64_t>(number) == Timekeeper::kNumber)
-      return network_.carry(from, kClients, [this, reply] { timekeeper_->receive(reply); });
+      return network_.carry(from, kClients, [this, request, reply] { timekeeper_->receive(request, reply); });
     network_.carry(from, kClients + number,
                    [client = clients_[static_cast<std::size_t>(number)].get(), request, reply] {
                      client->receive(request, reply);

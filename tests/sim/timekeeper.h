@@ -1,10 +1,12 @@
 // Timekeeper: an operator who registers a workflow that a trigger starts each minute, and one that each end of such a
-// run starts, and pauses the first trigger when the faults are over; and the clock on the wall, which runs faster than
-// the simulation and is set forwards and back.
+// run starts, and pauses the first trigger when the faults are over; somebody who sends deliveries to two webhooks,
+// each until it is acknowledged and some of them again; somebody who adds to a stream that two triggers follow; and the
+// clock on the wall, which runs faster than the simulation and is set forwards and back.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,11 +20,13 @@ class Timekeeper {
   using Ask = std::function<void(int coordinator, RequestId, const OperatorRequest&)>;
   static constexpr std::uint64_t kNumber = 9'998;  // in the high half of its requests
 
+  static constexpr char kSecret[] = "of the webhooks";
+
   Timekeeper(Context& context, std::uint64_t seed, int coordinators, Ask ask);
 
   void start();
-  void receive(const OperatorReply& reply);
-  bool done() const { return paused_; }
+  void receive(RequestId request, const OperatorReply& reply);
+  bool done() const { return paused_ && acknowledged_.size() == kDeliveries && context_.entries.size() == kEntries; }
 
  private:
   void ask();  // what has not been answered, of a coordinator by chance
@@ -38,7 +42,13 @@ class Timekeeper {
     Hash128 hash;
     bool applied = false;
   };
-  Workflow make(const std::string& name, const TriggerSpec& trigger);
+  Workflow make(const std::string& name, const std::vector<TriggerSpec>& triggers);
+  void deliver();
+  void add_entries();
+  static constexpr std::size_t kEntries = 24;
+  static constexpr std::uint64_t kDelivering = 1ULL << 31U;  // in the low half of its requests, above the delivery
+  static constexpr std::size_t kDeliveries = 16;
+  std::set<std::size_t> acknowledged_;
   std::vector<Workflow> workflows_;  // one after the other
   std::uint64_t asked_ = 0;
   bool paused_ = false;

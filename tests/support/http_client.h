@@ -72,6 +72,11 @@ class HttpClient {
     send(std::string(method) + " " + path + " HTTP/1.1\r\nHost: test\r\n" + more_headers + "\r\n");
     return receive(std::string_view(method) != "HEAD");
   }
+  HttpResult post(const std::string& path, const std::string& body, const std::string& more_headers = "") {
+    send("POST " + path + " HTTP/1.1\r\nHost: test\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
+         more_headers + "\r\n" + body);
+    return receive();
+  }
   bool closed_by_peer() {  // waits for it
     while (more()) {}
     return at_end_;

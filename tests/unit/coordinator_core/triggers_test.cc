@@ -285,12 +285,12 @@ TEST(Triggers, TheEndOfARunStartsOneUnderAKeyThatNamesIt) {
                                     {{"default", "w", "t"}, RunEndSpec{"load", {RunState::kFailed}}}}));
   EXPECT_EQ(clock.triggers.next_deadline(), kNever);
   const RunEndNews news{RunId{77}, "load", RunState::kFailed, {{"team", "search"}}, clock.now};
-  clock.triggers.run_ended(clock.now, {"default", "w", "t"}, news, clock.said);
+  clock.triggers.run_ended(clock.now, clock.now, {"default", "w", "t"}, news, clock.said);
   ASSERT_EQ(clock.said.starts.size(), 1U);
   EXPECT_EQ(clock.said.starts[0].inputs, R"({"day":"failed search"})");
   EXPECT_EQ(clock.starts(), Texts{"trigger/w/t/1/" + to_string(RunId{77})});
-  clock.triggers.run_ended(clock.now, {"default", "w", "t"}, {RunId{78}, "another"}, clock.said);
-  clock.triggers.run_ended(clock.now, {"default", "w", "u"}, news, clock.said);
+  clock.triggers.run_ended(clock.now, clock.now, {"default", "w", "t"}, {RunId{78}, "another"}, clock.said);
+  clock.triggers.run_ended(clock.now, clock.now, {"default", "w", "u"}, news, clock.said);
   EXPECT_EQ(clock.starts(), Texts{});
 }
 
@@ -298,7 +298,7 @@ TEST(Triggers, AFilterThatDoesNotHoldStartsNothingAndOneThatFailsIsTold) {
   Clock clock;
   const auto ends = [&](const std::string& filter, const std::string& team) {
     clock.apply({after("load", {}, filter)});
-    clock.triggers.run_ended(clock.now, {"default", "w", "t"},
+    clock.triggers.run_ended(clock.now, clock.now, {"default", "w", "t"},
                              {RunId{7}, "load", RunState::kSucceeded, {{"team", team}}, clock.now}, clock.said);
     return clock.starts().size();
   };
@@ -335,7 +335,7 @@ TEST(Triggers, APausedOneHearsOfNoEnd) {
   Clock clock;
   clock.apply({after("load")});
   EXPECT_TRUE(clock.triggers.pause(clock.now, {"default", "w", "t"}, true, clock.said).ok());
-  clock.triggers.run_ended(clock.now, {"default", "w", "t"}, {RunId{7}, "load"}, clock.said);
+  clock.triggers.run_ended(clock.now, clock.now, {"default", "w", "t"}, {RunId{7}, "load"}, clock.said);
   EXPECT_EQ(clock.starts(), Texts{});
   EXPECT_TRUE(clock.triggers.fire(clock.now, {"default", "w", "t"}, 5, clock.said).ok());
 }

@@ -384,6 +384,26 @@ TEST(Schema, AndParserRefuseTheSameBadFiles) {
       "nodes: {a: {executor: noop}}\ntriggers: {t: {run_end: {workflow: w, statuses: [running]}}}",
       "nodes: {a: {executor: noop}}\ntriggers: {t: {run_end: w, filter: yes}}",
       "nodes: {a: {executor: noop}}\ntriggers: {t: {run_end: w, filter: event.run}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: {}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {stream: {redis: r}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {keyspace: {redis: r}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {keyspace: {redis: r, pattern: p, events: []}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {stream: {redis: 'redis://x:y@z', key: k}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {stream: {redis: r, key: k, start: 5}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {stream: {redis: r, key: ''}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: 'a b'}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: S, run_end: w}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: {secret: S, auth: basic}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: {secret: S, auth: bearer, signature: X-Sig}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: {secret: S, signature: 'X Sig'}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: {secret: S, headers: X}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: {secret: S, path: /x}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: S, debounce: 5}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: S, debounce: {longest: 5s}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: S, batch: {max: 5}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: S, batch: {max: 0, window: 5s}}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {webhook: S, batch: {max: 2, window: 5s}, debounce: 5s}}",
+      "nodes: {a: {executor: noop}}\ntriggers: {t: {schedule: '@daily', debounce: 5s}}",
   };
   for (const std::string& text : bad) {
     EXPECT_NE(parser_says({"bad", text}), "") << text;
@@ -441,6 +461,12 @@ TEST(Schema, HasTheParsersKeys) {
   EXPECT_EQ(keys_of(schedule), set_of(keys::kSchedule));
   const Value run_end = defs.find("trigger")->find("properties")->find("run_end")->find("anyOf")->as_array().at(1);
   EXPECT_EQ(keys_of(run_end), set_of(keys::kRunEnd));
+  const Value& trigger = *defs.find("trigger")->find("properties");
+  EXPECT_EQ(keys_of(trigger.find("webhook")->find("anyOf")->as_array().at(1)), set_of(keys::kWebhook));
+  EXPECT_EQ(keys_of(trigger.find("debounce")->find("anyOf")->as_array().at(1)), set_of(keys::kDebounce));
+  EXPECT_EQ(keys_of(*trigger.find("stream")), set_of(keys::kStream));
+  EXPECT_EQ(keys_of(*trigger.find("keyspace")), set_of(keys::kKeyspace));
+  EXPECT_EQ(keys_of(*trigger.find("batch")), set_of(keys::kBatch));
   std::set<std::string> types;
   for (const Value& type : defs.find("inputType")->find("enum")->as_array()) types.insert(type.as_string());
   EXPECT_EQ(types, set_of(keys::kInputTypes));
@@ -481,18 +507,20 @@ TEST(Schema, HasEveryExecutorWithItsFields) {
   EXPECT_EQ(listed, nodes);
 }
 
-// The golden is what a coordinator says: tests/unit/coordinator_shell/operators_test.cc.
-TEST(ScaleSchema, DescribesWhatACoordinatorSaysAndNothingElse) {
+// The goldens are what a coordinator says: tests/unit/coordinator_shell/operators_test.cc and hooks_test.cc.
+TEST(HttpSchemas, DescribeWhatACoordinatorSaysAndNothingElse) {
   const fs::path top = MILLRACE_SOURCE_DIR;
-  const Value scale = Value::parse(read_file(top / "docs/http-schemas/scale.json")).value();
-  const Value said = Value::parse(read_file(top / "tests/unit/coordinator_shell/golden/scale.json")).value();
-  SchemaChecker checker(scale);
-  EXPECT_EQ(checker.check(said), "");
-  EXPECT_EQ(checker.unknown_keywords(), std::set<std::string>());
-  for (const Value::Member& member : said.as_object()) {
-    Value::Object less = said.as_object();
-    std::erase_if(less, [&](const Value::Member& one) { return one.first == member.first; });
-    EXPECT_NE(checker.check(Value(less)), "") << "without " << member.first;
+  for (const std::string name : {"scale.json", "hook.json"}) {
+    const Value schema = Value::parse(read_file(top / "docs/http-schemas" / name)).value();
+    const Value said = Value::parse(read_file(top / "tests/unit/coordinator_shell/golden" / name)).value();
+    SchemaChecker checker(schema);
+    EXPECT_EQ(checker.check(said), "") << name;
+    EXPECT_EQ(checker.unknown_keywords(), std::set<std::string>());
+    for (const Value::Member& member : said.as_object()) {
+      Value::Object less = said.as_object();
+      std::erase_if(less, [&](const Value::Member& one) { return one.first == member.first; });
+      EXPECT_NE(checker.check(Value(less)), "") << name << " without " << member.first;
+    }
   }
 }
 

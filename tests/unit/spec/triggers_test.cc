@@ -115,5 +115,48 @@ TEST(Triggers, OtherMistakesNameTheKeyAndTheWayOut) {
   EXPECT_TRUE(has(problem(many), "65 triggers"));
 }
 
+TEST(Triggers, EveryKeyOfAWebhookIsRead) {
+  const TriggerSpec plain = one("  t: {webhook: SHOP}");
+  EXPECT_EQ(plain.webhook, (WebhookSpec{"SHOP"}));
+  EXPECT_EQ(plain, one("  t: {webhook: {secret: SHOP, auth: signature}}"));
+  const TriggerSpec full =
+      one("  t: {webhook: {secret: S, signature: X-Sig, delivery: X-Id, headers: [X-Kind, etag]}}");
+  EXPECT_EQ(full.webhook, (WebhookSpec{"S", HookAuth::kSignature, "x-sig", "x-id", {"x-kind", "etag"}}));
+  const TriggerSpec bearer = one("  t: {webhook: {secret: S, auth: bearer, delivery: body}}");
+  EXPECT_EQ(bearer.webhook->auth, HookAuth::kBearer);
+  EXPECT_EQ(bearer.webhook->delivery_header, "");
+}
+
+TEST(Triggers, AStreamIsReadAndHoldsNoAddress) {
+  EXPECT_EQ(one("  t: {stream: {redis: shop, key: 'orders:{1}'}}").stream, (StreamSpec{"shop", "orders:{1}", false}));
+  EXPECT_TRUE(one("  t: {stream: {redis: shop, key: k, start: begin}}").stream->from_begin);
+  EXPECT_TRUE(has(problem("  t: {stream: {redis: 'redis://u:p@h', key: k}}"), "--stream-redis"));
+  EXPECT_TRUE(has(problem("  t: {stream: {key: k}}"), "needs 'redis' and 'key'"));
+}
+
+TEST(Triggers, AKeyspaceIsRead) {
+  EXPECT_EQ(one("  t: {keyspace: {redis: shop, pattern: 'cart:*', events: [expired]}}").keyspace,
+            (KeyspaceSpec{"shop", "cart:*", {"expired"}}));
+  EXPECT_TRUE(has(problem("  t: {keyspace: {redis: shop}}"), "needs 'redis' and 'pattern'"));
+}
+
+TEST(Triggers, WhatCollectsEventsIsRead) {
+  EXPECT_EQ(one("  t: {webhook: S, debounce: 5s}").collect, (CollectSpec{5s, 50s}));
+  EXPECT_EQ(one("  t: {run_end: load, debounce: {pause: 5s, longest: 7s}}").collect, (CollectSpec{5s, 7s}));
+  EXPECT_EQ(one("  t: {webhook: S, batch: {max: 100, window: 2s}}").collect, (CollectSpec{{}, {}, 100, 2s}));
+  EXPECT_FALSE(one("  t: {webhook: S}").collect.on());
+}
+
+TEST(Triggers, AWebhookNeedsASecretAndNeverShowsOne) {
+  EXPECT_TRUE(has(problem("  t: {webhook: {auth: bearer}}"), "has no 'secret'"));
+  EXPECT_TRUE(has(problem("  t: {webhook: {secret: S, headers: [Authorization]}}"), "which is a secret"));
+  EXPECT_TRUE(has(problem("  t: {webhook: {secret: S, auth: bearer, signature: X}}"), "not looked at"));
+  EXPECT_TRUE(has(problem("  t: {webhook: S, schedule: '@daily'}"), "both 'webhook' and 'schedule'"));
+  EXPECT_TRUE(has(problem("  t: {schedule: '@daily', batch: {max: 2, window: 1s}}"), "a schedule has none"));
+  EXPECT_TRUE(has(problem("  t: {webhook: S, debounce: 1s, batch: {max: 2, window: 1s}}"), "one of both"));
+  EXPECT_TRUE(has(problem("  t: {webhook: S, debounce: {pause: 5s, longest: 1s}}"), "shorter than 'pause'"));
+  EXPECT_TRUE(has(problem("  t: {webhook: S, debounce: 25h}"), "longer than a day"));
+}
+
 }  // namespace
 }  // namespace millrace

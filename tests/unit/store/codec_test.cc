@@ -367,6 +367,17 @@ TriggerRecord some_trigger() {
   record.skipped = 6;
   record.failed = 7;
   record.error = "no";
+  record.webhook = WebhookSpec{"SHOP", HookAuth::kBearer, "x-sig", "", {"x-kind", "etag"}};
+  record.collect = {1s, 2s, 3, 4s};
+  record.since = 9;
+  record.waiting = {{"{}", R"({"a":1})"}, 17, 4, from_us(7), from_us(8)};
+  record.batches = 12;
+  record.known = {{{1, 2}, 0}, {{3, 4}, 12}};
+  record.filtered = 13;
+  record.duplicates = 14;
+  record.stream = StreamSpec{"shop", "orders", true};
+  record.offset = "1767225600000-3";
+  record.added = 77;
   return record;
 }
 
@@ -379,6 +390,22 @@ TEST(TriggerCodec, ATriggerComesBackAtItsHomeUnderItsNameAndNowhereElse) {
   EXPECT_EQ(*back, record);
   EXPECT_EQ(decode_trigger(PartitionId{4}, field, bytes).error().name, "damaged");
   EXPECT_EQ(decode_trigger(PartitionId{3}, trigger_field({"t", "w/x", "weekly"}), bytes).error().name, "damaged");
+}
+
+TEST(TriggerCodec, ATriggerOfBeforeThereWereEventsIsRead) {
+  TriggerRecord before;
+  before.name = some_trigger().name;
+  before.schedule = some_trigger().schedule;
+  before.error = "no";
+  const std::string field = trigger_field(before.name);
+  const std::uint64_t place = place_of(place_of(14, 3), hash64(field));
+  const std::string now = encode_trigger(PartitionId{3}, before);
+  std::string body(unseal(kTriggerVersion, place, now).value());
+  body.resize(body.size() - 16);  // what came with events, all of it zero
+  const Result<TriggerRecord> back = decode_trigger(PartitionId{3}, field, seal(1, place, body));
+  ASSERT_TRUE(back.ok()) << back.error().what;
+  EXPECT_EQ(*back, before);
+  EXPECT_FALSE(decode_trigger(PartitionId{3}, field, seal(2, place, body)).ok());
 }
 
 TEST(TriggerCodec, AWatcherComesBackWhereItStood) {

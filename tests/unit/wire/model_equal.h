@@ -98,6 +98,14 @@ inline bool same(const TellTrigger& a, const TellTrigger& b) {
   return a.tenant == b.tenant && a.workflow == b.workflow && a.trigger == b.trigger && a.act == b.act &&
          a.once == b.once;
 }
+inline bool same(const HookDelivery& a, const HookDelivery& b) {
+  return a.tenant == b.tenant && a.workflow == b.workflow && a.trigger == b.trigger && a.headers == b.headers &&
+         a.body == b.body;
+}
+inline bool same(const FindRunOfKey& a, const FindRunOfKey& b) { return a.tenant == b.tenant && a.key == b.key; }
+inline bool same(const HookReply& a, const HookReply& b) {
+  return a.fate == b.fate && a.key == b.key && a.why == b.why;
+}
 inline bool same(const TriggersReply& a, const TriggersReply& b) { return a.triggers == b.triggers; }
 inline bool same(const TriggerReply& a, const TriggerReply& b) {
   return a.workflow == b.workflow && a.trigger == b.trigger && a.paused == b.paused && a.key == b.key;

@@ -247,6 +247,14 @@ class RandomModel {
     t.inputs = Value::Object{{"a", value()}};
     t.filter = text();
     if (coin()) t.run_end = RunEndSpec{text(), many<RunState>([&] { return any(RunState::kCancelled); })};
+    if (coin())
+      t.webhook =
+          WebhookSpec{text(), any(HookAuth::kBearer), text(), text(), many<std::string>([&] { return text(); })};
+    if (coin()) t.stream = StreamSpec{text(), text(), coin()};
+    if (coin()) t.keyspace = KeyspaceSpec{text(), text(), many<std::string>([&] { return text(); })};
+    if (coin())
+      t.collect = {duration() % kWindowMax, duration() % kWindowMax, static_cast<std::uint32_t>(below(kCollectMax + 1)),
+                   duration() % kWindowMax};
     return t;
   }
 
@@ -408,6 +416,11 @@ class RandomModel {
             DecideApproval{run_name(), text(), coin(), text(), text(), text()},
             ListTriggers{text(), text()},
             TellTrigger{text(), text(), text(), any(TriggerAct::kResume), u64()},
+            HookDelivery{text(), text(), text(), many<std::pair<std::string, std::string>>([&] {
+                           return std::pair{text(), text()};
+                         }),
+                         text()},
+            FindRunOfKey{text(), text()},
             PauseRun{run_name(), coin(), text()}};
   }
 
@@ -539,10 +552,11 @@ class RandomModel {
             TriggersReply{many<TriggerView>([&] {
               std::optional<RunEndSpec> ends;
               if (coin()) ends = RunEndSpec{text(), {RunState::kFailed}};
-              return TriggerView{text(), text(), text(), u64(), text(), text(), ends,  coin(),
-                                 time(), time(), text(), u32(), u64(),  u64(),  u64(), text()};
+              return TriggerView{text(), text(), text(), u64(), text(), text(), ends,  coin(), time(), time(), text(),
+                                 u32(),  u64(),  u64(),  u64(), text(), coin(), u64(), u64(),  u64(),  text(), text()};
             })},
             TriggerReply{text(), text(), coin(), text()},
+            HookReply{any(EventFate::kFailed), text(), text()},
             LettersReply{u32(), u32(), engine_()},
             WorkflowReply{registered(), u32(), coin(), bytes_or_none()},
             WorkflowsReply{many<RegisteredWorkflow>([&] { return registered(); })},
