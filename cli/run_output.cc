@@ -90,13 +90,13 @@ const std::vector<Column>& node_columns() {
 // With one more where there are fan-outs, and where results come from another run or were kept.
 std::vector<Column> columns_for(const std::vector<Value>& rows) {
   std::vector<Column> columns = node_columns();
-  const auto mark = [&](const char* head, const char* key) {
-    const auto has = [key](const Value& row) { return row.find(key) != nullptr; };
-    if (!std::ranges::any_of(rows, has)) return;
-    columns.insert(columns.begin() + 2, {head, [has](const Value& row) { return std::string(has(row) ? "yes" : ""); }});
+  const auto shared = [](const Value& row) { return std::string(row.find("shared") != nullptr ? "yes" : ""); };
+  const auto cached = [](const Value& row) { return std::string(row.find("cached") != nullptr ? "yes" : ""); };
+  const auto any = [&](const char* key) {
+    return std::ranges::any_of(rows, [&](const Value& row) { return row.find(key) != nullptr; });
   };
-  mark("SHARED", "shared");
-  mark("CACHED", "cached");
+  if (any("shared")) columns.insert(columns.begin() + 2, {"SHARED", shared});
+  if (any("cached")) columns.insert(columns.begin() + 2, {"CACHED", cached});
   const auto mapped = [](const Value& row) { return row.find("items") != nullptr; };
   if (std::ranges::any_of(rows, mapped)) columns.insert(columns.begin() + 2, {"ITEMS", items_cell});
   return columns;

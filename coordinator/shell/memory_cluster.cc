@@ -203,7 +203,7 @@ StoreAnswer MemoryCluster::answer(const StorePart& part) {
     parts_.erase(part.hash);
     if (taken.damaged) return PartTaken{part.hash, 0, false, true};
   }
-  need({part.hash, part.run}, part.now);
+  need({part.hash, partition_of(part.run), part.run, "", 0}, part.now);
   return PartTaken{part.hash, kept->second.json->size(), true, false};
 }
 

@@ -39,7 +39,8 @@ inline std::vector<StoredNeed> value_needs(const TurnCommit& commit) {
         add(record.output, write.run);
         if (record.claim != nullptr) add(record.claim->old, write.run);
         if (record.artifacts == nullptr) continue;
-        for (const Artifact& one : *record.artifacts) needs.push_back({one.hash, write.run});
+        for (const Artifact& one : *record.artifacts)
+          needs.push_back({one.hash, partition_of(write.run), write.run, "", 0});
       }
     }
   }

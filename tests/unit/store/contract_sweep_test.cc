@@ -304,8 +304,10 @@ TEST_P(StoreContract, AValueThatIsKeptUnderAKeyStaysAsLongAsThat) {
   const auto sweep = [&] {
     std::uint64_t dropped = 0;
     for (int round = 0; round < 3; ++round) {
-      Sweep sweep{Sweep::Kind::kValues, kPartition, "", at(1'000'000), at(1'000'000)};
-      dropped += ask_for<SweptAnswer>(store(), sweep).dropped;
+      for (const PartitionId partition : {kPartition, PartitionId{0}}) {
+        Sweep sweep{Sweep::Kind::kValues, partition, "", at(1'000'000), at(1'000'000)};
+        dropped += ask_for<SweptAnswer>(store(), sweep).dropped;
+      }
     }
     return dropped;
   };
@@ -360,8 +362,10 @@ TEST_P(StoreContract, WhatACommitIsAboutToKeepIsNotTakenForGone) {
   now.partitions[0].needs.clear();  // those that were written down are what counts
   now.partitions[0].deletes = {run_id(1)};
   EXPECT_EQ(result_of(commit(store(), now)), CommitResult::kApplied);
-  Sweep all{Sweep::Kind::kValues, kPartition, "", at(1'000'000), at(1'000'000)};
-  EXPECT_EQ(ask_for<SweptAnswer>(store(), all).dropped, 0U);
+  for (const PartitionId partition : {kPartition, PartitionId{0}}) {
+    Sweep all{Sweep::Kind::kValues, partition, "", at(1'000'000), at(1'000'000)};
+    EXPECT_EQ(ask_for<SweptAnswer>(store(), all).dropped, 0U);
+  }
   EXPECT_TRUE(ask_for<ValueAnswer>(store(), LoadValue{hash}).json.has_value());
 }
 
