@@ -29,7 +29,7 @@ TEST(Artifacts, OfARunHaveABoundTogetherWhichHoldsAfterARestart) {
   w.ended_with_file("b#1", "b", kArtifactsRunMax / 2);
   w.crash();
   w.hello(1, {}).adoption_closed();
-  w.ended_with_file("c#1", "c", 1);
+  w.ended_with_file("c#2", "c", 1);
   EXPECT_EQ(w.state("c"), TaskState::kFailed);
   EXPECT_EQ(w.record("c").reason, Reason::kInvalidOutput);
   EXPECT_EQ(w.record("c").error->message,

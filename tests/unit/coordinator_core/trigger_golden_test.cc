@@ -3,6 +3,7 @@
 // those of Script::play(); '#' begins a comment.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
