@@ -174,29 +174,27 @@ TEST_F(WorkerTest, FetchesALargeValueInPartsAndALostOneAgain) {
   const std::string text = "\"" + std::string(1'000'000, 'x') + "\"";
   const Hash128 hash = hash128(text);
   coordinator_.assign(make_assignment({.executor = "python",
-                                       .fields = R"({"script": "output = len(up)"})",
-                                       .nodes = {
-    { "up", Payload::reference(hash, text.size()) }}
-}));
-std::uint64_t from = 0;
-for (bool lost = false; from < text.size();) {
-  const std::optional<ValueRequest> wanted = coordinator_.next<ValueRequest>();
-  ASSERT_TRUE(wanted);
-  ASSERT_EQ(wanted->from, from);
-  ASSERT_GT(wanted->max, 0U);
-  if (from > 0 && !std::exchange(lost, true)) continue;  // asked for again, and nothing before it
-  const std::string bytes = text.substr(from, wanted->max);
-  ValueReply part{hash, true, bytes, {text.size(), from, part_check(hash, from, bytes)}};
-  ValueReply harmed = part;
-  harmed.json[0] = '?';
-  coordinator_.say(harmed);
-  coordinator_.say(part);
-  coordinator_.say(part);  // twice is harmless
-  from += bytes.size();
-}
-const std::optional<AttemptReport> report = coordinator_.next_report();
-ASSERT_TRUE(report);
-EXPECT_EQ(report->outcome.output.json(), "1000000");
+                                       .fields = R"x({"script": "output = len(up)"})x",
+                                       .nodes = {{"up", Payload::reference(hash, text.size())}}}));
+  std::uint64_t from = 0;
+  for (bool lost = false; from < text.size();) {
+    const std::optional<ValueRequest> wanted = coordinator_.next<ValueRequest>();
+    ASSERT_TRUE(wanted);
+    ASSERT_EQ(wanted->from, from);
+    ASSERT_GT(wanted->max, 0U);
+    if (from > 0 && !std::exchange(lost, true)) continue;  // asked for again, and nothing before it
+    const std::string bytes = text.substr(from, wanted->max);
+    ValueReply part{hash, true, bytes, {text.size(), from, part_check(hash, from, bytes)}};
+    ValueReply harmed = part;
+    harmed.json[0] = '?';
+    coordinator_.say(harmed);
+    coordinator_.say(part);
+    coordinator_.say(part);  // twice is harmless
+    from += bytes.size();
+  }
+  const std::optional<AttemptReport> report = coordinator_.next_report();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->outcome.output.json(), "1000000");
 }
 
 TEST_F(WorkerTest, SendsALargeOutputInPartsBeforeTheReportThatNamesIt) {
