@@ -106,7 +106,8 @@ Value rss_of(Writer& writer, bool redis) {
 
 Value report(const Options& o, const std::vector<Measured>& r) {
   const ScenarioKind* kind = find_scenario(o.scenario);
-  const bool latencies = r[0].runs > 1;
+  const bool several = r[0].runs > 1;
+  const bool latencies = several && !r[0].latencies_ms.empty();
   const bool redis = o.cluster.store == "redis";
   Writer writer(r);
   Value out = Value::Object{};
@@ -117,7 +118,7 @@ Value report(const Options& o, const std::vector<Measured>& r) {
   out.set("appendfsync", redis ? Value(o.cluster.appendfsync) : Value());
   out.set("repeats", static_cast<std::int64_t>(r.size()));
   out.set("tasks_per_s", writer.figure("tasks_per_s", true, [](const Measured& m) { return m.tasks / m.total_s; }));
-  out.set("runs_per_s", writer.figure("runs_per_s", latencies, [](const Measured& m) { return m.runs / m.total_s; }));
+  out.set("runs_per_s", writer.figure("runs_per_s", several, [](const Measured& m) { return m.runs / m.total_s; }));
   for (const Percent& percent : kPercents) out.set(percent.name, percentile_of(writer, percent, latencies));
   out.set("per_hop_ms",
           writer.figure("per_hop_ms", o.scenario == "chain", [](const Measured& m) { return m.per_hop_ms; }));

@@ -208,13 +208,6 @@ void Triggers::set_window(TriggerRecord& record, Time ends) {
   if (ends != Time{}) windows_.insert({ends, record.name});
 }
 
-void Triggers::drop_waiting(TriggerRecord& record, TriggerEffects& out) {
-  record.skipped += record.waiting.count;
-  out.counts.skipped += record.waiting.count;
-  set_window(record, Time{});
-  record.waiting = {};
-}
-
 std::uint64_t Triggers::waiting() const {
   std::uint64_t events = 0;
   for (const auto& [ends, name] : windows_) events += triggers_.at(name).record.waiting.count;

@@ -97,10 +97,11 @@ void Triggers::apply(Time now, const std::string& tenant, const std::string& wor
     // A schedule that stays as it was goes on where it stood; another one begins now.
     if (fresh || record.schedule != spec.schedule) record.last = std::max(record.last, now);
     if (record.run_end != spec.run_end) out.watches[name] = spec.run_end;
-    // What waits was collected for another event than those that come now, or by another rule.
-    if (record.run_end != spec.run_end || record.webhook != spec.webhook || record.stream != spec.stream ||
-        record.keyspace != spec.keyspace || record.collect != spec.collect)
-      drop_waiting(record, out);
+    // What waits was acknowledged, and collected by another rule than the next ones: it fires as it would have.
+    if (record.waiting.count > 0 &&
+        (record.run_end != spec.run_end || record.webhook != spec.webhook || record.stream != spec.stream ||
+         record.keyspace != spec.keyspace || record.collect != spec.collect))
+      (void)fire_collected(now, record.waiting.began, record, out);
     if (fresh || record.webhook.has_value() != spec.webhook.has_value() || record.stream != spec.stream ||
         record.keyspace != spec.keyspace)
       record.since = version;

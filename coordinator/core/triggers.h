@@ -231,7 +231,6 @@ class Triggers {
   static void remember(TriggerRecord& record, const TriggerEvent& event, std::uint64_t batch);
   bool fire_collected(Time now, Time told, TriggerRecord& record, TriggerEffects& out);
   void set_window(TriggerRecord& record, Time ends);
-  void drop_waiting(TriggerRecord& record, TriggerEffects& out);
 
   ZoneSource zones_;
   std::map<TriggerName, Trigger> triggers_;

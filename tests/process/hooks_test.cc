@@ -152,7 +152,10 @@ TEST(Webhooks, ABatchIsOneRunOfItsDeliveriesAndSurvivesItsOwner) {
   EXPECT_EQ(number_at(shop.trigger("orders/counted"), {"waiting"}), 2);
   shop.cluster.coordinator().kill();
   shop.cluster.start_coordinator();
-  ASSERT_TRUE(eventually(30s, [&] { return shop.count("3").status == 202; }));
+  ASSERT_TRUE(eventually(30s, [&] {  // one that had no answer in time has been taken all the same: then 200
+    const int status = shop.count("3").status;
+    return status == 202 || status == 200;
+  }));
   ASSERT_TRUE(eventually(20s, [&] {
     return shop.cluster.rows({"list", "-l", "trigger=counted", "-s", "succeeded"}).size() == 1;
   }));

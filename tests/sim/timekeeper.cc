@@ -22,7 +22,7 @@ Timekeeper::Timekeeper(Context& context, std::uint64_t seed, int coordinators, A
   TriggerSpec together = alone;
   together.name = "together";
   together.webhook->auth = HookAuth::kBearer;
-  together.collect = {{}, {}, 3, 2s};
+  together.collect = {{}, {}, 3, kWindow};
   together.inputs = Value::Object{{"ids", "{{ event.payload }}"}};
   workflows_.push_back(make("hooked", {alone, together}));
   TriggerSpec each = alone;
@@ -32,7 +32,7 @@ Timekeeper::Timekeeper(Context& context, std::uint64_t seed, int coordinators, A
   each.inputs = Value::Object{{"ids", "each {{ event.id }}"}};
   TriggerSpec some = each;
   some.name = "some";
-  some.collect = {{}, {}, 4, 2s};
+  some.collect = {{}, {}, 4, kWindow};
   some.inputs = Value::Object{{"ids", "{{ event.payload }}"}};
   workflows_.push_back(make("streamed", {each, some}));
   TriggerSpec each_minute;
@@ -63,6 +63,7 @@ void Timekeeper::start() {
 void Timekeeper::add_entries() {
   if (context_.entries.size() >= kEntries) return;
   for (auto n = random_.below(4); n > 0 && context_.entries.size() < kEntries; --n) {
+    latest_ = context_.now();
     context_.entries.push_back("1-" + std::to_string(context_.entries.size() + 1));
     context_.checker.delivered("each " + context_.entries.back());
     context_.checker.delivered(context_.entries.back());
@@ -110,7 +111,7 @@ void Timekeeper::ask() {
 void Timekeeper::receive(RequestId request, const OperatorReply& reply) {
   if (const auto* taken = std::get_if<HookReply>(&reply)) {
     const std::size_t which = request.value & (kDelivering - 1);
-    acknowledged_.insert(which);
+    if (acknowledged_.insert(which).second) latest_ = context_.now();
     context_.checker.delivered("delivery-" + std::to_string(which));
     if (taken->fate > EventFate::kDuplicate)
       context_.checker.fail("triggers: a delivery was " + std::string(to_string(taken->fate)) + ": " + taken->why);

@@ -26,7 +26,10 @@ class Timekeeper {
 
   void start();
   void receive(RequestId request, const OperatorReply& reply);
-  bool done() const { return paused_ && acknowledged_.size() == kDeliveries && context_.entries.size() == kEntries; }
+  bool done() const {
+    return paused_ && acknowledged_.size() == kDeliveries && context_.entries.size() == kEntries &&
+           context_.now() > latest_ + 2 * kWindow;  // the last batches have been fired
+  }
 
  private:
   void ask();  // what has not been answered, of a coordinator by chance
@@ -46,6 +49,8 @@ class Timekeeper {
   void deliver();
   void add_entries();
   static constexpr std::size_t kEntries = 24;
+  static constexpr Duration kWindow = 2s;                    // of a batch
+  Time latest_{};                                            // when something came last that a batch may wait for
   static constexpr std::uint64_t kDelivering = 1ULL << 31U;  // in the low half of its requests, above the delivery
   static constexpr std::size_t kDeliveries = 16;
   std::set<std::size_t> acknowledged_;

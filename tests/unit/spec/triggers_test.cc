@@ -98,7 +98,7 @@ TEST(Triggers, ARunEndNamesAWorkflowAndPerhapsHowItEnds) {
   EXPECT_EQ(read.filter, "{{ event.run.labels.team == 'search' }}");
   EXPECT_TRUE(has(problem("  t: {run_end: w}"), "is the workflow itself"));
   EXPECT_TRUE(has(problem("  t: {run_end: {workflow: load, statuses: done}}"), "one of succeeded, degraded, failed"));
-  EXPECT_TRUE(has(problem("  t: {run_end: load, schedule: '@daily'}"), "both 'schedule' and 'run_end'"));
+  EXPECT_TRUE(has(problem("  t: {run_end: load, schedule: '@daily'}"), "both 'run_end' and 'schedule'"));
   EXPECT_TRUE(has(problem("  t: {run_end: load, filter: 'x {{ event.run.status }}'}"), "one expression"));
   EXPECT_TRUE(has(problem("  t: {run_end: load, filter: '{{ inputs.x }}'}"), "starts with event"));
 }
