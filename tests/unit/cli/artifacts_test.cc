@@ -87,7 +87,7 @@ TEST_F(ArtifactsTest, WhatIsDownloadedIsTheFileThatWasHandedOver) {
   const int asked = parts_asked;
   EXPECT_EQ(download({"-o", "json"}), 0);
   EXPECT_EQ(parts_asked, asked) << "what is there is not fetched again";
-  EXPECT_NE(cli.out.find("\"downloaded\":false"), std::string::npos) << cli.out;
+  EXPECT_NE(cli.out.find("\"downloaded\": false"), std::string::npos) << cli.out;
 }
 
 TEST_F(ArtifactsTest, ADownloadThatBrokeOffGoesOnWhereItStopped) {
