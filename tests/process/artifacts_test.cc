@@ -137,6 +137,7 @@ TEST(LargeValues, OfSixtyMegabytesComeThroughWhileACoordinatorDies) {
            cluster.node_status(run, "make") == "succeeded";
   }));
   cluster.coordinator(0).kill();
+  cluster.start_coordinator(0);
   const Value end = cluster.wait(run, 90s);
   EXPECT_EQ(text_at(end, {"status"}), "succeeded") << end.dump();
   EXPECT_EQ(number_at(end, {"outputs", "length"}), 60'000'000);
