@@ -106,7 +106,7 @@ TEST(Problems, OfABadFileAreAllReportedAtOnceInTheirOrder) {
       "on_loss, timeout, priority, queue, requires, resources, affinity, anti_affinity, when, join, "
       "on_upstream_failure, fallback, on_failure, compensate, foreach, max_parallel, chunk, on_item_error, collect, "
       "cache, "
-      "script, file, function, venv, requirements, isolation, network ... (33 in all); did you mean "
+      "script, file, function, venv, requirements, isolation ... (34 in all); did you mean "
       "'depends_on'?",
       "f:13:14: 'timeout' of node 'statistics' is the number 30; expected a duration with its unit, longer than 0s: "
       "100ms, 30s, 5m, 1h, 2d; did you mean '30s'?",
