@@ -86,8 +86,8 @@ struct KeyspaceSpec {
 constexpr std::size_t kKeyspaceEventsMax = 32;
 
 constexpr Duration kWindowMax = 24h;
-constexpr std::uint32_t kCollectMax = 1'000;           // events of one firing
-constexpr std::size_t kCollectBytesMax = 256 << 10;    // of what waits: more fires at once
+constexpr std::uint32_t kCollectMax = 1'000;         // events of one firing
+constexpr std::size_t kCollectBytesMax = 256 << 10;  // of what waits: more fires at once
 constexpr std::uint32_t kDebounceLongestTimes = 10;  // a debounce that says no more lasts so many times its pause
 
 // What makes one firing of several events. Either a debounce (fires when nothing has come for a while; the latest
