@@ -146,6 +146,8 @@ void Client::receive(RequestId request, const OperatorReply& reply) {
       ended_ = true;
       return;
     }
+    // A late answer to a retry that was asked for twice: the run that it is of was deleted between.
+    if (error->error.code == Code::kNotFound && run_ != RunId{} && context_.checker.deleted(key_before_)) return;
     // What the store has lost of the run that is run again comes once more, and with it its end.
     const bool lost = context_.settings.loss && error->error.name == "run_live";
     if (error->error.code != Code::kUnavailable && !lost)
