@@ -79,8 +79,8 @@ bool Loop::State::take_entries(Time now, const StreamBatch& batch) {
   if (followed == following.end()) return true;
   Share& home = share(followed->second.home);
   const TriggerRecord* record = home.serving() ? home.core->trigger(followed->second.trigger) : nullptr;
-  if (record == nullptr || record->paused) return true;
-  if (record->offset != batch.after) {  // it has begun elsewhere: read again from where it stands
+  // It is paused, or has begun elsewhere: what its reader has gone past is read again from where it stands.
+  if (record == nullptr || record->paused || record->offset != batch.after) {
     ++followings;
     follow_at = now;
     return true;
