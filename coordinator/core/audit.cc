@@ -114,8 +114,7 @@ void Audit::look_at(Time now, Run& run, TaskIndex task, const World& world, std:
         auto fetch = p.fetches_.find(hash);
         if (p.fetched_.contains(hash) || (fetch != p.fetches_.end() && fetch->second.contains(run.id()))) continue;
         found(findings, AuditKind::kValue, run, task, "waits for a value that nobody fetches: fetched");
-        p.fetches_[hash].insert(run.id());
-        p.fetch(hash);
+        p.fetch(run, hash);
       }
       return;
     }
@@ -216,8 +215,7 @@ void Audit::look_at_end(Time now, Run& run, std::vector<AuditFinding>& findings)
       auto fetch = p.fetches_.find(hash);
       if (fetch != p.fetches_.end() && fetch->second.contains(run.id())) continue;
       tell("waits for a value of its outputs that nobody fetches: fetched");
-      p.fetches_[hash].insert(run.id());
-      p.fetch(hash);
+      p.fetch(run, hash);
     }
     return;
   }

@@ -5,6 +5,7 @@
 
 #include "coordinator/core/home.h"
 #include "coordinator/core/partition.h"
+#include "coordinator/core/tries.h"
 
 namespace millrace {
 namespace {
@@ -67,7 +68,7 @@ bool Partition::ask_for_child(Time now, Run& run, TaskIndex task, const Flow::Wa
     if (!given) return false;
     inputs = std::move(*given);
   }
-  const std::uint32_t attempt = run.tasks[task.value].failures + 1U;
+  const std::uint32_t attempt = next_try(run.tasks[task.value]);
   if (std::optional<NoChild> none = order_child(run, task, wait.spec, inputs, 1, attempt)) {
     fail_wait(now, run, task, none->reason, std::move(none->why));
     return false;
@@ -105,7 +106,7 @@ std::optional<NoChild> Partition::order_child(const Run& run, TaskIndex task, co
 // A new try: whom it waits for is not known until that is accepted.
 void Partition::note_child_try(TaskRecord& record, Time now) const {
   note_try(record, now);
-  record.tries = record.failures + 1U;
+  record.tries = next_try(record);
   record.worker = nullptr;
 }
 
@@ -174,7 +175,7 @@ void Partition::take(Time now, LetterCame&, ChildTold& told) {
   if (run != nullptr && run->plan->is_item(told.task)) return item_told(now, *run, told);
   if (run == nullptr || told.task.value >= run->states.size() || !awaits_child(*run, told.task)) return;
   TaskRecord& record = run->tasks[told.task.value];
-  if (told.attempt != record.failures + 1U) return;  // of a try that was given up
+  if (told.attempt != next_try(record)) return;  // of a try that was given up
   if (told.child != RunId{}) record.worker = std::make_shared<const std::string>(to_string(told.child));
   if (!is_terminal(told.state)) return write(*run, told.task);
   if (told.state == RunState::kSucceeded || told.state == RunState::kDegraded)

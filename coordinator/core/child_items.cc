@@ -53,10 +53,7 @@ bool Partition::ask_for_item(Time now, Run& run, Mapped& m, std::uint32_t item) 
   const Result<Value> inputs = rendered(wait.with, Value::Object{});
   const Result<Value> limit = rendered(wait.limit, Value());
   if (!missing.empty()) {
-    for (const Hash128& hash : missing) {
-      fetches_[hash].insert(run.id());
-      fetch(hash);
-    }
+    for (const Hash128& hash : missing) fetch(run, hash);
     run.value_waits[m.node] = std::move(missing);
     return false;
   }
@@ -162,7 +159,7 @@ void Partition::await_again(Time now, Run& run, Mapped& m, std::uint32_t item) {
   ++m.children;
   TaskRecord& record = past.record;
   if (record.due == Time{}) return;
-  record.due = std::min(record.due, now + (record.due - record.ready));
+  record.due = due_by_our_clock(now, record.due, record.ready);
   set_timer(std::max(now, record.due), run.id(), TaskIndex{m.base + item});
 }
 

@@ -154,10 +154,7 @@ std::optional<Value> Partition::evaluate_for(Time now, Run& run, TaskIndex task,
   if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
   std::vector<Hash128>& waits = run.value_waits[task];  // those of earlier tries stay: it needs all of them at once
   waits.insert(waits.end(), missing.begin(), missing.end());
-  for (const Hash128& hash : missing) {
-    fetches_[hash].insert(run.id());
-    fetch(hash);
-  }
+  for (const Hash128& hash : missing) fetch(run, hash);
   return std::nullopt;
 }
 
@@ -240,10 +237,7 @@ bool Partition::assemble_outputs(Time now, Run& run) {
   }
   json += '}';
   if (!missing.empty()) {
-    for (const Hash128& hash : missing) {
-      fetches_[hash].insert(run.id());
-      fetch(hash);
-    }
+    for (const Hash128& hash : missing) fetch(run, hash);
     run.output_waits.insert(run.output_waits.end(), missing.begin(), missing.end());
     return false;
   }
@@ -261,7 +255,8 @@ bool Partition::assemble_outputs(Time now, Run& run) {
   return true;
 }
 
-void Partition::fetch(const Hash128& hash) {
+void Partition::fetch(const Run& run, const Hash128& hash) {
+  fetches_[hash].insert(run.id());
   if (!fetched_.contains(hash)) effects_.fetches.push_back(hash);
 }
 

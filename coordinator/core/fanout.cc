@@ -288,10 +288,7 @@ bool Partition::fetch_items(Run& run, Mapped& m) {
   const auto here = [&](const Hash128& hash) { return fetched_.contains(hash); };
   if (std::ranges::all_of(needed, here)) return true;
   if (run.value_waits.contains(m.node)) return false;
-  for (const Hash128& hash : needed) {
-    fetches_[hash].insert(run.id());
-    fetch(hash);
-  }
+  for (const Hash128& hash : needed) fetch(run, hash);
   run.value_waits[m.node] = std::move(needed);
   return false;
 }

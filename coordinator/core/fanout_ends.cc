@@ -315,7 +315,7 @@ void Partition::restore_items(Time now, Run& run, TaskIndex chunk, const TaskRec
   past.sum = checksum(chunk, record);
   if (awaits_child(record)) return await_again(now, run, m, first);
   if (record.state != TaskState::kRetrying) return;
-  past.record.due = std::min(record.due, now + (record.due - record.ended));
+  past.record.due = due_by_our_clock(now, record.due, record.ended);
   past.waiting = true;
   ++m.waiting;
   set_timer(std::max(now, past.record.due), run.id(), chunk);

@@ -110,7 +110,8 @@ class Partition {
   const Registry& registry() const { return registry_; }
   bool has_taken(PartitionId from, std::uint64_t number) const { return inbox_.has(from, number); }
   std::size_t letters_waiting() const { return outbox_.size(); }
-  void restore_trigger(TriggerRecord record) { triggers_.restore(std::move(record)); }  // before letters may go
+  // Before letters may go.
+  void restore_trigger(TriggerRecord record, Time now = kNever) { triggers_.restore(std::move(record), now); }
   std::vector<TriggerState> triggers() const { return triggers_.list(); }
   void restore_cached(Time now, CacheEntry entry) { cache_.restore(now, std::move(entry)); }
   void restore_cache_asker(CacheAsker asker) { cache_.restore(std::move(asker)); }
@@ -401,7 +402,7 @@ class Partition {
   Payload make_payload(RunId run, std::string json);  // by reference when larger than the inline limit
   Result<Value> evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing,
                          std::optional<TaskIndex> task = {}, const BoundItem* item = nullptr);
-  void fetch(const Hash128& hash);
+  void fetch(const Run& run, const Hash128& hash);  // it waits for that
 
   // partition.cc
   void on(Time now, TimePassed& in);

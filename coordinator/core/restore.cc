@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "coordinator/core/partition.h"
+#include "coordinator/core/tries.h"
 
 namespace millrace {
 
@@ -39,9 +40,8 @@ void Partition::restore(Time now, const RestoredRun& restored) {
       if (state == TaskState::kFailed) ++run.cleanup_failed;
     }
     if (state != TaskState::kRetrying) continue;
-    // Whoever wrote it may have a clock far ahead of ours: from now on it waits no longer than it had to.
     Time& due = run.tasks[task.value].due;
-    due = std::min(record.due, now + (record.due - record.ended));
+    due = due_by_our_clock(now, record.due, record.ended);
     set_timer(std::max(now, due), run.id(), task);
   }
   for (const auto& [task, record] : restored.tasks) {  // what they are worth depends on their nodes

@@ -2,6 +2,7 @@
 // record. Shared by tasks and by items of mapped nodes. Pure.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -24,6 +25,10 @@ inline Reason reason_for_workers(Reason reason) {
 inline bool is_cancellation(Reason reason) { return reason == Reason::kCancelRequested || reason == Reason::kFailFast; }
 // Exponential backoff with up to `jitter` of it added; which part is a hash of what names the attempt.
 Duration backoff_of(const RetryPolicy& policy, std::uint32_t failures, const AttemptId& attempt);
+// The number of the try that follows those that have failed: of what the core does itself, where nothing else is one.
+inline std::uint32_t next_try(const TaskRecord& record) { return record.failures + 1U; }
+// Whoever wrote when it is due may have a clock far ahead of ours: from now on it waits no longer than it had to.
+inline Time due_by_our_clock(Time now, Time due, Time since) { return std::min(due, now + (due - since)); }
 // What the attempt leaves in the record, whatever its outcome.
 void note(TaskRecord& record, const Attempt& attempt, const Outcome& outcome);
 // The attempt that the record knows of was lost: its error is that, and keeps what is known of all losses.

@@ -149,7 +149,12 @@ void Triggers::remove(const std::string& tenant, const std::string& workflow, Tr
       tenant, workflow, [](const TriggerName&) { return false; }, out);
 }
 
-void Triggers::restore(TriggerRecord record) {
+void Triggers::restore(TriggerRecord record, Time now) {
+  CollectedEvents& waiting = record.waiting;
+  if (const Duration ahead = waiting.began - now; waiting.ends != Time{} && ahead > Duration::zero()) {
+    waiting.began -= ahead;
+    waiting.ends -= ahead;
+  }
   Trigger& trigger = triggers_[record.name];
   trigger.record = std::move(record);
   if (trigger.record.waiting.ends != Time{}) windows_.insert({trigger.record.waiting.ends, trigger.record.name});

@@ -169,7 +169,9 @@ class Triggers {
   void apply(Time now, const std::string& tenant, const std::string& workflow, std::uint64_t version,
              const Hash128& definition, const std::vector<TriggerSpec>& specs, TriggerEffects& out);
   void remove(const std::string& tenant, const std::string& workflow, TriggerEffects& out);
-  void restore(TriggerRecord record);  // as it stood in the store
+  // As it stood in the store. What waits for others waits no longer than it had to from `now`, ours, whatever the clock
+  // of who wrote it.
+  void restore(TriggerRecord record, Time now = kNever);
 
   // `now` is the wall's here and above; `told` is the time that never goes back, which debounces and batches follow.
   void due(Time now, TriggerEffects& out);

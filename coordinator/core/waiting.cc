@@ -8,6 +8,7 @@
 
 #include "common/base/units.h"
 #include "coordinator/core/partition.h"
+#include "coordinator/core/tries.h"
 
 namespace millrace {
 namespace {
@@ -118,9 +119,8 @@ void Partition::end_wait(Time now, Run& run, TaskIndex task, Payload output) {
   run.value_waits.erase(task);
   TaskRecord& record = run.tasks[task.value];
   note_start(now, run);
-  const std::uint32_t tries = record.failures + 1U;  // of a child that was started again
   note_try(record, now);
-  record.tries = tries;
+  record.tries = next_try(record);  // of a child that was started again
   record.error = nullptr;
   record.due = Time{};
   record.output = std::move(output);
@@ -131,7 +131,7 @@ void Partition::fail_wait(Time now, Run& run, TaskIndex task, Reason reason, std
   run.value_waits.erase(task);
   TaskRecord& record = run.tasks[task.value];
   note_try(record, now);
-  record.tries = record.failures + 1U;
+  record.tries = next_try(record);
   record.due = Time{};
   if (reason != Reason::kRejected) record.output = Payload();
   ++record.failures;
@@ -153,7 +153,7 @@ void Partition::wait_over(Time now, Run& run, TaskIndex task) {
       return;
     }
     case WaitKind::kChild:
-      cancel_child(run, task, run.tasks[task.value].failures + 1U);
+      cancel_child(run, task, next_try(run.tasks[task.value]));
       return fail_wait(now, run, task, Reason::kTimeout, "its child run did not end in time");
     case WaitKind::kApproval: {
       static const ApprovalGiven kNobody{{}, {}, "", true, "", "the deadline had passed", ""};
@@ -171,7 +171,7 @@ void Partition::wait_over(Time now, Run& run, TaskIndex task) {
 void Partition::leave_wait(Time now, Run& run, TaskIndex task) {
   const Flow* flow = run.plan->flow(task);
   if (flow == nullptr || !flow->wait) return;
-  if (awaits_child(run, task)) cancel_child(run, task, run.tasks[task.value].failures + 1U);
+  if (awaits_child(run, task)) cancel_child(run, task, next_try(run.tasks[task.value]));
   TaskRecord& record = run.tasks[task.value];
   const bool kept = keeps_signal(run, task);
   Payload payload = std::exchange(record.output, Payload());
@@ -180,14 +180,13 @@ void Partition::leave_wait(Time now, Run& run, TaskIndex task) {
   if (kept && !run.stopping()) (void)take_signal(now, run, flow->wait->spec.signal, std::move(payload), task);
 }
 
-// Whoever wrote it may have a clock far ahead of ours: from now on it waits no longer than it had to, unless it waits
-// for a moment.
+// By our clock, unless it waits for a moment.
 void Partition::restore_wait(Time now, Run& run, TaskIndex task) {
   TaskRecord& record = run.tasks[task.value];
   if (record.due == Time{}) return;
   const Flow* flow = run.plan->flow(task);
   const bool until = flow != nullptr && flow->wait && flow->wait->spec.until;
-  if (!until) record.due = std::min(record.due, now + (record.due - record.ready));
+  if (!until) record.due = due_by_our_clock(now, record.due, record.ready);
   set_timer(std::max(now, record.due), run.id(), task);
 }
 

@@ -89,13 +89,7 @@ void Loop::State::take_record(Share& share, Shelf shelf, const std::string& fiel
     case Shelf::kTriggers: {
       Result<TriggerRecord> record = decode_trigger(share.id, field, bytes);
       if (!record.ok()) return damaged(record.error());
-      // Whoever wrote it may have a clock far ahead of ours: what waits for others waits from now on then.
-      CollectedEvents& waiting = record->waiting;
-      if (const Duration ahead = waiting.began - clock.now(); waiting.ends != Time{} && ahead > Duration::zero()) {
-        waiting.began -= ahead;
-        waiting.ends -= ahead;
-      }
-      share.core->restore_trigger(std::move(*record));
+      share.core->restore_trigger(std::move(*record), clock.now());
       return;
     }
     case Shelf::kWatchers: {
