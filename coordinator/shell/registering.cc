@@ -81,6 +81,7 @@ void Loop::State::apply_workflow(Time now, RequestId request, Share& home, Workf
     return refuse(request, {Code::kInvalid, "workflow '" + ask.name + "': " + wrong, {}, ""});
   home.core->step(now, WorkflowChanged{request, ask.act, ask.tenant, ask.name, 0, ask.definition, cached->bytes,
                                        ask.caller, triggers});
+  follow_at = now;  // its streams begin here, not with the next look at what is followed
 }
 
 // The triggers of the version that it goes back to stand in its definition.
@@ -96,6 +97,7 @@ void Loop::State::roll_back_workflow(Time now, RequestId request, Share& home, W
               if (!still.serving() || still.epoch != epoch) return refuse(request, not_serving(id));
               change.triggers = (*plan)->workflow().triggers;
               still.core->step(at, std::move(change));
+              follow_at = at;
             });
 }
 
