@@ -8,10 +8,10 @@
 
 #include "cli/inputs.h"
 #include "cli/session.h"
+#include "cli/sources.h"
 #include "common/base/units.h"
 #include "common/spec/parse.h"
 #include "common/wire/codec.h"
-#include "common/zones/zones.h"
 
 namespace millrace {
 namespace {
@@ -73,7 +73,7 @@ std::vector<Option> submission_options() {
 Result<WorkflowSpec> load_workflow(const std::string& path) {
   Result<std::string> text = read_file(path);
   if (!text.ok()) return std::move(text).error();
-  return parse_workflow(*text, path == "-" ? "stdin" : path, {zone_exists, zone_names});
+  return parse_workflow(*text, path == "-" ? "stdin" : path, outside_of(path));
 }
 
 std::string random_key() {

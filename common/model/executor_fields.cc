@@ -76,8 +76,11 @@ constexpr std::array<FieldSpec, 1> kNoop = {{
 }};
 constexpr std::array<FieldSpec, 10> kPython = {{
     {"script", FieldKind::kString, false, "python source; runs as written"},
-    {"file", FieldKind::kString, true, "a file of the worker with the source, instead of `script`"},
-    {"function", FieldKind::kString, true, "module:function to call, instead of `script`"},
+    {"file", FieldKind::kString, false,
+     "a file beside the workflow with the source, which is packed with it; instead of `script`"},
+    {"function", FieldKind::kString, false,
+     "module:function to call, of a module beside the workflow, which is packed with it, or of an installed one; "
+     "instead of `script`"},
     {"venv", FieldKind::kString, true, "a virtual environment of the worker whose interpreter runs it"},
     {"requirements", FieldKind::kStringOrList, false,
      "packages, each NAME==VERSION, that the worker installs in an environment for them; or a file of the worker with "
@@ -110,7 +113,8 @@ constexpr std::array<FieldSpec, 12> kShell = {{
 }};
 constexpr std::array<FieldSpec, 6> kTemplate = {{
     {"template", FieldKind::kString, false, "Jinja2 source; runs as written"},
-    {"file", FieldKind::kString, true, "a file with the source instead; it may include its neighbours"},
+    {"file", FieldKind::kString, false,
+     "a file beside the workflow with the source instead; what it includes is packed with it"},
     {"vars", FieldKind::kAny, true, "further variables of the template: a mapping"},
     {"strict", FieldKind::kBoolean, false, "whether an unknown variable is an error (default) or empty"},
     {"outputs", FieldKind::kString, false, "what the output is: text (default), or json that the text is read as"},

@@ -16,10 +16,20 @@
 
 namespace millrace {
 
+// Sources that a definition takes with it.
+constexpr std::size_t kSourceFileMax = 1024 * 1024;   // one
+constexpr std::size_t kSourcesMax = 4 * 1024 * 1024;  // of all nodes together
+constexpr std::size_t kSourceFilesMax = 200;          // of one node
+
 // What a text may name that lies outside of it.
 struct Outside {
   std::function<bool(const std::string&)> zone_exists;   // a time zone; nothing: any name that could be one is taken
   std::function<std::vector<std::string>()> zone_names;  // for "did you mean"
+  // A file of the path that the text names, relative to where the text is; kNotFound: there is none. Nothing: what
+  // nodes name is not packed.
+  std::function<Result<std::string>(const std::string&)> read_source = {};
+  // The sources (.py, .js, .json) below a folder, by their paths within it, in order; empty: there are none.
+  std::function<std::vector<std::string>(const std::string&)> list_sources = {};
 };
 
 // `file_name` stands in the problems; its stem is the workflow's name where the text gives none.

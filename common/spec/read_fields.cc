@@ -177,6 +177,7 @@ Value read_fields(Reader& reader, const TaskBody& body) {
   }
   check_required(reader, *executor, body.own, where, body.executor_at);
   check_more(reader, *executor, body.own, where, fields);
+  pack_sources(reader, name, body.own, where, fields);
   return fields;
 }
 

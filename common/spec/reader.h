@@ -58,6 +58,7 @@ class Reader {
     std::string where;
   };
   std::vector<VariableRead> variables_read;
+  std::size_t source_bytes = 0;  // of what nodes have packed
 
   // --- the document
   const YamlNode& at(std::uint32_t index) const { return document.node(index); }
@@ -124,6 +125,9 @@ struct TaskBody {
   bool mapped = false;            // it has a `foreach`
 };
 Value read_fields(Reader& reader, const TaskBody& body);
+// The sources that its fields name, as the field `sources` (pack_sources.cc).
+void pack_sources(Reader& reader, std::string_view executor, const std::vector<Entry>& own, const std::string& where,
+                  Value& fields);
 
 // Where an expression stands: what it may name and whose edge it makes.
 struct ExpressionPlace {

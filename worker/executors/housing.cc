@@ -174,10 +174,6 @@ Confinement Housing::confinement(const TaskContext& task, const Terms& terms, co
     places.scratch = users_.work_dir();
     places.writable = {directory};
     if (!cwd.empty()) places.writable.push_back(std::move(cwd));
-    const Value* env = task.fields.find("env");
-    if (const Value* path = env != nullptr && env->is_object() ? env->find("MILLRACE_PATH") : nullptr;
-        path != nullptr && path->is_string())
-      places.readable.push_back(path->as_string());
     if (std::string venv = string_field(task, "venv"); !venv.empty()) places.readable.push_back(std::move(venv));
     out = sandbox_.jailed(std::move(places), terms.network, user, terms.limits);
   } else {

@@ -61,6 +61,10 @@ std::string header_of(const TaskContext& task, const Confinement* confinement) {
     json += ",\"function\":";
     append_json_string(json, function);
   }
+  if (const Value* sources = task.fields.find("sources"); sources != nullptr && sources->is_object()) {
+    json += ",\"sources\":" + sources->dump() + ",\"file\":";
+    append_json_string(json, string_field(task, "file"));
+  }
   json += ",\"env\":{\"MILLRACE_RUN\":";
   append_json_string(json, to_string(task.attempt.run));
   json += ",\"MILLRACE_NODE\":";

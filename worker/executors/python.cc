@@ -21,7 +21,6 @@ namespace millrace {
 namespace {
 
 constexpr int kStandbyMax = 4;
-constexpr std::size_t kFileMax = 8 * 1024 * 1024;
 constexpr Duration kDeathNoticeMax = 200ms;  // from the end of an interpreter's channel to the news of its death
 
 class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Listener {
@@ -400,25 +399,17 @@ void PythonExecutor::on_gone(const std::string& why, bool started) {
   seat_waiting();
 }
 
-// Reads `file` into `script`, and lets its neighbours be imported.
-Status load_file(TaskContext& task) {
+// What `file` names came with the workflow, under its name without the folder: it is the script.
+Status unpack_file(TaskContext& task) {
   if (std::string problem = check_string(task, "file"); !problem.empty()) return field_error("file", "must be text");
   const std::string path = string_field(task, "file");
   if (path.empty()) return Done{};
-  std::ifstream in(path, std::ios::binary);
-  std::string text(kFileMax + 1, '\0');
-  if (!in.read(text.data(), static_cast<std::streamsize>(text.size())) && in.gcount() == 0 && !in.eof())
-    return Error{Code::kInvalid, "`file` " + path + " cannot be read", {}, ""};
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > kFileMax) return Error{Code::kInvalid, "`file` " + path + " is larger than 8 MiB", {}, ""};
-  task.fields.set("script", std::move(text));
-  Value env = Value::Object{};
-  const std::size_t slash = path.rfind('/');
-  env.set("MILLRACE_PATH", slash == std::string::npos ? "." : path.substr(0, slash + 1));
-  if (const Value* own = task.fields.find("env"); own != nullptr && own->is_object()) {
-    for (const auto& [name, value] : own->as_object()) env.set(name, value);
-  }
-  task.fields.set("env", std::move(env));
+  const Value* sources = task.fields.find("sources");
+  const Value* script = sources == nullptr ? nullptr : sources->find(path.substr(path.rfind('/') + 1));
+  if (script == nullptr || !script->is_string())
+    return Error{
+        Code::kInvalid, "the source of `file` " + path + " did not come with the workflow: submit it again", {}, ""};
+  task.fields.set("script", *script);
   return Done{};
 }
 
@@ -456,7 +447,7 @@ class PythonExecutors final : public Executor {
 
   void start(TaskContext task) override {
     if (task.fields.find("file") != nullptr) {
-      if (Status loaded = load_file(task); !loaded.ok())
+      if (Status loaded = unpack_file(task); !loaded.ok())
         return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, loaded.error().what));
     }
     if (std::string problem = check_string(task, "venv"); !problem.empty())

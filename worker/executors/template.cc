@@ -10,7 +10,8 @@ constexpr const char* kOrders = "__template__";
 
 constexpr const char* kScript = R"python(
 orders = nodes.pop("__template__")
-source, file = orders["template"], orders["file"]
+source, file, sources = orders["template"], orders["file"], orders["sources"]
+root, name = file.rpartition("/")[0], file.rpartition("/")[2]
 
 def problem(kind, text, line=None, lines=None):
     quoted = ""
@@ -25,43 +26,47 @@ try:
 except ImportError:
     raise problem("NoJinja2", "jinja2 is not there for this worker's python: install python3-jinja2") from None
 
-def environment(folder, strict):
-    kept = jinja2.__dict__.setdefault("_millrace_environments", {})
-    if (folder, strict) not in kept:
-        kept.clear() if len(kept) >= 16 else None
-        kept[folder, strict] = jinja2.sandbox.SandboxedEnvironment(
-            loader=jinja2.FileSystemLoader(folder) if folder else None, keep_trailing_newline=True,
-            undefined=jinja2.StrictUndefined if strict else jinja2.Undefined)
-    return kept[folder, strict]
+def place(path):
+    return root + "/" + path if root else path
 
-def compiled(folder, name, strict):
+def load(path):
+    return (sources[path], place(path), lambda: True) if path in sources else None
+
+def environment(strict):
+    kept = jinja2.__dict__.setdefault("_millrace_environments", {})
+    key = (file, tuple(sources.items()), strict)
+    if key not in kept:
+        kept.clear() if len(kept) >= 16 else None
+        kept[key] = jinja2.sandbox.SandboxedEnvironment(
+            loader=jinja2.FunctionLoader(load) if file else None, keep_trailing_newline=True,
+            undefined=jinja2.StrictUndefined if strict else jinja2.Undefined)
+    return kept[key]
+
+def compiled(strict):
     if file:
-        return environment(folder, strict).get_template(name)
+        return environment(strict).get_template(name)
     kept = jinja2.__dict__.setdefault("_millrace_templates", {})
     if (source, strict) not in kept:
         kept.clear() if len(kept) >= 256 else None
-        kept[source, strict] = environment("", strict).from_string(source)
+        kept[source, strict] = environment(strict).from_string(source)
     return kept[source, strict]
 
 def rendered():
-    import os
-    lines = source.splitlines() if source else None
+    texts = {place(path): text for path, text in sources.items()} if file else {"<template>": source}
     try:
-        folder, name = os.path.split(os.path.abspath(file)) if file else ("", "")
-        if file and os.path.exists(file):
-            lines = open(file, encoding="utf-8").read().splitlines()
         values = {**inputs, **nodes, "inputs": inputs, "nodes": nodes, "run": run, **orders["vars"]}
         values.update({name: globals()[name] for name in ("item", "index") if name in globals()})
-        return compiled(folder, name, orders["strict"]).render(values)
+        return compiled(orders["strict"]).render(values)
     except jinja2.TemplateSyntaxError as error:
+        lines = texts.get(error.filename or file or "<template>", "").splitlines()
         failure = problem("TemplateSyntaxError", error.message, error.lineno, lines)
     except jinja2.TemplateNotFound as error:
         failure = problem("TemplateNotFound", "there is no template " + str(error.name))
     except Exception as error:
-        line, at = None, error.__traceback__
+        line, lines, at = None, None, error.__traceback__
         while at is not None:
-            if at.tb_frame.f_code.co_filename in ("<template>", os.path.abspath(file) if file else ""):
-                line = at.tb_lineno
+            if at.tb_frame.f_code.co_filename in texts:
+                line, lines = at.tb_lineno, texts[at.tb_frame.f_code.co_filename].splitlines()
             at = at.tb_next
         failure = problem(type(error).__name__, str(error), line, lines)
     raise failure
@@ -83,6 +88,10 @@ std::string first_problem(const TaskContext& task) {
   }
   const bool has_template = task.fields.find("template") != nullptr;
   if (has_template == (task.fields.find("file") != nullptr)) return "either `template` or `file` is needed";
+  const Value* sources = task.fields.find("sources");
+  if (const std::string file = string_field(task, "file");
+      !file.empty() && (sources == nullptr || sources->find(file.substr(file.rfind('/') + 1)) == nullptr))
+    return "the source of `file` " + file + " did not come with the workflow: submit it again";
   const Value* vars = task.fields.find("vars");
   if (vars != nullptr && !vars->is_null() && !vars->is_object())
     return "`vars` must be a mapping, not " + std::string(vars->kind_name());
@@ -104,8 +113,10 @@ class TemplateExecutor final : public Executor {
     if (!problem.empty()) return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
     const Value* vars = task.fields.find("vars");
     const Value* strict = task.fields.find("strict");
+    const Value* sources = task.fields.find("sources");
     const Value orders = Value::Object{{"template", string_field(task, "template")},
                                        {"file", string_field(task, "file")},
+                                       {"sources", sources == nullptr ? Value(Value::Object{}) : *sources},
                                        {"vars", vars == nullptr || vars->is_null() ? Value(Value::Object{}) : *vars},
                                        {"strict", strict == nullptr || strict->is_null() || strict->as_bool()},
                                        {"json", string_field(task, "outputs") == "json"}};
@@ -113,9 +124,6 @@ class TemplateExecutor final : public Executor {
     std::string isolation = string_field(task, "isolation");
     if (isolation.empty()) isolation = to_string(least_);
     Value fields = Value::Object{{"script", kScript}, {"isolation", std::move(isolation)}};
-    const std::string file = string_field(task, "file");  // it must be seen, with its neighbours
-    if (const std::size_t slash = file.rfind('/'); slash != std::string::npos)
-      fields.set("env", Value::Object{{"MILLRACE_PATH", file.substr(0, slash + 1)}});
     task.fields = std::move(fields);
     python_.start(std::move(task));
   }

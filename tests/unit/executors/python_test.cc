@@ -590,28 +590,50 @@ TEST(PythonPool, AZygoteThatDiedIsStartedAgainAndCounted) {
 
 // ---- file, function, venv
 
-TEST_P(Python, AFileIsRunAsAScriptAndMayImportItsNeighbours) {
-  const std::string dir =
-      std::filesystem::temp_directory_path().string() + "/millrace-file-" + std::to_string(getpid());
-  std::filesystem::create_directory(dir);
-  std::ofstream(dir + "/neighbour.py") << "def twice(x):\n    return 2 * x\n\ndef breaks():\n    return 1 / 0\n";
-  std::ofstream(dir + "/job.py") << "import neighbour\ndef main(n=21):\n    return neighbour.twice(n)\n";
-  const auto fields = [&](const char* name, const std::string& value) {
-    return object({{name, value}, {"cwd", dir}, {"isolation", GetParam()}});
+TEST_P(Python, AFileIsRunAsAScriptAndImportsWhatWasPackedWithIt) {
+  const auto fields = [&](const char* name, const std::string& value, Value sources) {
+    return object({{name, value}, {"sources", std::move(sources)}, {"isolation", GetParam()}});
   };
-  EXPECT_EQ(h.run("python", fields("file", dir + "/job.py")).output.json(), "42");
-  TaskContext call = h.context("python", fields("function", "neighbour:twice"));
+  const std::string neighbour = "def twice(x):\n    return 2 * x\n\ndef breaks():\n    return 1 / 0\n";
+  const Value sources = object({{"job.py", "import neighbour\ndef main(n=21):\n    return neighbour.twice(n)\n"},
+                                {"fails.py", "import neighbour\n\nneighbour.breaks()\n"},
+                                {"wrong.py", "x = 1\nx = = 2\n"},
+                                {"neighbour.py", neighbour}});
+  EXPECT_EQ(h.run("python", fields("file", "tasks/job.py", sources)).output.json(), "42");
+  const Outcome fails = h.run("python", fields("file", "tasks/fails.py", sources));
+  EXPECT_TRUE(
+      fails.error.traceback.starts_with("Traceback (most recent call last):\n"
+                                        "  File \"tasks/fails.py\", line 3, in <module>\n    neighbour.breaks()\n"
+                                        "  File \"tasks/neighbour.py\", line 5, in breaks\n    return 1 / 0\n"))
+      << "the places are those of the user's files: " << fails.error.traceback;
+  EXPECT_EQ(h.run("python", fields("file", "wrong.py", sources)).error.message, "SyntaxError: invalid syntax (line 2)");
+  TaskContext call = h.context("python", fields("function", "neighbour:twice", sources));
   call.inputs_json = json(R"({"x":4})");
   EXPECT_EQ(h.run(std::move(call)).output.json(), "8");
-  const Outcome broken = h.run("python", fields("function", "neighbour:breaks"));
-  EXPECT_EQ(broken.error.message, "ZeroDivisionError: division by zero");
-  EXPECT_NE(broken.error.traceback.find("neighbour.py\", line 5, in breaks\n    return 1 / 0"), std::string::npos)
-      << broken.error.traceback;
-  EXPECT_EQ(h.run("python", fields("file", dir + "/none.py")).error.message,
-            "`file` " + dir + "/none.py cannot be read");
-  EXPECT_EQ(h.run("python", fields("function", "neighbour")).error.message,
+  const Value changed = object({{"job.py", "import neighbour\noutput = neighbour.twice(1)"},
+                                {"neighbour.py", "def twice(x):\n    return [x, x]\n"}});
+  EXPECT_EQ(h.run("python", fields("file", "tasks/job.py", changed)).output.json(), "[1,1]")
+      << "another task's modules are not left behind";
+  EXPECT_EQ(h.run("python", fields("function", "neighbour:twice", object({{"other.py", ""}}))).error.message,
+            "ModuleNotFoundError: No module named 'neighbour'");
+  EXPECT_EQ(h.run("python", fields("file", "tasks/none.py", sources)).error.message,
+            "the source of `file` tasks/none.py did not come with the workflow: submit it again");
+  EXPECT_EQ(h.run("python", fields("function", "neighbour", sources)).error.message,
             "`function` is \"neighbour\"; expected module:function");
-  std::filesystem::remove_all(dir);
+}
+
+TEST_P(Python, APackageIsPackedWithItsData) {
+  const Value sources = object({{"pkg/__init__.py", "base = 40"},
+                                {"pkg/deep/calc.py",
+                                 "import json, pkgutil\nfrom pkg import base\nfrom .more import two\n"
+                                 "def run():\n"
+                                 "    known = json.loads(pkgutil.get_data('pkg', 'table.json'))\n"
+                                 "    return [base + two, known, __file__]\n"},
+                                {"pkg/deep/more.py", "two = 2"},
+                                {"pkg/table.json", "{\"a\": 1}"}});
+  const Outcome outcome =
+      h.run("python", object({{"function", "pkg.deep.calc:run"}, {"sources", sources}, {"isolation", GetParam()}}));
+  EXPECT_EQ(outcome.output.json(), R"([42,{"a":1},"pkg/deep/calc.py"])") << outcome.error.traceback;
 }
 
 TEST_P(Python, AVirtualEnvironmentBringsItsOwnInterpreter) {

@@ -41,17 +41,21 @@ TEST_F(Template, MayBeReadAsJson) {
       run({{"template", "{oops"}, {"outputs", "json"}}).error.message.starts_with("NotJson: the text is not JSON: "));
 }
 
-TEST_F(Template, MayBeAFileWithNeighbours) {
-  const std::string dir =
-      std::filesystem::temp_directory_path().string() + "/millrace-template-" + std::to_string(getpid());
-  std::filesystem::create_directory(dir);
-  std::ofstream(dir + "/main.j2") << "[{% include 'part.j2' %}]\n{{ nobody }}\n";
-  std::ofstream(dir + "/part.j2") << "part for {{ who }}";
-  EXPECT_EQ(text({{"file", dir + "/main.j2"}, {"strict", false}}), R"("[part for Ada]\n\n")");
-  EXPECT_EQ(run({{"file", dir + "/main.j2"}}).error.message,
+TEST_F(Template, MayBeAFileThatWasPackedWithWhatItIncludes) {
+  const Value sources = object({{"main.j2", "[{% include 'parts/part.j2' %}]\n{{ nobody }}\n"},
+                                {"parts/part.j2", "part for {{ who }}"},
+                                {"outer.j2", "x\n{% include 'inner.j2' %}"},
+                                {"inner.j2", "a\nb\n{{ 1 / 0 }}"},
+                                {"open.j2", "a\n{% if %}"}});
+  EXPECT_EQ(text({{"file", "mail/main.j2"}, {"sources", sources}, {"strict", false}}), R"("[part for Ada]\n\n")");
+  EXPECT_EQ(run({{"file", "mail/main.j2"}, {"sources", sources}}).error.message,
             "UndefinedError: 'nobody' is undefined (line 2: {{ nobody }})");
-  EXPECT_EQ(run({{"file", dir + "/none.j2"}}).error.message, "TemplateNotFound: there is no template none.j2");
-  std::filesystem::remove_all(dir);
+  EXPECT_EQ(run({{"file", "outer.j2"}, {"sources", sources}}).error.message,
+            "ZeroDivisionError: division by zero (line 3: {{ 1 / 0 }})");
+  EXPECT_NE(run({{"file", "open.j2"}, {"sources", sources}}).error.message.find("(line 2: {% if %})"),
+            std::string::npos);
+  EXPECT_EQ(run({{"file", "mail/none.j2"}, {"sources", sources}}).error.message,
+            "the source of `file` mail/none.j2 did not come with the workflow: submit it again");
 }
 
 TEST_F(Template, AnErrorNamesItsLine) {

@@ -327,7 +327,10 @@ class Task:
     def __init__(self, parts):
         header = json.loads(parts[0])
         self.node = header["node"]
-        self.file = "<%s>" % header["node"]
+        self.sources = header.get("sources")  # that came with the workflow: by their paths, relative to root
+        self.path = header.get("file", "")  # of the script, as the workflow names it
+        self.root = self.path.rpartition("/")[0]
+        self.file = self.path or "<%s>" % header["node"]
         self.run = {"id": header["run"], "workflow": header["workflow"], "attempt": header["attempt"]}
         self.env = header["env"]
         self.cwd = header["cwd"]
@@ -342,6 +345,77 @@ class Task:
         self.vars = {name: json.loads(part) for name, part in zip(names, parts[3 + len(header["ids"]):])}
 
 
+class Packed:
+    """Finds modules among the sources that came with the task; one task's at a time."""
+
+    def __init__(self):
+        self.sources, self.root, self.files = {}, "", []
+
+    def open(self, sources, root):
+        from importlib.machinery import ModuleSpec  # not while it is asked for a module
+        self.spec = ModuleSpec
+        self.sources, self.root = sources, root
+        sys.meta_path.insert(0, self)
+
+    def close(self):
+        if not self.sources:
+            return
+        self.sources = {}
+        sys.meta_path.remove(self)
+        for name in [name for name, module in list(sys.modules.items()) if getattr(module, "__loader__", None) is self]:
+            del sys.modules[name]
+        for file in self.files:
+            linecache.cache.pop(file, None)
+        self.files.clear()
+
+    def place(self, path):
+        return self.root + "/" + path if self.root and self.root != "/" else self.root + path
+
+    def path_of(self, name):
+        base = name.replace(".", "/")
+        for path in (base + "/__init__.py", base + ".py"):
+            if path in self.sources:
+                return path
+        return None
+
+    def find_spec(self, name, path=None, target=None):
+        found, folder = self.path_of(name), name.replace(".", "/")
+        package = found is None or found.endswith("/__init__.py")
+        if found is None and not any(source.startswith(folder + "/") for source in self.sources):
+            return None
+        spec = self.spec(name, self, origin=self.place(found or folder), is_package=package)
+        spec.has_location = found is not None
+        if package:
+            spec.submodule_search_locations = [self.place(folder)]
+        return spec
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        path = self.path_of(module.__name__)
+        if path is None:  # a folder without __init__.py
+            return
+        text, file = self.sources[path], self.place(path)
+        linecache.cache[file] = (len(text), None, text.splitlines(True), file)
+        self.files.append(file)
+        exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
+
+    def get_source(self, name):
+        return self.sources.get(self.path_of(name))
+
+    def is_package(self, name):
+        return (self.path_of(name) or "/__init__.py").endswith("/__init__.py")
+
+    def get_data(self, path):
+        """For pkgutil.get_data(): what lies beside a module."""
+        start = self.place("")
+        if path.startswith(start) and path[len(start):] in self.sources:
+            return self.sources[path[len(start):]].encode("utf-8")
+        raise FileNotFoundError(errno.ENOENT, "it did not come with the workflow", path)
+
+
+packed = Packed()
 code_cache = {}    # (file, script) -> code
 script_cache = {}  # script -> (code, source as linecache keeps it): many nodes of a packed workflow share one script
 
@@ -500,8 +574,8 @@ def prepare(task):
     if task.cwd:
         os.chdir(task.cwd)
         sys.path.append(task.cwd)
-    if "MILLRACE_PATH" in task.env:
-        sys.path.append(task.env["MILLRACE_PATH"])
+    if task.sources:
+        packed.open(task.sources, task.root)
     sys.argv = [task.node]
 
 
@@ -514,6 +588,8 @@ def run_task(parts, once):
         if name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__"):
             space[name] = value
     space.update(inputs=task.inputs, nodes=task.nodes, run=task.run, **task.vars)
+    if task.path:
+        space["__file__"] = task.path
     sys.modules["__main__"] = module
     kind, message, lines, output = OK, "", "", b""
     begun = 0
@@ -531,6 +607,8 @@ def run_task(parts, once):
     if once:
         atexit._run_exitfuncs()
     flush_streams()
+    if not once:
+        packed.close()
     space.clear()  # closes, and so flushes, files that the script left open
     ran = (monotonic_ns() - begun) // 1000 if begun else 0
     return kind, message.encode("utf-8", "replace"), lines.encode("utf-8", "replace"), output, ran
