@@ -90,7 +90,7 @@ class Packing {
              "a file that is there, beside the workflow");
       return false;
     }
-    if (text->size() > kSourceFileMax || !Value::parse(Value(*text).dump()).ok()) {
+    if (text->size() > kSourceFileMax || to_valid_utf8(*text) != *text) {
       fail("cannot have " + joined(root_, path) + ": " +
                (text->size() > kSourceFileMax ? "it has more" : "it is not text in UTF-8"),
            "text of at most " + std::to_string(kSourceFileMax) + " bytes");
