@@ -2,7 +2,21 @@
 
 #include <xxhash.h>
 
+#include <array>
+
 namespace millrace {
+namespace {
+
+// The value of a hexadecimal digit; 255 where a character is none.
+constexpr std::array<std::uint8_t, 256> kDigit = [] {
+  std::array<std::uint8_t, 256> values{};
+  values.fill(255);
+  for (std::uint8_t i = 0; i < 10; ++i) values['0' + i] = i;
+  for (std::uint8_t i = 0; i < 6; ++i) values['a' + i] = i + 10;
+  return values;
+}();
+
+}  // namespace
 
 Hash128 hash128(std::string_view bytes) {
   XXH128_hash_t h = XXH3_128bits(bytes.data(), bytes.size());
@@ -57,16 +71,20 @@ std::string to_string(const Hash128& hash) {
 
 std::optional<Hash128> parse_hash128(std::string_view text) {
   if (text.size() != 32) return std::nullopt;
+  std::uint8_t wrong = 0;
+  const auto half = [&](std::size_t first) {
+    std::uint64_t value = 0;
+    for (std::size_t i = first; i < first + 16; ++i) {
+      const std::uint8_t digit = kDigit[static_cast<std::uint8_t>(text[i])];
+      wrong |= digit;
+      value = (value << 4) | digit;
+    }
+    return value;
+  };
   Hash128 hash;
-  for (std::size_t i = 0; i < 32; ++i) {
-    char c = text[i];
-    std::uint64_t digit = 0;
-    if (c >= '0' && c <= '9') digit = static_cast<std::uint64_t>(c - '0');
-    else if (c >= 'a' && c <= 'f') digit = static_cast<std::uint64_t>(c - 'a') + 10;
-    else return std::nullopt;
-    std::uint64_t& half = i < 16 ? hash.high : hash.low;
-    half = (half << 4) | digit;
-  }
+  hash.high = half(0);
+  hash.low = half(16);
+  if (wrong > 15) return std::nullopt;
   return hash;
 }
 

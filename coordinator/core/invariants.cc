@@ -87,6 +87,7 @@ std::string check_run(const Run& run) {
 }  // namespace
 
 std::string check_invariants(const Partition& partition) {
+  if (!partition.stirred_ && !partition.effects_.empty()) return "effects of a turn in which nothing was stirred";
   std::uint32_t live = 0;
   std::uint64_t tasks = 0;
   std::size_t attempts = 0;

@@ -10,6 +10,7 @@ Partition::Partition(PartitionOptions options)
     : options_(std::move(options)), triggers_(options_.zones), wall_ahead_(options_.wall_ahead) {}
 
 void Partition::step(Time now, Input input) {
+  stirred_ = true;
   records_step_ = 0;
   std::visit([&](auto& in) { on(now, in); }, input);
   work(now);
@@ -30,6 +31,7 @@ Effects Partition::take() {
     ended_kept_.pop_front();
   }
   ++turn_;
+  stirred_ = false;
   records_pending_ = 0;
   bytes_pending_ = 0;
   return std::exchange(effects_, Effects{});
@@ -64,7 +66,9 @@ void Partition::take_placement(std::vector<Offer>& offers, std::vector<SlotChang
 }
 
 void Partition::offer_again(RunId id, TaskIndex task) {
-  if (wants_place(id, task)) offer(Time{}, *live(id), task);
+  if (!wants_place(id, task)) return;
+  stirred_ = true;
+  offer(Time{}, *live(id), task);
 }
 
 bool Partition::wants_place(RunId id, TaskIndex task) const {

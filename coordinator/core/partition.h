@@ -121,7 +121,8 @@ class Partition {
   std::uint64_t events_waiting() const { return triggers_.waiting(); }
   const TriggerRecord* trigger(const TriggerName& name) const { return triggers_.find(name); }
   void restore_watcher(const TriggerName& trigger, RunEndSpec runs) { watch(trigger, std::move(runs)); }
-  [[nodiscard]] Effects take();  // of all steps since the last take(): one turn
+  bool stirred() const { return stirred_; }  // since the last take(); if not, that would have nothing
+  [[nodiscard]] Effects take();              // of all steps since the last take(): one turn
   // The part of the effects that Placement needs within the turn; take() has it no more.
   void take_placement(std::vector<Offer>& offers, std::vector<SlotChange>& slots);
   void offer_again(RunId run, TaskIndex task);  // whose grant could not be used; nothing if it is not ready any more
@@ -443,6 +444,7 @@ class Partition {
 
   std::vector<std::uint32_t> scratch_;  // of complete()
   Effects effects_;
+  bool stirred_ = false;
   std::uint64_t turn_ = 1;
   bool live_events_ = true;
   std::size_t records_pending_ = 0;

@@ -7,6 +7,7 @@
 namespace millrace {
 
 void Partition::restore(Time now, const RestoredRun& restored) {
+  stirred_ = true;
   records_step_ = 0;
   assert(!runs_.contains(restored.info->run));
   Run& run = add(restored.info, restored.plan);

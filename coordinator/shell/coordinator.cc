@@ -1,5 +1,6 @@
 #include "coordinator/shell/coordinator.h"
 
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -359,7 +360,10 @@ bool Process::look(Time now, Duration left) {
   if (options_.spin == Duration::zero() || left < options_.spin || loop_->busy_tasks() > kLookTasksMax) return false;
   if (!looking_.wanted()) return false;
   for (const Time until = now + options_.spin; now < until; now = clock_.now()) {
-    if (poller_.wait(Duration::zero()) == 0) continue;
+    if (poller_.wait(Duration::zero()) == 0) {
+      sched_yield();  // to I/O threads, which wait for a processor that is free
+      continue;
+    }
     looking_.found();
     return true;
   }

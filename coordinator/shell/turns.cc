@@ -203,7 +203,7 @@ void Loop::State::place(Time now) {
     slots.clear();
     grants.clear();
     for (Share& share : shares) {
-      if (share.ours()) share.core->take_placement(offers, slots);
+      if (share.ours() && share.core->stirred()) share.core->take_placement(offers, slots);
     }
     for (const SlotChange& slot : slots) placement.change(slot);
     for (Offer& offer : offers) placement.offer(std::move(offer));
@@ -238,15 +238,18 @@ bool Loop::State::close_turn(Time now) {
   TurnCommit& commit = turn.commit;
   for (Share& share : shares) {
     if (!share.ours()) continue;
-    Effects effects = share.core->take();
     share.giving_closed = share.giving.has_value();
+    const bool beats = now >= share.beat_due;
+    const bool house = house_writes(share, now);
+    if (!share.core->stirred() && !house && !beats) continue;
+    Effects effects = share.core->take();
     meter.closed(effects);
     for (const auto& info : effects.ended) share.house.kept.ended(*info);
     for (const RunWrite& write : effects.writes) {
       if (write.info != nullptr) share.house.kept.accepted(*write.info);
     }
-    bool writes = !effects.writes.empty() || effects.writes_shelves() || house_writes(share, now);
-    if (writes || now >= share.beat_due) {
+    const bool writes = !effects.writes.empty() || effects.writes_shelves() || house;
+    if (writes || beats) {
       PartitionCommit part = beat_of(share);
       if (writes) part.number = ++share.number;
       share.beat_due = now + kBeatOwnership;
