@@ -21,10 +21,10 @@ const std::string& interpreter() {
 }
 
 bool has_node_packages() {
-  return run_program({"node", "-e",
-                      "require('" + source("sdk/node") + "/node_modules/zeromq'); require('" + source("sdk/node") +
-                          "/node_modules/protobufjs')"})
-             .exit_code == 0;
+  const std::string words =
+      "for (const name of ['zeromq', 'protobufjs', 'hash-wasm', 'libsodium-wrappers']) require('" + source("sdk/node") +
+      "/node_modules/' + name)";
+  return run_program({"node", "-e", words}).exit_code == 0;
 }
 
 // In each language.
@@ -33,7 +33,7 @@ class Sdk : public testing::TestWithParam<const char*> {
   static bool python() { return GetParam() == std::string_view("Python"); }
   void SetUp() override {
     if (python() && interpreter().empty()) GTEST_SKIP() << "python3-zmq and python3-protobuf are not installed";
-    if (!python() && !has_node_packages()) GTEST_SKIP() << "sdk/node has no node_modules: `npm install` there";
+    if (!python() && !has_node_packages()) GTEST_SKIP() << "sdk/node has not all its node_modules: `npm ci` there";
   }
   static Program start(const Cluster& cluster, const std::string& name, Variables variables = {}) {
     variables.emplace_back("MILLRACE_COORDINATOR", cluster.address());

@@ -1,6 +1,8 @@
 'use strict';
 // The worker that tests/process/sdk_test.cc plays with, in JavaScript: see worker.py.
 const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
 const {setTimeout: sleep} = require('node:timers/promises');
 const {Worker} = require('../../sdk/node');
 
@@ -39,6 +41,25 @@ worker.task('each', async ({n}, task) => {
   if (task.item === 'slow') await sleep(60_000, undefined, {signal: task.signal});
   if (task.item === 'bad') throw new TypeError('no good: ' + task.item);
   return {n, item: task.item, index: task.index, node: task.node};
+});
+
+worker.task('make', async ({size}, task) => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-sdk-'));
+  fs.writeFileSync(path.join(directory, 'words.txt'), 'a few words\n');
+  await task.artifact(path.join(directory, 'words.txt'));
+  await task.artifact('digits.bin', Buffer.from('0123456789'.repeat(500_000)));
+  await task.artifact('nothing', '');
+  fs.rmSync(directory, {recursive: true});
+  return {size, text: '0123456789'.repeat(size / 10 + 1).slice(0, size)};
+});
+
+worker.task('count', ({text}) => ({length: text.length, sevens: text.split('7').length - 1}));
+
+worker.task('file', ({name}, task) => task.artifact(name, 'x', {name}));
+
+worker.task('measure_key', ({key}, task) => {
+  task.log('the key is', key);
+  return {length: key.length, key, same: task.secret('API_KEY') === key};
 });
 
 worker.task('broken', ({how}) => {

@@ -2,7 +2,9 @@
 import logging
 import os
 import pathlib
+import shutil
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "sdk/python"))
@@ -60,6 +62,33 @@ def each(task, n):
     if task.item == "bad":
         raise ValueError("no good: " + task.item)
     return {"n": n, "item": task.item, "index": task.index, "node": task.node}
+
+
+@worker.task("make")
+def make(task, size):
+    path = pathlib.Path(tempfile.mkdtemp(prefix="millrace-sdk-")) / "words.txt"
+    path.write_text("a few words\n")
+    task.artifact(path)
+    task.artifact("digits.bin", b"0123456789" * 500_000)
+    task.artifact("nothing", "")
+    shutil.rmtree(path.parent)
+    return {"size": size, "text": ("0123456789" * (size // 10 + 1))[:size]}
+
+
+@worker.task("count")
+def count(text):
+    return {"length": len(text), "sevens": text.count("7")}
+
+
+@worker.task("file")
+def file(task, name):
+    task.artifact(name, "x", name=name)
+
+
+@worker.task("measure_key")
+def measure_key(task, key):
+    task.log("the key is", key)
+    return {"length": len(key), "key": key, "same": task.secret("API_KEY") == key}
 
 
 @worker.task("broken")

@@ -422,7 +422,8 @@ class Agent {
       const h = this.held.get(attempt.key);
       if (!h || h.phase !== ENDED) continue;
       const {output, message, traceback} = h.outcome;
-      const bytes = 64 + (output?.length ?? 0) + message.length + (traceback?.length ?? 0);
+      const bytes = 64 + (output?.length ?? 0) + message.length + (traceback?.length ?? 0) +
+        320 * (h.outcome.artifacts?.length ?? 0);
       if (size + bytes > REPORT_BYTES) close();
       if (++h.reports === 1) h.reported = now;
       const patience = bytes > REPORT_LARGE ? 2 ** Math.min(h.reports + 1, 5) : 1;

@@ -10,10 +10,11 @@ const PREFIX = 'MILLRACE_SECRET_';
 
 class SecretError extends Error {}
 
-// From the variable MILLRACE_SECRET_<NAME>, else a file <NAME> of one of the directories; read anew each time.
+// From the variable MILLRACE_SECRET_<NAME>, else a file <NAME> of one of the directories, else the encrypted file; read anew
+// each time.
 class Secrets {
   constructor(directories = []) {
-    this.directories = directories;
+    Object.assign(this, {directories, file: null});  // file: a SecretFile
   }
 
   find(name) {
@@ -30,6 +31,10 @@ class Secrets {
         if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR')
           throw new SecretError(`the secret '${name}' cannot be read from ${file}: ${error.code}`);
       }
+    }
+    if (value === undefined && this.file !== null) {
+      looked.push(this.file.file);
+      value = this.file.find(name);
     }
     if (value === undefined)
       throw new SecretError(`the secret '${name}' is not known to this worker (looked for: ${looked.join(', ')})`);

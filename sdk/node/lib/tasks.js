@@ -1,10 +1,12 @@
 'use strict';
 // Tasks: what a function sees of the task that it runs for, and how functions are run and ended.
 const {AsyncLocalStorage} = require('node:async_hooks');
+const {AttachmentError, Attachments} = require('./attachments');
 const {Mask, SecretError} = require('./secret');
 const {JsonError, encode, toPlain} = require('./values');
 
 const [REASON_ERROR, REASON_CANCELLED, REASON_INVALID_OUTPUT, REASON_INVALID_INPUT, REASON_REFUSED] = [1, 7, 8, 9, 13];
+const GIVEN_UP = [3, 6, 7];  // lost, cancelled: nobody wants what it has made
 const VALUE_MAX = 256 * 1024 * 1024;
 const [MESSAGE_MAX, TRACEBACK_MAX] = [4 * 1024, 16 * 1024];
 const PROGRESS_PAUSE = 50;
@@ -30,16 +32,19 @@ class Task {
   #log = {allowance: LOG_RATE, filled: performance.now(), dropped: 0};
   #told = -Infinity;
   #controller = new AbortController();
+  #attachments = new Attachments();
+  #keepsArtifacts;
   #done = false;
 
   // `item`, `index`: of a node with `foreach`; null elsewhere.
-  constructor(assignment, values, run, events, secrets, item = null, index = null) {
+  constructor(assignment, values, run, events, secrets, keepsArtifacts, item = null, index = null) {
     this.attemptId = assignment.attempt;
     Object.assign(this, {node: assignment.node, workflow: assignment.workflow, traceId: assignment.traceId, run,
       attempt: assignment.attempt.number, item, index});
     this.#values = values;
     this.#secrets = secrets;
     this.#events = events;
+    this.#keepsArtifacts = keepsArtifacts;
   }
 
   // The run's inputs, and the output of a node before this one (null where there is none).
@@ -86,6 +91,16 @@ class Task {
 
   heartbeat() {
     this.progress(null, undefined, {heartbeat: true});
+  }
+
+  // Hands a file over, which is kept as long as the run: the file at a path, or `data` (text, bytes, or a stream of bytes)
+  // under a name. Later ones of a task take the place of earlier ones with the same name. Await it: what has not come
+  // when the function ends is not kept.
+  async artifact(pathOrName, data = null, options = {}) {
+    if (this.#done) throw new AttachmentError('the task has ended');
+    if (this.index !== null) throw new AttachmentError('items of a mapped node cannot hand over artifacts: use a node of its own');
+    if (!this.#keepsArtifacts()) throw new AttachmentError('its coordinator is of an earlier version and keeps no artifacts');
+    await this.#attachments.add(pathOrName, data, options);
   }
 
   _hide(secrets) {
@@ -139,8 +154,10 @@ class Task {
       if (held !== '') this.#events('log', this.attemptId, [stderr, held, this.index]);
     }
     this.#done = true;
-    if (this.#mask.words.length === 0) return outcome;
-    return {...outcome, message: this.#mask.text(outcome.message), traceback: this.#mask.text(outcome.traceback),
+    if (GIVEN_UP.includes(outcome.reason)) this.#attachments.forget();
+    const whole = {...outcome, artifacts: this.#attachments.take()};
+    if (this.#mask.words.length === 0) return whole;
+    return {...whole, message: this.#mask.text(outcome.message), traceback: this.#mask.text(outcome.traceback),
       output: outcome.output === null ? null : this.#mask.json(outcome.output)};
   }
 }

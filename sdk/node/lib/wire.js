@@ -133,10 +133,17 @@ function reports(all) {
   const itemsOf = (one) => (!one ? 0 : items.push({count: one.count, done: one.done,
     failures: one.failures.map(({offset, reason, message, traceback}) =>
       ({offset, reason, error: {message: Buffer.from(message), traceback: Buffer.from(traceback)}}))}));
-  const payload = (json) => (json === null || json === 'null' ? 0 : payloads.push({json: Buffer.from(json)}));
+  const artifacts = [];
+  const payload = (json) => {
+    if (json === null || json === 'null') return 0;
+    if (typeof json === 'string') return payloads.push({json: Buffer.from(json)});
+    return payloads.push({hash_high: toLong(json.high), hash_low: toLong(json.low), size: json.size});
+  };
   const groups = stretches(all, (one) => one.attempt).map((group) => {
     const outcomes = group.map((one) => one.outcome);
     const hasError = outcomes.map((one) => Boolean(one.message || one.traceback));
+    for (const one of outcomes.flatMap((outcome) => outcome.artifacts ?? []))
+      artifacts.push({name: Buffer.from(one.name), type: Buffer.from(one.type), high: toLong(one.high), low: toLong(one.low), size: one.size});
     outcomes.filter((_, i) => hasError[i]).forEach((one) =>
       errors.push({message: Buffer.from(one.message), traceback: Buffer.from(one.traceback ?? '')}));
     return {attempts: writeAttempts(group.map((one) => one.attempt)),
@@ -145,9 +152,10 @@ function reports(all) {
       ran_us: writeColumn(outcomes.map((one) => Math.round(one.ran * 1000)), 0),
       outputs: writeColumn(outcomes.map((one) => payload(one.output)), 0),
       has_error: writeColumn(hasError, false), items: writeColumn(outcomes.map((one) => itemsOf(one.items)), 0),
+      artifacts: writeColumn(outcomes.map((one) => one.artifacts?.length ?? 0), 0),
       rests_on: writeVersions(group.map((one) => one.attempt.task), group.map((one) => one.restsOn))};
   });
-  return encode({reports: {payloads, errors, groups, items}});
+  return encode({reports: {payloads, errors, groups, items, artifacts}});
 }
 
 const messages = {
@@ -160,7 +168,9 @@ const messages = {
     item: item === null ? 0 : item + 1}}),
   news: (attempt, type, json) => encode({news: {...attempt.wire, type, json: Buffer.from(json)}}),
   // A part of a value, from its byte `from` on.
-  valueRequest: ({high, low}, from = 0) => encode({value_request: {high: toLong(high), low: toLong(low), from, max: 512 * 1024}}),
+  valueRequest: ({high, low}, from, max) => encode({value_request: {high: toLong(high), low: toLong(low), from, max}}),
+  putPart: ({high, low}, size, run, from, check, part) => encode({put_part: {high: toLong(high), low: toLong(low), size,
+    run: toLong(run), from, check: toLong(check), part}}),
   draining: () => encode({draining: true}),
   bye: () => encode({bye: true}),
 };
@@ -253,8 +263,9 @@ function withColumn(groups, name) {
   });
 }
 
-// [kind, value]: welcome {coordinator, members, owned, demand}, refused [name, message], assign, cancel [[attempt,
-// reason]], answers [[attempt, answer]], reclaim [attempt], value {high, low, json or null}, drain, say_hello, news.
+// [kind, value]: welcome {coordinator, takesParts, members, owned, demand}, refused [name, message], assign, cancel
+// [[attempt, reason]], answers [[attempt, answer]], reclaim [attempt], value {high, low, json or null, place: {from, size of
+// the whole, check} or null}, part_taken {high, low, have, kept, damaged}, drain, say_hello, news.
 function decode(body, specs) {
   let message;
   try {
@@ -265,7 +276,7 @@ function decode(body, specs) {
   const kind = Object.keys(CoordinatorMessage.fields).find((name) => Object.hasOwn(message, name) && message[name] !== null);
   const value = message[kind];
   switch (kind) {
-    case 'welcome': return [kind, {...readNews(value.news), coordinator: text(value.coordinator)}];
+    case 'welcome': return [kind, {...readNews(value.news), coordinator: text(value.coordinator), takesParts: value.takes_parts}];
     case 'news': return [kind, readNews(value)];
     case 'refused': return [kind, [text(value.name), text(value.message)]];
     case 'assign': return [kind, assignments(value, specs)];
@@ -274,7 +285,10 @@ function decode(body, specs) {
     case 'reclaim': return [kind, readAttemptList(value)];
     case 'value': return [kind, {high: toBig(value.hash_high), low: toBig(value.hash_low),
       json: value.found ? Buffer.from(value.json) : null,
-      part: toBig(value.check) === 0n ? null : {from: Number(toBig(value.from)), size: Number(toBig(value.size))}}];
+      place: toBig(value.check) === 0n ? null  // older ones give all at once
+        : {from: Number(toBig(value.from)), size: Number(toBig(value.size)), check: toBig(value.check)}}];
+    case 'part_taken': return [kind, {high: toBig(value.high), low: toBig(value.low), have: Number(toBig(value.have)),
+      kept: value.kept, damaged: value.damaged}];
     case 'drain':
     case 'say_hello': return [kind, null];
     default: throw new WireError('unknown message');

@@ -10,18 +10,19 @@ const os = require('node:os');
 const {Agent, NEVER, freshEffects} = require('./agent');
 const {Beats} = require('./beats');
 const {Directory} = require('./directory');
+const {Fetches} = require('./fetches');
 const {ItemRun} = require('./items');
 const {KeyFileError, Link, curveOptions} = require('./links');
 const {RenderError, Values, argumentsOf, collectOf, formatRun, referencesOf} = require('./rendering');
 const {Secrets} = require('./secret');
+const {SecretFile, SecretFileError} = require('./secret_file');
 const {REASON_INVALID_INPUT, REASON_INVALID_OUTPUT, REASON_REFUSED, Runner, Task, captureOutput, failed, killed} = require('./tasks');
+const {Uploads} = require('./uploads');
 const {JsonError, toPlain} = require('./values');
 const {messages, referenceKey} = require('./wire');
 
 const VERSION = '0.1.0';
 const REASON_MISSING_VALUE = 14;
-const [FETCH_AGAIN, FETCH_AGAIN_MAX] = [2000, 60_000];
-const VALUE_CACHE_BYTES = 128 * 1024 * 1024;
 const END_TASKS_MAX = 5000;
 const LOG_PIECE = 32 * 1024;
 const ITEMS_AT_ONCE = 64;
@@ -48,6 +49,8 @@ function resourcesOf(given) {
   };
   return Object.fromEntries(Object.entries(given).map(scaled));
 }
+
+const hexOf = ({high, low}) => [high, low].map((half) => half.toString(16).padStart(16, '0')).join('');
 
 class Worker {
   #functions = new Map();
@@ -77,6 +80,8 @@ class Worker {
       throw error;
     }
     this.secrets = new Secrets(list(settings.secretsDirs ?? env.MILLRACE_SECRETS_DIR ?? ''));
+    this.secretsFile = settings.secretsFile ?? env.MILLRACE_SECRETS_FILE ?? '';
+    this.secretsKeyFile = settings.secretsKeyFile ?? env.MILLRACE_SECRETS_KEY_FILE ?? '';
     this.prefetch = settings.prefetch ?? 1024;
     this.drainGrace = settings.drainGrace ?? 30_000;
     this.capture = settings.capture ?? true;
@@ -98,9 +103,19 @@ class Worker {
     this.#running?.heedDrains(this.#drains);
   }
 
+  async #openSecrets() {
+    try {
+      this.secrets.file = await SecretFile.open(this.secretsFile, this.secretsKeyFile, this.log);
+    } catch (error) {
+      if (error instanceof SecretFileError) throw new ConfigurationError(error.message);
+      throw error;
+    }
+  }
+
   async run() {
     if (this.#functions.size === 0)
       throw new ConfigurationError('no executor is registered; expected at least one worker.task("NAME", ...)');
+    if (this.secretsFile !== '') await this.#openSecrets();
     const onSignal = () => this.drain();
     for (const name of ['SIGTERM', 'SIGINT']) process.on(name, onSignal);
     if (this.capture) captureOutput();
@@ -119,12 +134,18 @@ class Running {
   constructor(worker, functions) {
     const incarnation = crypto.randomBytes(8).readBigUInt64BE() | 1n;
     Object.assign(this, {worker, functions, log: worker.log, links: new Map(), welcomed: new Map(), specs: new Map(),
-      itemRuns: new Map(), itemsDue: new Map(), toBegin: [], fetches: new Map(), waiting: new Map(), cache: new Map(), cacheBytes: 0, out: freshEffects(), pieces: [],
+      itemRuns: new Map(), itemsDue: new Map(), toBegin: [], waiting: new Map(), slotsKept: new Set(), out: freshEffects(), pieces: [],
       killAt: NEVER, lookAt: 0, due: false, over: false});
     this.agent = new Agent({incarnation, name: worker.name, version: 'node-sdk/' + VERSION, host: os.hostname(),
       pid: process.pid, slots: worker.slots, labels: worker.labels, executors: [...functions.keys()].sort(),
       queues: worker.queues, resources: worker.resources}, worker.prefetch);
     this.directory = new Directory(worker.coordinators);
+    const send = (link, body) => this.send(link, body);
+    this.fetches = new Fetches(send);
+    this.uploads = new Uploads(send, (attempt, outcome) => {
+      this.told(attempt, outcome, !this.slotsKept.delete(attempt.key));
+      this.wake();
+    });
     this.runner = new Runner((...event) => this.happened(...event), this.log);
     this.beats = new Beats(worker.curve, incarnation, (link) => {
       if (this.links.has(link)) this.said(link, 'say_hello', null);
@@ -175,7 +196,8 @@ class Running {
     }
     if (now >= agent.nextDeadline()) agent.tick(now, out);
     this.passItems(now);
-    this.fetchAgain(now);
+    this.fetches.pass(now, (attempt) => this.waiting.has(attempt.key), this.waiting.size === 0);
+    this.uploads.pass(now);
     this.sayPieces();
     agent.flush(now, out);
     this.act(now);
@@ -184,8 +206,7 @@ class Running {
     const faults = [...this.links.values()].map((link) => link.fault);
     if (faults.length > 0 && faults.every(Boolean)) return this.finish(new Unreachable(faults[0]));
     this.beats.tell(agent.running, agent.waiting.length);
-    let next = Math.min(agent.nextDeadline(), this.killAt, this.lookAt);
-    for (const fetch of this.fetches.values()) next = Math.min(next, fetch.again);
+    let next = Math.min(agent.nextDeadline(), this.killAt, this.lookAt, this.fetches.nextDeadline(), this.uploads.nextDeadline());
     for (const {due} of this.itemsDue.values()) next = Math.min(next, due);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.wake(), Math.max(0, Math.min(next - this.now, 1000)));
@@ -196,6 +217,7 @@ class Running {
       if (!opened) {
         this.log('info', `coordinator left: ${endpoint}`);
         this.agent.linkDown(i);
+        this.uploads.takesParts(i, false);
         this.links.get(i)?.close();
         this.links.delete(i);
         this.beats.close(i);
@@ -218,6 +240,8 @@ class Running {
   said(i, kind, value) {
     const {now} = this;
     if (kind === 'value') this.valueCame(value);
+    if (kind === 'part_taken') this.uploads.taken(now, value);
+    if (kind === 'welcome') this.uploads.takesParts(i, value.takesParts);
     if (kind === 'welcome' && this.welcomed.get(i) !== value.coordinator) {
       this.welcomed.set(i, value.coordinator);
       this.log('info', `connected to ${value.coordinator} at ${this.links.get(i).endpoint} with ${this.worker.slots} slots`);
@@ -247,6 +271,8 @@ class Running {
         last.value[2] === value[2];
       if (follows && last.value[1].length < LOG_PIECE) last.value[1] += value[1];
       else this.pieces.push({kind, attempt, value});
+    } else if (kind === 'freed' && this.slotsKept.delete(attempt.key)) {
+      // its end is still to be told
     } else if (kind === 'freed') {
       this.agent.slotFreed(this.takeSpec(attempt));
     } else if (this.itemRuns.has(attempt.key)) {
@@ -254,11 +280,16 @@ class Running {
       this.itemEnded(this.itemRuns.get(attempt.key), ...value);
     } else {
       const [outcome, free] = value;
-      if (free) this.takeSpec(attempt);
       this.sayPieces();  // its log comes before its end
-      this.agent.ended(this.now, attempt, outcome, free);
+      if (!this.uploads.begin(this.now, attempt, outcome)) this.told(attempt, outcome, free);
+      else if (!free) this.slotsKept.add(attempt.key);
     }
     this.wake();
+  }
+
+  told(attempt, outcome, free) {
+    if (free) this.takeSpec(attempt);
+    this.agent.ended(this.now, attempt, outcome, free);
   }
 
   takeSpec(attempt) {
@@ -284,6 +315,7 @@ class Running {
     for (const [attempt, reason] of kills) {
       if (this.itemRuns.has(attempt.key)) this.itemRuns.get(attempt.key).killed = reason;
       if (this.waiting.delete(attempt.key)) this.ended(attempt, killed(reason));
+      else if (this.uploads.forget(attempt)) this.told(attempt, killed(reason), !this.slotsKept.delete(attempt.key));
       else this.runner.kill(attempt, reason);
     }
     for (const [link, body, isHello = false] of out.messages.splice(0)) this.send(link, body, {isHello});
@@ -300,16 +332,8 @@ class Running {
     const {attempt} = assignment;
     this.specs.set(attempt.key, assignment.spec);
     const missing = new Set();
-    for (const reference of referencesOf(assignment)) {
-      const key = referenceKey(reference);
-      if (this.cache.has(key)) continue;
-      missing.add(key);
-      if (!this.fetches.has(key)) {
-        this.fetches.set(key, {link, reference, again: now + FETCH_AGAIN, pause: FETCH_AGAIN, wantedBy: [], parts: [], come: 0});
-        this.send(link, messages.valueRequest(reference));
-      }
-      this.fetches.get(key).wantedBy.push(attempt);
-    }
+    for (const reference of referencesOf(assignment))
+      if (this.fetches.want(now, reference, link, attempt)) missing.add(referenceKey(reference));
     if (missing.size > 0) this.waiting.set(attempt.key, {assignment, missing});
     else this.launch(assignment);
   }
@@ -318,7 +342,7 @@ class Running {
     const {attempt, spec} = assignment;
     const work = this.functions.get(spec.executor);
     if (!work) return this.ended(attempt, failed(REASON_REFUSED, `this worker has no executor \`${spec.executor}\``));
-    const fetched = new Map(this.cache);
+    const fetched = new Map(this.fetches.cache);
     if (assignment.items === null) {
       const problem = this.begin(work, assignment, fetched);
       if (problem !== null) this.ended(attempt, failed(REASON_INVALID_INPUT, problem));
@@ -336,7 +360,7 @@ class Running {
       const values = new Values(assignment, fetched);
       const [given, secrets] = argumentsOf(assignment, values, this.worker.secrets, run);
       const task = new Task(assignment, values, formatRun(assignment.attempt.run), (...event) => this.happened(...event),
-        this.worker.secrets, ...(run === null ? [] : [toPlain(run.item), run.index]));
+        this.worker.secrets, () => this.uploads.canBegin, ...(run === null ? [] : [toPlain(run.item), run.index]));
       task._hide(secrets);
       this.runner.start(work, task, toPlain(given));
       return null;
@@ -396,54 +420,19 @@ class Running {
     this.wake();
   }
 
-  valueCame(reply) {
-    const key = referenceKey(reply);
-    const fetch = this.fetches.get(key);
-    if (!fetch) return;
-    if (reply.json !== null && reply.part !== null) {
-      if (reply.part.from !== fetch.come || (reply.json.length === 0 && fetch.come < reply.part.size)) return;  // asked for again in time
-      fetch.parts.push(reply.json);
-      fetch.come += reply.json.length;
-      if (fetch.come < reply.part.size) {
-        fetch.pause = FETCH_AGAIN;
-        fetch.again = this.now + FETCH_AGAIN;
-        this.send(fetch.link, messages.valueRequest(fetch.reference, fetch.come));
-        return;
-      }
-      reply = {...reply, json: Buffer.concat(fetch.parts)};
-    }
-    this.fetches.delete(key);
-    if (reply.json !== null) {
-      this.cache.set(key, reply.json);
-      this.cacheBytes += reply.json.length;
-    }
-    for (const attempt of fetch.wantedBy) {
+  async valueCame(reply) {
+    const came = await this.fetches.came(this.now, reply);
+    if (came === null || this.over) return;
+    for (const attempt of came.wantedBy) {
       const waits = this.waiting.get(attempt.key);
       if (!waits) continue;
-      waits.missing.delete(key);
-      if (reply.json !== null && waits.missing.size > 0) continue;
+      waits.missing.delete(came.key);
+      if (came.problem === '' && waits.missing.size > 0) continue;
       this.waiting.delete(attempt.key);
-      if (reply.json === null) this.ended(attempt, failed(REASON_MISSING_VALUE, `the value ${key} is gone`));
+      if (came.problem !== '') this.ended(attempt, failed(REASON_MISSING_VALUE, `the value ${hexOf(reply)} ${came.problem}`));
       else this.launch(waits.assignment);
     }
-    while (this.cacheBytes > VALUE_CACHE_BYTES && this.cache.size > 1 && this.waiting.size === 0) {
-      const [oldest, json] = this.cache.entries().next().value;
-      this.cache.delete(oldest);
-      this.cacheBytes -= json.length;
-    }
-  }
-
-  fetchAgain(now) {
-    for (const [key, fetch] of [...this.fetches]) {
-      fetch.wantedBy = fetch.wantedBy.filter((attempt) => this.waiting.has(attempt.key));
-      if (fetch.wantedBy.length === 0) {
-        this.fetches.delete(key);
-      } else if (fetch.again <= now) {
-        fetch.pause = Math.min(fetch.pause * 2, FETCH_AGAIN_MAX);
-        fetch.again = now + fetch.pause;
-        this.send(fetch.link, messages.valueRequest(fetch.reference, fetch.come));
-      }
-    }
+    this.wake();
   }
 
   // Nothing that was started is left without having been asked to end.

@@ -36,10 +36,11 @@ class Outcome:
     reason: int = 0
     message: str = ""
     traceback: str = ""
-    output: object = None  # bytes of JSON
+    output: object = None  # bytes of JSON, or the Reference of what was sent ahead
     waited: float = 0.0
     ran: float = 0.0
     items: object = None  # of an attempt that has some: (count, done, [(offset, reason, message, traceback)])
+    artifacts: list = field(default_factory=list)  # see attachments.py; they were sent ahead
 
 
 @dataclass
@@ -453,7 +454,8 @@ class Agent:
             h = self.held.get(attempt)
             if h is None or h.phase != ENDED:
                 continue
-            bytes_ = 64 + len(h.outcome.output or b"") + len(h.outcome.message) + len(h.outcome.traceback)
+            bytes_ = 64 + len(h.outcome.output or b"") + len(h.outcome.message) + len(h.outcome.traceback) + \
+                320 * len(h.outcome.artifacts)
             if batch and size + bytes_ > REPORT_BYTES:
                 out.messages.append((link, wire.reports(batch)))
                 batch, size = [], 0

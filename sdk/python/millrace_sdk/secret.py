@@ -17,10 +17,11 @@ class SecretError(LookupError):
 
 
 class Secrets:
-    """From the variable MILLRACE_SECRET_<NAME>, else a file <NAME> of one of the directories; read anew each time."""
+    """From the variable MILLRACE_SECRET_<NAME>, else a file <NAME> of one of the directories, else the encrypted file;
+    read anew each time."""
 
-    def __init__(self, directories=()):
-        self.directories = list(directories)
+    def __init__(self, directories=(), file=None):
+        self.directories, self.file = list(directories), file  # file: a SecretFile
 
     def find(self, name):
         if not NAME.fullmatch(name):
@@ -38,6 +39,9 @@ class Secrets:
                 raise SecretError(f"the secret '{name}' cannot be read from {path}: {type(e).__name__}") from None
             value = value[:-1] if value.endswith("\n") else value
             break
+        if value is None and self.file is not None:
+            looked.append(self.file.path)
+            value = self.file.find(name)
         if value is None:
             raise SecretError(f"the secret '{name}' is not known to this worker (looked for: {', '.join(looked)})")
         if not value or len(value) > SECRET_MAX or "\0" in value:

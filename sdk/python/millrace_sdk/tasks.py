@@ -13,11 +13,13 @@ import time
 import traceback
 
 from .agent import Outcome
+from .attachments import Attachments
 from .expressions import dump
 from .secret import Mask, SecretError
 from .syntax import INT_MAX, INT_MIN
 
 REASON_ERROR, REASON_INVALID_OUTPUT, REASON_INVALID_INPUT, REASON_REFUSED = 1, 8, 9, 13
+GIVEN_UP = (3, 6, 7)  # lost, cancelled: nobody wants what it has made
 VALUE_MAX = 256 * 1024 * 1024
 MESSAGE_MAX, TRACEBACK_MAX = 4 * 1024, 16 * 1024
 PROGRESS_PAUSE = 0.05
@@ -36,7 +38,7 @@ class Cancelled(BaseException):
 class Task:
     """What a function sees. Its methods may be called from any thread of the task."""
 
-    def __init__(self, assignment, values, run, arguments, events, secrets, item=None, index=None):
+    def __init__(self, assignment, values, run, arguments, events, secrets, keeps_artifacts, item=None, index=None):
         self.attempt_id = assignment.attempt
         self.node, self.workflow, self.trace_id = assignment.node, assignment.workflow, assignment.trace_id
         self.run, self.attempt = run, assignment.attempt.number
@@ -45,6 +47,7 @@ class Task:
         self._values, self._events, self._secrets = values, events, secrets
         self._mask, self._lock = Mask(), threading.RLock()
         self._told, self._allowance, self._filled, self._dropped = 0.0, float(LOG_RATE), time.monotonic(), 0
+        self._attachments, self._keeps_artifacts = Attachments(), keeps_artifacts
         self._cancelled, self._partial = threading.Event(), {}
         self._done = False
 
@@ -90,6 +93,19 @@ class Task:
 
     def heartbeat(self):
         self.progress(None, heartbeat=True)
+
+    def artifact(self, path_or_name, data=None, *, name=None, content_type=None):
+        """Hands a file over, which is kept as long as the run: the file at a path, or `data` (text, bytes, or an open binary
+        file) under a name. Later ones of a task take the place of earlier ones with the same name. ValueError says what
+        is wrong with it."""
+        with self._lock:
+            if self._done:
+                raise ValueError("the task has ended")
+            if self.index is not None:
+                raise ValueError("items of a mapped node cannot hand over artifacts: use a node of its own")
+            if not self._keeps_artifacts():
+                raise ValueError("its coordinator is of an earlier version and keeps no artifacts")
+            self._attachments.add(path_or_name, data, name, content_type)
 
     def _write(self, stderr, text):
         """Whole lines are passed on; what is left of the last one waits for its end, or for much more."""
@@ -140,6 +156,9 @@ class Task:
                 outcome.message, outcome.traceback = self._mask.text(outcome.message), self._mask.text(outcome.traceback)
                 if outcome.output is not None:
                     outcome.output = self._mask.json(outcome.output.decode()).encode()
+            if outcome.reason in GIVEN_UP:
+                self._attachments.forget()
+            outcome.artifacts = self._attachments.take()
             self._done = True
             return outcome
 

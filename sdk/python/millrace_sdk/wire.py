@@ -214,6 +214,11 @@ def reports(all_reports):
                 error.message, error.traceback = one.message.encode(), one.traceback.encode()
         _write_versions([one.attempt.task for one in group], [one.rests_on for one in group], lambda: entry.rests_on)
         _write_column(entry.items, [_write_items(one.items, out.items) for one in outcomes], 0)
+        _write_column(entry.artifacts, [len(one.artifacts) for one in outcomes], 0)
+        for artifact in (artifact for one in outcomes for artifact in one.artifacts):
+            written = out.artifacts.add()
+            written.name, written.type, written.size = artifact.name.encode(), artifact.type.encode(), artifact.size
+            written.high, written.low = artifact.key
     return message.SerializeToString()
 
 
@@ -249,16 +254,22 @@ def news(attempt, type_, json_text):
     return message.SerializeToString()
 
 
-VALUE_PART = 512 * 1024
-
-
-def value_request(reference, start=0):
+def value_request(reference, start, most):
     """A part of a value, from its byte `start` on."""
     message = WorkerMessage()
     wanted = message.value_request
     wanted.high, wanted.low = reference.high, reference.low
     setattr(wanted, "from", start)
-    wanted.max = VALUE_PART
+    wanted.max = most
+    return message.SerializeToString()
+
+
+def put_part(key, size, run, start, check, data):
+    message = WorkerMessage()
+    out = message.put_part
+    out.high, out.low = key
+    out.size, out.run, out.check, out.part = size, run, check, data
+    setattr(out, "from", start)
     return message.SerializeToString()
 
 
@@ -370,8 +381,9 @@ def _news(message):
 
 
 def decode(body, cache):
-    """(kind, value): welcome {coordinator, members, owned, demand}, refused (name, message), assign [Assignment],
-    cancel [(attempt, reason)], answers [(attempt, answer)], reclaim [attempt], value (Reference, bytes or None), drain,
+    """(kind, value): welcome {coordinator, takes_parts, members, owned, demand}, refused (name, message), assign
+    [Assignment], cancel [(attempt, reason)], answers [(attempt, answer)], reclaim [attempt], value (Reference, bytes or
+    None, its place as (start, size of the whole, check) or None), part_taken ((high, low), have, kept, damaged), drain,
     say_hello, news."""
     message = CoordinatorMessage()
     try:
@@ -380,7 +392,8 @@ def decode(body, cache):
         raise WireError("malformed") from None
     kind = message.WhichOneof("kind")
     if kind == "welcome":
-        return kind, dict(_news(message.welcome.news), coordinator=_text(message.welcome.coordinator))
+        return kind, dict(_news(message.welcome.news), coordinator=_text(message.welcome.coordinator),
+                          takes_parts=message.welcome.takes_parts)
     if kind == "refused":
         return kind, (_text(message.refused.name), _text(message.refused.message))
     if kind == "assign":
@@ -397,8 +410,11 @@ def decode(body, cache):
         return kind, _attempt_list(message.reclaim)
     if kind == "value":
         reply = message.value
-        part = (getattr(reply, "from"), reply.size) if reply.check else None  # older coordinators give all at once
-        return kind, (Reference(reply.hash_high, reply.hash_low, 0), reply.json if reply.found else None, part)
+        place = (getattr(reply, "from"), reply.size, reply.check) if reply.check else None  # older ones give all at once
+        return kind, (Reference(reply.hash_high, reply.hash_low, 0), reply.json if reply.found else None, place)
+    if kind == "part_taken":
+        taken = message.part_taken
+        return kind, ((taken.high, taken.low), taken.have, taken.kept, taken.damaged)
     if kind == "news":
         return kind, _news(message.news)
     if kind in ("drain", "say_hello"):

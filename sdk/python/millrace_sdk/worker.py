@@ -24,24 +24,25 @@ import signal
 import socket
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 
 import zmq
 
 from . import wire
 from .agent import NEVER, REASON_TIMEOUT, Agent, Effects
 from .directory import Directory
+from .fetches import Fetches
 from .items import ItemRun
 from .links import Beats, Curve, KeyError_, Link
 from .rendering import Renderer, RenderError, Values, format_run
 from .secret import Secrets
+from .secret_file import SecretFile, SecretFileError
 from .tasks import (REASON_INVALID_INPUT, REASON_INVALID_OUTPUT, REASON_REFUSED, Task, Threads, capture_output, failed,
                     killed)
+from .uploads import Uploads
 
 VERSION = "0.1.0"
 MISSING_VALUE = 14
-FETCH_AGAIN, FETCH_AGAIN_MAX = 2.0, 60.0
-VALUE_CACHE_BYTES = 128 * 1024 * 1024
 END_TASKS_MAX = 5.0
 LOG_PIECE = 32 * 1024
 ITEMS_AT_ONCE = 64
@@ -74,19 +75,14 @@ def _list(value):
     return [one.strip() for one in values if one.strip()]
 
 
-class _Fetch:
-    def __init__(self, link, reference, again):
-        self.link, self.reference, self.again, self.pause, self.wanted_by = link, reference, again, FETCH_AGAIN, []
-        self.come = bytearray()  # its parts so far
-
-
 class Worker:
     """Settings that are not given are taken from the same variables as millrace-worker's: MILLRACE_COORDINATOR,
-    MILLRACE_ID, MILLRACE_SLOTS, MILLRACE_CURVE_KEY, MILLRACE_CURVE_SERVER_KEY, MILLRACE_SECRETS_DIR, MILLRACE_QUEUE."""
+    MILLRACE_ID, MILLRACE_SLOTS, MILLRACE_CURVE_KEY, MILLRACE_CURVE_SERVER_KEY, MILLRACE_SECRETS_DIR,
+    MILLRACE_SECRETS_FILE, MILLRACE_SECRETS_KEY_FILE, MILLRACE_QUEUE."""
 
     def __init__(self, coordinators=None, *, name=None, slots=None, labels=None, queues=None, resources=None,
-                 curve_key=None, curve_server_key=None, secrets_dirs=None, prefetch=1024, drain_grace=30.0,
-                 capture=True):
+                 curve_key=None, curve_server_key=None, secrets_dirs=None, secrets_file=None, secrets_key_file=None,
+                 prefetch=1024, drain_grace=30.0, capture=True):
         self.coordinators = _list(_setting(coordinators, "MILLRACE_COORDINATOR", "tcp://127.0.0.1:5711"))
         if not self.coordinators:
             raise ConfigurationError("no coordinator to connect to; expected an address like tcp://host:5711")
@@ -108,7 +104,12 @@ class Worker:
             self.curve = Curve(key, server) if key else None
         except KeyError_ as e:
             raise ConfigurationError(str(e)) from None
-        self.secrets = Secrets(_list(_setting(secrets_dirs, "MILLRACE_SECRETS_DIR", "")))
+        file = _setting(secrets_file, "MILLRACE_SECRETS_FILE", "")
+        try:
+            opened = SecretFile(file, _setting(secrets_key_file, "MILLRACE_SECRETS_KEY_FILE", "")) if file else None
+        except SecretFileError as e:
+            raise ConfigurationError(str(e)) from None
+        self.secrets = Secrets(_list(_setting(secrets_dirs, "MILLRACE_SECRETS_DIR", "")), opened)
         self.prefetch_max, self.drain_grace, self.capture = prefetch, drain_grace, capture
         self.functions = {}
         self._events = queue.SimpleQueue()
@@ -187,10 +188,11 @@ class _Running:
         self.renderer = Renderer(worker.secrets)
         self.links, self.welcomed = {}, {}
         self.specs = {}  # of attempts that run
-        self.fetches, self.waiting = {}, {}  # by (high, low); attempt -> (assignment, missing)
+        self.fetches, self.uploads = Fetches(self.send), Uploads(self.send)
+        self.waiting = {}  # attempt -> (assignment, missing)
+        self.slots_kept = set()  # attempts that have ended, what they leave being on its way, whose function goes on
         self.item_runs, self.items_due = {}, {}  # by attempt; when the item that runs has taken too long
         self.to_begin = deque()  # of these, that have no item running
-        self.cache, self.cache_bytes = OrderedDict(), 0
         self.out = Effects()
         self.drains_heeded, self.kill_at, self.look_at = 0, NEVER, 0.0
         self.poller = zmq.Poller()
@@ -208,7 +210,9 @@ class _Running:
                     self.agent.tick(self.now, self.out)
                 self.take_in_events()
                 self.pass_items()
-                self.fetch_again()
+                self.fetches.pass_(self.now, self.waiting)
+                self.uploads.pass_(self.now)
+                self.tell_uploaded()
                 self.agent.flush(self.now, self.out)
                 again = self.act()
                 if self.out.refusal is not None:
@@ -228,6 +232,7 @@ class _Running:
             if not opened:
                 logger.info("coordinator left: %s", endpoint)
                 self.agent.link_down(link)
+                self.uploads.takes_parts(link, False)
                 self.poller.unregister(self.links[link].socket)
                 self.links.pop(link).close()
                 self.beats.close(link)
@@ -251,10 +256,14 @@ class _Running:
             for kind, value in link.receive():
                 if kind == "value":
                     self.value_came(*value)
-                elif kind == "welcome" and self.welcomed.get(i) != value["coordinator"]:
-                    self.welcomed[i] = value["coordinator"]
-                    logger.info("connected to %s at %s with %d slots", value["coordinator"], link.endpoint,
-                                self.worker.slots)
+                elif kind == "part_taken":
+                    self.uploads.taken(self.now, *value)
+                elif kind == "welcome":
+                    self.uploads.takes_parts(i, value["takes_parts"])
+                    if self.welcomed.get(i) != value["coordinator"]:
+                        self.welcomed[i] = value["coordinator"]
+                        logger.info("connected to %s at %s with %d slots", value["coordinator"], link.endpoint,
+                                    self.worker.slots)
                 changes = self.directory.heard(self.now, i, kind, value)
                 self.agent.said(self.now, i, kind, value, self.out)
                 self.change_links(changes)
@@ -315,9 +324,13 @@ class _Running:
                 if attempt in self.item_runs:
                     self.item_ended(attempt, outcome, free)
                     continue
-                if free:
-                    del self.specs[attempt]
-                self.agent.ended(self.now, attempt, outcome, free)
+                if self.uploads.begin(self.now, attempt, outcome):
+                    if not free:
+                        self.slots_kept.add(attempt)
+                    continue
+                self.told(attempt, outcome, free)
+            elif kind == "freed" and attempt in self.slots_kept:
+                self.slots_kept.discard(attempt)  # its end is still to be told
             elif kind == "freed":
                 self.agent.slot_freed(self.specs.pop(attempt))
             else:
@@ -337,6 +350,8 @@ class _Running:
                 self.item_runs[attempt].killed = reason
             if self.waiting.pop(attempt, None) is not None:
                 self.finish(attempt, killed(reason))
+            elif self.uploads.forget(attempt):
+                self.told(attempt, killed(reason), self.slot_is_free(attempt))
             else:
                 self.threads.kill(attempt, reason)
         messages, self.out.messages = self.out.messages, []
@@ -350,21 +365,25 @@ class _Running:
             is_hello = body[:1] == b"\x0a"  # field 1 of the message
             to.send(self.now, body, is_hello, may_drop)
 
-    # ---------------------------------------------------------------- tasks and the values they need
+    # ---------------------------------------------------------------- tasks, the values they need and those they leave
+    def told(self, attempt, outcome, free):
+        if free:
+            del self.specs[attempt]
+        self.agent.ended(self.now, attempt, outcome, free)
+
+    def slot_is_free(self, attempt):
+        kept = attempt in self.slots_kept
+        self.slots_kept.discard(attempt)
+        return not kept
+
+    def tell_uploaded(self):
+        for attempt, outcome in self.uploads.take_done():
+            self.told(attempt, outcome, self.slot_is_free(attempt))
+
     def start(self, assignment, link):
         self.specs[assignment.attempt] = assignment.spec
-        missing = set()
-        for reference in self.renderer.references(assignment):
-            key = reference[:2]
-            if key in self.cache:
-                self.cache.move_to_end(key)
-                continue
-            missing.add(key)
-            fetch = self.fetches.get(key)
-            if fetch is None:
-                fetch = self.fetches[key] = _Fetch(link, reference, self.now + FETCH_AGAIN)
-                self.send(link, wire.value_request(reference))
-            fetch.wanted_by.append(assignment.attempt)
+        missing = {reference[:2] for reference in self.renderer.references(assignment)
+                   if self.fetches.want(self.now, reference, link, assignment.attempt)}
         if missing:
             self.waiting[assignment.attempt] = (assignment, missing)
         else:
@@ -375,7 +394,7 @@ class _Running:
         if function is None:
             return self.finish(assignment.attempt, failed(REASON_REFUSED, "this worker has no executor `%s`"
                                                           % assignment.spec.executor.decode()))
-        fetched = dict(self.cache)
+        fetched = dict(self.fetches.cache)
         if assignment.items is None:
             try:
                 self.begin(function, assignment, fetched)
@@ -392,7 +411,7 @@ class _Running:
         values = Values(assignment, fetched)
         arguments, read = self.renderer.arguments(assignment, values, run)
         task = Task(assignment, values, format_run(assignment.attempt.run), arguments, self.worker._happened,
-                    self.worker.secrets, *(() if run is None else (run.item, run.index)))
+                    self.worker.secrets, self.uploads.can_begin, *(() if run is None else (run.item, run.index)))
         for secret in read:
             task._mask.add(secret)
         self.threads.start(function, task)
@@ -440,51 +459,26 @@ class _Running:
         self.specs.pop(attempt, None)
         self.agent.ended(self.now, attempt, outcome)
 
-    def value_came(self, reference, json, part=None):
-        fetch = self.fetches.get(reference[:2])
-        if fetch is None:
+    def value_came(self, reference, json, place):
+        came = self.fetches.came(self.now, reference, json, place)
+        if came is None:
             return
-        if json is not None and part is not None:
-            start, size = part
-            if start != len(fetch.come) or (not json and start < size):
-                return  # it is asked for again in time
-            fetch.come += json
-            if len(fetch.come) < size:
-                fetch.pause, fetch.again = FETCH_AGAIN, self.now + FETCH_AGAIN
-                return self.send(fetch.link, wire.value_request(fetch.reference, len(fetch.come)))
-            json = bytes(fetch.come)
-        del self.fetches[reference[:2]]
-        if json is not None:
-            self.cache[reference[:2]] = json
-            self.cache_bytes += len(json)
-        for attempt in fetch.wanted_by:
+        key, problem, wanted_by = came
+        for attempt in wanted_by:
             if attempt not in self.waiting:
                 continue
             assignment, missing = self.waiting[attempt]
-            missing.discard(reference[:2])
-            if json is None:
+            missing.discard(key)
+            if problem:
                 del self.waiting[attempt]
-                text = f"the value {reference.high:016x}{reference.low:016x} is gone"
-                self.finish(attempt, failed(MISSING_VALUE, text))
+                self.finish(attempt, failed(MISSING_VALUE, f"the value {key[0]:016x}{key[1]:016x} {problem}"))
             elif not missing:
                 del self.waiting[attempt]
                 self.launch(assignment)
-        while self.cache_bytes > VALUE_CACHE_BYTES and len(self.cache) > 1 and not self.waiting:
-            self.cache_bytes -= len(self.cache.popitem(last=False)[1])
-
-    def fetch_again(self):
-        for key, fetch in list(self.fetches.items()):
-            fetch.wanted_by = [attempt for attempt in fetch.wanted_by if attempt in self.waiting]
-            if not fetch.wanted_by:
-                del self.fetches[key]
-            elif fetch.again <= self.now:
-                fetch.pause = min(fetch.pause * 2, FETCH_AGAIN_MAX)
-                fetch.again = self.now + fetch.pause
-                self.send(fetch.link, wire.value_request(fetch.reference, len(fetch.come)))
 
     def sleep(self):
         due = [self.agent.next_deadline(), self.kill_at, self.now + 1.0]
-        due += [fetch.again for fetch in self.fetches.values()]
+        due += [self.fetches.next_deadline(), self.uploads.next_deadline()]
         due += self.items_due.values()
         if any(link.outbox for link in self.links.values()):
             due.append(self.now + 0.005)

@@ -30,6 +30,7 @@ import math
 import os
 import resource
 import select
+import _signal
 import signal
 import site
 import socket
@@ -63,6 +64,8 @@ READ_SIZE = 64 * 1024
 # zygote makes each fork slower (asyncio and ssl together add a millisecond to every task).
 WARM_MODULES = ("collections", "datetime", "functools", "hashlib", "itertools", "pathlib", "random", "re", "subprocess",
                 "textwrap", "time")
+WARM_ROUNDS = 24
+SIGKILL, SIGCHLD, SIG_DFL = int(signal.SIGKILL), int(signal.SIGCHLD), int(signal.SIG_DFL)
 
 OWN_VARIABLES = (b"MILLRACE_RUN", b"MILLRACE_NODE", b"MILLRACE_ATTEMPT")  # set for each task
 
@@ -162,19 +165,33 @@ class Filter:
             self.code = ctypes.create_string_buffer(data, len(data))
             program = struct.pack("HxxxxxxP", self.length, ctypes.addressof(self.code))
             self.program = ctypes.create_string_buffer(program, len(program))
+            self.argument = ctypes.c_void_p(ctypes.addressof(self.program))
 
 
 CAPABILITIES_KEPT = 0b10011111011  # CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE
 
 
+class Calls:
+    """What confines, looked up and with its arguments made before the first fork: each object that a child makes or finds
+    first costs it a copy of the page on which that stands."""
+
+    def __init__(self):
+        word = ctypes.c_ulong
+        self.nothing, self.one, self.two = word(0), word(1), word(2)
+        self.capget, self.capset, self.syscall = _libc.capget, _libc.capset, _libc.syscall
+        self.header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0), 8)
+        self.sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; low words, then high ones
+        self.has_ruleset = not os.path.samestat(os.fstat(RULESET_FD), os.stat("/dev/null"))
+
+
 def drop_capabilities(must):
     """Of root's, most; with no_new_privs no exec brings them back."""
-    header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0), 8)
-    sets = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; low words, then high ones
-    must(_libc.capget(header, sets), "capabilities")
-    low_effective, low_permitted, _, _, _, _ = struct.unpack("6I", sets.raw)
-    kept = struct.pack("6I", low_effective & CAPABILITIES_KEPT, low_permitted & CAPABILITIES_KEPT, 0, 0, 0, 0)
-    must(_libc.capset(header, ctypes.create_string_buffer(kept, 24)), "capabilities")
+    sets = calls.sets
+    must(calls.capget(calls.header, sets), "capabilities")
+    sets[0] &= CAPABILITIES_KEPT
+    sets[1] &= CAPABILITIES_KEPT
+    sets[2] = sets[3] = sets[4] = sets[5] = 0
+    must(calls.capset(calls.header, sets), "capabilities")
 
 
 def confine(task):
@@ -192,15 +209,14 @@ def confine(task):
         if result != 0:
             raise OSError(ctypes.get_errno(), "cannot confine the task: " + what)
 
-    word = ctypes.c_ulong
     drop_capabilities(must)
-    must(_prctl(38, word(1), word(0), word(0), word(0)), "no_new_privs")  # PR_SET_NO_NEW_PRIVS
-    if task.jail is None and not os.path.samestat(os.fstat(RULESET_FD), os.stat("/dev/null")):
-        must(_libc.syscall(446, RULESET_FD, 0), "landlock")  # landlock_restrict_self
+    nothing = calls.nothing
+    must(_prctl(38, calls.one, nothing, nothing, nothing), "no_new_privs")  # PR_SET_NO_NEW_PRIVS
+    if task.jail is None and calls.has_ruleset:
+        must(calls.syscall(446, RULESET_FD, 0), "landlock")  # landlock_restrict_self
     os.close(RULESET_FD)
     if task_filter.length > 0:
-        program = ctypes.c_void_p(ctypes.addressof(task_filter.program))
-        must(_prctl(22, word(2), program, word(0), word(0)), "seccomp")  # PR_SET_SECCOMP, filter
+        must(_prctl(22, calls.two, task_filter.argument, nothing, nothing), "seccomp")  # PR_SET_SECCOMP, filter
 
 
 # ---- namespaces: see worker/executors/jail.h ------------------------------------------------------------------------
@@ -579,7 +595,7 @@ def prepare(task):
     sys.argv = [task.node]
 
 
-def run_task(parts, once):
+def run_task(parts, once, prepare=prepare):
     """Runs one request; gives (kind, message, traceback, output, microseconds), all text as bytes."""
     task = Task(parts)
     module = types.ModuleType("__main__")
@@ -903,12 +919,12 @@ def become_interpreter(zygote_pid, descriptors, once, uid, gid, place):
     expect_to_die_first()
     become(uid, gid, place)
     if _prctl is not None:
-        _prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
+        _prctl(1, SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
         adopts = _prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
     if os.getppid() != zygote_pid:
         return
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _signal.set_wakeup_fd(-1)
+    _signal.signal(SIGCHLD, SIG_DFL)  # what the module signal puts around it costs more than the call
     if not once:
         os.close(RULESET_FD)
     channel, out, err = descriptors
@@ -922,6 +938,31 @@ def become_interpreter(zygote_pid, descriptors, once, uid, gid, place):
 # ---- the zygote ---------------------------------------------------------------------------------------------------
 
 adopts = False  # an interpreter: it gets the orphans of its task
+
+
+def warm_up():
+    """What every task runs has run before the first fork: its code is settled, what it looks up is found, and a child has
+    fewer pages to write to, each of which is copied for it."""
+    header = b'{"node":"warm","run":"","workflow":"","attempt":1,"cwd":"","env":{},"ids":["up"],"vars":[]}'
+    scripts = (b"def main(up, **inputs):\n    return {'up': [up, 2.5, None, True]}\n", b"output = [up, 'text', {'n': 1}]\n")
+    ours, theirs = socket.socketpair()
+    channel, main = theirs.fileno(), sys.modules["__main__"]
+    for i in range(WARM_ROUNDS):
+        parts = (header, scripts[i % 2], b'{"n":1}', b"[1]")
+        body = struct.pack("<%dQ" % len(parts), *map(len, parts)) + b"".join(parts)
+        ours.sendall(struct.pack("<QQ", len(body), len(parts)) + body)
+        line.open(channel)
+        kind, message, lines, output, ran = run_task(read_request(channel), False, prepare=lambda task: None)
+        line.close()
+        header_of = REPLY.pack(kind, 0, 0, len(message), len(lines), len(output), ran)
+        write_all(channel, b"".join((header_of, message, lines, output)))
+        ours.recv(READ_SIZE)
+        code_cache.clear()
+        script_cache.clear()
+    linecache.cache.clear()
+    sys.modules["__main__"] = main
+    ours.close()
+    theirs.close()
 
 
 class Zygote:
@@ -1045,6 +1086,7 @@ class Zygote:
                 __import__(name)
             except Exception:
                 pass
+        warm_up()
         gc.collect()
         gc.freeze()
         while self.turn(None) is not False:
@@ -1065,8 +1107,9 @@ def start():
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     make_module()
-    global task_filter
+    global task_filter, calls
     task_filter = Filter(FILTER_FD)
+    calls = Calls() if _prctl is not None else None
     os.close(FILTER_FD)
     os.set_inheritable(RULESET_FD, False)
     zygote = Zygote()
