@@ -144,7 +144,7 @@ nodes:
 """
 
 
-@row("34", "1 Mbit: heartbeats are not starved by bulk", slow=True)
+@row("34", "1 Mbit: heartbeats are not starved by bulk")
 def narrow(play):
     """Each connection alone is that slow, so what is big may take long; nobody may be given up for it."""
     with Between(play, coordinators=1) as (between, cluster):
