@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cli/text.h"
+#include "common/model/composed.h"
 #include "common/wire/codec.h"
 #include "common/wire/frame.h"
 
@@ -372,8 +373,7 @@ Status Client::fetch(const Hash128& hash, PartsIn& parts, Duration timeout, cons
   }
 }
 
-Result<Value> Client::read(const Payload& payload, Duration timeout) {
-  if (payload.is_inline()) return Value::parse(payload.json());
+Result<std::string> Client::stored(const Payload& payload, Duration timeout) {
   const std::uint64_t weight = payload.size() * kAnswerWeighs;  // an older coordinator sends it at once
   const Duration more = kPatiencePerMebibyte * static_cast<Duration::rep>(weight >> 10) / 1024;
   PartsIn parts(payload.hash());
@@ -385,7 +385,29 @@ Result<Value> Client::read(const Payload& payload, Duration timeout) {
                         return Status(Done{});
                       });
   if (!came.ok()) return came.error();
-  return Value::parse(text);
+  return text;
+}
+
+Result<Value> Client::read(const Payload& payload, Duration timeout) {
+  if (payload.is_inline()) return Value::parse(payload.json());
+  Result<std::string> text = stored(payload, timeout);
+  if (!text.ok()) return text.error();
+  std::map<Hash128, std::string> parts;
+  const auto find = [&](const Hash128& hash) {
+    const auto part = parts.find(hash);
+    return part == parts.end() ? nullptr : &part->second;
+  };
+  for (;;) {
+    const Whole whole = whole_of(*text, find, kValueMax);
+    if (!whole.problem.empty())
+      return Error{Code::kRefused, "value " + to_string(payload.hash()) + ": " + whole.problem, {}, "too_large"};
+    if (whole.missing.empty()) return Value::parse(whole.json);
+    for (const Hash128& hash : whole.missing) {
+      Result<std::string> part = stored(Payload::reference(hash, 0), timeout);
+      if (!part.ok()) return part.error();
+      parts.emplace(hash, std::move(part).value());
+    }
+  }
 }
 
 ReadPayload Client::reader(Duration timeout) {

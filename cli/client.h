@@ -67,7 +67,10 @@ class Client {
   using KeepPart = std::function<Status(std::uint64_t from, std::string_view bytes)>;
   Status fetch(const Hash128& hash, PartsIn& parts, Duration timeout, const KeepPart& keep);
 
-  // Reads a value, fetching it where it is a reference. Errors: kNotFound when it is gone.
+  // What is stored under a reference: JSON, or what it is put together from. Errors: kNotFound when it is gone.
+  Result<std::string> stored(const Payload& payload, Duration timeout);
+  // Reads a value, fetching it where it is a reference. Errors: as stored(); kRefused, "too_large": a list that cannot
+  // be had as one value.
   Result<Value> read(const Payload& payload, Duration timeout);
   ReadPayload reader(Duration timeout);
 

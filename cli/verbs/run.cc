@@ -8,6 +8,7 @@
 #include "cli/exit_code.h"
 #include "cli/follow.h"
 #include "cli/interrupts.h"
+#include "cli/large_lists.h"
 #include "cli/places.h"
 #include "cli/render.h"
 #include "cli/run_output.h"
@@ -109,8 +110,8 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
   Result<RunView> view = submit_and_follow(context, arguments, *submission, *running, interrupts);
   if (!view.ok()) return std::move(view).error();
   Format format = output_format(arguments);
-  Result<std::string> text =
-      render_run(*view, RunStyle::kOutputs, format, console, running->client->reader(running->answer));
+  LargeLists lists(*running->client, running->answer, format);
+  Result<std::string> text = render_run(*view, RunStyle::kOutputs, format, console, lists.reader());
   if (!text.ok()) return std::move(text).error();
   if (arguments.given("artifacts")) {  // of a run in this process there will be no other chance
     std::vector<RunArtifact> artifacts = artifacts_of(*view);
@@ -118,7 +119,8 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
     if (!done.ok()) return done.error();
   }
   console.err(run_remarks(*view, console.err_terminal && console.colour));
-  console.out(*text);
+  lists.unfolding(console.out)(*text);
+  if (!lists.status().ok()) return lists.status().error();
   return exit_code(view->record.state);
 }
 

@@ -1,4 +1,5 @@
 #include "cli/exit_code.h"
+#include "cli/large_lists.h"
 #include "cli/render.h"
 #include "cli/run_output.h"
 #include "cli/session.h"
@@ -11,15 +12,20 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
   Result<Session> session = connect(context, arguments);
   if (!session.ok()) return std::move(session).error();
   RunName name = run_name(arguments.operand(0, "@latest"));
-  return show_or_watch(context, arguments, [&]() -> Result<Shown> {
+  const Format format = output_format(arguments);
+  LargeLists lists(*session->client, session->answer, format);
+  Console console = context.console;
+  console.out = lists.unfolding(context.console.out);
+  Result<int> shown = show_or_watch({console, context.environment}, arguments, [&]() -> Result<Shown> {
     Result<RunReply> reply = session->call<RunReply>(GetRun{name});
     if (!reply.ok()) return std::move(reply).error();
     name.text = to_string(reply->view.info.run);  // @latest stays the run that it was
-    Result<std::string> text =
-        render_run(reply->view, RunStyle::kNodes, output_format(arguments), context.console, session->reader());
+    Result<std::string> text = render_run(reply->view, RunStyle::kNodes, format, context.console, lists.reader());
     if (!text.ok()) return std::move(text).error();
     return Shown{std::move(*text), is_terminal(reply->view.record.state), kExitOk};
   });
+  if (shown.ok() && !lists.status().ok()) return lists.status().error();
+  return shown;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/follow.h"
+#include "cli/large_lists.h"
 #include "cli/render.h"
 #include "cli/run_output.h"
 #include "cli/session.h"
@@ -35,11 +36,7 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
   auto progress = make_progress(kind, console, id, found->view.info.workflow, spec.get());
   Result<RunView> view = follow(*session->client, *progress, {id, arguments.duration("timeout"), {}, {}});
   if (!view.ok()) return std::move(view).error();
-  Result<std::string> text = render_run(*view, RunStyle::kNodes, output_format(arguments), console, session->reader());
-  if (!text.ok()) return std::move(text).error();
-  console.err(run_remarks(*view, console.err_terminal && console.colour));
-  console.out(*text);
-  return exit_code(view->record.state);
+  return print_run(*view, RunStyle::kNodes, output_format(arguments), console, *session->client, session->answer);
 }
 
 }  // namespace

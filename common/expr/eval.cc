@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <iterator>
+#include <optional>
 #include <utility>
 
 #include "common/expr/filters.h"
@@ -108,8 +111,10 @@ class Evaluator {
   }
 
   Held filtered(const Node& node) {
-    Held subject = run(node.children[0]);
-    for (const FilterCall& call : node.filters) {
+    const bool of_view = is_view_filter(node);
+    Held subject = of_view ? viewed(node) : run(node.children[0]);
+    for (std::size_t at = of_view ? 1 : 0; at < node.filters.size(); ++at) {
+      const FilterCall& call = node.filters[at];
       std::vector<Held> arguments(call.filter->parameters.size());
       for (std::size_t i = 0; i < call.arguments.size(); ++i) arguments[call.places[i]] = run(call.arguments[i]);
       m_.focus({node.span.begin, call.span.end});
@@ -120,12 +125,69 @@ class Evaluator {
     return m_.failed() ? Held() : std::move(subject);
   }
 
+  // What the scope does not hold whole, and of which no more than an element or the length is read.
+  const ListView* view_of(const Node& path) const {
+    const bool named = !path.root.empty() && !path.segments.empty() && path.segments[0].kind == Segment::Kind::kName;
+    if (!named || !scope_.has_root(path.root) || scope_.borrow(path.root) != nullptr) return nullptr;
+    return scope_.list(path.root, path.segments[0].name);
+  }
+
+  bool is_view_filter(const Node& node) const {
+    static constexpr std::string_view kOfViews[] = {"length", "count", "first", "last"};
+    if (node.filters.empty() || !is_bare_path(node.children[0])) return false;
+    return std::ranges::find(kOfViews, node.filters[0].filter->name) != std::end(kOfViews) &&
+           view_of(node.children[0]) != nullptr;
+  }
+
+  Held viewed(const Node& node) {
+    const ListView& list = *view_of(node.children[0]);
+    const std::string_view filter = node.filters[0].filter->name;
+    if (!m_.steps(2)) return {};
+    if (filter == "length" || filter == "count") return Value(list.count());
+    if (list.count() == 0) return {};
+    return element(list, filter == "first" ? 0 : list.count() - 1);
+  }
+
+  static Held element(const ListView& list, std::uint64_t index) {
+    const Value* found = list.element(index);
+    return found == nullptr ? Held() : Held::loan(*found);
+  }
+
+  static bool is_part_of_list(const Node& path) {
+    return path.segments.size() >= 2 && path.segments[1].kind != Segment::Kind::kName;
+  }
+
+  Held part_of_view(const Node& node, const ListView& list) {
+    const Segment& segment = node.segments[1];
+    std::vector<Held> bounds;
+    for (const Node& bound : segment.bounds) bounds.push_back(run(bound));
+    m_.focus({node.span.begin, segment.span.end});
+    if (!m_.steps(2)) return {};
+    for (const Held& bound : bounds) {
+      const bool open = segment.kind == Segment::Kind::kSlice && bound->is_null();
+      if (!open && !bound->is_integer()) return m_.wrong("an index of an array", "an integer", bound.get());
+    }
+    const Value open;
+    if (segment.kind == Segment::Kind::kIndex) {
+      const std::optional<std::uint64_t> index = place_in(bounds[0].get(), list.count());
+      return index ? element(list, *index) : Held();
+    }
+    const auto [begin, end] = range_in(segment.has_from ? bounds.front().get() : open,
+                                       segment.has_to ? bounds.back().get() : open, list.count());
+    Value::Array part;
+    for (std::uint64_t i = begin; i < end && m_.steps(1); ++i) part.push_back(m_.take(element(list, i)));
+    return m_.failed() ? Held() : Held(Value(std::move(part)));
+  }
+
   // root.head is asked of the scope alone; only a root read whole, or through an index that is no name, is built.
   Held path(const Node& node) {
     std::size_t next = 0;
     Held at;
     if (node.root.empty()) {
       at = run(node.children[0]);
+    } else if (const ListView* list = is_part_of_list(node) ? view_of(node) : nullptr; list != nullptr) {
+      at = part_of_view(node, *list);
+      next = 2;
     } else {
       at = start(node, next);
     }

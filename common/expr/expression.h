@@ -30,6 +30,15 @@ struct Reference {
   bool operator==(const Reference&) const = default;
 };
 
+// A list that is not held whole. An element is lent for the length of the evaluation; null: the scope has not got it,
+// has noted that, and the result does not count.
+class ListView {
+ public:
+  virtual ~ListView() = default;
+  virtual std::uint64_t count() const = 0;
+  virtual const Value* element(std::uint64_t index) const = 0;  // below count()
+};
+
 // Names an expression can see. `root` is for roots read whole; `member` for root.head, so that a scope need not build
 // the object of all nodes. A missing member is null (not an error); a missing root is an error. `borrow` is for roots
 // the scope already holds as one value: it saves the copy, and it is how a root that is not an object (`item`) is seen
@@ -41,6 +50,8 @@ class Scope {
   virtual Value root(std::string_view root) const = 0;
   virtual const Value* member(std::string_view root, std::string_view head) const = 0;  // null: absent
   virtual const Value* borrow(std::string_view /*root*/) const { return nullptr; }      // null: must be built
+  // Asked before `member` where only the length or single elements of root.head are read; null: it is no such list.
+  virtual const ListView* list(std::string_view /*root*/, std::string_view /*head*/) const { return nullptr; }
 };
 
 // The common scope: an object of roots.
@@ -106,6 +117,7 @@ class Template {
   Result<Value> render(const Scope& scope, const Renderer& renderer = render_default, const Limits& limits = {}) const;
   const std::vector<Reference>& references() const;
   bool is_literal() const;
+  const Reference* bare() const;  // that it is, where it is one root.head and nothing else; null: it is more
 
  private:
   struct Body;

@@ -245,10 +245,20 @@ Held index(Machine& m, Held whole, const Value& at, const Subject& subject) {
   }
   if (!at.is_integer()) return m.wrong("an index of an array", "an integer", at);
   const auto& items = whole->as_array();
-  Int128 i = wide(at);
-  if (i < 0) i += static_cast<Int128>(items.size());
-  if (i < 0 || i >= static_cast<Int128>(items.size())) return {};
-  return std::move(whole).part(items[static_cast<std::size_t>(i)]);
+  const std::optional<std::uint64_t> i = place_in(at, items.size());
+  return i ? std::move(whole).part(items[*i]) : Held();
+}
+
+std::optional<std::uint64_t> place_in(const Value& index, std::uint64_t size) {
+  Int128 i = wide(index);
+  if (i < 0) i += static_cast<Int128>(size);
+  if (i < 0 || i >= static_cast<Int128>(size)) return std::nullopt;
+  return static_cast<std::uint64_t>(i);
+}
+
+std::pair<std::uint64_t, std::uint64_t> range_in(const Value& from, const Value& to, std::uint64_t size) {
+  const std::uint64_t begin = from.is_null() ? 0 : clamp(wide(from), size);
+  return {begin, std::max<std::uint64_t>(begin, to.is_null() ? size : clamp(wide(to), size))};
 }
 
 Held slice(Machine& m, const Value& whole, const Value& from, const Value& to, const Subject& subject) {
@@ -261,8 +271,7 @@ Held slice(Machine& m, const Value& whole, const Value& from, const Value& to, c
   }
   if (whole.is_string() && !m.scan(whole.as_string().size())) return {};
   const std::size_t size = whole.is_string() ? characters(whole.as_string()) : whole.as_array().size();
-  const std::size_t begin = from.is_null() ? 0 : clamp(wide(from), size);
-  const std::size_t end = std::max(begin, to.is_null() ? size : clamp(wide(to), size));
+  const auto [begin, end] = range_in(from, to, size);
   if (whole.is_string()) {
     const std::string_view text = whole.as_string();
     const std::string_view rest = text.substr(character_offset(text, begin));

@@ -4,8 +4,11 @@
 // Strings count in characters (code points); an offset inside a character never arises.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/expr/machine.h"
@@ -30,6 +33,10 @@ struct Subject {
 Held member(Machine& m, Held whole, std::string_view name, const Subject& subject);
 Held index(Machine& m, Held whole, const Value& at, const Subject& subject);
 Held slice(Machine& m, const Value& whole, const Value& from, const Value& to, const Subject& subject);  // null: open
+// Of an array of `size`: where an integer index points, from its end where it is negative; nothing: beyond it. And
+// which elements are meant by the bounds of a slice, integers or null.
+std::optional<std::uint64_t> place_in(const Value& index, std::uint64_t size);
+std::pair<std::uint64_t, std::uint64_t> range_in(const Value& from, const Value& to, std::uint64_t size);
 
 // Consistent with `equal`: equal values have equal hashes.
 std::uint64_t hash(Machine& m, const Value& value);

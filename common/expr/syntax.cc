@@ -22,6 +22,11 @@ const char* spelling(Op op) {
   return "";
 }
 
+bool is_bare_path(const Node& node) {
+  return node.kind == Node::Kind::kPath && !node.root.empty() && node.segments.size() == 1 &&
+         node.segments[0].kind == Segment::Kind::kName;
+}
+
 void collect_references(const Node& node, std::vector<Reference>& out) {
   if (node.kind == Node::Kind::kPath && !node.root.empty()) {
     const bool named = !node.segments.empty() && node.segments[0].kind == Segment::Kind::kName;

@@ -84,6 +84,9 @@ struct FilterCall {
   std::vector<std::uint8_t> places;  // arguments[i] is parameter places[i]
 };
 
+// root.name, and nothing else.
+bool is_bare_path(const Node& node);
+
 // All roots the tree reads, in the order of the text.
 void collect_references(const Node& node, std::vector<Reference>& out);
 

@@ -308,4 +308,11 @@ Result<Value> Template::render(const Scope& scope, const Renderer& renderer, con
 const std::vector<Reference>& Template::references() const { return body_->references; }
 bool Template::is_literal() const { return body_->tree.kind == Tree::Kind::kLiteral; }
 
+const Reference* Template::bare() const {
+  const Tree& tree = body_->tree;
+  if (tree.kind != Tree::Kind::kText || !tree.text.single) return nullptr;
+  const auto piece = std::ranges::find_if(tree.text.pieces, &Piece::is_expression);
+  return is_bare_path(piece->node) ? &body_->references.front() : nullptr;
+}
+
 }  // namespace millrace::expr

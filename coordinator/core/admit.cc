@@ -75,6 +75,7 @@ void Partition::on(Time now, RunSubmitted& in) {
     effects_.replies.push_back(
         {in.request, SubmitReply{run.id(), false, run.info->trace_id, static_cast<std::uint32_t>(shared.size())}});
   }
+  for (const Hash128& part : in.parts) effects_.needs.push_back({part, run.id(), ""});
   take_over(now, run, std::move(shared));
   begin(now, run);
   if (run.done() > 0) finish_if_done(now, run);

@@ -26,7 +26,8 @@ void Partition::ask_for_items(Time now, Run& run, Mapped& m) {
   const std::uint32_t most = wish == 0 ? kChildrenUsual : std::min(wish, kChildrenMax);
   while (m.children < most && !m.todo.empty() && !m.failing) {
     if (records_step_ >= kRecordsPerStep) return void(opened_.emplace_back(run.id(), m.node));  // the next step's
-    if (!ask_for_item(now, run, m, m.todo.ranges().begin()->first)) return;
+    if (!m.can_deal()) feed_items(run, m);
+    if (!m.can_deal() || !ask_for_item(now, run, m, m.next_here()->first)) return;
   }
 }
 
@@ -129,6 +130,7 @@ void Partition::item_told(Time now, Run& run, ChildTold& told) {
     if (run.plan->spec(*node).flow.foreach->collect != Value(false)) {
       kept.record.output = std::move(told.outputs);
       m->outputs.add_one(item, kept.record.output);
+      store_outputs(run, *m);
       count_bytes(run, kept.record.output);
     }
     write_record(run, told.task, kept.record, kept.sum);

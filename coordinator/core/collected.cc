@@ -13,19 +13,19 @@ void Collected::append(std::string& text, std::string_view more) {
 void Collected::add(std::uint32_t first, std::uint32_t count, const Payload& array) {
   if (array.is_reference()) {
     bytes_ += array.size();
-    runs_[first] = {count, {}, array.hash()};
+    runs_[first] = {count, count, {}, array.hash(), false, array.size()};
     return;
   }
   std::string_view elements = array.json();
   if (elements.starts_with('[') && elements.ends_with(']')) elements = elements.substr(1, elements.size() - 2);
-  put(first, {count, std::string(elements), {}});
+  put(first, {count, count, std::string(elements), {}});
 }
 
 void Collected::add_one(std::uint32_t item, const Payload& output) {
   if (output.is_null()) return add_null(item);
-  if (!output.is_reference()) return put(item, {1, std::string(output.json()), {}});
+  if (!output.is_reference()) return put(item, {1, 1, std::string(output.json()), {}});
   bytes_ += output.size();
-  runs_[item] = {1, {}, output.hash(), true};
+  runs_[item] = {1, 1, {}, output.hash(), true, output.size()};
 }
 
 void Collected::put(std::uint32_t first, Run run) {
@@ -35,13 +35,45 @@ void Collected::put(std::uint32_t first, Run run) {
   if (at != runs_.end() && at->second.hash.is_zero() && at->first + at->second.items == first) {
     append(at->second.text, run.text);
     at->second.items += run.items;
+    at->second.elements += run.elements;
   } else {
     at = runs_.emplace_hint(next, first, std::move(run));
   }
+  grown_ = at->first;
   if (next == runs_.end() || !next->second.hash.is_zero() || at->first + at->second.items != next->first) return;
   append(at->second.text, next->second.text);
   at->second.items += next->second.items;
+  at->second.elements += next->second.elements;
   runs_.erase(next);
+}
+
+void Collected::store_grown(std::size_t bytes, const Store& store) {
+  const auto at = runs_.find(grown_);
+  if (at == runs_.end() || !at->second.hash.is_zero() || at->second.text.size() < bytes) return;
+  std::string json = "[" + std::exchange(at->second.text, {}) + "]";
+  at->second.bytes = json.size();
+  at->second.hash = store(std::move(json));
+}
+
+Composed Collected::composed(const Store& store) const {
+  static constexpr std::size_t kTextMax = 4096;  // less is not worth a name
+  Composed out;
+  for (const auto& [first, run] : runs_) {
+    if (run.elements == 0) continue;
+    Piece piece;
+    piece.count = run.elements;
+    if (run.hash.is_zero() && run.text.size() <= kTextMax) {
+      piece.text = run.text;
+      piece.bytes = run.text.size();
+    } else {
+      std::string json = run.hash.is_zero() ? "[" + run.text + "]" : std::string();
+      piece.kind = run.one ? Piece::Kind::kItem : Piece::Kind::kItems;
+      piece.bytes = run.hash.is_zero() ? json.size() : run.bytes;
+      piece.hash = run.hash.is_zero() ? store(std::move(json)) : run.hash;
+    }
+    out.add(std::move(piece));
+  }
+  return out;
 }
 
 std::vector<Hash128> Collected::references() const {

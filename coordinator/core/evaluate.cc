@@ -2,115 +2,17 @@
 // for first; the evaluation goes on when they have come.
 #include <algorithm>
 
+#include "common/model/composed.h"
 #include "coordinator/core/partition.h"
-#include "coordinator/core/variables.h"
+#include "coordinator/core/run_scope.h"
 
 namespace millrace {
-namespace {
-
-// What an expression sees of a run: inputs, nodes (those that have ended), run. Values are parsed when asked for.
-class RunScope : public expr::Scope {
- public:
-  RunScope(const Run& run, const std::map<Hash128, std::shared_ptr<const std::string>>& fetched, Value error,
-           std::optional<TaskIndex> task, const BoundItem* item)
-      : run_(run), fetched_(fetched), task_(task), error_(std::move(error)), item_(item) {}
-
-  bool has_root(std::string_view root) const override {
-    return root == "inputs" || root == "nodes" || root == "run" || root == "error" || root == "vars" ||
-           (item_ != nullptr && (root == "item" || root == "index"));
-  }
-
-  Value root(std::string_view root) const override {
-    if (root == "inputs") return *parsed("inputs", run_.info->inputs);
-    if (root == "item") return item_->item;
-    if (root == "index") return item_->index;
-    if (root == "vars") return variables();
-    Value all = Value::Object{};
-    if (root == "run") {
-      all.set("id", to_string(run_.id()));
-      all.set("workflow", run_.info->workflow);
-      all.set("trace_id", run_.info->trace_id);
-    } else {
-      for (std::uint32_t task = 0; task < run_.tasks.size(); ++task) {
-        if (!is_terminal(run_.states[task])) continue;
-        const TaskIndex of{task};
-        all.set(task_ ? run_.plan->name_from(*task_, of) : run_.plan->id(of), *node(of));
-      }
-    }
-    return all;
-  }
-
-  const Value* member(std::string_view root, std::string_view head) const override {
-    if (root == "inputs") return parsed("inputs", run_.info->inputs)->find(head);
-    if (root == "nodes") {
-      if (head == "round" && task_ && run_.plan->round_of(*task_) > 0) {
-        round_ = Value(std::uint64_t{run_.plan->round_of(*task_)});
-        return &round_;
-      }
-      const std::optional<TaskIndex> task = task_ ? run_.plan->find_from(*task_, head) : run_.plan->find(head);
-      return task && is_terminal(run_.states[task->value]) ? node(*task) : nullptr;
-    }
-    if (root == "error") return error_.find(head);
-    if (root == "vars") return variables().find(head);
-    if (root == "item" || root == "index") return root == "item" ? item_->item.find(head) : nullptr;
-    if (run_value_.is_null()) run_value_ = this->root("run");
-    return run_value_.find(head);
-  }
-
-  const Value* borrow(std::string_view root) const override {
-    if (root == "error") return &error_;
-    if (root == "item") return &item_->item;
-    if (root == "index") return &item_->index;
-    if (root == "vars") return &variables();
-    return root == "inputs" ? parsed("inputs", run_.info->inputs) : nullptr;
-  }
-
-  // References that were needed and are not here; the result does not count then.
-  std::vector<Hash128> missing() const { return missing_; }
-  const std::string& broken() const { return broken_; }
-
- private:
-  const Value& variables() const {
-    if (variables_.is_null()) variables_ = variables_json(run_.plan->setters(), record_of(run_.tasks));
-    return variables_;
-  }
-  const Value* node(TaskIndex task) const { return parsed(run_.plan->id(task), run_.tasks[task.value].output); }
-
-  const Value* parsed(const std::string& name, const Payload& payload) const {
-    auto [it, fresh] = values_.try_emplace(name);
-    if (!fresh) return &it->second;
-    std::string_view json = payload.is_reference() ? std::string_view() : payload.json();
-    if (payload.is_reference()) {
-      auto found = fetched_.find(payload.hash());
-      if (found == fetched_.end()) {
-        missing_.push_back(payload.hash());
-        return &it->second;
-      }
-      json = *found->second;
-    }
-    Result<Value> value = Value::parse(json);
-    if (value.ok()) it->second = std::move(value).value();
-    else broken_ = "the value of '" + name + "' cannot be read: " + value.error().what;
-    return &it->second;
-  }
-
-  const Run& run_;
-  const std::map<Hash128, std::shared_ptr<const std::string>>& fetched_;
-  mutable std::map<std::string, Value> values_;
-  mutable std::vector<Hash128> missing_;
-  mutable std::string broken_;
-  mutable Value run_value_;
-  mutable Value round_;
-  mutable Value variables_;
-  std::optional<TaskIndex> task_;  // whose expression it is; nothing: the run's
-  Value error_;                    // what the task handles; null: nothing
-  const BoundItem* item_;          // null: it is of no item
-};
-
-}  // namespace
-
 Payload Partition::make_payload(RunId run, std::string json) {
   if (json.size() <= options_.inline_max) return Payload::inline_json(std::move(json));
+  return store_value(run, std::move(json));
+}
+
+Payload Partition::store_value(RunId run, std::string json) {
   Hash128 hash = hash128(json);
   std::uint64_t size = json.size();
   bytes_pending_ += size;
@@ -120,7 +22,7 @@ Payload Partition::make_payload(RunId run, std::string json) {
 
 Result<Value> Partition::evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing,
                                   std::optional<TaskIndex> task, const BoundItem* item) {
-  RunScope scope(run, fetched_, task ? error_for(run, *task) : Value(), task, item);
+  const RunScope scope(run, fetched_, task ? error_for(run, *task) : Value(), task, item);
   Result<Value> value = what.render(scope);
   missing = scope.missing();
   if (!scope.broken().empty()) return Error{Code::kFailed, scope.broken(), {}, ""};
@@ -151,11 +53,15 @@ std::optional<Value> Partition::evaluate_for(Time now, Run& run, TaskIndex task,
     fail_expression(now, run, task, value.error().what);
     return std::nullopt;
   }
+  await_values(run, task, missing);
+  return std::nullopt;
+}
+
+void Partition::await_values(Run& run, TaskIndex task, const std::vector<Hash128>& missing) {
   if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
   std::vector<Hash128>& waits = run.value_waits[task];  // those of earlier tries stay: it needs all of them at once
   waits.insert(waits.end(), missing.begin(), missing.end());
   for (const Hash128& hash : missing) fetch(run, hash);
-  return std::nullopt;
 }
 
 // The output of a loop is that of the last of its rounds that ran.
@@ -202,56 +108,118 @@ void Partition::evaluate_control_node(Time now, Run& run, TaskIndex task) {
   end_task(now, run, task, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
 }
 
-// The run's outputs, when every task has ended well.
-bool Partition::assemble_outputs(Time now, Run& run) {
+// The outputs of a run while they are put together: text, and between it lists that stay references.
+class Partition::Outputs {
+ public:
+  Outputs(const Partition& partition, const Run& run)
+      : fetched_(partition.fetched_), whole_(run.info->parent.run != RunId{}) {
+    composed_.list = false;
+  }
+
+  void add(const std::string& name, std::string_view json) {
+    begin(name);
+    text_ += json;
+  }
+  // What a node has given, as it is held.
+  void add(const std::string& name, const Payload& output) {
+    if (output.is_inline()) return add(name, output.json());
+    const auto stored = fetched_.find(output.hash());
+    if (stored == fetched_.end()) return lacks({output.hash()});
+    if (is_composed(*stored->second) && !whole_) return add_list(name, output.hash(), *stored->second);
+    const auto find = [&](const Hash128& hash) -> const std::string* {
+      const auto found = fetched_.find(hash);
+      return found == fetched_.end() ? nullptr : found->second.get();
+    };
+    const Whole whole = whole_of(*stored->second, find, kValueMax);
+    lacks(whole.missing);
+    if (!whole.problem.empty()) fail(name, whole.problem);
+    else if (whole.missing.empty()) add(name, whole.json);
+  }
+  void lacks(const std::vector<Hash128>& hashes) {
+    for (const Hash128& hash : hashes) {
+      if (std::ranges::find(missing, hash) == missing.end()) missing.push_back(hash);
+    }
+  }
+  void fail(const std::string& name, const std::string& why) {
+    if (error.empty()) error = "output '" + name + "': " + why;
+  }
+  // All of it, when nothing is missing.
+  Payload take(Partition& partition, RunId run) {
+    text_ += '}';
+    if (composed_.pieces.empty()) {
+      if (text_.size() > kValueMax) error = "the outputs are larger than " + std::to_string(kValueMax) + " bytes";
+      return error.empty() ? partition.make_payload(run, std::move(text_)) : Payload();
+    }
+    end_text();
+    return partition.store_value(run, composed_.store());
+  }
+
   std::vector<Hash128> missing;
   std::string error;
-  std::string json = "{";
-  auto add = [&](const std::string& name, std::string_view value) {
-    if (json.size() > 1) json += ',';
-    append_json_string(json, name);
-    json += ':';
-    json += value;
-  };
+
+ private:
+  void begin(const std::string& name) {
+    text_ += std::exchange(any_, true) ? "," : "";
+    append_json_string(text_, name);
+    text_ += ':';
+  }
+  void add_list(const std::string& name, const Hash128& hash, std::string_view stored) {
+    const Result<Composed> list = Composed::parse(stored);
+    if (!list.ok()) return fail(name, list.error().what);
+    begin(name);
+    end_text();
+    composed_.add({Piece::Kind::kValue, {}, hash, 0, list->bytes});
+  }
+  void end_text() {
+    const std::uint64_t bytes = text_.size();
+    composed_.add({Piece::Kind::kText, std::exchange(text_, {}), {}, 0, bytes});
+  }
+
+  const FetchedValues& fetched_;
+  const bool whole_;  // who waits for it takes JSON
+  bool any_ = false;
+  std::string text_ = "{";
+  Composed composed_;
+};
+
+// The run's outputs, when every task has ended well.
+bool Partition::assemble_outputs(Time now, Run& run) {
+  Outputs all(*this, run);
   const WorkflowSpec& workflow = run.plan->workflow();
   if (workflow.outputs_declared) {
     for (const auto& [name, output] : run.plan->outputs()) {
+      const expr::Reference* bare = output.bare();
+      const std::optional<TaskIndex> node =
+          bare != nullptr && bare->root == "nodes" ? run.plan->find(bare->head) : std::nullopt;
+      if (node && run.tasks[node->value].output.is_reference()) {
+        all.add(name, run.tasks[node->value].output);
+        continue;
+      }
       std::vector<Hash128> needed;
       Result<Value> value = evaluate(run, output, needed);
-      missing.insert(missing.end(), needed.begin(), needed.end());
+      all.lacks(needed);
       if (!needed.empty()) continue;
-      if (value.ok()) add(name, value->dump());
-      else if (error.empty()) error = "output '" + name + "': " + value.error().what;
+      if (value.ok()) all.add(name, value->dump());
+      else all.fail(name, value.error().what);
     }
   } else if (!workflow.ids.empty()) {  // generated graphs have outputs only where they declare them
-    for (std::uint32_t sink : run.plan->sinks()) {
-      const Payload& output = run.tasks[sink].output;
-      if (output.is_inline()) {
-        add(workflow.ids[sink], output.json());
-      } else if (auto it = fetched_.find(output.hash()); it != fetched_.end()) {
-        add(workflow.ids[sink], *it->second);
-      } else {
-        missing.push_back(output.hash());
-      }
-    }
+    for (std::uint32_t sink : run.plan->sinks()) all.add(workflow.ids[sink], run.tasks[sink].output);
   }
-  json += '}';
-  if (!missing.empty()) {
-    for (const Hash128& hash : missing) fetch(run, hash);
-    run.output_waits.insert(run.output_waits.end(), missing.begin(), missing.end());
+  if (!all.missing.empty()) {
+    for (const Hash128& hash : all.missing) fetch(run, hash);
+    run.output_waits.insert(run.output_waits.end(), all.missing.begin(), all.missing.end());
     return false;
   }
   run.output_waits.clear();
-  if (error.empty() && json.size() > kValueMax)
-    error = "the outputs are larger than " + std::to_string(kValueMax) + " bytes";
-  if (!error.empty()) {
+  Payload outputs = all.error.empty() ? all.take(*this, run.id()) : Payload();
+  if (!all.error.empty()) {
     run.record.error = std::make_shared<const RunError>(
-        RunError{std::string(to_string(Reason::kExpression)), clip(std::move(error), kErrorMessageMax), "", 0, ""});
+        RunError{std::string(to_string(Reason::kExpression)), clip(std::move(all.error), kErrorMessageMax), "", 0, ""});
     run.record.reason = Reason::kExpression;
     finish(now, run, RunState::kFailed);
     return false;
   }
-  run.record.outputs = make_payload(run.id(), std::move(json));
+  run.record.outputs = std::move(outputs);
   return true;
 }
 
@@ -278,14 +246,23 @@ void Partition::on(Time now, ValueFetched& in) {
       if (concerned && (gone || all_here(hashes))) due.push_back(task);
     }
     for (TaskIndex task : due) {
-      const bool collecting = run->plan->is_mapped(task) && run->states[task.value] == TaskState::kRunning;
-      if (halted(*run, task) || (run->states[task.value] != TaskState::kWaiting && !collecting)) continue;
+      Mapped* mapped = mapped_at(*run, task);
+      const TaskState state = run->states[task.value];
+      const bool mapping =
+          mapped != nullptr && mapped->opened && (state == TaskState::kRunning || state == TaskState::kReady);
+      if (halted(*run, task) || (state != TaskState::kWaiting && !mapping)) continue;
       if (!gone) {
-        if (collecting) advance_items(now, *run, *mapped_at(*run, task));
+        if (mapping) advance_items(now, *run, *mapped);
         else decide(now, *run, task);
         continue;
       }
       run->value_waits.erase(task);
+      if (mapping && !mapped->out.empty()) {  // it ends when nothing is out
+        if (!mapped->failing)
+          fail_items(*run, *mapped, Reason::kMissingValue,
+                     {"value " + to_string(in.hash) + " is not in the store", ""});
+        continue;
+      }
       run->tasks[task.value].error =
           std::make_shared<const ErrorInfo>(ErrorInfo{"value " + to_string(in.hash) + " is not in the store", ""});
       end_task(now, *run, task, TaskState::kFailed, Reason::kMissingValue, EventType::kTaskFailed);

@@ -32,6 +32,11 @@ ItemsView Mapped::view() const {
   return {total, static_cast<std::uint32_t>(done.count()), failed, running + children, waiting - children, shown};
 }
 
+std::map<std::uint32_t, std::uint32_t>::const_iterator Mapped::next_here() const {
+  if (!source.is_reference()) return todo.ranges().begin();
+  return std::ranges::find_if(todo.ranges(), [&](const auto& range) { return source.has(range.first); });
+}
+
 void Mapped::show(const FailedItem& item) {
   const auto at = std::ranges::upper_bound(shown, item.index, {}, &FailedItem::index);
   shown.insert(at, item);
@@ -56,13 +61,36 @@ Mapped& Partition::mapped_of(Run& run, TaskIndex node) {
 
 // ---------------------------------------------------------------- what it goes over
 
-void Partition::open_items(Time now, Run& run, TaskIndex node, const Flow& flow) {
+// Nothing: it waits for values, or has failed. A list reference that is named as it is stays one.
+std::optional<ItemSource> Partition::source_of(Time now, Run& run, TaskIndex node, const Flow& flow) {
+  const expr::Reference* bare = flow.foreach->bare();
+  const std::optional<TaskIndex> from =
+      bare != nullptr && bare->root == "nodes" ? run.plan->find_from(node, bare->head) : std::nullopt;
+  if (from && is_terminal(run.states[from->value]) && run.tasks[from->value].output.is_reference()) {
+    const Hash128& hash = run.tasks[from->value].output.hash();
+    const auto stored = fetched_.find(hash);
+    if (stored == fetched_.end()) {
+      await_values(run, node, {hash});
+      return std::nullopt;
+    }
+    if (is_composed(*stored->second)) {
+      Result<Composed> list = Composed::parse(*stored->second);
+      if (list.ok() && list->list) return ItemSource::of(std::move(list).value());
+    }
+  }
   const std::optional<Value> over = evaluate_for(now, run, node, *flow.foreach);
-  if (!over) return;
-  run.value_waits.erase(node);
+  if (!over) return std::nullopt;
   const ForeachSpec& spec = *run.plan->spec(node).flow.foreach;
   Result<ItemSource> source = spec.kind == ForeachKind::kRange ? ItemSource::range(*over) : ItemSource::over(*over);
-  if (!source.ok()) return fail_expression(now, run, node, source.error().what);
+  if (source.ok()) return std::move(source).value();
+  fail_expression(now, run, node, source.error().what);
+  return std::nullopt;
+}
+
+void Partition::open_items(Time now, Run& run, TaskIndex node, const Flow& flow) {
+  std::optional<ItemSource> source = source_of(now, run, node, flow);
+  if (!source) return;
+  run.value_waits.erase(node);
   const std::uint64_t tasks = run.plan->node_count() + run.items + source->count();
   if (tasks > options_.run_tasks_max || source->count() > run.plan->item_room()) {
     const std::uint64_t most = std::min<std::uint64_t>(options_.run_tasks_max, run.plan->item_room());
@@ -72,7 +100,7 @@ void Partition::open_items(Time now, Run& run, TaskIndex node, const Flow& flow)
                                " (--run-tasks-max of the coordinator)");
   }
   Mapped& m = mapped_of(run, node);
-  m.source = std::move(source).value();
+  m.source = *std::move(source);
   m.total = static_cast<std::uint32_t>(m.source.count());
   m.opened = true;
   run.items += m.total;
@@ -98,6 +126,61 @@ void Partition::open_items(Time now, Run& run, TaskIndex node, const Flow& flow)
   advance_items(now, run, m);
 }
 
+// ---------------------------------------------------------------- the pieces of a list reference
+
+// The next that are not here, in the order of what is to be dealt out; none while there is enough to go on with.
+std::vector<std::size_t> Partition::pieces_lacking(const Mapped& m) const {
+  static constexpr std::size_t kEnough = 2;
+  static constexpr std::size_t kAtOnce = 4;
+  std::vector<std::size_t> lacking;
+  std::size_t here = 0;
+  std::optional<std::size_t> latest;
+  const auto look_at = [&](std::uint32_t first, std::uint32_t end) {
+    for (std::size_t piece = m.source.piece_at(first); piece <= m.source.piece_at(end - 1); ++piece) {
+      if (latest && piece <= *latest) continue;
+      latest = piece;
+      if (m.source.has_piece(piece)) ++here;
+      else lacking.push_back(piece);
+      if (here + lacking.size() >= kAtOnce) return false;
+    }
+    return true;
+  };
+  if (m.history.size() >= kHistoriesMax) {  // only they are dealt out
+    for (const auto& [item, past] : m.history) {
+      if (m.todo.contains(item) && !look_at(item, item + 1)) break;
+    }
+  } else {
+    for (const auto& [first, end] : m.todo.ranges()) {
+      if (!look_at(first, end)) break;
+    }
+  }
+  if (here >= kEnough && m.can_deal()) lacking.clear();
+  return lacking;
+}
+
+// Takes the pieces that have come and asks for the next, so that a few are here however long the list is.
+void Partition::feed_items(Run& run, Mapped& m) {
+  if (!m.opened || !m.source.is_reference() || m.failing || halted(run, m.node)) return;
+  const std::vector<Piece>& pieces = m.source.list().pieces;
+  const auto here = [&](std::size_t piece) { return fetched_.contains(pieces[piece].hash); };
+  do {  // those that another waits for as well may be here already
+    if (!std::ranges::all_of(m.feeding, here)) return;
+    if (!m.feeding.empty()) run.value_waits.erase(m.node);
+    for (const std::size_t piece : std::exchange(m.feeding, {})) {
+      if (m.source.give(piece, fetched_.at(pieces[piece].hash))) continue;
+      return fail_items(run, m, Reason::kInvalidInput,
+                        {"a part of the list that it goes over is not what the list says", ""});
+    }
+    m.source.forget_but([&](std::uint32_t first, std::uint32_t end) { return m.todo.overlaps(first, end); });
+    if (run.value_waits.contains(m.node)) return;
+    m.feeding = pieces_lacking(m);
+    for (const std::size_t piece : m.feeding) {
+      run.value_waits[m.node].push_back(pieces[piece].hash);
+      fetch(run, pieces[piece].hash);
+    }
+  } while (!m.feeding.empty());
+}
+
 // ---------------------------------------------------------------- dealing out
 
 // Chunks are not offered one by one: an offer is for the node, and what it is given is decided when there is a slot.
@@ -113,6 +196,7 @@ void Partition::offer_items(Time now, Run& run, Mapped& m) {
     wanted =
         std::min<std::uint64_t>(wanted, spec.parallel_max - std::min<std::size_t>(spec.parallel_max, m.out.size()));
   if (m.pace.item_us == 0 && spec.chunk == 0) wanted = std::min<std::uint64_t>(wanted, m.slots);  // to learn by
+  if (!m.can_deal()) wanted = 0;  // until pieces of its list have come
   for (; m.offers < wanted; ++m.offers) offer(now, run, m.node);
 }
 
@@ -126,6 +210,8 @@ std::uint32_t Partition::take_items(const Run& run, Mapped& m, std::uint32_t& fi
     if (tried == m.history.end()) return 0;
     range = std::prev(m.todo.ranges().upper_bound(tried->first));
   }
+  if (!m.source.has(range->first)) range = m.next_here();
+  if (range == m.todo.ranges().end()) return 0;
   static constexpr std::uint32_t kNotRepeatedMax = 100;  // items that are given up together with their worker
   std::uint32_t most = foreach.chunk > 0 ? foreach.chunk : m.pace.chunk(m.todo.count(), m.slots);
   if (spec.on_loss == OnLoss::kFail) most = std::min(most, kNotRepeatedMax);
@@ -182,6 +268,7 @@ void Partition::deal_items(Time now, Run& run, SlotGranted& in) {
     move(run, in.task, TaskState::kRunning);
     emit(now, run, EventType::kTaskRunning, in.task, 1);
   }
+  feed_items(run, m);
   offer_items(now, run, m);
 }
 
@@ -244,6 +331,7 @@ bool Partition::adopt_items(Time now, Run& run, const AttemptId& id, const Worke
 
 void Partition::advance_items(Time now, Run& run, Mapped& m) {
   if (items_over(run, m.node)) return;
+  feed_items(run, m);
   if (asks_children(run, m.node)) ask_for_items(now, run, m);
   if (m.complete() && !m.failing) {
     finish_items(now, run, m);
@@ -267,19 +355,41 @@ void Partition::finish_items(Time now, Run& run, Mapped& m) {
   record.epoch = options_.epoch.counter;
   record.error = nullptr;
   if (spec.collect != Value(false)) {
-    if (m.outputs.size() > kValueMax) {
-      record.error = std::make_shared<const ErrorInfo>(ErrorInfo{"the list of its outputs is larger than " +
-                                                                     std::to_string(kValueMax) +
-                                                                     " bytes: `collect` says what of each is kept",
-                                                                 ""});
+    if (m.outputs.size() <= std::min(options_.list_min, kValueMax)) {
+      if (!fetch_items(run, m)) return;
+      record.output = make_payload(
+          run.id(), m.outputs.list([&](const Hash128& hash) -> std::string_view { return *fetched_.at(hash); }));
+    } else if (!give_list(run, m, record)) {
       return end_task(now, run, m.node, TaskState::kFailed, Reason::kInvalidOutput, EventType::kTaskFailed);
     }
-    if (!fetch_items(run, m)) return;
-    record.output = make_payload(
-        run.id(), m.outputs.list([&](const Hash128& hash) -> std::string_view { return *fetched_.at(hash); }));
     run.value_waits.erase(m.node);
   }
   end_task(now, run, m.node, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
+}
+
+// A list that is too large to be put together: what was stored stays as it is, and is named.
+bool Partition::give_list(Run& run, Mapped& m, TaskRecord& record) {
+  const RunId id = run.id();
+  Composed list = m.outputs.composed([&](std::string json) { return store_value(id, std::move(json)).hash(); });
+  const bool drops = run.plan->spec(m.node).flow.foreach->on_error == OnItemError::kDrop;
+  (drops ? list.dropped : list.failed) = m.failed;
+  if (list.pieces.size() <= kComposedPiecesMax && list.bytes <= kComposedMax) {
+    record.output = store_value(id, list.store());
+    return true;
+  }
+  record.error = std::make_shared<const ErrorInfo>(ErrorInfo{
+      "the list of its outputs has " + std::to_string(list.bytes) + " bytes in " + std::to_string(list.pieces.size()) +
+          " parts, and may have " + std::to_string(kComposedMax) + " in " + std::to_string(kComposedPiecesMax) +
+          ": `collect` says what of each is kept, `chunk` how many come together",
+      ""});
+  return false;
+}
+
+// What has come so far is stored as far as it is enough for a part of a list.
+void Partition::store_outputs(const Run& run, Mapped& m) {
+  const RunId id = run.id();
+  m.outputs.store_grown(std::min(options_.list_min, kListPart),
+                        [&](std::string json) { return store_value(id, std::move(json)).hash(); });
 }
 
 // Whether the outputs that are stored by reference are here; if not, they are asked for, and the end waits for them.
@@ -309,6 +419,7 @@ void Partition::close_items(Run& run, TaskIndex node) {
   record.ran = m->ran;
   run.value_waits.erase(node);
   m->source = {};
+  m->feeding.clear();
   m->todo.clear();
   m->history.clear();
   m->numbers.clear();

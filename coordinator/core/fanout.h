@@ -24,8 +24,10 @@ namespace millrace {
 constexpr std::uint32_t kOffersMax = 64;            // chunks offered at once, per node
 constexpr std::uint32_t kHistoriesMax = 10'000;     // items that failed and are not done: then no others are begun
 constexpr std::size_t kChunkBytesMax = 256 * 1024;  // of the values of one chunk; a larger one travels alone
-constexpr Duration kChunkBudget = 1s;     // of a chunk whose size was found out: then the rest is dealt out anew
-constexpr Duration kChunkTarget = 250ms;  // and how long it should take at most
+constexpr std::size_t kListMinDefault = 1024 * 1024;
+constexpr std::size_t kListPart = 1024 * 1024;  // bytes of outputs that are stored as one, where they come in small
+constexpr Duration kChunkBudget = 1s;           // of a chunk whose size was found out: then the rest is dealt out anew
+constexpr Duration kChunkTarget = 250ms;        // and how long it should take at most
 constexpr Duration kProgressEvery = 100ms;
 constexpr std::uint32_t kChildrenUsual = 100;  // child runs at once of a node that does not say how many
 constexpr std::uint32_t kChildrenMax = 1000;
@@ -60,6 +62,7 @@ struct Mapped {
   bool opened = false;     // what it goes over is known
   bool failing = false;    // an item failed for good and the node with it: it ends when nothing is out
   ItemSource source;
+  std::vector<std::size_t> feeding;  // pieces of the list that it goes over: asked for, not here
   std::uint32_t total = 0;
   ItemRanges todo;
   ItemRanges done;
@@ -82,6 +85,9 @@ struct Mapped {
   Time progress{};    // when it was last told
 
   bool complete() const { return opened && done.count() == total; }
+  // Of what is to be dealt out, the first range that begins with an item that is at hand.
+  std::map<std::uint32_t, std::uint32_t>::const_iterator next_here() const;
+  bool can_deal() const { return next_here() != todo.ranges().end(); }
   ItemsView view() const;
   void show(const FailedItem& item);
 };

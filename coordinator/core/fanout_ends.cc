@@ -121,6 +121,7 @@ void Partition::keep_items(Time now, Run& run, Mapped& m, const Attempt& attempt
   if (kept) {
     record.output = make_payload(run.id(), "[" + std::string(outputs) + "]");
     m.outputs.add(first, count, record.output);
+    store_outputs(run, m);
     count_bytes(run, record.output);
   }
   write_record(run, TaskIndex{m.base + first}, record, sum);
@@ -291,8 +292,8 @@ void Partition::restore_items(Time now, Run& run, TaskIndex chunk, const TaskRec
     m.ran += record.ran;
     count_bytes(run, record.output);
     if (!over && asks_children(run, *node) && spec.collect != Value(false)) m.outputs.add_one(first, record.output);
-    if (over || record.output.is_null() || asks_children(run, *node)) return;
-    m.outputs.add(first, count, record.output);
+    if (!over && !record.output.is_null() && !asks_children(run, *node)) m.outputs.add(first, count, record.output);
+    if (!over) store_outputs(run, m);
     return;
   }
   if (record.state == TaskState::kFailed) {

@@ -30,6 +30,7 @@ struct RunSubmitted {
   Hash128 request_hash;  // of definition, inputs, labels, priority: tells a repeat from a conflict
   std::shared_ptr<const RestoredRun> old = nullptr;  // with submit.resume: the run that is run again
   RunParent parent = {};                             // of a child run
+  std::vector<Hash128> parts = {};                   // what lists are put together from that it may take over
 };
 struct CancelRequested {
   RequestId request;  // zero: nobody waits for an answer

@@ -9,6 +9,32 @@ namespace {
 
 Error failed(std::string what) { return {Code::kFailed, std::move(what), {}, ""}; }
 
+// Elements as an array, as many of `most` (at least one) as stay within `bytes`.
+class Slice {
+ public:
+  Slice(std::uint32_t most, std::size_t bytes, std::uint32_t& taken) : most_(most), bytes_(bytes), taken_(taken) {
+    taken_ = 0;
+  }
+  bool add(std::string_view element) {  // false: no more
+    if (taken_ > 0 && text_.size() + element.size() + 2 > bytes_) return false;
+    if (taken_++ > 0) text_ += ',';
+    text_ += element;
+    return taken_ < most_;
+  }
+  void add_from(ElementCursor cursor, std::uint64_t skip) {
+    std::string_view element;
+    for (; skip > 0; --skip) cursor.next(element);
+    while (cursor.next(element) && add(element)) {}
+  }
+  std::string take() { return std::move(text_) + ']'; }
+
+ private:
+  std::string text_ = "[";
+  std::uint32_t most_;
+  std::size_t bytes_;
+  std::uint32_t& taken_;
+};
+
 }  // namespace
 
 void ItemSource::add(std::string_view element) {
@@ -76,28 +102,66 @@ Result<ItemSource> ItemSource::range(const Value& bounds) {
   return source;
 }
 
+ItemSource ItemSource::of(Composed list) {
+  ItemSource source;
+  source.count_ = list.count;
+  source.list_ = std::make_shared<const Composed>(std::move(list));
+  return source;
+}
+
+bool ItemSource::give(std::size_t piece, const std::shared_ptr<const std::string>& stored) {
+  Here here;
+  const Piece& what = list_->pieces[piece];
+  here.text = what.kind == Piece::Kind::kItems ? stored : std::make_shared<const std::string>("[" + *stored + "]");
+  ElementCursor cursor(*here.text);
+  std::string_view element;
+  for (std::uint32_t i = 0; i < what.count; ++i) {
+    if (i % kStride == 0) here.marks.push_back(cursor.at());
+    if (!cursor.next(element)) return false;
+  }
+  if (cursor.next(element)) return false;
+  here_[piece] = std::move(here);
+  return true;
+}
+
+void ItemSource::forget_but(const std::function<bool(std::uint32_t first, std::uint32_t end)>& wanted) {
+  std::erase_if(here_, [&](const auto& one) {
+    const Piece& piece = list_->pieces[one.first];
+    const auto first = static_cast<std::uint32_t>(piece.first);
+    return !wanted(first, first + piece.count);
+  });
+}
+
+// To the end of the piece at most.
+std::string ItemSource::slice_of_piece(std::uint32_t first, std::uint32_t most, std::size_t bytes,
+                                       std::uint32_t& taken) const {
+  Slice out(most, bytes, taken);
+  const std::size_t place = piece_at(first);
+  const Piece& piece = list_->pieces[place];
+  const std::uint64_t offset = first - piece.first;
+  if (piece.kind == Piece::Kind::kText) {
+    const std::string array = "[" + piece.text + "]";
+    out.add_from(ElementCursor(array), offset);
+  } else {
+    const Here& here = here_.at(place);
+    out.add_from(ElementCursor(*here.text, here.marks[offset / kStride]), offset % kStride);
+  }
+  return out.take();
+}
+
 std::string ItemSource::slice(std::uint32_t first, std::uint32_t most, std::size_t bytes, std::uint32_t& taken) const {
-  std::string out = "[";
-  taken = 0;
-  const auto add = [&](std::string_view element) {
-    if (taken > 0 && out.size() + element.size() + 2 > bytes) return false;
-    if (taken++ > 0) out += ',';
-    out += element;
-    return taken < most;
-  };
+  if (list_ != nullptr) return slice_of_piece(first, most, bytes, taken);
+  Slice out(most, bytes, taken);
   if (is_range_) {
     const auto at = [&](std::uint64_t i) {
       return std::to_string(
           static_cast<std::int64_t>(static_cast<std::uint64_t>(from_) + i * static_cast<std::uint64_t>(step_)));
     };
-    for (std::uint64_t i = first; i < count_ && add(at(i)); ++i) {}
+    for (std::uint64_t i = first; i < count_ && out.add(at(i)); ++i) {}
   } else {
-    ElementCursor cursor(text_, marks_[first / kStride]);
-    std::string_view element;
-    for (std::uint64_t skipped = first % kStride; skipped > 0; --skipped) cursor.next(element);
-    while (cursor.next(element) && add(element)) {}
+    out.add_from(ElementCursor(text_, marks_[first / kStride]), first % kStride);
   }
-  return out + ']';
+  return out.take();
 }
 
 void ItemRanges::add(std::uint32_t first, std::uint32_t end) {

@@ -69,6 +69,7 @@ struct PartitionOptions {
   std::uint16_t partitions = 1;             // of the cluster
   ZoneSource zones = {};                    // of triggers
   Duration wall_ahead{};                    // see ClockSet
+  std::size_t list_min = kListMinDefault;   // bytes from which on the output of a fan-out is a list reference
 };
 
 // Durations seen per definition, for ranks along the critical path. Bounded.
@@ -362,6 +363,11 @@ class Partition {
   static bool items_over(const Run& run, TaskIndex node);
   void close_items(Run& run, TaskIndex node);  // it ends: what it held goes
   bool fetch_items(Run& run, Mapped& mapped);
+  std::optional<ItemSource> source_of(Time now, Run& run, TaskIndex node, const Flow& flow);
+  std::vector<std::size_t> pieces_lacking(const Mapped& mapped) const;
+  void feed_items(Run& run, Mapped& mapped);
+  void store_outputs(const Run& run, Mapped& mapped);
+  bool give_list(Run& run, Mapped& mapped, TaskRecord& record);
 
   // fanout_ends.cc
   void items_ended(Time now, Run& run, AttemptEnded& in);
@@ -399,8 +405,11 @@ class Partition {
   void fail_expression(Time now, Run& run, TaskIndex task, std::string why);
   // Nothing: the task waits for values, or has failed by it.
   std::optional<Value> evaluate_for(Time now, Run& run, TaskIndex task, const expr::Template& what);
-  bool assemble_outputs(Time now, Run& run);          // false: waits for values, or the run has failed by it
+  bool assemble_outputs(Time now, Run& run);  // false: waits for values, or the run has failed by it
+  void await_values(Run& run, TaskIndex task, const std::vector<Hash128>& missing);
+  class Outputs;
   Payload make_payload(RunId run, std::string json);  // by reference when larger than the inline limit
+  Payload store_value(RunId run, std::string json);   // by reference whatever its size
   Result<Value> evaluate(const Run& run, const expr::Template& what, std::vector<Hash128>& missing,
                          std::optional<TaskIndex> task = {}, const BoundItem* item = nullptr);
   void fetch(const Run& run, const Hash128& hash);  // it waits for that

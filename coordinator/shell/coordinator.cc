@@ -283,6 +283,7 @@ Status Process::open() {
   loop.runs_max = options_.runs_max;
   loop.tasks_max = options_.tasks_max;
   loop.run_tasks_max = options_.run_tasks_max;
+  loop.list_min = options_.list_min;
   loop.unplaceable_after = options_.unplaceable_after;
   loop.fixed_fleet = options_.fixed_fleet;
   loop.placement_salt = hash64(options_.name);

@@ -44,6 +44,7 @@ struct CoordinatorOptions {
   std::uint32_t runs_max = 1'000'000;       // live runs: above it a submission is refused (queue_full)
   std::uint64_t tasks_max = 50'000'000;     // tasks of live runs
   std::uint64_t run_tasks_max = 2'000'000;  // nodes of one run, and items of those that are mapped
+  std::uint64_t list_min = 1ULL << 20U;     // a larger output of a fan-out is a list reference
   std::uint64_t bytes_max = 8ULL << 30U;    // inputs and outputs of live runs
   std::uint32_t tenant_runs_max = 0;        // of one tenant; zero: no limit of its own
   std::uint64_t tenant_tasks_max = 0;

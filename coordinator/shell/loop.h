@@ -32,6 +32,7 @@ struct LoopOptions {
   std::uint32_t runs_max = 1'000'000;
   std::uint64_t tasks_max = 50'000'000;
   std::uint64_t run_tasks_max = 2'000'000;  // nodes and items of one run
+  std::uint64_t list_min = 1ULL << 20U;     // a larger output of a fan-out is a list reference
   std::uint64_t bytes_max = 8ULL << 30U;    // inputs and outputs of live runs
   std::uint32_t tenant_runs_max = 0;        // live runs of one tenant, here; zero: no limit of its own
   std::uint64_t tenant_tasks_max = 0;

@@ -310,7 +310,7 @@ struct Loop::State {
   // Why no more runs are taken, of this tenant.
   std::optional<Error> full(const std::string& tenant, std::uint64_t adds, std::uint64_t adds_bytes) const;
   void admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan, const Hash128& hash,
-             std::shared_ptr<const RestoredRun> old = nullptr);
+             std::shared_ptr<const RestoredRun> old = nullptr, std::vector<Hash128> parts = {});
   void with_run(Time now, RequestId request, const RunName& name, std::function<void(Time, RunId)> then);
   void with_stored(RunId run, RequestId request, std::function<void(Time, RestoredRun&)> then);
   void without_plan(RunId run, RequestId request, Error why);
@@ -328,6 +328,7 @@ struct Loop::State {
   struct Resumption;
   void on_resume(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops);
   void resume_inputs(Time now, std::shared_ptr<Resumption> all);
+  void resume_lists(Time now, std::shared_ptr<Resumption> all);
   void admit_resumed(Time now, Resumption& all);
 
   // workers.cc

@@ -97,6 +97,10 @@ ConfigProgram program() {
       "tasks of live runs; beyond it submissions are refused (queue_full)", "N");
   add("run-tasks-max", OptionType::kInteger, std::to_string(defaults.run_tasks_max),
       "nodes of one run together with the items of its fan-outs; a fan-out beyond it fails", "N");
+  add("list-min", OptionType::kSize, "1MiB",
+      "the output of a fan-out that is larger is a list reference; workers and clients of earlier versions cannot read "
+      "it",
+      "SIZE");
   add("spin", OptionType::kDuration, "400us",
       "how long an idle loop looks for what comes next before it sleeps, while at most one task runs; 0s: not at all",
       "DURATION");
@@ -169,6 +173,7 @@ int main(int argc, char** argv) {
   options.runs_max = static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("runs-max"), 0, 0xFFFF'FFFF));
   options.tasks_max = static_cast<std::uint64_t>(std::max<std::int64_t>(config.integer("tasks-max"), 0));
   options.run_tasks_max = static_cast<std::uint64_t>(std::max<std::int64_t>(config.integer("run-tasks-max"), 1));
+  options.list_min = std::max<std::uint64_t>(config.size("list-min"), 1);
   options.bytes_max = config.size("bytes-max");
   options.tenant_runs_max =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("tenant-runs-max"), 0, 0xFFFF'FFFF));

@@ -122,7 +122,7 @@ void Loop::State::begin_loading(Share& share) {
   share.phase = Share::Phase::kLoading;
   share.core = std::make_unique<Partition>(PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true,
                                                             options.plant, options.run_tasks_max, options.partitions,
-                                                            options.zones, wall_ahead});
+                                                            options.zones, wall_ahead, options.list_min});
   share.load_cursor.clear();
   share.load_done = false;
   share.restoring.clear();

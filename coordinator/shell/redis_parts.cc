@@ -33,9 +33,9 @@ class PartRead : public RedisRead {
   ReadAnswer take(RedisReplies& replies) const {
     const auto length = static_cast<std::uint64_t>(std::max<std::int64_t>(replies[0].integer, 0));
     if (length == 0) return ValueAnswer{read_.hash, std::nullopt};
-    if (const std::string newer = newer_version(kRunFormatVersion, replies[1].text); !newer.empty())
+    if (const std::string newer = newer_version(kContentVersion, replies[1].text); !newer.empty())
       return ReadFailed{{Code::kRefused, "content " + to_string(read_.hash) + " " + newer, {}, "newer_version"}};
-    if (length < kSealBytes || replies[1].text.front() != static_cast<char>(kRunFormatVersion))
+    if (length < kSealBytes || replies[1].text.front() < static_cast<char>(kRunFormatVersion))
       return ReadFailed{{Code::kInternal, "content " + to_string(read_.hash) + ": wrong version", {}, "damaged"}};
     return ValueAnswer{read_.hash, std::move(replies[2].text), length - kSealBytes};
   }

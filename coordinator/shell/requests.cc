@@ -303,7 +303,7 @@ std::optional<Error> Loop::State::full(const std::string& of, std::uint64_t adds
 
 // Its key may name a run that is in memory: then the partition answers with that one.
 void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::shared_ptr<const Plan> plan,
-                        const Hash128& hash, std::shared_ptr<const RestoredRun> old) {
+                        const Hash128& hash, std::shared_ptr<const RestoredRun> old, std::vector<Hash128> parts) {
   Share& share = this->share(home_of(submit));
   if (!share.open()) return refuse(request, not_serving(share.id));
   const bool known = share.core->find_key(submit.tenant, submit.key).has_value();
@@ -317,6 +317,7 @@ void Loop::State::admit(Time now, RequestId request, SubmitRun&& submit, std::sh
   if (share.keys_anew != nullptr) share.keys_anew->add(fingerprint);
   RunSubmitted in{request, std::move(submit), std::move(plan), hash};
   in.old = std::move(old);
+  in.parts = std::move(parts);
   share.core->step(now, std::move(in));
 }
 

@@ -2,6 +2,7 @@
 // inputs, labels, priority. The new run lives in the old one's partition, where its records are.
 #include <algorithm>
 
+#include "common/model/composed.h"
 #include "coordinator/core/resume.h"
 #include "coordinator/shell/loop_state.h"
 
@@ -36,6 +37,8 @@ struct Loop::State::Resumption {
   SubmitRun submit;
   std::shared_ptr<const Plan> plan;  // null: that of the old run
   std::shared_ptr<const RestoredRun> old;
+  std::vector<Hash128> lists;  // outputs of its nodes that may be list references, to be looked at
+  std::vector<Hash128> parts;  // of those that are
 };
 
 void Loop::State::on_resume(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops) {
@@ -83,9 +86,15 @@ void Loop::State::resume_inputs(Time now, std::shared_ptr<Resumption> all) {
   if (!given.ok()) return refuse(all->request, std::move(given).error());
   const bool as_it_was =
       given->is_object() && given->as_object().empty() && all->plan->definition() == all->old->plan->definition();
+  for (const auto& [task, record] : all->old->tasks) {
+    const Plan& plan = *all->old->plan;
+    const bool node = !plan.is_item(task) && record.output.is_reference();
+    const Flow* flow = node ? plan.flow(task) : nullptr;
+    if (node && (plan.is_mapped(task) || (flow != nullptr && flow->loop))) all->lists.push_back(record.output.hash());
+  }
   if (as_it_was) {
     submit.inputs = old.inputs;
-    return admit_resumed(now, *all);
+    return resume_lists(now, all);
   }
   const auto bind = [this, all, given = std::move(given).value()](Time at, std::string_view json) {
     Result<Value> before = Value::parse(json);
@@ -93,7 +102,7 @@ void Loop::State::resume_inputs(Time now, std::shared_ptr<Resumption> all) {
         before.ok() ? merged_inputs(all->plan->workflow(), *before, given) : Result<Value>(before.error());
     if (!bound.ok()) return refuse(all->request, std::move(bound).error());
     all->submit.inputs = Payload::inline_json(bound->dump());
-    admit_resumed(at, *all);
+    resume_lists(at, all);
   };
   if (old.inputs.is_inline()) return bind(now, old.inputs.json());
   load_value({old.inputs.hash()}, [this, all, bind](Time at, ValueAnswer* found) {
@@ -108,6 +117,27 @@ void Loop::State::resume_inputs(Time now, std::shared_ptr<Resumption> all) {
   });
 }
 
+// A result that is shared and is a list reference needs its parts as long as the new run: that is written down with it.
+void Loop::State::resume_lists(Time now, std::shared_ptr<Resumption> all) {
+  if (all->lists.empty()) return admit_resumed(now, *all);
+  const Hash128 hash = all->lists.back();
+  all->lists.pop_back();
+  const auto unread = [this, all] {
+    refuse(all->request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
+  };
+  load_value({hash, 0, kPartMin}, [this, all, hash, unread](Time at, ValueAnswer* begun) {
+    if (begun == nullptr) return unread();
+    if (!begun->json || !is_composed(*begun->json)) return resume_lists(at, all);
+    load_value({hash}, [this, all, unread](Time then, ValueAnswer* found) {
+      if (found == nullptr) return unread();
+      Result<Composed> list = Composed::parse(found->json.value_or(""));
+      const std::vector<Hash128> parts = list.ok() ? list->names() : std::vector<Hash128>();
+      all->parts.insert(all->parts.end(), parts.begin(), parts.end());
+      resume_lists(then, all);
+    });
+  });
+}
+
 void Loop::State::admit_resumed(Time now, Resumption& all) {
   SubmitRun& submit = all.submit;
   const RunInfo& old = *all.old->info;
@@ -116,7 +146,7 @@ void Loop::State::admit_resumed(Time now, Resumption& all) {
     return hold(now, {all.request, std::move(all.asked), all.hops, now + kHoldMax});
   for (const auto& [name, value] : old.labels) submit.labels.emplace(name, value);
   submit.priority += old.priority - all.old->plan->workflow().priority;
-  admit(now, all.request, std::move(submit), std::move(all.plan), all.hash, std::move(all.old));
+  admit(now, all.request, std::move(submit), std::move(all.plan), all.hash, std::move(all.old), std::move(all.parts));
 }
 
 }  // namespace millrace

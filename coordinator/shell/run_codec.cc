@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/model/composed.h"
 #include "coordinator/shell/packing.h"
 
 namespace millrace {
@@ -324,7 +325,8 @@ Result<LogLine> decode_log(RunId run, std::string_view bytes) {
 // ---------------------------------------------------------------- content
 
 std::string encode_content(const Hash128& hash, std::string_view bytes) {
-  return seal(kRunFormatVersion, place_of(hash.high, hash.low), bytes);
+  const std::uint8_t version = is_composed(bytes) ? kContentVersion : kRunFormatVersion;
+  return seal(version, place_of(hash.high, hash.low), bytes);
 }
 
 HashStream content_stream(const Hash128& hash) { return sealing(kRunFormatVersion, place_of(hash.high, hash.low)); }
@@ -333,7 +335,8 @@ std::string content_envelope(const HashStream& bytes) { return envelope(kRunForm
 
 Result<std::string> decode_content(const Hash128& hash, std::string_view bytes) {
   auto body = unseal(kRunFormatVersion, place_of(hash.high, hash.low), bytes);
-  if (const std::string newer = newer_version(kRunFormatVersion, bytes); !body.has_value() && !newer.empty())
+  if (!body.has_value()) body = unseal(kContentVersion, place_of(hash.high, hash.low), bytes);
+  if (const std::string newer = newer_version(kContentVersion, bytes); !body.has_value() && !newer.empty())
     return Error{Code::kRefused, "content " + to_string(hash) + " " + newer, {}, "newer_version"};
   if (!body.has_value())
     return Error{Code::kInternal, "content " + to_string(hash) + ": wrong version or checksum", {}, "damaged"};

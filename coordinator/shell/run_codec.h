@@ -19,6 +19,7 @@
 namespace millrace {
 
 constexpr std::uint8_t kRunFormatVersion = 1;
+constexpr std::uint8_t kContentVersion = 2;  // of what a value is put together from; values are of version 1
 // Of what is fixed of a run: 2 for a run of a registered workflow and for a child run, 3 for one with a deadline;
 // others are written as version 1, which earlier programs read, too.
 constexpr std::uint8_t kInfoVersionParent = 2;

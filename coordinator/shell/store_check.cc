@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "common/model/composed.h"
 #include "coordinator/shell/cache_codec.h"
 #include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/listing.h"
@@ -360,20 +361,41 @@ class Checker {
     if (found->is_error()) return found->text;
     if (found->is_nil()) return std::string(missing);
     const auto bytes = decode_content(hash, found->text);
-    return bytes.ok() ? std::string() : bytes.error().what;
+    if (!bytes.ok()) return bytes.error().what;
+    return is_composed(*bytes) ? parts(*bytes) : std::string();
+  }
+
+  // Of what a value is put together from: they are looked at as well.
+  std::string parts(std::string_view bytes) {
+    const Result<Composed> what = Composed::parse(bytes);
+    if (!what.ok()) return what.error().what;
+    for (const Hash128& hash : what->names()) {
+      if (values_.emplace(hash, id_).second) parts_.push_back(hash);
+    }
+    return "";
   }
 
   void note_value(const Payload& payload) {
     if (payload.is_reference()) values_.emplace(payload.hash(), id_);
   }
   Status values() {
-    for (const auto& [hash, partition] : values_) {
+    const std::vector<std::pair<Hash128, PartitionId>> named(values_.begin(), values_.end());
+    for (const auto& [hash, partition] : named) {
       id_ = partition;
-      ++check_.values;
-      const Result<std::string> wrong = content(blob_key(hash), hash, "is not there, and a run refers to it");
-      if (!wrong.ok()) return wrong.error();
-      if (!wrong->empty()) find("value", blob_key(hash), *wrong);
+      if (Status done = value(hash); !done.ok()) return done;
+      for (; !parts_.empty();) {
+        const Hash128 part = parts_.back();
+        parts_.pop_back();
+        if (Status done = value(part); !done.ok()) return done;
+      }
     }
+    return Done{};
+  }
+  Status value(const Hash128& hash) {
+    ++check_.values;
+    const Result<std::string> wrong = content(blob_key(hash), hash, "is not there, and a run refers to it");
+    if (!wrong.ok()) return wrong.error();
+    if (!wrong->empty()) find("value", blob_key(hash), *wrong);
     return Done{};
   }
 
@@ -386,6 +408,7 @@ class Checker {
   std::map<PartitionId, std::vector<std::string>> stored_;
   std::map<Hash128, bool> definitions_;  // and whether a live run needs it
   std::map<Hash128, PartitionId> values_;
+  std::vector<Hash128> parts_;  // of them, that were not looked at
 };
 
 }  // namespace

@@ -54,6 +54,14 @@ void check_fanout(const Value& run) {
   EXPECT_EQ(number_at(run, {"nodes", "measure", "items", "failed"}), 3);
 }
 
+void check_large_list(const Value& run) {
+  EXPECT_EQ(number_at(run, {"outputs", "rows"}), 600);
+  EXPECT_EQ(number_at(run, {"outputs", "seventh"}), 7);
+  EXPECT_EQ(number_at(run, {"outputs", "report", "characters"}), 600 * 4000);
+  EXPECT_EQ(number_at(run, {"outputs", "report", "last"}), 599);
+  EXPECT_EQ(at(run, {"outputs", "all_good"}), Value(true));
+}
+
 void check_hello(const Value& run) {
   EXPECT_EQ(text_at(run, {"outputs", "greeting"}), "Hello, Ada!");
   EXPECT_EQ(text_at(run, {"outputs", "loud"}), "HELLO, ADA!");
@@ -197,6 +205,7 @@ std::vector<Example> examples() {
           {"build", {}, 0, check_build},
           {"retries", {}, 1, check_retries},
           {"fanout", {}, 0, check_fanout},
+          {"large_list", {}, 0, check_large_list},
           {"router", {"-i", "userType=premium", "-i", "region=EU"}, 0, check_router, "degraded"},
           {"report", {}, 0, check_report},
           {"artifacts", {}, 0, check_artifacts},

@@ -1,9 +1,12 @@
 #include "tests/sim/checker.h"
 
 #include <algorithm>
+#include <map>
 #include <span>
 #include <utility>
 
+#include "common/base/json_scan.h"
+#include "common/model/composed.h"
 #include "coordinator/shell/letter_codec.h"
 
 namespace millrace::sim {
@@ -539,7 +542,14 @@ void Checker::check_cleanup(const std::string& name, const Seen& run) {
 void Checker::check_items(const std::string& name, const Seen& run, TaskIndex node, std::optional<std::uint64_t> sum) {
   const std::string where = name + ": task " + run.plan->id(node);
   const ForeachSpec& foreach = *run.plan->spec(node).flow.foreach;
-  const std::size_t total = foreach.over.as_array().size();
+  std::size_t total = foreach.over.is_array() ? foreach.over.as_array().size() : 0;
+  if (foreach.over.is_string()) {  // the list of the node before it
+    const std::uint32_t before = run.plan->dag().upstream().of(node.value).front();
+    const auto list = whole_in(run.tasks[before].output, cluster_);
+    if (!list) return fail("items: " + where + " goes over a list that is not in the store");
+    std::string_view element;
+    for (ElementCursor cursor(*list); cursor.next(element);) ++total;
+  }
   const TaskRecord& record = run.tasks[node.value];
   std::vector<int> results(total);
   std::vector<bool> failed(total);
@@ -567,7 +577,7 @@ void Checker::check_items(const std::string& name, const Seen& run, TaskIndex no
   if (failures > 0 && foreach.on_error == OnItemError::kFail)
     return fail("items: " + where + " succeeded with failures");
   if (record.items != total || record.items_failed != failures) return fail("items: " + where + " counts them wrong");
-  if (!record.output.is_inline() || record.output.json() != expected)
+  if (whole_in(record.output, cluster_) != expected)
     return fail("items: " + where + " has another output than its items");
 }
 
@@ -609,17 +619,26 @@ void Checker::check_skips(const std::string& name, const Seen& run) {
   }
 }
 
+std::optional<std::string> whole_in(const Payload& output, const MemoryCluster& cluster) {
+  if (output.is_inline()) return std::string(output.json());
+  std::map<Hash128, std::string> texts;
+  const auto find = [&](const Hash128& hash) -> const std::string* {
+    auto found = std::get<ValueAnswer>(const_cast<MemoryCluster&>(cluster).read(LoadValue{hash}));
+    return found.json ? &(texts[hash] = std::move(*found.json)) : nullptr;
+  };
+  const std::string* stored = find(output.hash());
+  if (stored == nullptr) return std::nullopt;
+  Whole whole = whole_of(*stored, find, kValueMax);
+  if (!whole.problem.empty() || !whole.missing.empty()) return std::nullopt;
+  return std::move(whole.json);
+}
+
+// A list has none: it counts as zero.
 std::optional<std::int64_t> sum_in(const Payload& output, const MemoryCluster& cluster) {
-  std::string json;
-  if (output.is_reference()) {
-    auto copy = std::get<ValueAnswer>(const_cast<MemoryCluster&>(cluster).read(LoadValue{output.hash()}));
-    if (!copy.json) return std::nullopt;
-    json = std::move(*copy.json);
-  } else {
-    json = std::string(output.json());
-  }
-  Result<Value> value = Value::parse(json);
+  const std::optional<std::string> json = whole_in(output, cluster);
+  Result<Value> value = json ? Value::parse(*json) : Result<Value>(Error{});
   if (!value.ok()) return std::nullopt;
+  if (value->is_array()) return 0;
   const Value* sum = value->find("sum");
   if (sum == nullptr || !sum->is_int()) return std::nullopt;
   return sum->as_int();

@@ -125,6 +125,8 @@ class Checker {
 
 constexpr std::int64_t kFallbackSum = 7;  // {"sum": 7} is the fallback of every node that has one
 // The sum in an output, or nothing.
+// The JSON of an output, put together where it is a list reference; nothing: something of it is not in the store.
+std::optional<std::string> whole_in(const Payload& output, const MemoryCluster& cluster);
 std::optional<std::int64_t> sum_in(const Payload& output, const MemoryCluster& cluster);
 
 }  // namespace millrace::sim

@@ -9,6 +9,7 @@ namespace {
 constexpr std::size_t kWaitingMax = 20'000;
 constexpr int kTurnsAtOnce = 10'000;
 constexpr Duration kUnplaceableAfter = 3s;
+constexpr std::size_t kListMin = 24;  // bytes
 
 // A request that another coordinator forwarded has the number that this one gave it, and says who asks.
 constexpr std::uint64_t kFromPeer = 1ULL << 63;
@@ -63,6 +64,7 @@ void CoordinatorProcess::start() {
   options.unplaceable_after = kUnplaceableAfter;
   options.retention.count = context_.kept;
   if (context_.kept > 0) options.value_grace = 1s;
+  if (context_.lists) options.list_min = kListMin;
   options.audit = context_.settings.plant == Plant::kNone;  // it would put right what is planted
   if (context_.triggers) {
     options.zones = [](const std::string&) { return std::make_shared<const ZoneRules>(); };

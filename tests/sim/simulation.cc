@@ -62,7 +62,7 @@ class World {
     for (int i = 0; i < runs; ++i) {
       const bool large = random.chance(3);
       clients_.push_back(std::make_unique<Client>(
-          context_, i, make_order(random, i, large, {context_.letters, context_.cache}), coordinators,
+          context_, i, make_order(random, i, large, {context_.letters, context_.cache, context_.lists}), coordinators,
           [this](const Client& client, int to, RequestId request, const OperatorRequest& body) {
             from_client(client, to, request, body);
           }));

@@ -1,5 +1,7 @@
 #include "tests/sim/worker.h"
 
+#include "common/base/json_scan.h"
+
 namespace millrace::sim {
 namespace {
 
@@ -201,6 +203,7 @@ void WorkerProcess::begin(const StartTask& start) {
   }
   if (licenses > kLicenses) context_.checker.fail("resources: " + name_ + " runs more than its licenses are for");
   if (tasks_.size() > slots_) context_.checker.fail("slots: " + name_ + " runs more attempts than it has slots");
+  check_items(assignment);
   for (const Binding& binding : assignment.bindings) {
     if (!binding.value.is_reference()) continue;
     if (const auto sum = sum_in(binding.value, context_.cluster)) task.values[binding.value.hash()] = *sum;
@@ -208,6 +211,24 @@ void WorkerProcess::begin(const StartTask& start) {
   }
   if (task.missing.empty()) run(task);
   else ask_for_values(attempt);
+}
+
+// What it is given of a list that a node before it gave is what stands there.
+void WorkerProcess::check_items(const Assignment& assignment) {
+  if (assignment.items == nullptr || !assignment.node_spec->flow.foreach->over.is_string()) return;
+  const auto list = whole_in(assignment.bindings.front().value, context_.cluster);
+  const auto given = whole_in(assignment.items->values, context_.cluster);
+  if (!list || !given) return;          // not in the store any more: its run is over
+  if (!list->starts_with('[')) return;  // what stands for a failure
+  ElementCursor all(*list);
+  ElementCursor some(*given);
+  std::string_view there;
+  std::string_view here;
+  for (std::uint32_t i = 0; i < assignment.items->first; ++i) all.next(there);
+  for (std::uint32_t i = 0; i < assignment.items->count; ++i) {
+    if (!all.next(there) || !some.next(here) || there != here)
+      return context_.checker.fail("items: " + text(assignment.attempt()) + " has other items than its list");
+  }
 }
 
 // Its coordinator has what the store has. Nearly always that is there, and takes no message here.

@@ -55,6 +55,7 @@ class WorkerProcess {
   void step(AgentInput input);
   void perform(AgentEffects& out);
   void begin(const StartTask& start);
+  void check_items(const Assignment& assignment);
   void ask_for_values(const AttemptId& attempt);
   void value_came(const ValueReply& reply);
   void ask_for_part(const Task& task, const Hash128& hash);

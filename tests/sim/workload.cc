@@ -198,6 +198,33 @@ void make_variables(Random& random, WorkflowSpec& workflow) {
     if (spec.value && spec.value->is_object() && random.chance(700)) spec.flow.sets = true;
 }
 
+// Nodes that go over the output of a mapped one; with some of them it is a list reference.
+void make_tails(Random& random, WorkflowSpec& workflow) {
+  std::set<std::string> apart(workflow.on_failure.begin(), workflow.on_failure.end());
+  apart.insert(workflow.finally_run.begin(), workflow.finally_run.end());
+  for (const NodeSpec& spec : workflow.specs) {
+    apart.insert(spec.flow.on_failure.begin(), spec.flow.on_failure.end());
+    apart.insert(spec.flow.compensate);
+  }
+  const std::size_t nodes = workflow.ids.size();
+  for (std::uint32_t node = 0; node < nodes; ++node) {
+    const NodeSpec& before = workflow.specs[node];
+    if (!before.flow.foreach || before.flow.wait || apart.contains(workflow.ids[node]) || !random.chance(700)) continue;
+    NodeSpec spec = make_node(random, false);
+    spec.fields = Value::Object{{"ms", std::int64_t{random.between(0, 9)}}};
+    if (random.chance(250)) spec.fields.set("fail", std::int64_t{random.between(1, 3)});
+    ForeachSpec& over = spec.flow.foreach.emplace();
+    over.over = "{{ nodes." + workflow.ids[node] + " }}";
+    over.chunk = random.chance(300) ? 0 : static_cast<std::uint32_t>(random.between(1, 9));
+    if (random.chance(300)) over.on_error = OnItemError::kDrop;
+    if (random.chance(300)) spec.flow.when = "{{ (nodes." + workflow.ids[node] + " | length) >= 0 }}";
+    workflow.ids.push_back("tail" + std::to_string(node));
+    workflow.specs.push_back(std::move(spec));
+    workflow.upstream.targets.push_back(node);
+    workflow.upstream.offsets.push_back(static_cast<std::uint32_t>(workflow.upstream.targets.size()));
+  }
+}
+
 WaitSpec& make_child(Random& random, NodeSpec& spec) {
   NodeSpec child;
   child.fields = Value::Object{};
@@ -387,6 +414,7 @@ WorkflowSpec make_workflow(Random& random, bool large, const Extras& extras) {
   if (Random aside = skipped(random, 2); !large && aside.chance(200)) make_limits(aside, workflow);
   if (Random aside = skipped(random, 5); extras.children && !large && aside.chance(600)) make_families(aside, workflow);
   if (Random aside = skipped(random, 7); extras.cache && !large && aside.chance(700)) make_cached(aside, workflow);
+  if (Random aside = skipped(random, 8); extras.lists && !large && aside.chance(600)) make_tails(aside, workflow);
   if (random.chance(300)) {
     workflow.outputs_declared = true;
     const std::uint64_t shown = random.below(nodes);

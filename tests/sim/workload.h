@@ -42,6 +42,7 @@ constexpr char kRegisteredName[] = "kin";
 struct Extras {  // that only some seeds have
   bool children = false;
   bool cache = false;
+  bool lists = false;
 };
 Order make_order(Random& random, int number, bool large, const Extras& extras);
 Order make_registered();  // its definition and plan

@@ -262,6 +262,12 @@ class World {
     partition_->restore_mail({}, {});
     return *this;
   }
+  // Before anything else: from so many bytes on the output of a fan-out is a list reference.
+  World& lists_from(std::size_t bytes) {
+    options_.list_min = bytes;
+    partition_ = std::make_unique<Partition>(options_);
+    return *this;
+  }
   World& adoption_closed() { return say(AdoptionClosed{}); }
   // Answers what was asked for from the store; `gone`: with nothing.
   World& fetched(bool gone = false) {

@@ -7,12 +7,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "common/base/hash.h"
 #include "common/base/ids.h"
 #include "common/base/value.h"
 #include "common/model/event.h"
@@ -39,7 +41,7 @@ struct TaskContext {
   Value fields;                                    // rendered: no expression is left in it
   std::shared_ptr<const std::string> inputs_json;  // object of the run's inputs; null: {}
   std::vector<std::pair<std::string, std::shared_ptr<const std::string>>>
-      nodes;                              // visible upstream outputs as JSON, by id
+      nodes;  // visible upstream outputs as JSON, by id; for python also lists, as what they are put together from
   std::vector<std::string> secrets = {};  // that stand in the fields
   std::string queue = {};                 // empty: default
   // Further names that code sees, as JSON: `item` and `index` of a mapped node.
@@ -65,6 +67,10 @@ class TaskObserver {
   virtual std::string on_artifact(const AttemptId& /*attempt*/, const ArtifactPart& /*part*/) {
     return "artifacts are not kept here";
   }
+  // A part of a list reference that the task can see: `then` is told its bytes on this thread, perhaps at once, or null
+  // where it cannot be had; and nothing once the task has ended.
+  using TakeValue = std::function<void(std::shared_ptr<const std::string>)>;
+  virtual void on_value_wanted(const AttemptId& /*attempt*/, const Hash128& /*hash*/, TakeValue then) { then(nullptr); }
   // A secret that the task is about to use: it must not stand in anything that the task says from now on.
   virtual void on_secret(const AttemptId& /*attempt*/, std::string_view /*secret*/) {}
 };

@@ -25,7 +25,7 @@ struct __attribute__((packed)) ReplyHeader {  // REPLY in python_runner.py
   std::size_t body() const { return std::size_t{message} + traceback + output; }
   bool sane() const {
     const bool artifact = kind == static_cast<std::uint8_t>(PythonReply::Kind::kArtifact);
-    return kind <= static_cast<std::uint8_t>(PythonReply::Kind::kArtifact) && flags <= (artifact ? 3 : 0) &&
+    return kind <= static_cast<std::uint8_t>(PythonReply::Kind::kPart) && flags <= (artifact ? 3 : 0) &&
            message <= kTextMax && traceback <= kTextMax && output <= kValueMax;
   }
 };
@@ -121,7 +121,8 @@ Outcome outcome_of(PythonReply end) {
       return failed(Reason::kOutOfMemory, std::move(end.message), std::move(end.traceback));
     case PythonReply::Kind::kProgress:
     case PythonReply::Kind::kSecret:
-    case PythonReply::Kind::kArtifact: break;  // no ends
+    case PythonReply::Kind::kArtifact:
+    case PythonReply::Kind::kPart: break;  // no ends
   }
   return failed(Reason::kError, "unknown kind of reply");
 }

@@ -15,14 +15,15 @@
 namespace millrace {
 
 struct PythonReply {
-  enum class Kind : std::uint8_t { kOk, kError, kInvalidOutput, kOutOfMemory, kProgress, kSecret, kArtifact };
+  enum class Kind : std::uint8_t { kOk, kError, kInvalidOutput, kOutOfMemory, kProgress, kSecret, kArtifact, kPart };
   Kind kind = Kind::kOk;
   bool retire = false;      // the interpreter serves no other task
   std::uint16_t flags = 0;  // of a part of a file: 1 the first, 2 the last
   std::string message, traceback, output;
   Duration ran{};  // an end's: how long the task's own code took
-  // What a task says while it runs: progress (`output` is JSON), the secret `message` that it asks for, or a part of a
-  // file that it hands over (`output`; `message` and `traceback`: name and content type; see artifact_part()).
+  // What a task says while it runs: progress (`output` is JSON), the secret `message` that it asks for, a part of a
+  // file that it hands over (`output`; `message` and `traceback`: name and content type; see artifact_part()), or the
+  // part of a list reference that it asks for (`message`: the name).
   bool is_end() const { return kind < Kind::kProgress; }
 };
 
@@ -49,7 +50,7 @@ class Interpreter {
   Interpreter& operator=(const Interpreter&) = delete;
 
   void send(std::string request);
-  void answer(std::string_view text, bool good);  // a secret that was asked for, or nothing; else what is wrong
+  void answer(std::string_view text, bool good);  // what was asked for, or nothing; else what is wrong
   void finish_reading();  // after its process ended: takes what is still on the way; may destroy this
   bool once() const { return once_; }
 

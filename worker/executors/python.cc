@@ -10,7 +10,10 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <set>
+#include <utility>
 
+#include "common/model/composed.h"
 #include "common/model/field_checks.h"
 #include "worker/executors/environments.h"
 #include "worker/executors/interpreter.h"
@@ -22,6 +25,29 @@ namespace {
 
 constexpr int kStandbyMax = 4;
 constexpr Duration kDeathNoticeMax = 200ms;  // from the end of an interpreter's channel to the news of its death
+
+// What a task may ask for: the parts of the lists that it was given.
+class ListParts {
+ public:
+  ListParts() = default;
+  explicit ListParts(const TaskContext& task) {
+    for (const auto& [id, text] : task.nodes) {
+      if (text != nullptr && is_composed(*text)) lists_.push_back(text);
+    }
+  }
+  bool has(const Hash128& hash) {
+    for (const auto& list : std::exchange(lists_, {})) {
+      const Result<Composed> what = Composed::parse(*list);
+      if (!what.ok()) continue;
+      for (const Hash128& name : what->names()) names_.insert(name);
+    }
+    return names_.contains(hash);
+  }
+
+ private:
+  std::vector<std::shared_ptr<const std::string>> lists_;  // until it asks
+  std::set<Hash128> names_;
+};
 
 class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Listener {
  public:
@@ -52,6 +78,7 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
     std::optional<TimerId> kill_timer;
     Terms terms = {};
     TaskSeat place = {};  // in namespaces, where its interpreter has none
+    ListParts lists = {};
     std::int64_t started_us = steady_us();
   };
   struct Seat {
@@ -73,6 +100,7 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
   void on_said(InterpreterId id, PythonReply said) override;
   void on_hangup(InterpreterId id) override;
 
+  void give_part(InterpreterId id, std::string_view name);
   Status wake();
   Result<InterpreterId> fork(bool once);
   Result<InterpreterId> vacant(bool once);
@@ -156,6 +184,7 @@ void PythonExecutor::start(TaskContext task) {
   const bool ready = stood_by && id && seats_.find(*id)->second.pid != 0;
   ++(ready ? counts_.hits : counts_.misses);
   Job& job = jobs_[task.attempt];
+  job.lists = ListParts(task);
   if (once) {
     job.terms = std::move(*terms);
     const TaskSeat& place = seats_.find(*id)->second.place;
@@ -339,6 +368,7 @@ void PythonExecutor::on_reply(InterpreterId id, PythonReply reply) {
 
 // By the module `millrace`.
 void PythonExecutor::on_said(InterpreterId id, PythonReply said) {
+  if (said.kind == PythonReply::Kind::kPart) return give_part(id, said.message);
   const Seat& seat = seats_.find(id)->second;
   if (said.kind == PythonReply::Kind::kSecret) {
     Result<std::string> secret = seat.attempt ? secrets_.find(said.message) : Error{};
@@ -353,6 +383,20 @@ void PythonExecutor::on_said(InterpreterId id, PythonReply said) {
   if (!seat.attempt) return;
   if (Result<Value> data = Value::parse(said.output); data.ok() && data->is_object())
     observer_.on_news(*seat.attempt, EventType::kTaskProgress, std::move(*data));
+}
+
+void PythonExecutor::give_part(InterpreterId id, std::string_view name) {
+  Seat& seat = seats_.find(id)->second;
+  const std::optional<Hash128> hash = parse_hash128(name);
+  if (!seat.attempt || !hash || !jobs_.find(*seat.attempt)->second.lists.has(*hash))
+    return seat.interpreter->answer("it is no part of a list that the task can see", false);
+  const AttemptId attempt = *seat.attempt;
+  observer_.on_value_wanted(attempt, *hash, [this, id, attempt](const std::shared_ptr<const std::string>& part) {
+    const auto found = seats_.find(id);
+    if (found == seats_.end() || found->second.attempt != attempt) return;
+    found->second.interpreter->answer(part != nullptr ? std::string_view(*part) : "a part of the list is gone",
+                                      part != nullptr);
+  });
 }
 
 // Its process is dying, and on_died() will say of what; or the task has closed our descriptor, and has to die.

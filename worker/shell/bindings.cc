@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "common/model/composed.h"
+
 namespace millrace {
 namespace {
 
@@ -14,10 +16,52 @@ const SharedText& null_text() {
   return kNull;
 }
 
-SharedText text_of(const Payload& payload, const ValueSource& values) {
-  if (payload.is_null()) return null_text();
-  return payload.is_reference() ? values.value(payload.hash()) : payload.json_text();
-}
+}  // namespace
+
+// The values of one rendering: where they are found, and which were not.
+class Bindings::Found {
+ public:
+  Found(const ValueSource& values, ValueCache& wholes, std::vector<Hash128>& missing)
+      : values_(values), wholes_(wholes), missing_(missing) {}
+
+  const std::string* stored(const Hash128& hash) {
+    held_.push_back(values_.value(hash));
+    if (held_.back() == nullptr && std::ranges::find(missing_, hash) == missing_.end()) missing_.push_back(hash);
+    return held_.back().get();
+  }
+  // As it is kept: what a list is put together from.
+  SharedText kept(const Payload& payload) {
+    if (payload.is_null()) return null_text();
+    if (payload.is_inline()) return payload.json_text();
+    return stored(payload.hash()) == nullptr ? null_text() : held_.back();
+  }
+  // Its JSON. Null where something is missing, or there is a problem.
+  SharedText whole(const std::string& name, const Payload& payload) {
+    SharedText text = kept(payload);
+    if (!is_composed(*text)) return text;
+    if (SharedText known = wholes_.find(payload.hash())) return known;
+    Whole whole = whole_of(
+        *text, [this](const Hash128& hash) { return stored(hash); }, kValueMax);
+    if (!whole.problem.empty() && problem.empty())
+      problem = "the output of `" + name + "` cannot be had whole: " + whole.problem +
+                "; expressions read its length and elements, python all of it one after the other";
+    if (!whole.problem.empty() || !whole.missing.empty()) return null_text();
+    text = std::make_shared<const std::string>(std::move(whole.json));
+    wholes_.put(payload.hash(), text);
+    return text;
+  }
+  const std::vector<Hash128>& missing() const { return missing_; }
+
+  std::string problem;
+
+ private:
+  const ValueSource& values_;
+  ValueCache& wholes_;
+  std::vector<Hash128>& missing_;
+  std::vector<SharedText> held_;  // what was lent
+};
+
+namespace {
 
 Value run_value(const Assignment& assignment) {
   const RunContext& context = *assignment.context;
@@ -33,10 +77,10 @@ bool is_beside(std::string_view name) { return name == "error" || name == "vars"
 // What the expressions of one assignment read. Values are parsed when they are first read.
 class BindingScope final : public expr::Scope {
  public:
-  BindingScope(const Assignment& assignment, const ValueSource& values, std::shared_ptr<const Value> inputs,
+  BindingScope(const Assignment& assignment, Bindings::Found& found, std::shared_ptr<const Value> inputs,
                const Secrets* secrets, const ItemBinding* item)
       : assignment_(assignment),
-        values_(values),
+        found_(found),
         inputs_(std::move(inputs)),
         secrets_(secrets),
         item_(item),
@@ -82,6 +126,20 @@ class BindingScope final : public expr::Scope {
     return &*run_;
   }
 
+  const expr::ListView* list(std::string_view root, std::string_view head) const override {
+    const auto name = std::ranges::find(assignment_.names, head);
+    if (root != "nodes" || name == assignment_.names.end()) return nullptr;
+    const auto i = static_cast<std::size_t>(name - assignment_.names.begin());
+    if (!assignment_.bindings[i].value.is_reference()) return nullptr;
+    if (const auto known = lists_.find(i); known != lists_.end()) return known->second.get();
+    std::unique_ptr<List>& list = lists_[i];
+    const SharedText kept = found_.kept(assignment_.bindings[i].value);
+    if (!is_composed(*kept)) return nullptr;
+    if (Result<Composed> what = Composed::parse(*kept); what.ok() && what->list)
+      list = std::make_unique<List>(*this, assignment_.names[i], std::move(what).value());
+    return list.get();
+  }
+
   const std::string& problem() const { return problem_; }
   std::vector<std::string> secrets_read() const {
     std::vector<std::string> out;
@@ -90,6 +148,25 @@ class BindingScope final : public expr::Scope {
   }
 
  private:
+  class List final : public expr::ListView {
+   public:
+    List(const BindingScope& scope, std::string name, Composed what)
+        : scope_(scope),
+          name_(std::move(name)),
+          reader_(std::move(what), [&scope](const Hash128& hash) { return scope.found_.stored(hash); }) {}
+    std::uint64_t count() const override { return reader_.count(); }
+    const Value* element(std::uint64_t index) const override {
+      const Value* element = reader_.element(index);
+      if (!reader_.problem().empty()) scope_.problem_ = "the output of `" + name_ + "`: " + reader_.problem();
+      return element;
+    }
+
+   private:
+    const BindingScope& scope_;
+    std::string name_;
+    mutable ListReader reader_;
+  };
+
   const Value* secret(std::string_view name) const {
     if (const auto known = read_.find(name); known != read_.end()) return &known->second;
     Result<std::string> value = secrets_ == nullptr
@@ -114,7 +191,7 @@ class BindingScope final : public expr::Scope {
 
   const Value& node(std::size_t i) const {
     if (!parsed_[i]) {
-      Result<Value> value = Value::parse(*text_of(assignment_.bindings[i].value, values_));
+      Result<Value> value = Value::parse(*found_.whole(assignment_.names[i], assignment_.bindings[i].value));
       if (!value.ok()) problem_ = "the output of `" + assignment_.names[i] + "` is not JSON: " + value.error().what;
       parsed_[i] = value.ok() ? std::move(value).value() : Value();
     }
@@ -122,13 +199,14 @@ class BindingScope final : public expr::Scope {
   }
 
   const Assignment& assignment_;
-  const ValueSource& values_;
+  Bindings::Found& found_;
   std::shared_ptr<const Value> inputs_;
   const Secrets* secrets_;
   const ItemBinding* item_;
   mutable std::optional<Value> item_value_, index_value_;
   mutable std::map<std::string, Value, std::less<>> read_;  // secrets
   mutable std::vector<std::optional<Value>> parsed_;
+  mutable std::map<std::size_t, std::unique_ptr<List>> lists_;  // by binding; null: it is none
   mutable std::optional<Value> run_;
   mutable std::string problem_;
 };
@@ -136,10 +214,10 @@ class BindingScope final : public expr::Scope {
 Error invalid(std::string what) { return Error{Code::kInvalid, std::move(what), {}, {}}; }
 
 // A join over very many upstream tasks: what came as one object becomes bindings like any others.
-Result<Assignment> unbundled(const Assignment& assignment, const ValueSource& values) {
+Result<Assignment> unbundled(const Assignment& assignment, Bindings::Found& found) {
   Assignment out = assignment;
   out.bundle = Payload();
-  Result<Value> bundle = Value::parse(*text_of(assignment.bundle, values));
+  Result<Value> bundle = Value::parse(*found.kept(assignment.bundle));
   if (!bundle.ok()) return invalid("the outputs of the upstream tasks are not JSON: " + bundle.error().what);
   for (const auto& [id, value] : bundle->as_object()) {
     out.bindings.push_back({TaskIndex{}, 0, Payload::inline_json(value.dump())});
@@ -174,6 +252,7 @@ Bindings::Compiled Bindings::compile(const std::shared_ptr<const NodeSpec>& spec
   c.spec = spec;
   c.executor = &fields_of_executor(spec->executor);
   c.code = c.executor->sees_values;
+  c.streams = spec->executor == "python";
   Value templated = Value::Object{};
   if (spec->flow.foreach && spec->flow.foreach->collect && !spec->flow.foreach->collect->is_bool()) {
     Result<expr::Template> collect = expr::Template::compile(*spec->flow.foreach->collect);
@@ -222,18 +301,20 @@ std::vector<Hash128> Bindings::references(const Assignment& assignment) {
   return out;
 }
 
-Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, const ValueSource& values,
-                               const ItemBinding* item, std::vector<std::string>& secrets) {
+Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, Found& found, const ItemBinding* item,
+                               std::vector<std::string>& secrets) {
   if (c.literal) return c.spec->fields;
   const Payload& inputs = assignment.context->inputs;
   if (c.reads_inputs && (parsed_inputs_ == nullptr || inputs.identity() != parsed_inputs_of_.identity())) {
-    Result<Value> parsed = inputs.is_null() ? Value(Value::Object{}) : Value::parse(*text_of(inputs, values));
+    Result<Value> parsed = inputs.is_null() ? Value(Value::Object{}) : Value::parse(*found.kept(inputs));
     if (!parsed.ok()) return invalid("the run's inputs are not JSON: " + parsed.error().what);
     parsed_inputs_ = std::make_shared<const Value>(std::move(parsed).value());
     parsed_inputs_of_ = inputs;
   }
-  const BindingScope scope(assignment, values, parsed_inputs_, secrets_, item);
+  const BindingScope scope(assignment, found, parsed_inputs_, secrets_, item);
   Result<Value> rendered = c.templated.render(scope);
+  if (!found.missing().empty()) return Value();
+  if (!found.problem.empty()) return invalid(found.problem);
   if (!scope.problem().empty()) return invalid(scope.problem());
   if (!rendered.ok()) return invalid("field " + rendered.error().what);
   secrets = scope.secrets_read();
@@ -248,7 +329,13 @@ Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, 
   return all;
 }
 
-Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSource& values, const ItemBinding* item) {
+Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSource& values,
+                                     std::vector<Hash128>& missing, const ItemBinding* item) {
+  Found found(values, wholes_, missing);
+  return render(assignment, found, item);
+}
+
+Result<TaskContext> Bindings::render(const Assignment& assignment, Found& found, const ItemBinding* item) {
   const Compiled& c = compiled(assignment.node_spec);
   TaskContext task;
   task.queue = assignment.node_spec->queue;
@@ -257,11 +344,12 @@ Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSo
   if (c.bare) return task;
   if (!c.problem.empty()) return invalid(c.problem);
   if (!assignment.bundle.is_null()) {
-    Result<Assignment> whole = unbundled(assignment, values);
-    return whole.ok() ? render(*whole, values, item) : whole.error();
+    Result<Assignment> whole = unbundled(assignment, found);
+    return whole.ok() ? render(*whole, found, item) : whole.error();
   }
-  Result<Value> rendered = fields(c, assignment, values, item, task.secrets);
+  Result<Value> rendered = fields(c, assignment, found, item, task.secrets);
   if (!rendered.ok()) return rendered.error();
+  if (!found.missing().empty()) return task;
   task.fields = std::move(rendered).value();
   task.node = assignment.node;
   task.workflow = assignment.context->workflow;
@@ -271,11 +359,15 @@ Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSo
     task.vars.emplace_back("item", std::make_shared<const std::string>(item->json));
     task.vars.emplace_back("index", std::make_shared<const std::string>(std::to_string(item->index)));
   }
-  if (!assignment.context->inputs.is_null()) task.inputs_json = text_of(assignment.context->inputs, values);
+  if (!assignment.context->inputs.is_null()) task.inputs_json = found.kept(assignment.context->inputs);
   task.nodes.reserve(assignment.bindings.size());
   for (std::size_t i = 0; i < assignment.bindings.size(); ++i) {
-    task.nodes.emplace_back(assignment.names[i], text_of(assignment.bindings[i].value, values));
+    const Payload& value = assignment.bindings[i].value;
+    SharedText text = found.kept(value);
+    if (is_composed(*text) && !c.streams) text = found.whole(assignment.names[i], value);
+    task.nodes.emplace_back(assignment.names[i], std::move(text));
   }
+  if (found.missing().empty() && !found.problem.empty()) return invalid(found.problem);
   return task;
 }
 

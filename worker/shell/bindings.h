@@ -3,7 +3,9 @@
 //
 // Expressions see `inputs`, `nodes`, `run` ({id, attempt, workflow, trace_id}), `item` and `index` of a mapped node,
 // and `secrets`, each of which is read anew for every attempt and named in TaskContext::secrets; `env` is an error.
-// JSON is parsed only where an expression reads it; code gets the bytes. Templates are compiled once a NodeSpec. Fields
+// JSON is parsed only where an expression reads it; code gets the bytes. Of a list reference (common/model/composed.h)
+// expressions read the elements that they name; python gets what it is put together from and asks for the rest as it
+// goes, all others the whole. Templates are compiled once a NodeSpec. Fields
 // that are not templated (code) stay as written. Threads: one. Fails: what cannot be rendered is kInvalid; the message
 // names the field and quotes the expression.
 #pragma once
@@ -29,7 +31,7 @@ namespace millrace {
 class ValueSource {
  public:
   virtual ~ValueSource() = default;
-  virtual SharedText value(const Hash128& hash) const = 0;  // never null for what references() named
+  virtual SharedText value(const Hash128& hash) const = 0;  // null: not here; never for what references() named
 };
 
 // One item of a mapped node.
@@ -42,14 +44,18 @@ class Bindings {
  public:
   explicit Bindings(const Secrets* secrets = nullptr) : secrets_(secrets) {}  // null: there are none
 
+  static constexpr std::size_t kWholesBytes = 32 * 1024 * 1024;
   static constexpr std::size_t kSpecsMax = 4096;  // compiled ones kept; beyond it, all are forgotten
 
   // The values that must be fetched before render(), each once.
   std::vector<Hash128> references(const Assignment& assignment);
-  Result<TaskContext> render(const Assignment& assignment, const ValueSource& values,
+  // Parts of lists that are needed and are not here are added to `missing`; then the result does not count.
+  Result<TaskContext> render(const Assignment& assignment, const ValueSource& values, std::vector<Hash128>& missing,
                              const ItemBinding* item = nullptr);
   // What is kept of an item's output, as the node's `collect` says; without one the output itself.
   Result<Payload> collect(const Assignment& assignment, const ItemBinding& item, Payload output);
+
+  class Found;  // the values of one rendering
 
  private:
   struct Compiled {
@@ -57,9 +63,10 @@ class Bindings {
     const ExecutorFields* executor = nullptr;
     expr::Template templated;  // of the templated fields
     std::optional<expr::Template> collect;
-    bool literal = true;  // nothing to render
-    bool bare = false;    // no fields, and no code that would see values
-    bool code = false;    // sees all values
+    bool literal = true;   // nothing to render
+    bool bare = false;     // no fields, and no code that would see values
+    bool code = false;     // sees all values
+    bool streams = false;  // and reads lists as it goes
     bool reads_inputs = false;
     bool reads_all_nodes = false;
     bool reads_variables = false;
@@ -71,13 +78,15 @@ class Bindings {
   const Compiled& compiled(const std::shared_ptr<const NodeSpec>& spec);
   static Compiled compile(const std::shared_ptr<const NodeSpec>& spec);
   static void look_at_references(Compiled& compiled);
-  Result<Value> fields(const Compiled& compiled, const Assignment& assignment, const ValueSource& values,
-                       const ItemBinding* item, std::vector<std::string>& secrets);
+  Result<Value> fields(const Compiled& compiled, const Assignment& assignment, Found& found, const ItemBinding* item,
+                       std::vector<std::string>& secrets);
+  Result<TaskContext> render(const Assignment& assignment, Found& found, const ItemBinding* item);
 
   const Secrets* secrets_;
   std::unordered_map<const NodeSpec*, Compiled> compiled_;
   Payload parsed_inputs_of_;  // the latest run's inputs, parsed
   std::shared_ptr<const Value> parsed_inputs_;
+  ValueCache wholes_{kWholesBytes};  // lists that were put together, by the name of what they are put together from
 };
 
 }  // namespace millrace

@@ -10,15 +10,18 @@ namespace {
 
 class FetchedValues final : public ValueSource {
  public:
-  explicit FetchedValues(const std::map<Hash128, SharedText>& values) : values_(values) {}
+  using Values = std::map<Hash128, SharedText>;
+  explicit FetchedValues(const Values& values) : values_(values), besides_(values) {}
+  FetchedValues(const Values& values, const Values& besides) : values_(values), besides_(besides) {}
   SharedText value(const Hash128& hash) const override {
-    auto it = values_.find(hash);
-    assert(it != values_.end() && it->second != nullptr);
-    return it->second;
+    if (const auto it = values_.find(hash); it != values_.end()) return it->second;
+    const auto it = besides_.find(hash);
+    return it == besides_.end() ? nullptr : it->second;
   }
 
  private:
-  const std::map<Hash128, SharedText>& values_;
+  const Values& values_;
+  const Values& besides_;
 };
 
 }  // namespace
@@ -37,29 +40,38 @@ Host::~Host() = default;
 
 void Host::start(Time now, StartTask task) {
   now_ = now;
-  Values values;
-  if (!await_values(task, values)) launch(task.assignment, values);
+  const std::vector<Hash128> wanted = bindings_.references(task.assignment);
+  const AttemptId attempt = task.assignment.attempt();
+  WaitingTask waiting{std::move(task.assignment), {}, 0, task.link};
+  if (wanted.empty() || !await_values(std::move(waiting), attempt, wanted)) launch(std::move(waiting));
 }
 
-// True: the task waits here until its values have come.
-bool Host::await_values(StartTask& task, Values& values) {
-  const std::vector<Hash128> wanted = bindings_.references(task.assignment);
-  if (wanted.empty()) return false;
-  const AttemptId attempt = task.assignment.attempt();
-  std::size_t missing = 0;
+// True: the task waits here until its values have come; else it has them.
+bool Host::await_values(WaitingTask&& task, const AttemptId& attempt, const std::vector<Hash128>& wanted) {
   for (const Hash128& hash : wanted) {
     SharedText here = cache_.find(hash);
     if (here == nullptr) {
-      ++missing;
-      auto [at, fresh] = fetches_.try_emplace(hash, Fetch{task.link, {}, kFetchAgain, {}, {}, {}, PartsIn(hash)});
-      if (fresh) ask(hash, at->second);
-      at->second.wanted_by.push_back(attempt);
+      ++task.missing;
+      fetch(hash, task.link).wanted_by.push_back(attempt);
     }
-    values[hash] = std::move(here);
+    task.values[hash] = std::move(here);
   }
-  if (missing == 0) return false;
-  waiting_[attempt] = WaitingTask{std::move(task.assignment), std::move(values), missing};
+  if (task.missing == 0) return false;
+  waiting_[attempt] = std::move(task);
   return true;
+}
+
+Host::Fetch& Host::fetch(const Hash128& hash, LinkId link) {
+  auto [at, fresh] = fetches_.try_emplace(hash, Fetch{link, {}, kFetchAgain, {}, {}, {}, PartsIn(hash)});
+  if (fresh) ask(hash, at->second);
+  return at->second;
+}
+
+void Host::on_value_wanted(const AttemptId& attempt, const Hash128& hash, TakeValue then) {
+  if (SharedText here = cache_.find(hash)) return then(std::move(here));
+  const auto running = running_.find(attempt);
+  if (running == running_.end()) return then(nullptr);
+  fetch(hash, running->second.link).read_by.emplace_back(attempt, std::move(then));
 }
 
 void Host::value_came(Time now, ValueReply reply) {
@@ -97,16 +109,23 @@ void Host::ask(const Hash128& hash, Fetch& fetch) {
 void Host::value_ended(const Hash128& hash, const SharedText& json, const char* problem) {
   auto found = fetches_.find(hash);
   const std::vector<AttemptId> wanted_by = std::move(found->second.wanted_by);
+  const auto read_by = std::move(found->second.read_by);
   fetches_.erase(found);
+  for (const auto& [attempt, then] : read_by) {
+    if (running_.contains(attempt)) then(json);
+  }
   for (const AttemptId& attempt : wanted_by) {
     auto it = waiting_.find(attempt);
     if (it == waiting_.end()) continue;
     it->second.values[hash] = json;
     if (json != nullptr && --it->second.missing > 0) continue;
-    const WaitingTask task = std::move(it->second);
+    WaitingTask task = std::move(it->second);
     waiting_.erase(it);
-    if (json != nullptr) launch(task.assignment, task.values);
-    else finish(attempt, Reason::kMissingValue, "the value " + to_string(hash) + " " + problem);
+    if (json != nullptr) launch(std::move(task));
+    else if (!task.items) finish(attempt, Reason::kMissingValue, "the value " + to_string(hash) + " " + problem);
+    else
+      item_ended(attempt, item_runs_.at(attempt),
+                 failed(Reason::kMissingValue, "the value " + to_string(hash) + " " + problem));
   }
 }
 
@@ -115,27 +134,47 @@ void Host::part_taken(Time now, const PartTaken& taken) {
   uploads_.taken(now, taken);
 }
 
-void Host::launch(const Assignment& assignment, const Values& values) {
+void Host::launch(WaitingTask&& task) {
+  const Assignment& assignment = task.assignment;
   const AttemptId attempt = assignment.attempt();
+  if (task.items) {  // what the next one needs besides
+    item_runs_.at(attempt).besides.merge(task.values);
+    return to_begin_.push_back(attempt);
+  }
   const std::string& name = assignment.node_spec->executor;
   Executor* executor = executors_.find(name);
   if (executor == nullptr) return finish(attempt, Reason::kRefused, "this worker has no executor `" + name + "`");
   if (const auto& items = assignment.items; items != nullptr) {
-    SharedText json = items->values.is_reference() ? values.at(items->values.hash()) : items->values.json_text();
-    item_runs_.emplace(attempt, Items{ItemRun(assignment, std::move(json), steady_us()), values});
+    SharedText json = items->values.is_reference() ? task.values.at(items->values.hash()) : items->values.json_text();
+    ItemRun run(assignment, std::move(json), steady_us());
+    item_runs_.emplace(attempt, Items{std::move(run), std::move(task.values), task.link});
     to_begin_.push_back(attempt);
     return;
   }
-  Result<TaskContext> task = bindings_.render(assignment, FetchedValues(values));
-  if (!task.ok()) return finish(attempt, Reason::kInvalidInput, task.error().what);
-  running_[attempt] = executor;
-  for (const std::string& secret : task->secrets) masks_[attempt].add(secret);
-  executor->start(std::move(task).value());
+  for (;;) {
+    std::vector<Hash128> missing;
+    Result<TaskContext> context = bindings_.render(assignment, FetchedValues(task.values), missing);
+    if (missing.empty()) {
+      if (!context.ok()) return finish(attempt, Reason::kInvalidInput, context.error().what);
+      return begin(attempt, {executor, task.link}, std::move(context).value());
+    }
+    if (await_values(std::move(task), attempt, missing)) return;
+  }
+}
+
+void Host::begin(const AttemptId& attempt, Running running, TaskContext&& task) {
+  running_[attempt] = running;
+  for (const std::string& secret : task.secrets) masks_[attempt].add(secret);
+  running.executor->start(std::move(task));
 }
 
 void Host::kill(const AttemptId& attempt, Reason why) {
   if (auto items = item_runs_.find(attempt); items != item_runs_.end()) items->second.run.kill(why);
-  if (auto it = running_.find(attempt); it != running_.end()) return it->second->kill(attempt, why);
+  if (auto it = running_.find(attempt); it != running_.end()) return it->second.executor->kill(attempt, why);
+  if (item_runs_.contains(attempt)) {  // between two of them
+    if (waiting_.erase(attempt) > 0) to_begin_.push_back(attempt);
+    return;
+  }
   if (waiting_.erase(attempt) > 0 || uploads_.forget(attempt)) tell_end(attempt, killed(why));
 }
 
@@ -161,19 +200,23 @@ void Host::begin_item(const AttemptId& attempt, Items& items) {
   }
   const Assignment& assignment = items.run.assignment();
   const ItemBinding item = items.run.next();
-  Result<TaskContext> task = bindings_.render(assignment, FetchedValues(items.values), &item);
+  std::vector<Hash128> missing;
+  Result<TaskContext> task = bindings_.render(assignment, FetchedValues(items.values, items.besides), missing, &item);
+  if (!missing.empty()) {
+    WaitingTask more{assignment, {}, 0, items.link, true};
+    if (!await_values(std::move(more), attempt, missing)) launch(std::move(more));
+    return;
+  }
   if (!task.ok()) return item_ended(attempt, items, failed(Reason::kInvalidInput, task.error().what));
-  Executor* executor = executors_.find(assignment.node_spec->executor);
-  running_[attempt] = executor;
-  for (const std::string& secret : task->secrets) masks_[attempt].add(secret);
   if (const Duration timeout = assignment.node_spec->timeout; timeout > Duration::zero())
     items.times_out = now_ + timeout;
-  executor->start(std::move(task).value());
+  begin(attempt, {executors_.find(assignment.node_spec->executor), items.link}, std::move(task).value());
 }
 
 // Its next item is begun by go_on(): an executor that ends at once does not call itself.
 void Host::item_ended(const AttemptId& attempt, Items& items, Outcome&& outcome) {
   items.times_out = kNever;
+  items.besides.clear();
   if (outcome.success) {
     const ItemBinding item = items.run.next();
     Result<Payload> kept = bindings_.collect(items.run.assignment(), item, std::move(outcome.output));
@@ -191,8 +234,10 @@ void Host::kill_all(Reason why) {
   for (const auto& [attempt, items] : item_runs_) {
     if (!running_.contains(attempt)) all.push_back(attempt);
   }
-  for (const auto& [attempt, executor] : running_) all.push_back(attempt);
-  for (const auto& [attempt, task] : waiting_) all.push_back(attempt);
+  for (const auto& [attempt, running] : running_) all.push_back(attempt);
+  for (const auto& [attempt, task] : waiting_) {
+    if (!task.items) all.push_back(attempt);
+  }
   uploads_.add_attempts(all);
   for (const AttemptId& attempt : all) kill(attempt, why);
 }
@@ -261,6 +306,8 @@ void Host::on_done(const AttemptId& attempt, Outcome outcome) {
   const auto it = running_.find(attempt);
   assert(it != running_.end());
   running_.erase(it);
+  for (auto& [hash, fetch] : fetches_)
+    std::erase_if(fetch.read_by, [&](const auto& reader) { return reader.first == attempt; });
   if (!masks_.empty()) mask(attempt, outcome);
   logs_.end(attempt);
   if (outcome.output.size() > kValueMax) {
@@ -287,12 +334,12 @@ void Host::pass(Time now) {
     late.push_back(attempt);
   }
   for (const AttemptId& attempt : late) {
-    if (auto it = running_.find(attempt); it != running_.end()) it->second->kill(attempt, Reason::kTimeout);
+    if (auto it = running_.find(attempt); it != running_.end()) it->second.executor->kill(attempt, Reason::kTimeout);
   }
   for (auto it = fetches_.begin(); it != fetches_.end();) {
     auto& [hash, fetch] = *it;
     std::erase_if(fetch.wanted_by, [&](const AttemptId& attempt) { return !waiting_.contains(attempt); });
-    if (fetch.wanted_by.empty()) {
+    if (fetch.wanted_by.empty() && fetch.read_by.empty()) {
       it = fetches_.erase(it);
       continue;
     }

@@ -66,13 +66,20 @@ class Host final : public TaskObserver {
   void on_news(const AttemptId& attempt, EventType type, Value data) override;
   void on_secret(const AttemptId& attempt, std::string_view secret) override;
   std::string on_artifact(const AttemptId& attempt, const ArtifactPart& part) override;
+  void on_value_wanted(const AttemptId& attempt, const Hash128& hash, TakeValue then) override;
 
  private:
   using Values = std::map<Hash128, SharedText>;
   struct WaitingTask {
-    Assignment assignment;
-    Values values;  // null until they have come
+    Assignment assignment;  // of none: a task whose items have begun
+    Values values;          // null until they have come
     std::size_t missing = 0;
+    LinkId link = {};
+    bool items = false;
+  };
+  struct Running {
+    Executor* executor = nullptr;
+    LinkId link;
   };
   struct Fetch {
     LinkId link;
@@ -82,17 +89,22 @@ class Host final : public TaskObserver {
     Time asked{};
     PartPace pace = {};
     PartsIn parts;
-    std::string text = {};  // what has come
-    bool damaged = false;   // it has come once, and was not what its hash says
+    std::string text = {};                                      // what has come
+    bool damaged = false;                                       // it has come once, and was not what its hash says
+    std::vector<std::pair<AttemptId, TakeValue>> read_by = {};  // tasks that run
   };
 
-  bool await_values(StartTask& task, Values& values);
+  bool await_values(WaitingTask&& task, const AttemptId& attempt, const std::vector<Hash128>& wanted);
+  Fetch& fetch(const Hash128& hash, LinkId link);
   void ask(const Hash128& hash, Fetch& fetch);
   void value_ended(const Hash128& hash, const SharedText& json, const char* problem);
-  void launch(const Assignment& assignment, const Values& values);
+  void launch(WaitingTask&& task);
+  void begin(const AttemptId& attempt, Running running, TaskContext&& task);
   struct Items {
     ItemRun run;
     Values values;
+    LinkId link = {};
+    Values besides = {};      // that the item at hand needs
     Time times_out = kNever;  // the item that runs
   };
   void begin_item(const AttemptId& attempt, Items& items);
@@ -105,7 +117,7 @@ class Host final : public TaskObserver {
   ValueCache cache_{kValueCacheBytes};
   std::map<AttemptId, WaitingTask> waiting_;  // for values
   std::map<Hash128, Fetch> fetches_;
-  std::unordered_map<AttemptId, Executor*, AttemptHash> running_;
+  std::unordered_map<AttemptId, Running, AttemptHash> running_;
   std::unordered_map<AttemptId, Items, AttemptHash> item_runs_;
   std::deque<AttemptId> to_begin_;  // of these, that have no item running
   std::vector<AgentInput> inputs_;

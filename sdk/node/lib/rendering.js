@@ -11,6 +11,11 @@ const {referenceKey} = require('./wire');
 
 class RenderError extends Error {}
 
+// What a value is put together from begins with it (common/model/composed.h).
+const COMPOSED = '#millrace ';
+const A_LIST = 'an output that it sees is a list reference, which workers of this kit do not read: let a node before it take ' +
+  'from it what is needed (`value`, or a python node), or start the coordinator with a higher --list-min';
+
 // What comes beside the outputs: the failure that a node handles, and the run's variables.
 const kBeside = ['error', 'vars'];
 
@@ -34,7 +39,9 @@ class Values {
 
   parse(payload) {
     if (payload === null) return null;
-    return parse((Buffer.isBuffer(payload) ? payload : this.fetched.get(referenceKey(payload))).toString('utf8'));
+    const text = (Buffer.isBuffer(payload) ? payload : this.fetched.get(referenceKey(payload))).toString('utf8');
+    if (text.startsWith(COMPOSED)) throw new RenderError(A_LIST);
+    return parse(text);
   }
 
   names() {

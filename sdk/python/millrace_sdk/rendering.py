@@ -11,6 +11,9 @@ from .secret import SecretError
 from .syntax import ExpressionError
 
 COMPILED_MAX = 4096
+COMPOSED = b"#millrace "  # what a value is put together from begins with it (common/model/composed.h)
+A_LIST = ("an output that it sees is a list reference, which workers of this kit do not read: let a node before it take "
+          "from it what is needed (`value`, or a python node), or start the coordinator with a higher --list-min")
 
 
 class RenderError(ValueError):
@@ -38,7 +41,10 @@ class Values:
     def parse(self, payload):
         if payload is None:
             return None
-        return parse_json(self.fetched[payload[:2]] if isinstance(payload, wire.Reference) else payload)
+        text = self.fetched[payload[:2]] if isinstance(payload, wire.Reference) else payload
+        if bytes(text[:len(COMPOSED)]) == COMPOSED:
+            raise RenderError(A_LIST)
+        return parse_json(text)
 
     def names(self):
         return list(dict.fromkeys([*self.payloads, *self.parsed]))

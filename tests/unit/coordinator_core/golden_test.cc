@@ -158,6 +158,10 @@ bool play(World& w, const std::string& line) {
     w.fetched(rest_of(in) == "gone");
   } else if (command == "crash") {  // crash | crash adopting
     w.crash(rest_of(in) == "adopting");
+  } else if (command == "lists") {  // lists 20: before anything else
+    std::size_t bytes = 0;
+    in >> bytes;
+    w.lists_from(bytes);
   } else if (command == "letters") {  // from now on they are carried
     w.letters();
   } else if (command == "adopted") {

@@ -76,6 +76,64 @@ TEST(Collected, PutsOutputsInOrderWhateverOrderTheyComeIn) {
   EXPECT_EQ(all.list([](const Hash128&) { return std::string_view("[1,2]"); }), "[null,1,2,4,5,[6]]");
 }
 
+TEST(Collected, NamesWhatIsStoredAndStoresWhatHasGrown) {
+  std::vector<std::string> stored;
+  const auto store = [&](std::string json) {
+    stored.push_back(json);
+    return hash128(stored.back());
+  };
+  Collected all;
+  all.add(0, 2, Payload::inline_json("[0,1]"));
+  all.store_grown(8, store);
+  EXPECT_TRUE(stored.empty());
+  all.add(2, 2, Payload::inline_json("[2222,3]"));
+  all.store_grown(8, store);
+  EXPECT_EQ(stored, std::vector<std::string>{"[0,1,2222,3]"});
+  all.add_nothing(4);
+  all.add_null(5);
+  all.add_one(6, Payload::reference(Hash128{6, 6}, 100));
+  all.add(7, 3, Payload::reference(Hash128{7, 7}, 300));
+  const Composed list = all.composed(store);
+  EXPECT_EQ(list.count, 4U + 1 + 1 + 3);
+  ASSERT_EQ(list.pieces.size(), 4U);
+  EXPECT_EQ(list.pieces[0].hash, hash128("[0,1,2222,3]"));
+  EXPECT_EQ(list.pieces[1].text, "null");
+  EXPECT_EQ(list.pieces[2].kind, Piece::Kind::kItem);
+  EXPECT_EQ(list.pieces[3].count, 3U);
+  EXPECT_EQ(stored.size(), 1U) << "what was stored is not stored again";
+  EXPECT_EQ(all.list([&](const Hash128& hash) -> std::string_view {
+    return hash == hash128(stored[0]) ? std::string_view(stored[0]) : hash == Hash128{6, 6} ? "{}" : "[7,8,9]";
+  }),
+            "[0,1,2222,3,null,{},7,8,9]");
+}
+
+TEST(ItemSource, GoesOverAListReferencePieceByPiece) {
+  Composed list;
+  list.add({Piece::Kind::kText, "[0],1", {}, 2, 5});
+  list.add({Piece::Kind::kItems, "", Hash128{1, 1}, 100, 300});
+  list.add({Piece::Kind::kItem, "", Hash128{2, 2}, 1, 9});
+  ItemSource source = ItemSource::of(list);
+  EXPECT_EQ(source.count(), 103U);
+  std::uint32_t taken = 0;
+  EXPECT_EQ(source.slice(0, 10, 1000, taken), "[[0],1]") << "to the end of the piece";
+  EXPECT_EQ(taken, 2U);
+  EXPECT_TRUE(source.has(1));
+  EXPECT_FALSE(source.has(2));
+  std::string hundred = "[";
+  for (int i = 0; i < 100; ++i) hundred += (i == 0 ? "" : ",") + std::to_string(1000 + i);
+  const auto text = [](std::string json) { return std::make_shared<const std::string>(std::move(json)); };
+  EXPECT_FALSE(source.give(1, text(hundred + ",7]"))) << "one too many";
+  EXPECT_FALSE(source.give(1, text("[1]")));
+  EXPECT_TRUE(source.give(1, text(hundred + "]")));
+  EXPECT_TRUE(source.give(2, text("[1]")));
+  EXPECT_EQ(source.slice(2, 2, 1000, taken), "[1000,1001]");
+  EXPECT_EQ(source.slice(100, 10, 1000, taken), "[1098,1099]");
+  EXPECT_EQ(source.slice(102, 10, 1000, taken), "[[1]]");
+  source.forget_but([](std::uint32_t first, std::uint32_t end) { return first <= 102 && 102 < end; });
+  EXPECT_FALSE(source.has(100));
+  EXPECT_TRUE(source.has(102));
+}
+
 TEST(Pace, SizesChunksSoThatOverheadIsSmallAndEverySlotHasWork) {
   Pace pace;
   EXPECT_EQ(pace.chunk(100'000, 4), 1U) << "nothing is known";

@@ -30,6 +30,7 @@ struct Seen {
   std::string artifact;                                                  // what has come of one
   std::vector<Outcome> outcomes;
   int logs_after_done = 0;
+  int values_wanted = 0;
 };
 
 class Recorder final : public TaskObserver {
@@ -60,8 +61,14 @@ class Recorder final : public TaskObserver {
     if (!seen.outcomes.empty()) ++seen.logs_after_done;
     return "";
   }
+  void on_value_wanted(const AttemptId& attempt, const Hash128& hash, TakeValue then) override {
+    ++seen_[attempt].values_wanted;
+    const auto found = values.find(hash);
+    then(found == values.end() ? nullptr : found->second);
+  }
   Seen& of(const AttemptId& attempt) { return seen_[attempt]; }
 
+  std::map<Hash128, std::shared_ptr<const std::string>> values;  // that tasks may want
   std::function<void(const AttemptId&)> after_done;
 
  private:

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <set>
 
+#include "common/model/composed.h"
 #include "tests/unit/executors/harness.h"
 #include "worker/executors/runner_source.h"
 
@@ -59,6 +60,51 @@ TEST_P(Python, InputsNodesAndRunAreVisible) {
   std::string run_id = to_string(context.attempt.run);
   EXPECT_EQ(output(std::move(context)),
             R"([{"text":"hi","n":3},[1,2],"f",["clean_data","fetch-data"],")" + run_id + "\"]");
+}
+
+// Of 3 + 2 + 1 elements; one part of each kind.
+std::string list_in(Recorder& recorder) {
+  const auto put = [&](const std::string& text) {
+    recorder.values[hash128(text)] = std::make_shared<const std::string>(text);
+    return hash128(text);
+  };
+  Composed list;
+  list.add({Piece::Kind::kItems, "", put(R"([0,[1],"zwölf"])"), 3, 16});
+  list.add({Piece::Kind::kText, "[3],null", {}, 2, 8});
+  list.add({Piece::Kind::kItem, "", put(R"({"five":5})"), 1, 10});
+  return list.store();
+}
+
+TEST_P(Python, AListReferenceIsASequenceWhosePartsComeAsTheyAreRead) {
+  const auto seen = [&](const std::string& script) {
+    TaskContext context = task(script);
+    context.nodes = {{"rows", std::make_shared<const std::string>(list_in(h.recorder))}};
+    const AttemptId attempt = context.attempt;
+    const std::string json = output(std::move(context));
+    return json + " " + std::to_string(h.recorder.of(attempt).values_wanted);
+  };
+  EXPECT_EQ(seen("output = len(rows)"), "6 0");
+  EXPECT_EQ(seen("output = [rows[0], rows[-1], rows[3], rows[1:3]]"), R"([0,{"five":5},[3],[[1],"zwölf"]] 2)");
+  EXPECT_EQ(seen("output = [x for x in nodes['rows']]"), R"([0,[1],"zwölf",[3],null,{"five":5}] 2)");
+  EXPECT_EQ(seen("output = rows"), R"([0,[1],"zwölf",[3],null,{"five":5}] 2)") << "passed on, it is a list";
+  EXPECT_EQ(seen("output = {'all': rows, 'in': [None in rows, 7 in rows]}"),
+            R"({"all":[0,[1],"zwölf",[3],null,{"five":5}],"in":[true,false]} 4)");
+  EXPECT_EQ(seen("output = [rows == list(rows), list(rows) == rows, rows != [], rows == 1, bool(rows), repr(rows)]"),
+            R"([true,true,true,false,true,"<a list of 6 items, 37 bytes of JSON>"] 8)");
+  EXPECT_EQ(seen("def main(rows): return rows.index('zwölf')"), "2 1");
+  EXPECT_EQ(seen("try:\n  rows[6]\nexcept IndexError as e:\n  output = str(e)"), "\"list index out of range\" 0");
+}
+
+TEST_P(Python, APartOfAListThatIsGoneOrNotTheTasksIsAnErrorOfTheTasks) {
+  TaskContext context = task("output = [x for x in rows]");
+  context.nodes = {{"rows", std::make_shared<const std::string>(list_in(h.recorder))}};
+  h.recorder.values.clear();
+  EXPECT_EQ(h.run(std::move(context)).error.message, "LookupError: a part of the list is gone");
+
+  TaskContext other = task("rows.pieces[0][1] = '00000000000000000000000000000007'\noutput = rows[0]");
+  other.nodes = {{"rows", std::make_shared<const std::string>(list_in(h.recorder))}};
+  h.recorder.values[Hash128{0, 7}] = json("[\"of somebody else\"]");
+  EXPECT_EQ(h.run(std::move(other)).error.message, "LookupError: it is no part of a list that the task can see");
 }
 
 TEST_P(Python, ANodeWhoseIdIsNoVariableIsOnlyInNodes) {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "common/model/composed.h"
 #include "coordinator/core/home.h"
 #include "coordinator/shell/cache_codec.h"
 #include "coordinator/shell/letter_codec.h"
@@ -138,6 +139,10 @@ TEST(RunCodec, KeysLogsAndContentComeBackAndDamageShows) {
   EXPECT_EQ(*decode_content(hash128("v"), content), "a value");
   EXPECT_FALSE(decode_content(hash128("w"), content).ok());
   EXPECT_FALSE(decode_content(hash128("v"), content + "x").ok());
+  EXPECT_EQ(content.front(), kRunFormatVersion);
+  const std::string list = Composed{}.store();
+  EXPECT_EQ(encode_content(hash128(list), list).front(), kContentVersion) << "earlier versions refuse it by name";
+  EXPECT_EQ(*decode_content(hash128(list), encode_content(hash128(list), list)), list);
 }
 
 TEST(PackedEvents, ComeBackInOrderWithTheirCursor) {

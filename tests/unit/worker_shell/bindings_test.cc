@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "common/model/composed.h"
 #include "tests/support/assignments.h"
 
 namespace millrace {
@@ -15,18 +16,29 @@ using test::TaskText;
 
 struct Fetched final : ValueSource {
   std::map<Hash128, SharedText> values;
-  SharedText value(const Hash128& hash) const override { return values.at(hash); }
+  SharedText value(const Hash128& hash) const override {
+    const auto found = values.find(hash);
+    return found == values.end() ? nullptr : found->second;
+  }
 };
+
+// With everything at hand.
+Result<TaskContext> render_with(Bindings& bindings, const Assignment& assignment, const Fetched& values) {
+  std::vector<Hash128> missing;
+  Result<TaskContext> task = bindings.render(assignment, values, missing);
+  EXPECT_TRUE(missing.empty());
+  return task;
+}
 
 TaskContext rendered(const TaskText& text) {
   Bindings bindings;
-  Result<TaskContext> task = bindings.render(make_assignment(text), Fetched{});
+  Result<TaskContext> task = render_with(bindings, make_assignment(text), Fetched{});
   EXPECT_TRUE(task.ok()) << (task.ok() ? "" : task.error().what);
   return task.ok() ? std::move(task).value() : TaskContext{};
 }
 std::string problem(const TaskText& text) {
   Bindings bindings;
-  const Result<TaskContext> task = bindings.render(make_assignment(text), Fetched{});
+  const Result<TaskContext> task = render_with(bindings, make_assignment(text), Fetched{});
   return task.ok() ? "" : task.error().what;
 }
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
@@ -53,8 +65,9 @@ TEST(Bindings, SecretsAreReadWhenTheFieldsAreRenderedAndNamedToTheHost) {
   const Secrets secrets;
   Bindings bindings(&secrets);
   const auto render = [&](const char* fields) {
-    return bindings.render(
-        make_assignment({.executor = "shell", .fields = fields, .inputs = R"({"which": "BINDINGS"})"}), Fetched{});
+    return render_with(bindings,
+                       make_assignment({.executor = "shell", .fields = fields, .inputs = R"({"which": "BINDINGS"})"}),
+                       Fetched{});
   };
   const Result<TaskContext> task =
       render(R"({"script": "x", "args": ["{{ secrets.BINDINGS }}", "a {{ secrets[inputs.which] }}"]})");
@@ -90,7 +103,7 @@ TEST(Bindings, WhatFailedIsSeenByNodesThatHandleItAndIsNullElsewhere) {
   Assignment a = make_assignment(text);
   a.bundle = json(R"({"error":{"code":"timeout","node":"a"}})");
   Bindings bindings;
-  const Result<TaskContext> task = bindings.render(a, Fetched{});
+  const Result<TaskContext> task = render_with(bindings, a, Fetched{});
   ASSERT_TRUE(task.ok()) << task.error().what;
   EXPECT_EQ(task->fields.find("command")->dump(), R"(["timeout of a"])");
   EXPECT_EQ(task->fields.find("stdin")->dump(), R"({"a":1})") << "beside the nodes, not one of them";
@@ -102,7 +115,7 @@ TEST(Bindings, VariablesAreReadByTheirNamesAndSeenByCode) {
                                   .nodes = {{"a", json("1")}}});
   a.bundle = json(R"({"vars":{"total":4}})");
   Bindings bindings;
-  const Result<TaskContext> task = bindings.render(a, Fetched{});
+  const Result<TaskContext> task = render_with(bindings, a, Fetched{});
   ASSERT_TRUE(task.ok()) << task.error().what;
   EXPECT_EQ(task->fields.find("command")->dump(), "[5]");
   EXPECT_EQ(task->fields.find("stdin")->dump(), R"({"a":1})");
@@ -112,7 +125,7 @@ TEST(Bindings, VariablesAreReadByTheirNamesAndSeenByCode) {
   EXPECT_EQ(bindings.references(code), std::vector<Hash128>{stored.hash()});
   Fetched fetched;
   fetched.values[stored.hash()] = std::make_shared<const std::string>(R"({"vars":{"total":4}})");
-  const Result<TaskContext> seen = bindings.render(code, fetched);
+  const Result<TaskContext> seen = render_with(bindings, code, fetched);
   ASSERT_TRUE(seen.ok()) << seen.error().what;
   ASSERT_EQ(seen->nodes.size(), 1U);
   EXPECT_EQ(seen->nodes[0].first, "vars");
@@ -183,7 +196,7 @@ TEST(Bindings, FetchedValuesTakeThePlaceOfReferences) {
   const Assignment a = make_assignment({.executor = "shell",
                                         .fields = R"({"command": ["echo", "{{ nodes.up.k }}"]})",
                                         .nodes = {{"up", Payload::reference(Hash128{1, 1}, 17)}}});
-  EXPECT_EQ(bindings.render(a, fetched)->fields.dump(), R"({"command":["echo","far away"]})");
+  EXPECT_EQ(render_with(bindings, a, fetched)->fields.dump(), R"({"command":["echo","far away"]})");
 }
 
 TEST(Bindings, TheInputsOfAnotherRunAreNotMistakenForThoseOfTheLast) {
@@ -192,7 +205,7 @@ TEST(Bindings, TheInputsOfAnotherRunAreNotMistakenForThoseOfTheLast) {
   for (const char* k : {"1", "2"}) {
     const Assignment a =
         make_assignment({.executor = "shell", .fields = fields, .inputs = R"({"k": )" + std::string(k) + "}"});
-    EXPECT_EQ(bindings.render(a, Fetched{})->fields.dump(), R"({"command":["echo",)" + std::string(k) + "]}");
+    EXPECT_EQ(render_with(bindings, a, Fetched{})->fields.dump(), R"({"command":["echo",)" + std::string(k) + "]}");
   }
 }
 
@@ -213,6 +226,85 @@ TEST(ValueCache, ForgetsTheLeastRecentlyUsedBeyondItsBytes) {
   EXPECT_NE(cache.find({4, 4}), nullptr);
   put(5, 1);
   EXPECT_EQ(cache.bytes(), 1U);
+}
+
+// A list of [0,[1],2] in a part of its own, [3] and null as text, {"five":5} in another.
+Fetched with_list(Payload& rows) {
+  Fetched fetched;
+  const auto put = [&](const std::string& text) {
+    fetched.values[hash128(text)] = std::make_shared<const std::string>(text);
+    return hash128(text);
+  };
+  Composed list;
+  list.add({Piece::Kind::kItems, "", put("[0,[1],2]"), 3, 9});
+  list.add({Piece::Kind::kText, "[3],null", {}, 2, 8});
+  list.add({Piece::Kind::kItem, "", put(R"({"five":5})"), 1, 10});
+  rows = Payload::reference(put(list.store()), list.store().size());
+  return fetched;
+}
+
+TEST(Bindings, ExpressionsNeedThePartsOfAListThatTheyRead) {
+  Payload rows;
+  const Fetched all = with_list(rows);
+  Fetched some;
+  some.values[rows.hash()] = all.value(rows.hash());
+  Bindings bindings;
+  const auto args = [&](const std::string& text, const Fetched& values, std::size_t needs) {
+    std::vector<Hash128> missing;
+    const Result<TaskContext> task =
+        bindings.render(make_assignment({.executor = "shell",
+                                         .fields = R"({"script": "x", "args": [")" + text + R"("]})",
+                                         .nodes = {{"rows", rows}}}),
+                        values, missing);
+    EXPECT_EQ(missing.size(), needs) << text;
+    if (!missing.empty()) return std::string();
+    return task.ok() ? task->fields.find("args")->dump() : task.error().what;
+  };
+  EXPECT_EQ(args("{{ nodes.rows | length }}", some, 0), "[6]");
+  EXPECT_EQ(args("{{ nodes.rows[3] }}", some, 0), "[[3]]");
+  EXPECT_EQ(args("{{ nodes.rows[-1].five }}", some, 1), "");
+  EXPECT_EQ(args("{{ nodes.rows[-1].five }}", all, 0), "[5]");
+  EXPECT_EQ(args("{{ nodes.rows }}", some, 2), "");
+  EXPECT_EQ(args("{{ nodes.rows }}", all, 0), R"([[0,[1],2,[3],null,{"five":5}]])");
+}
+
+TEST(Bindings, PythonGetsWhatAListIsPutTogetherFromAndOtherCodeTheWhole) {
+  Payload rows;
+  const Fetched all = with_list(rows);
+  Fetched some;
+  some.values[rows.hash()] = all.value(rows.hash());
+  Bindings bindings;
+  const auto seen = [&](const char* executor, const Fetched& values) -> std::string {
+    std::vector<Hash128> missing;
+    const Result<TaskContext> task = bindings.render(
+        make_assignment({.executor = executor, .fields = R"({"script": "x"})", .nodes = {{"rows", rows}}}), values,
+        missing);
+    if (!missing.empty()) return "misses " + std::to_string(missing.size());
+    return task.ok() ? *task->nodes.at(0).second : task.error().what;
+  };
+  EXPECT_EQ(seen("python", some), *all.value(rows.hash()));
+  EXPECT_EQ(seen("javascript", some), "misses 2");
+  EXPECT_EQ(seen("javascript", all), R"([0,[1],2,[3],null,{"five":5}])");
+  EXPECT_EQ(seen("javascript", some), R"([0,[1],2,[3],null,{"five":5}])") << "it was put together before";
+}
+
+TEST(Bindings, AListThatCannotBeHadWholeSaysWhatCan) {
+  Composed list;
+  list.add({Piece::Kind::kItems, "", Hash128{1, 1}, 3, kValueMax});
+  Fetched fetched;
+  const Payload rows = Payload::reference(hash128(list.store()), list.store().size());
+  fetched.values[rows.hash()] = std::make_shared<const std::string>(list.store());
+  Bindings bindings;
+  for (const char* executor : {"javascript", "shell"}) {
+    const Result<TaskContext> task =
+        render_with(bindings,
+                    make_assignment({.executor = executor,
+                                     .fields = R"({"script": "x", "args": "{{ nodes.rows }}"})",
+                                     .nodes = {{"rows", rows}}}),
+                    fetched);
+    EXPECT_FALSE(task.ok());
+    EXPECT_TRUE(!task.ok() && contains(task.error().what, "the output of `rows` cannot be had whole")) << executor;
+  }
 }
 
 }  // namespace

@@ -16,10 +16,13 @@ An interpreter serves tasks from its channel, one after another, or a single one
               of a task also what it says by the module `millrace`: its progress (output: JSON), and the secrets that it
               asks for (message: the name), each answered by two parts: 1 and the secret, or 0 and what is wrong; and the
               files that it hands over, part by part (message: the name, traceback: the content type, output: the bytes;
-              flags: 1 the first part, 2 the last), each answered in the same way
+              flags: 1 the first part, 2 the last), and the parts of list references that it reads (message: the name),
+              each answered in the same way
 When the worker dies the zygote reads the end of its socket, kills every interpreter with its process group, and exits.
 """
 import atexit
+import bisect
+import collections.abc
 import errno
 import gc
 import inspect
@@ -49,7 +52,7 @@ except (ImportError, OSError, AttributeError):
     _prctl = None
 
 monotonic_ns = time.monotonic_ns  # a script may replace it
-OK, ERROR, INVALID_OUTPUT, OUT_OF_MEMORY, PROGRESS, SECRET, ARTIFACT = range(7)
+OK, ERROR, INVALID_OUTPUT, OUT_OF_MEMORY, PROGRESS, SECRET, ARTIFACT, PART = range(8)
 ARTIFACT_PART = 1024 * 1024
 
 CONTROL_FD = 3
@@ -73,7 +76,79 @@ CONTROL = struct.Struct("<cQqqqq")
 REPLY = struct.Struct("<BBHIIIQ")
 SCALARS = frozenset((str, bool, type(None)))
 
-encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+# ---- list references ------------------------------------------------------------------------------------------------
+
+LIST_MARK = b"#millrace list 1\n"
+
+
+class ListReference(collections.abc.Sequence):
+    """The output of a large fan-out: a list whose parts come from the worker as they are read, and go again."""
+
+    KEPT = 2  # parts
+    __slots__ = ("bytes", "count_", "pieces", "firsts", "kept")
+    __hash__ = None
+
+    def __init__(self, text):
+        head = json.loads(text[len(LIST_MARK):])
+        self.bytes, self.count_, self.pieces, self.kept = head["bytes"], head["count"], head["pieces"], {}
+        self.firsts, first = [], 0
+        for piece in self.pieces:
+            self.firsts.append(first)
+            first += piece[2]
+
+    def part(self, number):
+        elements = self.kept.pop(number, None)
+        if elements is None:
+            kind, name = self.pieces[number][:2]
+            text = "[%s]" % name if kind == "text" else line.part(name)
+            elements = json.loads(text)
+            if kind == "item":
+                elements = [elements]
+            if len(self.kept) >= self.KEPT:
+                del self.kept[next(iter(self.kept))]
+        self.kept[number] = elements
+        return elements
+
+    def __len__(self):
+        return self.count_
+
+    def __getitem__(self, at):
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(self.count_))]
+        index = at.__index__()
+        index += self.count_ if index < 0 else 0
+        if not 0 <= index < self.count_:
+            raise IndexError("list index out of range")
+        number = bisect.bisect_right(self.firsts, index) - 1
+        return self.part(number)[index - self.firsts[number]]
+
+    def __iter__(self):
+        for number in range(len(self.pieces)):
+            yield from self.part(number)
+
+    def __eq__(self, other):
+        if not isinstance(other, (list, ListReference)):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other))
+
+    def __repr__(self):
+        return "<a list of %d items, %d bytes of JSON>" % (self.count_, self.bytes)
+
+
+def value_of(part):
+    return ListReference(part) if part.startswith(LIST_MARK) else json.loads(part)
+
+
+def plain(value):
+    if isinstance(value, ListReference):
+        return list(value)
+    raise TypeError("not JSON")
+
+
+encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"),
+                          default=plain).encode
 
 
 # ---- output -> JSON ---------------------------------------------------------------------------------------------
@@ -119,6 +194,9 @@ def check(value, depth=0):
             return
         for index, item in enumerate(value):
             check_at(item, "[%d]" % index, depth)
+    elif isinstance(value, ListReference):
+        if value.bytes > VALUE_MAX:
+            raise NotJson("is a list of %d bytes of JSON; the limit is %d" % (value.bytes, VALUE_MAX))
     else:
         raise NotJson("is %s, which JSON cannot hold" % kind_of(value))
 
@@ -356,7 +434,7 @@ class Task:
         self.function = header.get("function")  # module:name, instead of a script
         self.script = parts[1]
         self.inputs = json.loads(parts[2])
-        self.nodes = {name: json.loads(part) for name, part in zip(header["ids"], parts[3:])}
+        self.nodes = {name: value_of(part) for name, part in zip(header["ids"], parts[3:])}
         names = header.get("vars", ())  # `item` and `index` of a mapped node
         self.vars = {name: json.loads(part) for name, part in zip(names, parts[3 + len(header["ids"]):])}
 
@@ -658,10 +736,23 @@ class Line:
 
     def answer(self):
         """(whether it is good, its text) of what was asked."""
+        good, text = self.answer_bytes()
+        return good, text.decode("utf-8")
+
+    def answer_bytes(self):
         parts = read_request(self.channel)
         if parts is None:
             raise RuntimeError("the worker has gone")
-        return parts[0] == b"1", parts[1].decode("utf-8")
+        return parts[0] == b"1", parts[1]
+
+    def part(self, name):
+        """The bytes of a part of a list reference."""
+        with self.lock:
+            self.say(PART, message=name.encode("utf-8"))
+            good, text = self.answer_bytes()
+        if not good:
+            raise LookupError(text.decode("utf-8"))
+        return text
 
     def progress(self, done, total=None, **more):
         """Tells how far the task is: an event of type task_progress with {done, total, ...} as its data."""
