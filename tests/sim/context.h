@@ -23,7 +23,8 @@ enum class Plant {
   kNoPatience,
   kTakeTwice,
   kForgetFirings,
-  kComputeTwice
+  kComputeTwice,
+  kStartPaused
 };
 
 struct Settings {
@@ -47,6 +48,7 @@ struct Context {
     if (kept > 0) checker.definitions_go();
     triggers = settings.plant == Plant::kForgetFirings || (settings.plant == Plant::kNone && dice / 60 % 4 == 0);
     cache = settings.plant == Plant::kComputeTwice || (settings.plant == Plant::kNone && dice / 240 % 3 == 0);
+    pauses = settings.plant == Plant::kStartPaused || (settings.plant == Plant::kNone && dice / 720 % 4 == 0);
     letters = settings.plant == Plant::kTakeTwice || (settings.plant == Plant::kNone && dice / 20 % 3 == 0);
   }
   Context(const Context&) = delete;
@@ -69,6 +71,7 @@ struct Context {
   bool failing_over = false;  // and nothing else happens to store and coordinators: what was lost can be repaired
   bool letters = false;       // partitions send each other letters
   bool triggers = false;      // a trigger starts runs
+  bool pauses = false;        // workflows and queues are paused
   bool cache = false;         // values are kept under keys
   std::vector<std::string> entries = {};  // ids of a stream that a trigger follows
   Duration wall_set{};                    // what the clock on the wall was set by
