@@ -21,9 +21,13 @@ bool names_registered(const std::string& text) {
 }
 
 Result<FoundWorkflow> find_workflow(Session& session, const Arguments& arguments, const std::string& text) {
+  return find_workflow(session, arguments.text("tenant", "default"), text);
+}
+
+Result<FoundWorkflow> find_workflow(Session& session, const std::string& tenant, const std::string& text) {
   WorkflowRequest request;
   request.act = WorkflowAct::kGet;
-  request.tenant = arguments.text("tenant", "default");
+  request.tenant = tenant;
   request.with_definition = true;
   const std::size_t at = text.rfind('@');
   request.name = text.substr(0, at);

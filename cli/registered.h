@@ -23,6 +23,7 @@ struct FoundWorkflow {
 
 // "NAME" or "NAME@VERSION" of --tenant, with its definition.
 Result<FoundWorkflow> find_workflow(Session& session, const Arguments& arguments, const std::string& text);
+Result<FoundWorkflow> find_workflow(Session& session, const std::string& tenant, const std::string& text);
 // Whether an operand that may be either names a registered workflow: "-" and what looks like a path or is a file do
 // not.
 bool names_registered(const std::string& text);

@@ -143,6 +143,13 @@ std::string heading(const Value& run, bool colour) {
   line("elapsed", cell_duration_ms(run, "elapsed_ms"));
   if (run.find("retry_of") != nullptr) line("retry of", cell_text(run, "retry_of"));
   if (run.find("reason") != nullptr) line("reason", cell_text(run, "reason"));
+  if (const Value* pauses = run.find("pauses")) {
+    for (const Value& pause : pauses->as_array()) {
+      const std::string by = cell_text(pause, "caller").empty() ? "" : " by " + cell_text(pause, "caller");
+      const std::string why = cell_text(pause, "reason").empty() ? "" : ": " + cell_text(pause, "reason");
+      line("paused", cell_text(pause, "kind") + " " + cell_text(pause, "name") + by + why);
+    }
+  }
   line("labels", cell_pairs(run, "labels"));
   line("trace", cell_text(run, "trace_id"));
   const Value* error = run.find("error");

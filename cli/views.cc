@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/pauses.h"
 #include "cli/text.h"
 
 namespace millrace {
@@ -171,6 +172,11 @@ Result<Value> run_json(const RunView& view, const ReadPayload& read, RunViewPart
     run.set("parent", Value::Object{{"run", to_string(view.info.parent.run)}, {"node", view.info.parent.node}});
   if (view.info.retry_of != RunId{}) run.set("retry_of", to_string(view.info.retry_of));
   if (!view.record.why.empty()) run.set("reason", view.record.why);
+  if (!view.pauses.empty()) {
+    Value::Array pauses;
+    for (const Pause& pause : view.pauses) pauses.push_back(pause_json(pause));
+    run.set("pauses", std::move(pauses));
+  }
   return run;
 }
 

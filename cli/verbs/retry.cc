@@ -4,9 +4,11 @@
 #include "cli/difference.h"
 #include "cli/exit_code.h"
 #include "cli/inputs.h"
+#include "cli/registered.h"
 #include "cli/render.h"
 #include "cli/session.h"
 #include "cli/submission.h"
+#include "cli/text.h"
 #include "cli/verbs/act.h"
 #include "cli/verbs/all.h"
 #include "cli/verbs/bulk.h"
@@ -16,15 +18,29 @@
 namespace millrace {
 namespace {
 
+// The version that is current now, and how it differs from the one that is run again.
+struct Current {
+  std::uint32_t version = 0;
+  WorkflowDifference difference;
+};
+
 // What is run again, as the cluster has it, and how.
 struct Again {
   RunView old;
   WorkflowSpec before;
   std::optional<WorkflowSpec> changed;  // by --file
   std::optional<WorkflowDifference> difference;
+  std::optional<Current> current;  // of a run of a registered workflow that has another version by now
   SubmitRun request;
+  // Of the registered workflow that the new run is one of; zero: of none.
+  std::uint32_t version() const { return changed ? request.version : old.info.workflow_version; }
   const WorkflowSpec& spec() const { return changed ? *changed : before; }
 };
+
+Value current_json(const Current& current) {
+  return Value::Object{{"version", std::uint64_t{current.version}},
+                       {"difference", difference_json(current.difference)}};
+}
 
 Value again_json(const Again& again, const SubmitReply& reply) {
   return Value::Object{{"run", to_string(reply.run)},
@@ -32,7 +48,9 @@ Value again_json(const Again& again, const SubmitReply& reply) {
                        {"existing", reply.existing},
                        {"trace_id", reply.trace_id.empty() ? Value() : Value(reply.trace_id)},
                        {"shared", std::uint64_t{reply.shared}},
-                       {"difference", again.difference ? difference_json(*again.difference) : Value()}};
+                       {"version", again.version() == 0 ? Value() : Value(std::uint64_t{again.version()})},
+                       {"difference", again.difference ? difference_json(*again.difference) : Value()},
+                       {"current", again.current ? current_json(*again.current) : Value()}};
 }
 
 // Of --with: the inputs that are given anew, read as those of submit; the others stay as they were.
@@ -51,6 +69,38 @@ Result<Value> inputs_anew(const WorkflowSpec& spec, const Arguments& arguments) 
   return given;
 }
 
+// Nothing: it is a run of no registered workflow, or of its current version, or that is not there any more.
+Result<std::optional<Current>> current_of(Session& session, const RunInfo& info, const WorkflowSpec& before) {
+  if (info.workflow_version == 0) return std::optional<Current>();
+  Result<FoundWorkflow> found = find_workflow(session, info.tenant, info.workflow);
+  if (!found.ok() && found.error().code == Code::kNotFound) return std::optional<Current>();
+  if (!found.ok()) return std::move(found).error();
+  if (found->version.definition == info.definition) return std::optional<Current>();
+  return std::optional(Current{found->version.version, difference(before, found->spec)});
+}
+
+// The definition that --file names: of a file, or of a registered workflow of the run's tenant.
+Status take_changed(const Arguments& arguments, Session& session, Again& again) {
+  const std::string file = arguments.text("file");
+  if (names_registered(file)) {
+    Result<FoundWorkflow> found = find_workflow(session, again.old.info.tenant, file);
+    if (!found.ok()) return std::move(found).error();
+    again.changed = std::move(found->spec);
+    again.request.definition = found->version.definition;
+    again.request.definition_bytes = std::move(found->bytes);
+    again.request.version = found->version.version;
+  } else {
+    Result<WorkflowSpec> changed = load_workflow(file);
+    if (!changed.ok()) return std::move(changed).error();
+    auto bytes = std::make_shared<const std::string>(encode_definition(*changed));
+    again.changed = std::move(*changed);
+    again.request.definition = hash128(*bytes);
+    again.request.definition_bytes = std::move(bytes);
+  }
+  again.difference = difference(again.before, *again.changed);
+  return Done{};
+}
+
 Result<Again> prepare(const Arguments& arguments, Session& session) {
   Again again;
   Result<RunReply> reply = session.call<RunReply>(GetRun{run_name(arguments.operand(0)), 0});
@@ -65,25 +115,41 @@ Result<Again> prepare(const Arguments& arguments, Session& session) {
   again.request.tenant = info.tenant;
   again.request.key = arguments.text("idempotency-key", random_key());
   again.request.caller = caller_name();
-  if (!arguments.given("file")) return again;
-  Result<WorkflowSpec> changed = load_workflow(arguments.text("file"));
-  if (!changed.ok()) return std::move(changed).error();
-  auto bytes = std::make_shared<const std::string>(encode_definition(*changed));
-  again.request.definition = hash128(*bytes);
-  again.request.definition_bytes = std::move(bytes);
-  again.difference = difference(again.before, *changed);
-  again.changed = std::move(*changed);
+  if (arguments.given("file")) {
+    if (Status taken = take_changed(arguments, session, again); !taken.ok()) return taken.error();
+    return again;
+  }
+  Result<std::optional<Current>> current = current_of(session, info, again.before);
+  if (!current.ok()) return std::move(current).error();
+  again.current = std::move(*current);
   return again;
+}
+
+// Under which definition it runs, and how that differs from others that it may be meant to run under.
+void tell_definitions(const Console& console, const Again& again) {
+  const std::string name = printable(again.spec().name);
+  const std::string version = again.version() == 0 ? "" : name + " version " + std::to_string(again.version());
+  if (again.difference) {
+    const std::string text = difference_text(*again.difference);
+    if (!version.empty()) console.note("it runs as " + version);
+    console.note(text.empty() ? "the definition is the one that the run had" : "the definition has changed:");
+    console.err(text);
+  } else if (!version.empty()) {
+    console.note("it runs as " + version + (again.current ? "" : ", like the run before"));
+  }
+  if (!again.current) return;
+  const std::string current = std::to_string(again.current->version);
+  const std::string text = difference_text(again.current->difference);
+  console.note("version " + current + " is current" +
+               (text.empty() ? ", and has the same structure" : ", and differs:"));
+  console.err(text);
+  console.note("-f " + name + "@" + current + " runs it under that");
 }
 
 Result<int> send(const CommandContext& context, const Arguments& arguments, Session& session, const Again& again) {
   const Console& console = context.console;
   const Format format = output_format(arguments);
-  if (again.difference && is_for_people(format)) {
-    const std::string text = difference_text(*again.difference);
-    console.note(text.empty() ? "the definition is the one that the run had" : "the definition has changed:");
-    console.err(text);
-  }
+  if (is_for_people(format)) tell_definitions(console, again);
   Result<SubmitReply> submitted = submit(*session.client, again.request, session.answer);
   if (!submitted.ok()) return std::move(submitted).error();
   if (is_for_people(format)) {
@@ -156,8 +222,10 @@ Syntax syntax(std::vector<Option> own, bool run_required = true) {
   own.push_back({"file",
                  'f',
                  Takes::kText,
-                 "FILE",
-                 "run it under this definition; how it differs is shown first (default: the run's own)",
+                 "FILE|NAME[@V]",
+                 "run it under this definition, or that of the registered NAME[@VERSION]; how it differs is shown "
+                 "first (default: "
+                 "the run's own)",
                  false,
                  {},
                  Completes::kFile});

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cli/artifacts.h"
+#include "cli/children.h"
 #include "cli/embedded.h"
 #include "cli/exit_code.h"
 #include "cli/follow.h"
@@ -59,7 +60,7 @@ Result<Running> start_embedded(const CommandContext& context, const Arguments& a
 Result<Running> start(const CommandContext& context, const Arguments& arguments) {
   if (!arguments.given("coordinator")) return start_embedded(context, arguments);
   for (std::string_view local :
-       {"slots", "python", "secrets-file", "secrets-key-file", "requirements-dir", "find-links", "no-index"}) {
+       {"slots", "python", "secrets-file", "secrets-key-file", "requirements-dir", "find-links", "no-index", "apply"}) {
     if (!arguments.given(local)) continue;
     return Error{Code::kInvalid,
                  "--" + std::string(local) + " is for a run in this process, without --coordinator",
@@ -72,10 +73,13 @@ Result<Running> start(const CommandContext& context, const Arguments& arguments)
 }
 
 Result<RunView> submit_and_follow(const CommandContext& context, const Arguments& arguments,
-                                  const Submission& submission, Running& running, const Interrupts& interrupts) {
+                                  const Submission& submission, const std::vector<WorkflowSpec>& children,
+                                  Running& running, const Interrupts& interrupts) {
   if (running.embedded != nullptr) {
     Result<PingReply> ping = running.client->connect();
     if (!ping.ok()) return running.embedded->fault().value_or(ping.error());
+    Status applied = apply_children(*running.client, children, submission.request.tenant, running.answer);
+    if (!applied.ok()) return applied.error();
   }
   Result<SubmitReply> submitted = submit(*running.client, submission.request, running.answer);
   if (!submitted.ok()) return std::move(submitted).error();
@@ -100,6 +104,9 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
   }
   Result<Submission> submission = prepare_submission(context, arguments, arguments.operand(0));
   if (!submission.ok()) return std::move(submission).error();
+  Result<std::vector<WorkflowSpec>> children = std::vector<WorkflowSpec>();
+  if (!arguments.given("coordinator")) children = load_children(submission->spec, arguments.list("apply"));
+  if (!children.ok()) return std::move(children).error();
   Result<Running> running = start(context, arguments);
   if (!running.ok()) return std::move(running).error();
   Interrupts interrupts([embedded = running->embedded.get()] {
@@ -107,7 +114,7 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
     embedded->kill();
     std::this_thread::sleep_for(kForcedGrace);
   });
-  Result<RunView> view = submit_and_follow(context, arguments, *submission, *running, interrupts);
+  Result<RunView> view = submit_and_follow(context, arguments, *submission, *children, *running, interrupts);
   if (!view.ok()) return std::move(view).error();
   Format format = output_format(arguments);
   LargeLists lists(*running->client, running->answer, format);
@@ -132,6 +139,15 @@ Verb run_verb() {
   options.push_back({"coordinator", 'c', Takes::kText, "ENDPOINT[,...]",
                      "run on this cluster instead of in this process; the environment variable does not count here"});
   options.push_back({"slots", 0, Takes::kNumber, "N", "tasks at the same time, in this process (default: cores)"});
+  options.push_back({"apply",
+                     0,
+                     Takes::kText,
+                     "FILE",
+                     "register this workflow first, for nodes that run it as a child (executor: workflow), in this "
+                     "process",
+                     true,
+                     {},
+                     Completes::kFile});
   options.push_back({"python",
                      0,
                      Takes::kText,
@@ -171,7 +187,7 @@ Verb run_verb() {
       "one line a change elsewhere. The outputs go to standard output; with -o json the whole run as one object.\n"
       "Ctrl-C cancels the run and ends its processes (exit code 8); a second Ctrl-C leaves at once (130).",
       {"millrace run examples/insight.yaml -i text=@notes.txt", "millrace run flow.yaml --inputs inputs.json -o json",
-       "millrace run flow.yaml --coordinator tcp://10.0.0.5:5711"},
+       "millrace run flow.yaml --coordinator tcp://10.0.0.5:5711", "millrace run parent.yaml --apply child.yaml"},
       {{{"FILE", "a workflow file; - is standard input", true, false, Completes::kFile, {}}}, std::move(options)},
       run};
 }

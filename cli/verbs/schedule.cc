@@ -56,9 +56,10 @@ Result<std::vector<Scheduled>> scheduled(const WorkflowSpec& spec, const std::st
 // Null: the trigger's filter keeps it out.
 Result<Value> firing_json(const Scheduled& one, const WorkflowSpec& spec, Time time) {
   const Value event = firing_event(*one.trigger, spec.name, one.zone, time);
-  const Result<bool> passed = passes(*one.trigger, event);
+  const FiringRules rules(one.trigger->filter, one.trigger->inputs);
+  const Result<bool> passed = rules.passes(event);
   if (passed.ok() && !*passed) return Value();
-  Result<Value> inputs = passed.ok() ? firing_inputs(*one.trigger, event) : passed.error();
+  Result<Value> inputs = passed.ok() ? rules.inputs(event) : passed.error();
   if (inputs.ok()) inputs = bind_inputs(spec.inputs, *inputs);
   if (!inputs.ok()) {
     Error error = std::move(inputs).error();

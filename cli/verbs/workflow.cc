@@ -3,6 +3,7 @@
 
 #include "cli/difference.h"
 #include "cli/exit_code.h"
+#include "cli/pauses.h"
 #include "cli/registered.h"
 #include "cli/render.h"
 #include "cli/session.h"
@@ -116,19 +117,29 @@ Result<int> list(const CommandContext& context, const Arguments& arguments) {
   if (!session.ok()) return std::move(session).error();
   Result<WorkflowsReply> reply = session->call<WorkflowsReply>(ListWorkflows{arguments.text("tenant")});
   if (!reply.ok()) return std::move(reply).error();
+  Result<PausesReply> pauses = session->call<PausesReply>(ListPauses{arguments.text("tenant")});
+  if (!pauses.ok()) return std::move(pauses).error();
+  const auto pause_of = [&](const RegisteredWorkflow& workflow) {
+    const PauseName name{PauseKind::kWorkflow, workflow.tenant, workflow.name};
+    const auto found = std::ranges::find(pauses->pauses, name, &Pause::what);
+    return found == pauses->pauses.end() ? Value() : pause_json(*found);
+  };
   std::ranges::sort(reply->workflows, [](const RegisteredWorkflow& a, const RegisteredWorkflow& b) {
     return std::tie(a.name, a.tenant) < std::tie(b.name, b.tenant);
   });
   Document document;
   document.name_key = "workflow";
-  for (const RegisteredWorkflow& workflow : reply->workflows)
+  for (const RegisteredWorkflow& workflow : reply->workflows) {
     document.rows.push_back(with_version(named_json(workflow), workflow.versions.back()));
+    document.rows.back().set("pause", pause_of(workflow));
+  }
   document.whole = Value::Object{{"workflows", Value::Array(document.rows)}};
   document.columns = {
       {"WORKFLOW", [](const Value& row) { return cell_text(row, "workflow"); }},
       {"VERSION", [](const Value& row) { return cell_text(row, "version"); }, false, true},
       {"APPLIED", [](const Value& row) { return cell_text(row, "applied").substr(0, 19); }},
       {"BY", [](const Value& row) { return cell_text(row, "caller"); }},
+      {"STATUS", [](const Value& row) { return std::string(row.find("pause")->is_null() ? "active" : "paused"); }},
       {"TENANT", [](const Value& row) { return cell_text(row, "tenant"); }, true},
       {"DEFINITION", [](const Value& row) { return cell_text(row, "definition"); }, true},
   };

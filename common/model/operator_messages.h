@@ -15,6 +15,7 @@
 #include "common/base/time.h"
 #include "common/model/event.h"
 #include "common/model/health.h"
+#include "common/model/pause.h"
 #include "common/model/registered.h"
 #include "common/model/run_view.h"
 #include "common/model/value_parts.h"
@@ -142,6 +143,17 @@ struct PauseRun {  // or lets it go on
   std::string why = {};
 };
 
+// A workflow or a queue, all over the cluster. Answered by the home of its name, with PauseReply.
+struct PauseScope {
+  PauseName what;
+  bool pause = true;
+  std::string why = {};
+  std::string caller = {};
+};
+struct ListPauses {
+  std::string tenant;  // empty: all; queues are everybody's
+};
+
 // Registered workflows. What changes a name is answered by its home partition, with WorkflowReply.
 enum class WorkflowAct : std::uint8_t { kGet, kApply, kRollBack, kDelete };
 struct WorkflowRequest {
@@ -198,7 +210,7 @@ using OperatorRequest =
     std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue, ListWorkers,
                  DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators, ListPartitions, MovePartition,
                  DrainCoordinator, ExamineCluster, SignalRun, DecideApproval, PauseRun, DeliverLetters, WorkflowRequest,
-                 ListWorkflows, ListTriggers, TellTrigger, HookDelivery, FindRunOfKey>;
+                 ListWorkflows, ListTriggers, TellTrigger, HookDelivery, FindRunOfKey, PauseScope, ListPauses>;
 
 // ---------------------------------------------------------------- replies
 
@@ -349,6 +361,14 @@ struct HookReply {  // it is durable
   std::string key;  // of the run that it starts, or that its batch will start; empty: none
   std::string why;  // of kFailed
 };
+struct PauseReply {
+  Pause pause;  // as it is; of one that is over: as it was
+  bool paused = true;
+  bool repeated = false;  // it had been done before
+};
+struct PausesReply {
+  std::vector<Pause> pauses;
+};
 struct ErrorReply {
   Error error;
 };
@@ -357,6 +377,6 @@ using OperatorReply =
     std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
                  WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply, CoordinatorsReply, PartitionsReply,
                  MoveReply, DrainCoordinatorReply, HealthReply, ActReply, LettersReply, WorkflowReply, WorkflowsReply,
-                 TriggersReply, TriggerReply, HookReply>;
+                 TriggersReply, TriggerReply, HookReply, PauseReply, PausesReply>;
 
 }  // namespace millrace

@@ -10,6 +10,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/time.h"
+#include "common/model/pause.h"
 #include "common/model/records.h"
 #include "common/model/requirements.h"
 #include "common/model/task_state.h"
@@ -71,6 +72,7 @@ struct RunView {
   std::map<TaskState, std::uint32_t> by_state;  // counts over all nodes
   Time now{};                                   // of the coordinator, for elapsed times of live runs
   std::vector<VariableView> variables = {};     // by name
+  std::vector<Pause> pauses = {};               // that keep it, or some of its tasks, from going on
 };
 
 struct RunSummary {  // a row of `list`

@@ -5,7 +5,6 @@
 
 #include "common/base/hash.h"
 #include "common/base/units.h"
-#include "common/expr/expression.h"
 
 namespace millrace {
 
@@ -56,21 +55,41 @@ Value firing_event(const TriggerSpec& trigger, std::string_view workflow, const 
                        {"timezone", zone.name}};
 }
 
-Result<bool> passes(const TriggerSpec& trigger, const Value& event) {
-  if (trigger.filter.empty()) return true;
-  const Result<expr::TextTemplate> filter = expr::TextTemplate::compile(trigger.filter);
-  if (!filter.ok()) return filter.error();
-  const Value roots = Value::Object{{"event", event}};
-  const Result<Value> value = filter->render(expr::ObjectScope(roots));
+namespace {
+
+// `event`, without a copy of it.
+class EventScope final : public expr::Scope {
+ public:
+  explicit EventScope(const Value& event) : event_(event) {}
+  bool has_root(std::string_view root) const override { return root == kRoot; }
+  Value root(std::string_view root) const override { return root == kRoot ? event_ : Value(); }
+  const Value* member(std::string_view root, std::string_view head) const override {
+    return root == kRoot ? event_.find(head) : nullptr;
+  }
+  const Value* borrow(std::string_view root) const override { return root == kRoot ? &event_ : nullptr; }
+
+ private:
+  static constexpr std::string_view kRoot = "event";
+  const Value& event_;
+};
+
+}  // namespace
+
+FiringRules::FiringRules(std::string_view filter, const Value& inputs) : inputs_(expr::Template::compile(inputs)) {
+  if (!filter.empty()) filter_ = expr::TextTemplate::compile(filter);
+}
+
+Result<bool> FiringRules::passes(const Value& event) const {
+  if (!filter_) return true;
+  if (!filter_->ok()) return filter_->error();
+  const Result<Value> value = (*filter_)->render(EventScope(event));
   if (!value.ok()) return value.error();
   return expr::truthy(*value);
 }
 
-Result<Value> firing_inputs(const TriggerSpec& trigger, const Value& event) {
-  const Result<expr::Template> inputs = expr::Template::compile(trigger.inputs);
-  if (!inputs.ok()) return inputs.error();
-  const Value roots = Value::Object{{"event", event}};
-  return inputs->render(expr::ObjectScope(roots));
+Result<Value> FiringRules::inputs(const Value& event) const {
+  if (!inputs_.ok()) return inputs_.error();
+  return inputs_->render(EventScope(event));
 }
 
 }  // namespace millrace

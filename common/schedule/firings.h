@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "common/base/result.h"
+#include "common/expr/expression.h"
 #include "common/model/trigger.h"
 #include "common/schedule/cron.h"
 #include "common/schedule/zone.h"
@@ -29,11 +30,17 @@ Duration jitter_of(const TriggerSpec& trigger, std::string_view workflow, Time f
 // What expressions see as `event`: {kind, workflow, trigger, time, local_time, timezone}.
 Value firing_event(const TriggerSpec& trigger, std::string_view workflow, const ZoneRules& zone, Time firing);
 
-// Whether the trigger's filter lets the event pass. Fails: kFailed, as expressions do; kInvalid where it does not
-// compile.
-Result<bool> passes(const TriggerSpec& trigger, const Value& event);
+// What a trigger makes of an event: its filter and its inputs, compiled once. Immutable and cheap to copy (shared
+// inside); any thread may use one. Fails: kFailed, as expressions do; kInvalid where they do not compile.
+class FiringRules {
+ public:
+  FiringRules(std::string_view filter, const Value& inputs);
+  Result<bool> passes(const Value& event) const;   // whether the filter lets it
+  Result<Value> inputs(const Value& event) const;  // with `event` in them
 
-// The trigger's inputs with `event` in them. Fails: kFailed, as expressions do; kInvalid where they do not compile.
-Result<Value> firing_inputs(const TriggerSpec& trigger, const Value& event);
+ private:
+  std::optional<Result<expr::TextTemplate>> filter_;
+  Result<expr::Template> inputs_;
+};
 
 }  // namespace millrace

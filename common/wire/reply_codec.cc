@@ -5,6 +5,7 @@
 
 #include "common/wire/codec.h"
 #include "common/wire/health_codec.h"
+#include "common/wire/pause_codec.h"
 #include "common/wire/registered_codec.h"
 #include "common/wire/scratch.h"
 #include "common/wire/view_codec.h"
@@ -230,6 +231,8 @@ struct WriteReply {
     out.mutable_hook()->set_key(m.key);
     out.mutable_hook()->set_why(m.why);
   }
+  void operator()(const PauseReply& m) { millrace::write(m, out.mutable_pause()); }
+  void operator()(const PausesReply& m) { millrace::write(m, out.mutable_pauses()); }
   void operator()(const TriggerReply& m) {
     pb::TriggerReply* r = out.mutable_trigger();
     r->set_workflow(m.workflow);
@@ -299,6 +302,8 @@ OperatorReply read(Reader& in, pb::Reply* m) {
                        m->hook().why()};
     case pb::Reply::kTrigger:
       return TriggerReply{m->trigger().workflow(), m->trigger().trigger(), m->trigger().paused(), m->trigger().key()};
+    case pb::Reply::kPause: return read_pause_reply(in, m->pause());
+    case pb::Reply::kPauses: return read_pauses(in, m->pauses());
     case pb::Reply::KIND_NOT_SET: break;
   }
   in.require(false, "unknown reply");

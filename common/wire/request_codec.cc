@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/wire/codec.h"
+#include "common/wire/pause_codec.h"
 #include "common/wire/registered_codec.h"
 #include "common/wire/scratch.h"
 #include "common/wire/shapes.h"
@@ -209,6 +210,8 @@ struct WriteRequest {
     out.mutable_find_run_of_key()->set_tenant(m.tenant);
     out.mutable_find_run_of_key()->set_key(m.key);
   }
+  void operator()(const PauseScope& m) { millrace::write(m, out.mutable_pause_scope()); }
+  void operator()(const ListPauses& m) { out.set_list_pauses(m.tenant); }
   void operator()(const TellTrigger& m) {
     pb::TellTrigger* r = out.mutable_tell_trigger();
     r->set_tenant(m.tenant);
@@ -260,6 +263,8 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kHookDelivery: return read(in, m->mutable_hook_delivery());
     case pb::Request::kFindRunOfKey: return FindRunOfKey{m->find_run_of_key().tenant(), m->find_run_of_key().key()};
     case pb::Request::kTellTrigger: return read(in, m->tell_trigger());
+    case pb::Request::kPauseScope: return read_pause_scope(in, m->pause_scope());
+    case pb::Request::kListPauses: return ListPauses{m->list_pauses()};
     case pb::Request::KIND_NOT_SET: break;
   }
   in.require(false, "unknown request");

@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "common/wire/pause_codec.h"
+
 namespace millrace {
 namespace {
 
@@ -214,6 +216,7 @@ void write(const RunView& view, pb::RunView* out) {
     entry->set_version(variable.version);
     entry->set_node(variable.node);
   }
+  for (const Pause& pause : view.pauses) write(pause, out->add_pauses());
 }
 
 RunView read_view(Reader& in, pb::RunView* view) {
@@ -234,6 +237,7 @@ RunView read_view(Reader& in, pb::RunView* view) {
   for (pb::VariableView& entry : *view->mutable_variables())
     out.variables.push_back({std::move(*entry.mutable_name()), Payload::inline_json(std::move(*entry.mutable_json())),
                              entry.version(), std::move(*entry.mutable_node())});
+  for (const pb::Pause& pause : view->pauses()) out.pauses.push_back(read_pause(in, pause));
   return out;
 }
 

@@ -23,12 +23,17 @@ std::string inputs_too_large(const Run& run, TaskIndex task) {
 }  // namespace
 
 void Partition::offer(Time, Run& run, TaskIndex task) {
-  if (run.paused()) return hold(run, task);
+  if (held_back(run, task)) return hold(run, task);
   if (options_.adopting && run.restored) return;  // AdoptionClosed offers whatever is ready then
   const std::shared_ptr<const Requirements>& needs = run.plan->needs(task);
   effects_.offers.push_back({run.id(), task, run.info->priority + run.plan->spec(task).priority, run.info->accepted,
                              run.ranks ? (*run.ranks)[task.value] : run.plan->rank(task), needs,
                              needs->hinted ? hints(run, task) : nullptr});
+}
+
+void Partition::begin_try(Time now, Run& run, TaskIndex task) {
+  if (const Flow* flow = run.plan->flow(task); flow != nullptr && flow->wait) begin_wait(now, run, task, *flow);
+  else offer(now, run, task);
 }
 
 std::uint32_t Partition::next_number(const Run& run, TaskIndex task) const {
@@ -39,9 +44,9 @@ std::uint32_t Partition::next_number(const Run& run, TaskIndex task) const {
 
 void Partition::on(Time now, SlotGranted& in) {
   Run* run = live(in.run);
-  if (run != nullptr && !halted(*run, in.task) && !run->paused()) place_found(*run, in.task);
+  if (run != nullptr && !halted(*run, in.task) && !held_back(*run, in.task)) place_found(*run, in.task);
   if (run != nullptr && run->plan->is_mapped(in.task)) return deal_items(now, *run, in);
-  if (run == nullptr || halted(*run, in.task) || run->paused() || (options_.adopting && run->restored) ||
+  if (run == nullptr || halted(*run, in.task) || held_back(*run, in.task) || (options_.adopting && run->restored) ||
       run->states[in.task.value] != TaskState::kReady) {
     effects_.slots.push_back({in.worker.id, in.slot_class, false, in.needs});
     return;

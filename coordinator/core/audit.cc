@@ -128,7 +128,8 @@ void Audit::look_at(Time now, Run& run, TaskIndex task, const World& world, std:
 // Tasks that wait for something else than a value: a place, a timer, a signal, an approval, the end of a pause.
 void Audit::look_at_wait(Time now, Run& run, TaskIndex task, std::vector<AuditFinding>& findings) {
   Partition& p = partition_;
-  if (p.waits_for_place(run, task) || (Partition::is_held(run, task) && run.paused())) return;
+  if (p.waits_for_place(run, task)) return;
+  if (Partition::is_held(run, task) && (p.held_back(run, task) || !p.opened_.empty())) return;
   if (const auto next = run.plan->stand_in(task); next && Partition::stands_aside(run, task)) {
     const bool over = is_terminal(run.states[next->value]);
     const bool wanted = run.states[next->value] == TaskState::kPending && p.may_stand_in(run, *next);
@@ -149,7 +150,7 @@ void Audit::look_at_wait(Time now, Run& run, TaskIndex task, std::vector<AuditFi
     return p.set_timer(std::max(now, due), run.id(), task);
   }
   found(findings, AuditKind::kOpened, run, task, "waits, and nobody knows for what: looked at again");
-  if (p.let_go(run, task)) return p.offer(now, run, task);
+  if (p.let_go(run, task)) return p.begin_try(now, run, task);
   p.decide(now, run, task);
 }
 
@@ -178,7 +179,8 @@ void Audit::look_at_items(Time now, Run& run, Mapped& mapped, const World& world
     found(findings, AuditKind::kOwner, run, chunk, "is at a worker that is not there: tried again");
     p.lose_attempt(now, run, chunk, "its worker was not there");
   }
-  if (Partition::halted(run, mapped.node) || run.ended() || run.paused() || is_terminal(run.states[mapped.node.value]))
+  if (Partition::halted(run, mapped.node) || run.ended() || p.held_back(run, mapped.node) ||
+      is_terminal(run.states[mapped.node.value]))
     return;
   if (p.options_.adopting) return;
   if (mapped.waiting > 0 || !mapped.out.empty() || mapped.offers > 0 || run.value_waits.contains(mapped.node)) return;

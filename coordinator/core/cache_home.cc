@@ -32,12 +32,14 @@ void CacheHome::asked(Time now, const CacheName& name, RunId run, TaskIndex task
   }
   if (const auto found = entries_.find(name); found != entries_.end() && now - found->second.entry.made < ttl) {
     touch(found->second);
+    ++effects_.counts.hits;
     effects_.answers.push_back({name, run, task, CacheAnswer::Kind::kTake, true, found->second.entry.value});
     if (line.askers.empty()) lines_.erase(name);
     return;
   }
   add(line, {name, run, task, ++asked_, now, false, wants_old});
   next_computes(line);
+  ++(line.computing == asked_ ? effects_.counts.misses : effects_.counts.waits);
 }
 
 void CacheHome::given(Time now, const CacheName& name, RunId run, TaskIndex task, Duration ttl, Payload value) {

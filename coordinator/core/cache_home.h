@@ -75,10 +75,19 @@ struct CacheAnswer {
   bool operator==(const CacheAnswer&) const = default;
 };
 
+// For those who count: what tasks that asked were told at once.
+struct CacheCounts {
+  std::uint64_t hits = 0;    // a value that was kept
+  std::uint64_t misses = 0;  // to compute it
+  std::uint64_t waits = 0;   // nothing: another one computes it
+  void add(const CacheCounts& more) { hits += more.hits, misses += more.misses, waits += more.waits; }
+};
+
 struct CacheEffects {  // nothing: the record goes
   std::map<std::string, std::optional<CacheEntry>> entries;
   std::map<std::string, std::optional<CacheAsker>> askers;
   std::vector<CacheAnswer> answers;
+  CacheCounts counts;
 };
 
 class CacheHome {

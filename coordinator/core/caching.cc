@@ -130,6 +130,7 @@ void Partition::tend_cache(Time now) {
 void Partition::keep_cache() {
   if (!cache_.has_effects()) return;
   CacheEffects said = cache_.take();
+  effects_.cached.add(said.counts);
   for (auto& [field, entry] : said.entries) {
     if (entry && entry->value.is_reference()) effects_.needs.push_back({entry->value.hash(), {}, field});
     if (entry && entry->value.is_inline()) bytes_pending_ += entry->value.size();

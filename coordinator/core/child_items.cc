@@ -15,7 +15,7 @@ bool Partition::asks_children(const Run& run, TaskIndex node) {
 // As many as may be at once.
 void Partition::ask_for_items(Time now, Run& run, Mapped& m) {
   const TaskState state = run.states[m.node.value];
-  const bool open = m.opened && !halted(run, m.node) && !run.paused() && !m.todo.empty() &&
+  const bool open = m.opened && !halted(run, m.node) && !held_back(run, m.node) && !m.todo.empty() &&
                     (state == TaskState::kReady || state == TaskState::kRunning);
   if (!open) return;
   if (const auto waits = run.value_waits.find(m.node); waits != run.value_waits.end()) {

@@ -106,6 +106,7 @@ struct Effects {
   std::map<TriggerName, std::optional<RunEndSpec>> watchers;       // that have changed; nothing: it is gone
   std::map<std::string, std::optional<CacheEntry>> cache_entries;  // that have changed; nothing: it is gone
   std::map<std::string, std::optional<CacheAsker>> cache_askers;   // that have changed; nothing: it is gone
+  std::map<PauseName, std::optional<Pause>> pauses;                // that have changed; nothing: it is over
   std::vector<ValueNeed> needs;
   std::vector<SharedLetter> letters;        // new in the outbox
   std::vector<std::uint64_t> letters_gone;  // numbers of those that are taken
@@ -122,10 +123,11 @@ struct Effects {
   std::vector<SlotChange> slots;                      // to Placement
   std::vector<Hash128> fetches;                       // values to load from the store
   std::vector<std::shared_ptr<const RunInfo>> ended;  // runs that ended in this turn, for those who count
+  CacheCounts cached;                                 // likewise, of values that are kept under keys
   FiringCounts firings;                               // what became of firings and events, for those who count
   bool writes_shelves() const {
     return !workflows.empty() || !triggers.empty() || !watchers.empty() || !cache_entries.empty() ||
-           !cache_askers.empty() || writes_mail();
+           !cache_askers.empty() || !pauses.empty() || writes_mail();
   }
   bool writes_mail() const { return !letters.empty() || !letters_gone.empty() || !marks.empty(); }
   bool empty() const {

@@ -187,8 +187,9 @@ void Partition::feed_items(Run& run, Mapped& m) {
 void Partition::offer_items(Time now, Run& run, Mapped& m) {
   if (!m.opened || m.failing || halted(run, m.node) || (options_.adopting && run.restored)) return;
   const TaskState state = run.states[m.node.value];
-  if (run.paused() && state == TaskState::kReady) hold(run, m.node);
-  if (run.paused() || (state != TaskState::kReady && state != TaskState::kRunning)) return;
+  const bool held = held_back(run, m.node);
+  if (held && state == TaskState::kReady) hold(run, m.node);
+  if (held || (state != TaskState::kReady && state != TaskState::kRunning)) return;
   if (asks_children(run, m.node)) return;
   const ForeachSpec& spec = *run.plan->spec(m.node).flow.foreach;
   std::uint64_t wanted = std::min<std::uint64_t>(kOffersMax, m.todo.count());
@@ -226,8 +227,8 @@ void Partition::deal_items(Time now, Run& run, SlotGranted& in) {
   Mapped* mapped = mapped_at(run, in.task);
   if (mapped != nullptr && mapped->offers > 0) --mapped->offers;
   const TaskState state = run.states[in.task.value];
-  const bool open = mapped != nullptr && mapped->opened && !mapped->failing && !halted(run, in.task) && !run.paused() &&
-                    (!options_.adopting || !run.restored) &&
+  const bool open = mapped != nullptr && mapped->opened && !mapped->failing && !halted(run, in.task) &&
+                    !held_back(run, in.task) && (!options_.adopting || !run.restored) &&
                     (state == TaskState::kReady || state == TaskState::kRunning);
   const NodeSpec& spec = run.plan->spec(in.task);
   const bool room =

@@ -143,6 +143,11 @@ struct WorkflowChanged {  // answered with WorkflowReply; act is not kGet
   std::string caller = {};
   std::vector<TriggerSpec> triggers = {};  // of that definition
 };
+struct PauseWanted {  // of a workflow or a queue, at the home of its name; answered with PauseReply
+  RequestId request;
+  Pause pause;  // its time is set here
+  bool paused = true;
+};
 // Triggers (triggers.h), at their home.
 struct TriggerTold {  // by an operator; answered with TriggerReply
   RequestId request;
@@ -168,6 +173,6 @@ using Input =
     std::variant<RunSubmitted, CancelRequested, WaitRequested, SlotGranted, AttemptStarted, AttemptEnded,
                  AttemptReclaimed, ReclaimWanted, TaskUnplaceable, WorkerReported, WorkerLost, ValueFetched,
                  AdoptionClosed, SignalGiven, ApprovalGiven, PauseRequested, LetterPosted, LetterCame, LettersRead,
-                 LettersTaken, WorkflowChanged, TriggerTold, EventCame, StreamCame, ClockSet, TimePassed>;
+                 LettersTaken, WorkflowChanged, PauseWanted, TriggerTold, EventCame, StreamCame, ClockSet, TimePassed>;
 
 }  // namespace millrace

@@ -1,4 +1,6 @@
 // What is true of a Partition between steps.
+#include <functional>
+
 #include "coordinator/core/partition.h"
 
 namespace millrace {
@@ -30,7 +32,8 @@ std::string check_items(const Run& run, const Mapped& m) {
   return "";
 }
 
-std::string check_run(const Run& run) {
+// `held_back`: whether a node may not start now; nothing is known while what was let go is worked off.
+std::string check_run(const Run& run, const std::function<bool(TaskIndex)>& held_back) {
   std::string name = "run " + to_string(run.id()) + ": ";
   std::array<std::uint32_t, 10> counted{};
   std::uint64_t sum = 0;
@@ -46,9 +49,9 @@ std::string check_run(const Run& run) {
     const bool mapped = run.plan->is_mapped(TaskIndex{task});
     if (mapped ? out && !run.mapped.contains(TaskIndex{task}) : out != run.attempts.contains(TaskIndex{task}))
       return where + "is " + std::string(to_string(state)) + " but its attempt is not in step";
-    if (state == TaskState::kWaiting && record.reason == Reason::kPaused && !run.paused() &&
+    if (state == TaskState::kWaiting && record.reason == Reason::kPaused && !held_back(TaskIndex{task}) &&
         !Partition::halted(run, TaskIndex{task}))
-      return where + "is held and its run is not paused";
+      return where + "is held and nothing is paused";
     if (record.claim != nullptr ? is_terminal(state) : state == TaskState::kWaiting && record.reason == Reason::kCache)
       return where + "asks for a value of its key out of time";
     if (is_terminal(state) && (record.version == 0 || record.state != state))
@@ -95,7 +98,9 @@ std::string check_invariants(const Partition& partition) {
   std::map<std::string, Load, std::less<>> tenants;
   std::array<std::uint64_t, 10> by_state{};
   for (const auto& [id, run] : partition.runs_) {
-    if (std::string broken = check_run(*run); !broken.empty()) return broken;
+    const Run& one = *run;
+    const auto held_back = [&](TaskIndex node) { return !partition.opened_.empty() || partition.held_back(one, node); };
+    if (std::string broken = check_run(one, held_back); !broken.empty()) return broken;
     attempts += run->attempts.size();
     for (std::size_t i = 0; i < by_state.size(); ++i) by_state[i] += run->by_state[i];
     if (run->ended()) continue;

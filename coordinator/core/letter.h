@@ -10,6 +10,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/ids.h"
+#include "common/model/pause.h"
 #include "common/model/payload.h"
 #include "common/model/records.h"
 #include "coordinator/core/cache_home.h"
@@ -110,8 +111,15 @@ struct CacheTold {
   bool operator==(const CacheTold&) const = default;
 };
 
+// To every partition: it is paused, or no more (pauses.h).
+struct PauseTold {
+  Pause pause;
+  bool paused = true;
+  bool operator==(const PauseTold&) const = default;
+};
+
 using LetterBody = std::variant<RunWanted, ChildWanted, ChildCancelled, ChildTold, RunUnwanted, RunOver, RunEndWatched,
-                                RunEnded, CacheAsked, CacheLeft, CacheTold>;
+                                RunEnded, CacheAsked, CacheLeft, CacheTold, PauseTold>;
 
 // Numbers of one sender grow: its epoch's counter above, a count within the epoch below. Letters of one sender to one
 // receiver are taken in their order.

@@ -73,7 +73,8 @@ void Partition::offer_again(RunId id, TaskIndex task) {
 
 bool Partition::wants_place(RunId id, TaskIndex task) const {
   auto it = runs_.find(id);
-  if (it == runs_.end() || it->second->ended() || halted(*it->second, task) || it->second->paused()) return false;
+  if (it == runs_.end() || it->second->ended() || halted(*it->second, task) || held_back(*it->second, task))
+    return false;
   const Run& run = *it->second;
   if (run.plan->is_mapped(task) && run.states[task.value] == TaskState::kRunning) return true;  // for its next items
   return run.states[task.value] == TaskState::kReady || waits_for_place(run, task);
@@ -146,8 +147,7 @@ void Partition::run_timer(Time now, RunId id, TaskIndex task) {
   if (run->states[task.value] == TaskState::kRetrying && run->tasks[task.value].due <= now && !halted(*run, task)) {
     run->tasks[task.value].ready = run->tasks[task.value].due;
     move(*run, task, TaskState::kReady);
-    if (const Flow* flow = run->plan->flow(task); flow != nullptr && flow->wait) begin_wait(now, *run, task, *flow);
-    else offer(now, *run, task);
+    begin_try(now, *run, task);
   } else if (awaits_event(*run, task) && !halted(*run, task)) {
     const Time due = run->tasks[task.value].due;
     if (due != Time{} && due <= now && !run->value_waits.contains(task)) wait_over(now, *run, task);

@@ -26,6 +26,7 @@
 #include "coordinator/core/fanout.h"
 #include "coordinator/core/input.h"
 #include "coordinator/core/outbox.h"
+#include "coordinator/core/pauses.h"
 #include "coordinator/core/registry.h"
 #include "coordinator/core/run.h"
 #include "coordinator/core/tally.h"
@@ -50,6 +51,7 @@ enum class TestPlant : std::uint8_t {
   kMiscount,         // a run that ends is not counted off
   kTakeTwice,        // a letter that comes twice is taken twice
   kForgetFirings,    // what a trigger has fired is not kept
+  kStartPaused,      // what is paused is started all the same
   kComputeTwice,     // everybody who asks for a value that is kept under a key is to compute it
 };
 
@@ -117,6 +119,11 @@ class Partition {
   void restore_cached(Time now, CacheEntry entry) { cache_.restore(now, std::move(entry)); }
   void restore_cache_asker(CacheAsker asker) { cache_.restore(std::move(asker)); }
   const CacheHome& cache() const { return cache_; }
+  void restore_pause(Pause pause) { pauses_.set(std::move(pause)); }
+  std::vector<Pause> pauses_decided() const;  // of names whose home it is
+  // What keeps the node from starting, beside a pause of its run itself; null: nothing. A loan until the next step.
+  const Pause* pause_of(const Run& run, TaskIndex node) const;
+  bool is_kept_waiting(const Run& run, TaskIndex node) const;  // by a pause, of whatever kind
   std::size_t triggers_here() const { return triggers_.size(); }
   std::vector<const TriggerRecord*> streams() const { return triggers_.streams(); }
   std::uint64_t events_waiting() const { return triggers_.waiting(); }
@@ -212,6 +219,15 @@ class Partition {
   // registering.cc
   void on(Time now, WorkflowChanged& in);
 
+  // pausing.cc
+  void on(Time now, PauseWanted& in);
+  void take(Time now, LetterCame& in, PauseTold& told);
+  bool held_back(const Run& run, TaskIndex node) const;  // it may not start now
+  void heed(Time now, const PauseTold& told);
+  void hold_all(Time now, Run& run);
+  void let_all_go(Time now, Run& run, const PauseName& what);
+  void offer_anew(Time now, Run& run, TaskIndex task);
+
   // triggering.cc
   void on(Time now, TriggerTold& in);
   void on(Time now, EventCame& in);
@@ -249,7 +265,8 @@ class Partition {
   void answer(const WorkerRef& worker, const AttemptId& attempt, Answer answer, std::string why = "");
   void slot_freed(const Run& run, TaskIndex task, WorkerId worker);
   void offer(Time now, Run& run, TaskIndex task);
-  void offer_ready(Time now, bool restored_only);  // every ready task, anew
+  void begin_try(Time now, Run& run, TaskIndex task);  // ready: offered, or what it waits for begins
+  void offer_ready(Time now, bool restored_only);      // every ready task, anew
 
   // placing.cc
   void on(Time now, TaskUnplaceable& in);
@@ -341,7 +358,7 @@ class Partition {
                                        std::optional<TaskIndex> but = {});
   void leave_wait(Time now, Run& run, TaskIndex task);  // it ends without it
   void restore_wait(Time now, Run& run, TaskIndex task);
-  void hold(Run& run, TaskIndex task);    // ready, while the run is paused
+  void hold(Run& run, TaskIndex task);    // ready, while it may not start
   bool let_go(Run& run, TaskIndex task);  // whether it was held
   void go_on(Time now, Run& run);         // after a pause
   static bool is_held(const Run& run, TaskIndex task);
@@ -447,6 +464,7 @@ class Partition {
   std::uint32_t letters_made_ = 0;  // under this epoch
   Triggers triggers_;
   CacheHome cache_;
+  Pauses pauses_;
   std::map<TriggerName, RunEndSpec> watchers_;  // triggers of any home that hear of run ends here
   std::map<std::pair<std::string, std::string>, std::set<TriggerName>> watched_;  // the same by tenant and workflow
   Duration wall_ahead_{};

@@ -28,7 +28,8 @@ void Partition::place_found(Run& run, TaskIndex task) {
 
 void Partition::on(Time now, TaskUnplaceable& in) {
   Run* run = live(in.run);
-  if (run == nullptr || halted(*run, in.task) || run->paused() || (options_.adopting && run->restored)) return;
+  if (run == nullptr || halted(*run, in.task) || held_back(*run, in.task)) return;
+  if (options_.adopting && run->restored) return;
   const bool waits = waits_for_place(*run, in.task);
   if (!waits && run->states[in.task.value] != TaskState::kReady) return;
   TaskRecord& record = run->tasks[in.task.value];

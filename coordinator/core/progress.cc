@@ -161,6 +161,7 @@ void Partition::open_some(Time now) {
     if (run == nullptr || halted(*run, task)) continue;
     if (run->states[task.value] == TaskState::kPending) open(now, *run, task);
     else if (stands_aside(*run, task)) stood_in(now, *run, task);
+    else if (is_held(*run, task) || waits_for_place(*run, task)) offer_anew(now, *run, task);
     else if (Mapped* mapped = mapped_at(*run, task)) advance_items(now, *run, *mapped);
   }
 }
@@ -173,7 +174,7 @@ void Partition::fail_run(Time now, Run& run, Reason reason, RunError error) {
 // Nothing more is dispatched, running attempts are told to stop, the rest is swept up step by step.
 void Partition::stop_run(Time now, Run& run, RunState state, Reason reason) {
   assert(allowed(run.record.state, state));
-  const bool was_paused = run.paused();
+  const bool was_held = run.paused() || !pauses_.none();
   run.record.state = state;
   run.record.reason = reason;
   touch(run);
@@ -186,7 +187,7 @@ void Partition::stop_run(Time now, Run& run, RunState state, Reason reason) {
     effects_.cancels.push_back({attempt.worker.id, {attempt.id, reason_for_workers(reason)}});
   }
   if (!run.attempts.empty()) set_timer(now + kConfirmWithin, run.id(), kRunTimer);
-  if (was_paused && run.plan->has_cleanup()) go_on(now, run);
+  if (was_held && run.plan->has_cleanup()) go_on(now, run);
 }
 
 void Partition::cancel_task(Time now, Run& run, TaskIndex task) {

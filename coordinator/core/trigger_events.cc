@@ -99,7 +99,7 @@ Result<Triggers::Taken> Triggers::event(Time now, Time told, const TriggerName& 
   const auto found = triggers_.find(name);
   if (found == triggers_.end()) return no_trigger(name);
   TriggerRecord& record = found->second.record;
-  Taken taken = take(now, told, record, event, out);
+  Taken taken = take(now, told, found->second, event, out);
   out.records[name] = record;
   return taken;
 }
@@ -111,7 +111,7 @@ void Triggers::stream_read(Time now, Time told, const TriggerName& name, const S
   TriggerRecord& record = found->second.record;
   if ((!record.stream && !record.keyspace) || record.paused || record.offset != read.after) return;
   if (!read.trouble.empty()) fail(record, read.trouble, out);
-  for (const TriggerEvent& event : read.events) (void)take(now, told, record, event, out);
+  for (const TriggerEvent& event : read.events) (void)take(now, told, found->second, event, out);
   record.offset = read.until;
   record.added = read.added;
   out.records[name] = record;
@@ -125,8 +125,8 @@ std::vector<const TriggerRecord*> Triggers::streams() const {
   return all;
 }
 
-Triggers::Taken Triggers::take(Time now, Time told, TriggerRecord& record, const TriggerEvent& event,
-                               TriggerEffects& out) {
+Triggers::Taken Triggers::take(Time now, Time told, Trigger& trigger, const TriggerEvent& event, TriggerEffects& out) {
+  TriggerRecord& record = trigger.record;
   const std::string begin = key_begin(record);
   const auto known = std::ranges::find(record.known, hash128(event.id), &KnownEvent::id);
   if (record.webhook && known != record.known.end()) {
@@ -149,10 +149,10 @@ Triggers::Taken Triggers::take(Time now, Time told, TriggerRecord& record, const
   }
   const Value value = event_value(record.name, now, event);
   const std::uint64_t failed = record.failed;
-  if (!lets_pass(record, value, out)) return {record.failed > failed ? EventFate::kFailed : EventFate::kFiltered, ""};
-  if (record.collect.on()) return collect(now, told, record, event, value.dump(), out);
+  if (!lets_pass(trigger, value, out)) return {record.failed > failed ? EventFate::kFailed : EventFate::kFiltered, ""};
+  if (record.collect.on()) return collect(now, told, trigger, event, value.dump(), out);
   std::string key = begin + key_end(event.id);
-  if (!launch(record, now, value, key, event.chain, out)) return {EventFate::kFailed, ""};
+  if (!launch(trigger, now, value, key, event.chain, out)) return {EventFate::kFailed, ""};
   remember(record, event, 0);
   out.counts.lags.push_back(event.happened == Time{} ? Duration::zero() : std::max(now - event.happened, Duration{}));
   return {EventFate::kFired, std::move(key)};
@@ -164,13 +164,14 @@ void Triggers::remember(TriggerRecord& record, const TriggerEvent& event, std::u
   record.known.push_back({hash128(event.id), batch});
 }
 
-Triggers::Taken Triggers::collect(Time now, Time told, TriggerRecord& record, const TriggerEvent& event,
-                                  std::string json, TriggerEffects& out) {
+Triggers::Taken Triggers::collect(Time now, Time told, Trigger& trigger, const TriggerEvent& event, std::string json,
+                                  TriggerEffects& out) {
+  TriggerRecord& record = trigger.record;
   CollectedEvents& waiting = record.waiting;
   const CollectSpec& rule = record.collect;
   const bool batch = rule.batch > 0;
   if (batch && waiting.count > 0 && bytes_of(waiting) + json.size() > kCollectBytesMax)
-    (void)fire_collected(now, told, record, out);
+    (void)fire_collected(now, told, trigger, out);
   if (waiting.count == 0) {
     waiting.began = told;
     ++record.batches;
@@ -182,7 +183,7 @@ Triggers::Taken Triggers::collect(Time now, Time told, TriggerRecord& record, co
   remember(record, event, record.batches);
   std::string key = key_begin(record) + batch_end(record.batches);
   if (batch && waiting.count >= rule.batch) {
-    const bool fired = fire_collected(now, told, record, out);
+    const bool fired = fire_collected(now, told, trigger, out);
     return {fired ? EventFate::kFired : EventFate::kFailed, std::move(key)};
   }
   set_window(record,
@@ -190,14 +191,15 @@ Triggers::Taken Triggers::collect(Time now, Time told, TriggerRecord& record, co
   return {EventFate::kWaits, std::move(key)};
 }
 
-bool Triggers::fire_collected(Time now, Time told, TriggerRecord& record, TriggerEffects& out) {
+bool Triggers::fire_collected(Time now, Time told, Trigger& trigger, TriggerEffects& out) {
+  TriggerRecord& record = trigger.record;
   const std::string begin = key_begin(record);
   const Value event = collected_value(record, now);
   const std::uint32_t chain = record.waiting.chain;
   const Duration lag = told - record.waiting.began;
   set_window(record, Time{});
   record.waiting = {};
-  if (!launch(record, now, event, begin + batch_end(record.batches), chain, out)) return false;
+  if (!launch(trigger, now, event, begin + batch_end(record.batches), chain, out)) return false;
   out.counts.lags.push_back(std::max(lag, Duration::zero()));
   return true;
 }
@@ -218,9 +220,9 @@ std::uint64_t Triggers::waiting() const {
 void Triggers::collected(Time now, Time told, TriggerEffects& out) {
   for (std::uint32_t budget = kFiringsAtOnce; budget > 0 && next_collected() <= told; --budget) {
     const TriggerName name = windows_.begin()->second;
-    TriggerRecord& record = triggers_.at(name).record;
-    (void)fire_collected(now, told, record, out);
-    out.records[name] = record;
+    Trigger& trigger = triggers_.at(name);
+    (void)fire_collected(now, told, trigger, out);
+    out.records[name] = trigger.record;
   }
 }
 

@@ -2,10 +2,21 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/units.h"
 #include "coordinator/core/home.h"
 #include "coordinator/core/partition.h"
 
 namespace millrace {
+namespace {
+
+// Whether a run's key is of the firing of a schedule, whose home wants to hear of its end: the others follow no run. (A
+// delivery that names itself like a moment is told, too, and nobody minds.)
+bool is_of_schedule(std::string_view key) {
+  const std::size_t slash = key.rfind('/');
+  return slash != std::string_view::npos && parse_time(key.substr(slash + 1)).ok();
+}
+
+}  // namespace
 
 // Its current version has these triggers; a deleted one has none.
 void Partition::apply_triggers(Time now, const RegisteredWorkflow& workflow, const std::vector<TriggerSpec>& triggers) {
@@ -107,6 +118,7 @@ void Partition::keep_triggers(TriggerEffects said) {
 }
 
 void Partition::tell_trigger(std::string_view tenant, std::string_view key, std::string error) {
+  if (error.empty() && !is_of_schedule(key)) return;
   std::optional<TriggerName> trigger = trigger_of(tenant, key);
   if (!trigger) return;
   const PartitionId home = home_of(trigger->tenant, trigger->workflow, options_.partitions);

@@ -12,21 +12,11 @@ constexpr std::string_view kKeyBegins = "trigger/";
 constexpr std::size_t kErrorMax = 512;
 constexpr char kStreamBegin[] = "0-0";
 
-// As jitter, filter and inputs want it.
-TriggerSpec spec_of(const TriggerRecord& record) {
-  TriggerSpec spec{record.name.trigger, record.schedule, record.inputs};
-  spec.filter = record.filter;
-  return spec;
-}
+// As jitter and the events of a schedule want it.
+TriggerSpec spec_of(const TriggerRecord& record) { return {record.name.trigger, record.schedule}; }
 
 Time starts_at(const TriggerRecord& record, Time moment) {
   return moment + jitter_of(spec_of(record), record.name.workflow, moment);
-}
-
-Result<TriggerStart> prepare(const TriggerRecord& record, const Value& event, std::string key) {
-  const Result<Value> inputs = firing_inputs(spec_of(record), event);
-  if (!inputs.ok()) return inputs.error();
-  return TriggerStart{record.name, std::move(key), record.version, record.definition, inputs->dump()};
 }
 
 // Takes what stands behind the last slash off the end.
@@ -65,9 +55,31 @@ std::optional<TriggerName> trigger_of(std::string_view tenant, std::string_view 
   return TriggerName{std::string(tenant), std::string(key), std::string(trigger)};
 }
 
+// Compiled once, however many events come; forgotten again where very many triggers have some.
+const FiringRules& Triggers::rules(Trigger& trigger) {
+  if (trigger.rules) return *trigger.rules;
+  while (compiled_.size() >= kRulesKeptMax) {
+    if (const auto oldest = triggers_.find(compiled_.front()); oldest != triggers_.end()) oldest->second.rules.reset();
+    compiled_.pop_front();
+  }
+  compiled_.push_back(trigger.record.name);
+  return trigger.rules.emplace(trigger.record.filter, trigger.record.inputs);
+}
+
+Result<TriggerStart> Triggers::prepare(Trigger& trigger, const Value& event, std::string key) {
+  const Result<Value> inputs = rules(trigger).inputs(event);
+  if (!inputs.ok()) return inputs.error();
+  const TriggerRecord& record = trigger.record;
+  return TriggerStart{record.name, std::move(key), record.version, record.definition, inputs->dump()};
+}
+
 void Triggers::ready(Trigger& trigger) {
+  trigger.rules.reset();
   trigger.zone = nullptr;
-  if (trigger.record.schedule.cron.empty()) return set_timer(trigger);
+  if (trigger.record.schedule.cron.empty()) {
+    trigger.record.running.clear();
+    return set_timer(trigger);
+  }
   const Result<Cron> cron = parse_cron(trigger.record.schedule.cron);
   trigger.zone = cron.ok() && zones_ ? zones_(trigger.record.schedule.timezone) : nullptr;
   if (cron.ok()) trigger.cron = *cron;
@@ -101,7 +113,7 @@ void Triggers::apply(Time now, const std::string& tenant, const std::string& wor
     if (record.waiting.count > 0 &&
         (record.run_end != spec.run_end || record.webhook != spec.webhook || record.stream != spec.stream ||
          record.keyspace != spec.keyspace || record.collect != spec.collect))
-      (void)fire_collected(now, record.waiting.began, record, out);
+      (void)fire_collected(now, record.waiting.began, it->second, out);
     if (fresh || record.webhook.has_value() != spec.webhook.has_value() || record.stream != spec.stream ||
         record.keyspace != spec.keyspace)
       record.since = version;
@@ -216,14 +228,15 @@ void Triggers::firing(Trigger& trigger, Time moment, TriggerEffects& out) {
 void Triggers::start(Trigger& trigger, Time moment, TriggerEffects& out) {
   TriggerRecord& record = trigger.record;
   const Value event = firing_event(spec_of(record), record.name.workflow, *trigger.zone, moment);
-  if (!lets_pass(record, event, out)) return;
-  (void)launch(record, moment, event, trigger_key(record.name.workflow, record.name.trigger, record.version, moment), 0,
-               out);
+  if (!lets_pass(trigger, event, out)) return;
+  (void)launch(trigger, moment, event, trigger_key(record.name.workflow, record.name.trigger, record.version, moment),
+               0, out);
 }
 
 // False: that is counted. An event about which the filter cannot tell starts nothing.
-bool Triggers::lets_pass(TriggerRecord& record, const Value& event, TriggerEffects& out) {
-  const Result<bool> passed = passes(spec_of(record), event);
+bool Triggers::lets_pass(Trigger& trigger, const Value& event, TriggerEffects& out) {
+  TriggerRecord& record = trigger.record;
+  const Result<bool> passed = rules(trigger).passes(event);
   if (!passed.ok()) {
     fail(record, passed.error().what, out);
     return false;
@@ -240,9 +253,10 @@ void Triggers::fail(TriggerRecord& record, const std::string& why, TriggerEffect
   record.error = why.substr(0, kErrorMax);
 }
 
-bool Triggers::launch(TriggerRecord& record, Time moment, const Value& event, std::string key, std::uint32_t chain,
+bool Triggers::launch(Trigger& trigger, Time moment, const Value& event, std::string key, std::uint32_t chain,
                       TriggerEffects& out) {
-  Result<TriggerStart> one = prepare(record, event, std::move(key));
+  TriggerRecord& record = trigger.record;
+  Result<TriggerStart> one = prepare(trigger, event, std::move(key));
   if (!one.ok()) {
     fail(record, one.error().what, out);
     return false;
@@ -251,7 +265,7 @@ bool Triggers::launch(TriggerRecord& record, Time moment, const Value& event, st
   ++record.started;
   ++out.counts.started;
   record.fired = moment;
-  record.running = one->key;
+  if (!record.schedule.cron.empty()) record.running = one->key;
   out.starts.push_back(std::move(*one));
   return true;
 }
@@ -303,7 +317,7 @@ Result<std::string> Triggers::fire(Time now, const TriggerName& name, std::uint6
   Value event = firing_event(spec_of(record), name.workflow, *zone, now);
   event.set("kind", "manual");
   Result<TriggerStart> one =
-      prepare(record, event, key_begin(name, record.version) + "by-hand-" + std::to_string(once));
+      prepare(found->second, event, key_begin(name, record.version) + "by-hand-" + std::to_string(once));
   if (!one.ok()) return std::move(one).error();
   out.starts.push_back(*one);
   return std::move(one->key);

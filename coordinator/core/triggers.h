@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -31,6 +32,7 @@ namespace millrace {
 
 constexpr Duration kFiringOnTime = 1min;  // what is later was missed: `catch_up` says what becomes of it
 constexpr std::uint32_t kFiringsAtOnce = 200;
+constexpr std::size_t kRulesKeptMax = 1'000;      // triggers whose expressions stay compiled: the latest
 constexpr std::size_t kFiringsQueuedMax = 100;    // of one trigger
 constexpr std::size_t kEventsRemembered = 1'000;  // of one webhook: deliveries that are known to have come
 constexpr std::uint32_t kTriggerChainMax = 32;    // runs that the end of the one before has started, in a row
@@ -207,6 +209,7 @@ class Triggers {
     Cron cron;
     std::shared_ptr<const ZoneRules> zone;
     Time timer = kNever;
+    std::optional<FiringRules> rules = {};  // with its first event
   };
 
   void ready(Trigger& trigger);  // cron, zone and timer, from its record
@@ -214,28 +217,31 @@ class Triggers {
   void forget(const std::string& tenant, const std::string& workflow,
               const std::function<bool(const TriggerName&)>& stays, TriggerEffects& out);
   static void drop_missed(Time now, Trigger& trigger, TriggerEffects& out);
-  static void firing(Trigger& trigger, Time moment, TriggerEffects& out);
-  static void start(Trigger& trigger, Time moment, TriggerEffects& out);
-  static bool lets_pass(TriggerRecord& record, const Value& event, TriggerEffects& out);
+  void firing(Trigger& trigger, Time moment, TriggerEffects& out);
+  void start(Trigger& trigger, Time moment, TriggerEffects& out);
+  const FiringRules& rules(Trigger& trigger);
+  bool lets_pass(Trigger& trigger, const Value& event, TriggerEffects& out);
+  Result<TriggerStart> prepare(Trigger& trigger, const Value& event, std::string key);
   // False: it can start nothing.
-  static bool launch(TriggerRecord& record, Time moment, const Value& event, std::string key, std::uint32_t chain,
-                     TriggerEffects& out);
-  static void start_queued(Trigger& trigger, TriggerEffects& out);
+  bool launch(Trigger& trigger, Time moment, const Value& event, std::string key, std::uint32_t chain,
+              TriggerEffects& out);
+  void start_queued(Trigger& trigger, TriggerEffects& out);
   static Error no_trigger(const TriggerName& name);
   static std::string key_begin(const TriggerName& name, std::uint64_t version);
   static std::string key_begin(const TriggerRecord& record);  // of its events
   static void fail(TriggerRecord& record, const std::string& why, TriggerEffects& out);
 
   // trigger_events.cc
-  Taken take(Time now, Time told, TriggerRecord& record, const TriggerEvent& event, TriggerEffects& out);
-  Taken collect(Time now, Time told, TriggerRecord& record, const TriggerEvent& event, std::string json,
+  Taken take(Time now, Time told, Trigger& trigger, const TriggerEvent& event, TriggerEffects& out);
+  Taken collect(Time now, Time told, Trigger& trigger, const TriggerEvent& event, std::string json,
                 TriggerEffects& out);
   static void remember(TriggerRecord& record, const TriggerEvent& event, std::uint64_t batch);
-  bool fire_collected(Time now, Time told, TriggerRecord& record, TriggerEffects& out);
+  bool fire_collected(Time now, Time told, Trigger& trigger, TriggerEffects& out);
   void set_window(TriggerRecord& record, Time ends);
 
   ZoneSource zones_;
   std::map<TriggerName, Trigger> triggers_;
+  std::deque<TriggerName> compiled_;                // that have rules, oldest first; some more than once
   std::set<std::pair<Time, TriggerName>> timers_;   // by the wall
   std::set<std::pair<Time, TriggerName>> windows_;  // of what waits, by the time that is told
 };

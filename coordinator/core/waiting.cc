@@ -1,4 +1,5 @@
-// Partition: tasks that wait for a time, a signal or somebody's decision, and runs that are paused.
+// Partition: tasks that wait for a time, a signal or somebody's decision, and runs that are paused. Workflows and
+// queues that are: pausing.cc.
 //
 // A wait is durable: the record says since when (`ready`), until when (`due`) and, by its reason, for what. A signal
 // that comes before its node waits is kept in the node's own record: pending, with the reason `signal` and the payload
@@ -83,6 +84,7 @@ void Partition::begin_wait(Time now, Run& run, TaskIndex task, const Flow& flow)
   const Flow::Wait& wait = *flow.wait;
   TaskRecord& record = run.tasks[task.value];
   if (keeps_signal(run, task)) return end_wait(now, run, task, std::move(record.output));
+  if (wait.spec.kind == WaitKind::kChild && held_back(run, task)) return hold(run, task);  // nothing else starts there
   Time due{};
   if (wait.limit) {
     const std::optional<Value> limit = evaluate_for(now, run, task, *wait.limit);
@@ -342,7 +344,8 @@ bool Partition::is_held(const Run& run, TaskIndex task) {
 }
 
 void Partition::hold(Run& run, TaskIndex task) {
-  move(run, task, TaskState::kWaiting);
+  run.value_waits.erase(task);
+  if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
   run.tasks[task.value].reason = Reason::kPaused;
 }
 
@@ -360,7 +363,9 @@ void Partition::go_on(Time now, Run& run) {
     if (halted(run, TaskIndex{task})) continue;
     const bool freed = let_go(run, TaskIndex{task}) || waits_for_place(run, TaskIndex{task});
     const bool mapped = run.plan->is_mapped(TaskIndex{task}) && run.states[task] == TaskState::kReady;
-    if (freed && !mapped) offer(now, run, TaskIndex{task});
+    if (!freed || mapped) continue;
+    if (run.states[task] == TaskState::kReady) begin_try(now, run, TaskIndex{task});
+    else offer(now, run, TaskIndex{task});
   }
   for (const auto& [node, mapped] : run.mapped) {
     mapped->offers = 0;

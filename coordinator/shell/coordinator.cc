@@ -308,7 +308,8 @@ Status Process::open() {
   }
   if (secrets_) loop.hook_secret = [this](const std::string& name) { return secrets_->find(name); };
   if (!options_.http.empty()) {
-    hooks_ = std::make_unique<Hooks>(HooksOptions{options_.hooks_per_second}, [this] { ring(); });
+    hooks_ = std::make_unique<Hooks>(
+        HooksOptions{.per_second = options_.hooks_per_second, .each = options_.hook_per_second}, [this] { ring(); });
     hook_gateway_ = std::make_unique<HookGateway>(*gateway_, *hooks_, clock_);
   }
   Gateway& gateway = hook_gateway_ != nullptr ? static_cast<Gateway&>(*hook_gateway_) : *gateway_;

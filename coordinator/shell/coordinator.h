@@ -37,6 +37,7 @@ struct CoordinatorOptions {
   std::string http;                                // HOST:PORT for operators; empty: none
   std::string http_token;                          // what all its pages but the probes need; empty: nothing
   std::uint32_t hooks_per_second = 500;            // deliveries to webhooks that are taken over HTTP
+  std::uint32_t hook_per_second = 200;             // of one webhook
   std::string secrets_file;                    // encrypted: what webhooks are known by; empty: there are no webhooks
   std::string secrets_key_file;                // empty: secrets_file with .key at its end
   std::vector<std::string> stream_redis = {};  // NAME=URL: where the streams of triggers are

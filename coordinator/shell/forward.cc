@@ -11,7 +11,7 @@ namespace {
 bool is_for_all(const OperatorRequest& body) {
   return std::holds_alternative<ListWorkers>(body) || std::holds_alternative<ListPartitions>(body) ||
          std::holds_alternative<ExamineCluster>(body) || std::holds_alternative<ListWorkflows>(body) ||
-         std::holds_alternative<ListTriggers>(body);
+         std::holds_alternative<ListTriggers>(body) || std::holds_alternative<ListPauses>(body);
 }
 
 bool says_not_serving(const OperatorReply& reply) {
@@ -77,6 +77,9 @@ void merge_into(OperatorReply& answer, const OperatorReply& part) {
       workflows->workflows.insert(workflows->workflows.end(), theirs->workflows.begin(), theirs->workflows.end());
   } else if (auto* triggers = std::get_if<TriggersReply>(&answer)) {
     if (const auto* theirs = std::get_if<TriggersReply>(&part)) merge(*triggers, *theirs);
+  } else if (auto* pauses = std::get_if<PausesReply>(&answer)) {
+    if (const auto* theirs = std::get_if<PausesReply>(&part))
+      pauses->pauses.insert(pauses->pauses.end(), theirs->pauses.begin(), theirs->pauses.end());
   } else if (auto* health = std::get_if<HealthReply>(&answer)) {
     if (const auto* theirs = std::get_if<HealthReply>(&part))
       health->coordinators.insert(health->coordinators.end(), theirs->coordinators.begin(), theirs->coordinators.end());
@@ -106,6 +109,8 @@ std::optional<PartitionId> Loop::State::concerns(const OperatorRequest& body) co
   if (const auto* tell = std::get_if<TellTrigger>(&body)) return partition_for(tell->tenant, tell->workflow);
   if (const auto* delivery = std::get_if<HookDelivery>(&body))
     return partition_for(delivery->tenant, delivery->workflow);
+  if (const auto* pause = std::get_if<PauseScope>(&body))
+    return millrace::home_of(pause->what, static_cast<std::uint16_t>(shares.size()));
   const RunName* name = run_name_of(const_cast<OperatorRequest&>(body));
   if (name == nullptr) return std::nullopt;
   const std::optional<RunId> run = parse_run_id(name->text);

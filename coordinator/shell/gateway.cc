@@ -86,6 +86,7 @@ void ZmqGateway::take_request(std::string_view routing_id, FrameKind kind, std::
     if (auto* signal = std::get_if<SignalRun>(&request->second)) signal->caller = owner;
     if (auto* decision = std::get_if<DecideApproval>(&request->second)) decision->caller = owner;
     if (auto* workflow = std::get_if<WorkflowRequest>(&request->second)) workflow->caller = owner;
+    if (auto* pause = std::get_if<PauseScope>(&request->second)) pause->caller = owner;
   }
   RequestId id{++requests_made_};
   requests_.emplace(id, OpenRequest{std::string(routing_id), std::string(frames_.user_id()), request->first});

@@ -73,6 +73,10 @@ unsigned status_of(EventFate fate) {
   return 500;
 }
 
+std::int64_t steady_us() {
+  return std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 Value text_or_null(const std::string& text) { return text.empty() ? Value() : Value(text); }
 
 }  // namespace
@@ -122,29 +126,33 @@ HttpReply hook_answer(const Error& error) {
 }
 
 Hooks::Hooks(HooksOptions options, std::function<void()> wake)
-    : options_(options), wake_(std::move(wake)), tokens_(options.per_second) {}
+    : options_(std::move(options)), wake_(std::move(wake)), all_(options_.per_second), others_(options_.each) {}
 
-bool Hooks::take_token() {
-  const std::int64_t now =
-      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  const double most = std::max(1U, options_.per_second);
-  if (filled_us_ != 0)
-    tokens_ = std::min(most, tokens_ + static_cast<double>(now - filled_us_) * options_.per_second / 1e6);
-  filled_us_ = now;
-  if (tokens_ < 1) return false;
-  tokens_ -= 1;
-  return true;
+// By its name, whether there is such a webhook or not: those that nobody has heard of for a while are forgotten.
+TokenBucket& Hooks::bucket_of(const HookDelivery& delivery, std::int64_t now_us) {
+  const std::string name = delivery.tenant + '\0' + delivery.workflow + '\0' + delivery.trigger;
+  if (const auto known = each_.find(name); known != each_.end()) return known->second;
+  if (each_.size() >= kBucketsMax) std::erase_if(each_, [&](const auto& one) { return one.second.is_full(now_us); });
+  if (each_.size() >= kBucketsMax) return others_;
+  return each_.emplace(name, TokenBucket(options_.each)).first->second;
+}
+
+// One webhook that is flooded leaves the others their share.
+std::optional<Error> Hooks::too_many(const HookDelivery& delivery) {
+  const std::int64_t now = options_.steady_us ? options_.steady_us() : steady_us();
+  const auto refused = [](std::uint32_t most, const char* option) {
+    const std::string text = "more than " + std::to_string(most) + " deliveries a second (" + option + ")";
+    return Error{Code::kRefused, text, {}, "hook_rate"};
+  };
+  if (!bucket_of(delivery, now).take(now)) return refused(options_.each, "--hook-per-second, of each webhook");
+  if (!all_.take(now)) return refused(options_.per_second, "--hooks-per-second");
+  return std::nullopt;
 }
 
 void Hooks::handle(const HttpRequest& request, HttpAnswer answer) {
   Result<HookDelivery> delivery = read_delivery(request);
   if (!delivery.ok()) return answer(hook_answer(delivery.error()));
-  if (!take_token())
-    return answer(hook_answer(
-        Error{Code::kRefused,
-              "more than " + std::to_string(options_.per_second) + " deliveries a second (--hooks-per-second)",
-              {},
-              "hook_rate"}));
+  if (const std::optional<Error> why = too_many(*delivery)) return answer(hook_answer(*why));
   {
     std::lock_guard lock(mutex_);
     if (waiting_ >= options_.open_max)

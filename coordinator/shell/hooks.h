@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,13 +21,16 @@
 #include "common/io/http_server.h"
 #include "common/model/operator_messages.h"
 #include "coordinator/shell/ports.h"
+#include "coordinator/shell/token_bucket.h"
 
 namespace millrace {
 
 struct HooksOptions {
-  std::uint32_t per_second = 500;  // deliveries, of all webhooks; as many at once
-  std::size_t open_max = 1'000;    // that have no answer yet
-  Duration run_wait = 1'200ms;     // for the run to be accepted
+  std::uint32_t per_second = 500;                // deliveries, of all webhooks; as many at once
+  std::uint32_t each = 200;                      // of them, of one webhook
+  std::size_t open_max = 1'000;                  // that have no answer yet
+  Duration run_wait = 1'200ms;                   // for the run to be accepted
+  std::function<std::int64_t()> steady_us = {};  // a clock that never goes back; none: the machine's
 };
 
 class Hooks {
@@ -55,7 +59,9 @@ class Hooks {
     HookReply fired{};  // what its home has said, once it has
     bool durable = false;
   };
-  bool take_token();
+  // Nothing: it may come in.
+  std::optional<Error> too_many(const HookDelivery& delivery);
+  TokenBucket& bucket_of(const HookDelivery& delivery, std::int64_t now_us);
   void drop_old(Time now);
   void look_up(Time at, std::uint64_t number);
   void found(Time now, std::uint64_t number, Open& open, const OperatorReply& reply);
@@ -66,8 +72,10 @@ class Hooks {
   std::deque<Arrived> arrived_;
   std::size_t waiting_ = 0;  // for an answer
 
-  double tokens_;  // the server's thread's
-  std::int64_t filled_us_ = 0;
+  static constexpr std::size_t kBucketsMax = 1'000;  // webhooks that are told apart; more share one
+  TokenBucket all_;                                  // the server's thread's, and below
+  TokenBucket others_;
+  std::map<std::string, TokenBucket> each_;
 
   std::map<std::uint64_t, Open> open_;  // the loop's
   std::multimap<Time, std::uint64_t> lookups_;

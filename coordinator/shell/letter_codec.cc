@@ -4,6 +4,7 @@
 
 #include "coordinator/shell/cache_codec.h"
 #include "coordinator/shell/packing.h"
+#include "coordinator/shell/pause_codec.h"
 #include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/trigger_codec.h"
 
@@ -24,7 +25,8 @@ enum BodyKind : std::uint8_t {
   kChildToldAgain = 20,  // of a later try
   kCacheAsked,
   kCacheLeft,
-  kCacheTold
+  kCacheTold,
+  kPauseTold
 };
 
 void pack_run(Packer& out, const RunWanted& wanted) {
@@ -127,6 +129,12 @@ void pack(Packer& out, const CacheTold& told) {
   out.byte(static_cast<std::uint8_t>(told.answer.kind));
   out.byte(told.answer.has_value ? 1 : 0);
   if (told.answer.has_value) out.payload(told.answer.value);
+}
+
+void pack(Packer& out, const PauseTold& told) {
+  out.byte(kPauseTold);
+  out.byte(told.paused ? 1 : 0);
+  pack(out, told.pause);
 }
 
 PartitionId unpack_partition(Unpacker& in) {
@@ -241,6 +249,12 @@ LetterBody unpack_body(Unpacker& in) {
       told.answer.kind = static_cast<CacheAnswer::Kind>(kind);
       told.answer.has_value = in.byte() != 0;
       if (told.answer.has_value) told.answer.value = in.payload();
+      return told;
+    }
+    case kPauseTold: {
+      PauseTold told;
+      told.paused = in.byte() != 0;
+      told.pause = unpack_pause(in);
       return told;
     }
     default: in.fail();

@@ -197,6 +197,12 @@ struct Loop::State {
   bool bring_run(Share& share, const std::shared_ptr<MailBatch>& batch, RunWanted& wanted, LetterCame& came);
   void post(Time now, PartitionId from, PartitionId to, LetterBody body);
 
+  // pausing.cc
+  bool answer_about_pauses(Time now, Routed& one);
+  void on_pause(Time now, RequestId request, PauseScope& scope);
+  PausesReply pauses_view(const std::string& tenant) const;
+  std::vector<Finding> pauses_found() const;
+
   // registering.cc
   void on_workflow(Time now, RequestId request, WorkflowRequest& ask);
   void show_workflow(RequestId request, Share& home, const WorkflowRequest& ask);

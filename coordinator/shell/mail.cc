@@ -5,6 +5,7 @@
 #include "coordinator/shell/cache_codec.h"
 #include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/loop_state.h"
+#include "coordinator/shell/pause_codec.h"
 #include "coordinator/shell/redis_keys.h"
 #include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
@@ -31,6 +32,8 @@ std::vector<ShelfWrite> Loop::State::shelf_writes(PartitionId partition, const E
     writes.push_back({Shelf::kCache, field, entry ? encode_cache_entry(partition, *entry) : ""});
   for (const auto& [field, asker] : effects.cache_askers)
     writes.push_back({Shelf::kCacheAsks, field, asker ? encode_cache_asker(partition, *asker) : ""});
+  for (const auto& [what, pause] : effects.pauses)
+    writes.push_back({Shelf::kPauses, pause_field(what), pause ? encode_pause(partition, *pause) : ""});
   return writes;
 }
 
@@ -108,6 +111,12 @@ void Loop::State::take_record(Share& share, Shelf shelf, const std::string& fiel
       Result<CacheAsker> asker = decode_cache_asker(share.id, field, bytes);
       if (!asker.ok()) return damaged(asker.error());
       share.core->restore_cache_asker(std::move(*asker));
+      return;
+    }
+    case Shelf::kPauses: {
+      Result<Pause> pause = decode_pause(share.id, field, bytes);
+      if (!pause.ok()) return damaged(pause.error());
+      share.core->restore_pause(std::move(*pause));
       return;
     }
   }

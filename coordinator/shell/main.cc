@@ -82,6 +82,8 @@ ConfigProgram program() {
   program.options.back().secret = true;
   add("hooks-per-second", OptionType::kInteger, std::to_string(defaults.hooks_per_second),
       "deliveries to webhooks that are taken at --http; further ones are refused (429)", "N");
+  add("hook-per-second", OptionType::kInteger, std::to_string(defaults.hook_per_second),
+      "of them, deliveries to one webhook", "N");
   add("secrets-file", OptionType::kString, "",
       "encrypted file of the secrets that webhooks name (see `millrace secret`); read again when it changes", "FILE");
   add("secrets-key-file", OptionType::kString, "", "the key that opens it; default: the same with .key at its end",
@@ -166,6 +168,8 @@ int main(int argc, char** argv) {
   std::erase(options.stream_redis, "");
   options.hooks_per_second =
       static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("hooks-per-second"), 1, 1'000'000));
+  options.hook_per_second =
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(config.integer("hook-per-second"), 1, 1'000'000));
   options.secrets_file = config.text("secrets-file");
   options.secrets_key_file = config.text("secrets-key-file");
   options.partitions = static_cast<std::uint16_t>(

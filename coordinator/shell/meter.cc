@@ -76,6 +76,10 @@ LoopSnapshot Loop::State::snapshot() const {
     out.bytes_live += share.core->bytes_live();
     out.triggers += share.core->triggers_here();
     out.events_waiting += share.core->events_waiting();
+    out.cache_entries += share.core->cache().entries();
+    out.cache_waiting += share.core->cache().askers();
+    for (const Pause& pause : share.core->pauses_decided())
+      ++(pause.what.kind == PauseKind::kWorkflow ? out.paused_workflows : out.paused_queues);
   }
   placement.measure(out.now, [&](const FleetWorker& worker, bool silent) {
     out.attempts_out += std::uint64_t{worker.used.cpu} + worker.used.io;

@@ -49,6 +49,7 @@ struct MeterCounts {
   std::array<std::uint64_t, static_cast<std::size_t>(Answer::kRefused) + 1> answers{};        // to reports
   std::map<std::string, std::uint64_t, std::less<>> refusals;  // of requests and workers, by name or code
   FiringCounts firings;                                        // of triggers; without the lags, which are a stage
+  CacheCounts cached;                                          // tasks that asked for a value of their key
   std::uint64_t commit_calls = 0;
   std::uint64_t records = 0;  // of tasks, in commits
   std::uint64_t messages = 0;
@@ -84,6 +85,7 @@ class Meter {
         took(Stage::kRun, write.record.ended - write.record.started);
     }
     fired(effects.firings);
+    counts_.cached.add(effects.cached);
   }
   void fired(const FiringCounts& counts) {
     for (const Duration lag : counts.lags) took(Stage::kTriggerLag, lag);
@@ -201,7 +203,11 @@ struct LoopSnapshot {
   std::uint64_t store_reads_open = 0;
   std::uint64_t definitions = 0;  // in memory
   std::uint64_t triggers = 0;
-  std::uint64_t events_waiting = 0;  // in debounces and batches of theirs
+  std::uint64_t paused_workflows = 0;  // whose home is here
+  std::uint64_t paused_queues = 0;     // likewise
+  std::uint64_t cache_entries = 0;     // values under keys whose home is here
+  std::uint64_t cache_waiting = 0;     // tasks that have asked for one and compute it, or wait
+  std::uint64_t events_waiting = 0;    // in debounces and batches of theirs
   MeterCounts counts;
 
   std::uint64_t tasks(TaskState state) const { return tally.of(state); }

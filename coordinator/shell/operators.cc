@@ -105,6 +105,16 @@ void CoordinatorState::trigger_metrics(MetricsPage& page) const {
   page.counter(kFirings, kHelp, real(firings.filtered), label("outcome", "filtered"));
   page.counter(kFirings, kHelp, real(firings.duplicates), label("outcome", "duplicate"));
   page.counter(kFirings, kHelp, real(firings.failed), label("outcome", "failed"));
+  static constexpr char kCache[] = "millrace_cache_requests_total";
+  static constexpr char kCacheHelp[] = "Tasks that asked for the value of their key, by what they were told at once.";
+  const CacheCounts& cached = loop_.counts.cached;
+  page.counter(kCache, kCacheHelp, real(cached.hits), label("outcome", "hit"));
+  page.counter(kCache, kCacheHelp, real(cached.misses), label("outcome", "miss"));
+  page.counter(kCache, kCacheHelp, real(cached.waits), label("outcome", "wait"));
+  page.gauge("millrace_cache_entries", "Values that are kept under keys whose home is here.",
+             real(loop_.cache_entries));
+  page.gauge("millrace_cache_askers", "Tasks that have asked for such a value and compute it, or wait for it.",
+             real(loop_.cache_waiting));
   page.gauge("millrace_triggers", "Triggers of applied workflows whose home is here.", real(loop_.triggers));
   page.gauge("millrace_trigger_events_waiting", "Events that wait in a debounce or a batch.",
              real(loop_.events_waiting));
@@ -119,6 +129,10 @@ void CoordinatorState::task_metrics(MetricsPage& page) const {
     page.gauge("millrace_tasks", "Tasks of live runs by state; those that have ended are not among them.",
                real(loop_.tasks(state)), label("state", to_string(state)));
   }
+  static constexpr char kPaused[] = "millrace_paused";
+  static constexpr char kPausedHelp[] = "Workflows and queues that are paused and whose home is here, by kind.";
+  page.gauge(kPaused, kPausedHelp, real(loop_.paused_workflows), label("kind", "workflow"));
+  page.gauge(kPaused, kPausedHelp, real(loop_.paused_queues), label("kind", "queue"));
   page.gauge("millrace_tasks_live", "Tasks of live runs, ended ones among them.", real(loop_.tasks_live));
   page.gauge("millrace_tasks_max", "Tasks of live runs beyond which submissions are refused.", real(loop_.tasks_max));
   for (std::size_t i = 0; i < loop_.counts.events.size(); ++i) {

@@ -70,11 +70,12 @@ enum class Shelf : std::uint8_t {
   kWatchers,   // triggers of any home that hear of run ends here, by name
   kCache,      // values under keys whose home this is, by key and content
   kCacheAsks,  // tasks that have asked for those, by key, run and task
+  kPauses,     // workflows and queues that are paused, by kind, tenant and name
   kOutbox,     // letters that their receivers have not taken, by number
   kInbox,      // how far the letters of others are taken, by sender
 };
 inline constexpr Shelf kShelves[] = {Shelf::kWorkflows, Shelf::kTriggers, Shelf::kWatchers, Shelf::kCache,
-                                     Shelf::kCacheAsks, Shelf::kOutbox,   Shelf::kInbox};
+                                     Shelf::kCacheAsks, Shelf::kPauses,   Shelf::kOutbox,   Shelf::kInbox};
 constexpr const char* to_string(Shelf shelf) {
   switch (shelf) {
     case Shelf::kWorkflows: return "workflows";
@@ -84,6 +85,7 @@ constexpr const char* to_string(Shelf shelf) {
     case Shelf::kWatchers: return "watchers";
     case Shelf::kCache: return "cache";
     case Shelf::kCacheAsks: return "cache_asks";
+    case Shelf::kPauses: return "pauses";
   }
   return "?";
 }

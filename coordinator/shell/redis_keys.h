@@ -21,6 +21,7 @@
 //   mr:{p7}:shelf:workflows hash: tenant, zero byte, name -> a registered workflow, sealed (registry_codec.h)
 //   mr:{p7}:shelf:cache     hash: key and content -> a value that is kept under a key, sealed (cache_codec.h)
 //   mr:{p7}:shelf:cache_asks hash: key, run and task -> who asks for one, sealed
+//   mr:{p7}:shelf:pauses    hash: kind, tenant and name -> what is paused, since when, by whom and why, sealed
 //   mr:{p7}:shelf:outbox    hash: number -> a letter to another partition that is not taken yet, sealed
 //   (letter_codec.h) mr:{p7}:shelf:inbox     hash: partition -> how far its letters are taken, sealed mr:{p7}:log:<run>
 //   stream: l (one packed line), capped

@@ -102,7 +102,9 @@ bool Loop::State::act(Time now, Routed& one) {
 
 // A request of which we are the owner, or that anybody can answer; or one whose owner nobody knows.
 void Loop::State::answer(Time now, Routed& one) {
-  if (answer_about_cluster(now, one) || answer_about_triggers(now, one) || act(now, one)) return;
+  if (answer_about_cluster(now, one) || answer_about_triggers(now, one) || answer_about_pauses(now, one) ||
+      act(now, one))
+    return;
   const RequestId request = one.request;
   OperatorRequest& body = one.body;
   if (auto* submit = std::get_if<SubmitRun>(&body)) {

@@ -145,6 +145,8 @@ void Loop::State::admit_resumed(Time now, Resumption& all) {
   if (!share.open() || share.epoch != all.epoch)  // somebody else may have accepted it meanwhile
     return hold(now, {all.request, std::move(all.asked), all.hops, now + kHoldMax});
   for (const auto& [name, value] : old.labels) submit.labels.emplace(name, value);
+  if (submit.version == 0 && all.plan->definition() == all.old->plan->definition())
+    submit.version = old.workflow_version;
   submit.priority += old.priority - all.old->plan->workflow().priority;
   admit(now, all.request, std::move(submit), std::move(all.plan), all.hash, std::move(all.old), std::move(all.parts));
 }

@@ -136,6 +136,7 @@ CoordinatorHealth Loop::State::health(const ServerFacts* stored, Duration answer
     h.findings.push_back({one.repaired ? "warning" : "error", "audit", to_string(one.run), std::move(one.what),
                           "it was put right; please report it with the lines `audit:` of the coordinator's log"});
   std::ranges::move(losses_found(), std::back_inserter(h.findings));
+  std::ranges::move(pauses_found(), std::back_inserter(h.findings));
   if (store.health().replicas_short)
     h.findings.push_back({"error", "store", "redis",
                           "too few replicas have what was written: effects of '" + options.name + "' wait for them",

@@ -9,6 +9,7 @@
 #include "coordinator/shell/letter_codec.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
+#include "coordinator/shell/pause_codec.h"
 #include "coordinator/shell/redis_keys.h"
 #include "coordinator/shell/redis_reads.h"
 #include "coordinator/shell/redis_run.h"
@@ -349,6 +350,10 @@ class Checker {
       case Shelf::kCacheAsks: {
         const Result<CacheAsker> asker = decode_cache_asker(id_, field, bytes);
         return asker.ok() ? "" : asker.error().what;
+      }
+      case Shelf::kPauses: {
+        const Result<Pause> pause = decode_pause(id_, field, bytes);
+        return pause.ok() ? "" : pause.error().what;
       }
     }
     return "";

@@ -288,8 +288,10 @@ bool Loop::State::close_turn(Time now) {
     effects.watchers.clear();
     effects.cache_entries.clear();
     effects.cache_askers.clear();
+    effects.pauses.clear();
     effects.needs.clear();
     effects.firings = {};
+    effects.cached = {};
     effects.values.clear();
     effects.ended.clear();
     if (!effects.empty()) turn.outgoing.push_back({share.id, std::move(effects)});

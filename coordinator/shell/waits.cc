@@ -1,5 +1,6 @@
 // Loop: tasks that wait: those that no worker could run, those that wait at one worker while another is idle; and what
 // operators are told of it.
+#include <algorithm>
 #include <map>
 
 #include "coordinator/shell/loop_state.h"
@@ -50,6 +51,14 @@ void Loop::State::explain_waits(RunView& view, const Run& run, const Share& shar
   for (std::uint32_t i = 0; i < view.nodes.size(); ++i) {
     const TaskIndex task{i};
     NodeView& node = view.nodes[i];
+    if (share.core->is_kept_waiting(run, task)) {
+      const Pause* pause = share.core->pause_of(run, task);
+      node.wait_reason = WaitReason::kPaused;
+      node.wait_text = pause != nullptr ? describe(*pause) : "the run is paused";
+      if (pause != nullptr && std::ranges::find(view.pauses, pause->what, &Pause::what) == view.pauses.end())
+        view.pauses.push_back(*pause);
+      continue;
+    }
     if (node.state == TaskState::kRunning || !share.core->wants_place(run.id(), task)) continue;
     if (share.adopting && run.restored) {
       node.wait_reason = WaitReason::kAdoption;

@@ -14,6 +14,7 @@
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/packing.h"
+#include "coordinator/shell/pause_codec.h"
 #include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/segments.h"
@@ -102,6 +103,15 @@ void try_cache(std::string_view bytes) {
   require(again.ok() && *again == *asker);
 }
 
+const PauseName kPaused{PauseKind::kQueue, "", "q"};
+
+void try_pause(std::string_view bytes) {
+  auto pause = decode_pause(kPlace.partition, pause_field(kPaused), bytes);
+  if (!pause.ok()) return;
+  auto again = decode_pause(kPlace.partition, pause_field(kPaused), encode_pause(kPlace.partition, *pause));
+  require(again.ok() && *again == *pause);
+}
+
 std::string with_length(const std::string& sealed) {
   Packer length;
   length.fixed32(static_cast<std::uint32_t>(sealed.size()));
@@ -143,6 +153,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 7:
       try_trigger(bytes);
       try_trigger(seal(kTriggerVersion, place_of(place_of(14, kPlace.partition.value), hash64(kTriggerField)), bytes));
+      try_pause(
+          seal(kPauseVersion, place_of(place_of(18, kPlace.partition.value), hash64(pause_field(kPaused))), bytes));
       try_cache(bytes);
       for (const auto& [kind, field] : {std::pair(20, entry_field(kEntry)), std::pair(21, asker_field(kAsker))})
         try_cache(seal(kCacheVersion, place_of(place_of(kind, kPlace.partition.value), hash64(field)), bytes));

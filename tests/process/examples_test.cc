@@ -16,6 +16,7 @@ struct Example {
   int exit_code;
   void (*check)(const Value& run);
   std::string status = exit_code == 0 ? "succeeded" : "failed";
+  std::string child = {};  // an example that its nodes run
 };
 
 const StandIn& stand_in() {
@@ -191,6 +192,22 @@ void check_variables(const Value& run) {
   EXPECT_EQ(text_at(run, {"vars", "discount", "node"}), "large");
 }
 
+void check_region(const Value& run) { EXPECT_EQ(number_at(run, {"outputs", "rows"}), 60); }
+
+void check_regions(const Value& run) {
+  EXPECT_EQ(at(run, {"outputs", "report", "regions"}).dump(), R"(["eu","us","asia"])");
+  EXPECT_EQ(number_at(run, {"outputs", "report", "rows"}), 180);
+}
+
+void check_packed(const Value& run) {
+  EXPECT_EQ(number_at(run, {"outputs", "words"}), 5);
+  EXPECT_EQ(text_at(run, {"outputs", "longest"}), "quick");
+}
+
+void check_carts(const Value& run) {
+  EXPECT_EQ(text_at(run, {"outputs", "reminder"}), "cart:17 was left alone, and 2 more");
+}
+
 // What an example needs beyond the programs of this build; empty: it is there.
 std::string missing(const std::string& example) {
   if (example != "report") return {};
@@ -224,6 +241,10 @@ std::vector<Example> examples() {
           {"deadline", {}, 1, check_deadline},
           {"fallback", {}, 0, check_fallback, "degraded"},
           {"cached", {}, 0, check_cached},
+          {"packed", {}, 0, check_packed},
+          {"carts", {"-i", "cart=cart:17", "-i", "carts=3"}, 0, check_carts},
+          {"region", {"-i", "region=eu"}, 0, check_region},
+          {"regions", {}, 0, check_regions, "succeeded", "region"},
           {"article", {"-i", "text=@" + source("examples/data/walden.txt")}, 0, check_article},
           {"http", {"-i", "base=@base"}, 0, check_http}};
 }
@@ -252,12 +273,16 @@ class Examples : public ::testing::TestWithParam<Example> {
 
 TEST_P(Examples, RunEmbedded) {
   std::vector<std::string> all = words("run");
+  if (!GetParam().child.empty()) all.insert(all.end(), {"--apply", source("examples/" + GetParam().child + ".yaml")});
   all.insert(all.begin(), bin("millrace"));
   check(run_program(all, {{"OPENAI_BASE_URL", stand_in().url()}}, 120s));
 }
 
 TEST_P(Examples, RunOnACluster) {
   Cluster cluster{{.worker_options = {"--allow-egress", "loopback", "--providers", "openai=" + stand_in().url()}}};
+  if (!GetParam().child.empty()) {
+    ASSERT_EQ(cluster.cli({"workflow", "apply", source("examples/" + GetParam().child + ".yaml")}).exit_code, 0);
+  }
   std::vector<std::string> all = words("submit");
   all.push_back("--wait");
   check(cluster.cli(all, 120s));

@@ -48,6 +48,7 @@ void Checker::committed(const PartitionCommit& commit, const Epoch& by) {
   for (const RunWrite& write : commit.runs) written(commit, write);
   for (const Event& event : commit.events) event_written(event);
   cleared(commit);
+  note_pauses(commit);
   for (const RunWrite& write : commit.runs) {
     const Seen& run = runs_[write.run];
     if (is_terminal(write.record.state) != run.end_event)
@@ -98,7 +99,7 @@ void Checker::written(const PartitionCommit& commit, const RunWrite& write) {
   if (is_terminal(run.state)) return fail("I1: " + name + " is written after its end");
   if (write.record.version <= run.version) return fail("I2: the version of " + name + " does not grow");
   run.version = write.record.version;
-  for (const auto& [task, record] : write.tasks) task_written(run, write.run, name, task, record);
+  for (const auto& [task, record] : write.tasks) task_written(commit, run, write.run, name, task, record);
   if (const auto again = agains_.find(run.key); write.info != nullptr && again != agains_.end()) {
     if (write.info->retry_of != again->second.of) fail("shared: " + name + " says that it runs another run again");
     check_shared(name, run, again->second);
@@ -112,7 +113,8 @@ void Checker::written(const PartitionCommit& commit, const RunWrite& write) {
   }
 }
 
-void Checker::task_written(Seen& run, RunId id, const std::string& name, TaskIndex task, const TaskRecord& record) {
+void Checker::task_written(const PartitionCommit& commit, Seen& run, RunId id, const std::string& name, TaskIndex task,
+                           const TaskRecord& record) {
   const bool item = run.plan->is_item(task);
   TaskRecord& kept = item ? run.items[task] : run.tasks.at(task.value);
   const std::string where = name + ": task " + run.plan->id(task);
@@ -122,6 +124,7 @@ void Checker::task_written(Seen& run, RunId id, const std::string& name, TaskInd
   if (record.reason == Reason::kMissingValue) fail("I4: " + where + " misses a value, and nobody took one away");
   if (nothing_is_lost_ && record.losses > 0) fail("loss: " + where + " counts a loss, and nothing was lost");
   kept = record;
+  check_paused(commit, run, where, task, record);
   claim_written(where, id, task, record);
   if (record.state != TaskState::kSucceeded) return;
   if (!item && run.plan->spec(task).flow.sets) {
@@ -374,6 +377,7 @@ void Checker::finished() {
   for (const auto& [id, run] : runs_) check_end(id, run);
   check_letters();
   check_triggers();
+  check_pauses();
 }
 
 std::size_t Checker::letters_waiting() const {

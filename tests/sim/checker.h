@@ -30,6 +30,7 @@ class Checker {
   void definition(std::shared_ptr<const Plan> plan) { plans_[plan->definition()] = std::move(plan); }
 
   // What happens.
+  void turn(std::optional<Time> begun) { turn_ = begun; }  // whose commits follow; nothing: of a repair
   // Applied by the store just now, as it was sent; `by`: who wrote it, a later epoch where the commit had been lost.
   void committed(const PartitionCommit& commit, const Epoch& by);
   void published(std::span<const Event> events);                     // on the bus
@@ -78,7 +79,8 @@ class Checker {
     std::vector<TaskIndex> succeeded;       // in the order of their commits
   };
   void written(const PartitionCommit& commit, const RunWrite& write);
-  void task_written(Seen& run, RunId id, const std::string& name, TaskIndex task, const TaskRecord& record);
+  void task_written(const PartitionCommit& commit, Seen& run, RunId id, const std::string& name, TaskIndex task,
+                    const TaskRecord& record);
   // Of the value of a key at most one task computes at a time.
   void claim_written(const std::string& where, RunId run, TaskIndex task, const TaskRecord& record);
   void event_written(const Event& event);
@@ -87,6 +89,18 @@ class Checker {
   void check_letters();
   void check_triggers();  // checker_triggers.cc
   bool take_firing(const RunWanted& wanted);
+  // checker_pauses.cc
+  struct Paused {  // at one partition
+    PauseName what;
+    std::uint32_t epoch = 0;
+    Time since{};                 // by the clock of that epoch's owner
+    std::uint32_t end_epoch = 0;  // zero: it lasts
+    Time end{};
+  };
+  void note_pauses(const PartitionCommit& commit);
+  void check_paused(const PartitionCommit& commit, const Seen& run, const std::string& where, TaskIndex task,
+                    const TaskRecord& record);
+  void check_pauses();
   // A run that runs another one again has taken over exactly what still holds, as it was.
   void check_shared(const std::string& name, const Seen& run, const Resume& how);
   void check_end(RunId id, const Seen& run);
@@ -111,9 +125,11 @@ class Checker {
   std::map<std::string, Resume> agains_;
   std::map<std::string, RunId> told_runs_;
   std::map<RunState, std::size_t> ends_;
-  std::map<std::pair<RunId, TaskIndex>, AttemptId> running_;  // kept where nothing is lost
-  std::set<std::string> deliveries_;                          // that were acknowledged
-  std::set<std::string> fired_;                               // that a run was wanted for
+  std::map<std::pair<RunId, TaskIndex>, AttemptId> running_;                   // kept where nothing is lost
+  std::map<std::pair<PartitionId, std::string>, std::vector<Paused>> pauses_;  // by field of the shelf
+  std::optional<Time> turn_;          // of what is committed now, by the clock of who does
+  std::set<std::string> deliveries_;  // that were acknowledged
+  std::set<std::string> fired_;       // that a run was wanted for
   std::size_t live_ = 0;
   std::size_t deleted_ = 0;
   bool nothing_is_lost_ = false;

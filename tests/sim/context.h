@@ -23,7 +23,8 @@ enum class Plant {
   kNoPatience,
   kTakeTwice,
   kForgetFirings,
-  kComputeTwice
+  kComputeTwice,
+  kStartPaused
 };
 
 struct Settings {
@@ -48,6 +49,7 @@ struct Context {
     triggers = settings.plant == Plant::kForgetFirings || (settings.plant == Plant::kNone && dice / 60 % 4 == 0);
     cache = settings.plant == Plant::kComputeTwice || (settings.plant == Plant::kNone && dice / 240 % 3 == 0);
     lists = settings.plant == Plant::kNone && dice / 720 % 3 == 0;
+    pauses = settings.plant == Plant::kStartPaused || (settings.plant == Plant::kNone && dice / 2160 % 4 == 0);
     letters = settings.plant == Plant::kTakeTwice || (settings.plant == Plant::kNone && dice / 20 % 3 == 0);
   }
   Context(const Context&) = delete;
@@ -71,6 +73,7 @@ struct Context {
   bool letters = false;       // partitions send each other letters
   bool triggers = false;      // a trigger starts runs
   bool lists = false;         // outputs of fan-outs are list references, and others go over them
+  bool pauses = false;        // workflows and queues are paused
   bool cache = false;         // values are kept under keys
   std::vector<std::string> entries = {};  // ids of a stream that a trigger follows
   Duration wall_set{};                    // what the clock on the wall was set by

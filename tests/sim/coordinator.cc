@@ -28,6 +28,7 @@ TestPlant plant_of(Plant plant) {
     case Plant::kTakeTwice: return TestPlant::kTakeTwice;
     case Plant::kForgetFirings: return TestPlant::kForgetFirings;
     case Plant::kComputeTwice: return TestPlant::kComputeTwice;
+    case Plant::kStartPaused: return TestPlant::kStartPaused;
     case Plant::kNone:
     case Plant::kForgetSuffix:
     case Plant::kNoFencing: break;

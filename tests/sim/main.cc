@@ -32,7 +32,7 @@ invariant breaks; the seed, the faults and the end of the trace are printed then
   --workers N      instead of as many as the seed says
   --runs N         likewise
   --plant BUG      no-fencing, open-early, forget-lost, forget-suffix, forget-reclaimed, no-patience, take-twice,
-                   forget-firings or compute-twice: plant a bug, to see it caught
+                   forget-firings, compute-twice or start-paused: plant a bug, to see it caught
   --planted-bugs-are-caught    each bug in turn; exits with 0 when some seed catches each of them
   --same-hash      every seed twice: both traces must be the same (always done for every 50th)
   --regressions FILE    instead of --seeds: lines of "SEED FAULTS", '#' begins a comment
@@ -101,7 +101,8 @@ const std::map<std::string, Planted>& plants() {
                                                          {"no-patience", {Plant::kNoPatience, "narrow"}},
                                                          {"take-twice", {Plant::kTakeTwice, "all"}},
                                                          {"forget-firings", {Plant::kForgetFirings, "all"}},
-                                                         {"compute-twice", {Plant::kComputeTwice, "none"}}};
+                                                         {"compute-twice", {Plant::kComputeTwice, "none"}},
+                                                         {"start-paused", {Plant::kStartPaused, "all"}}};
   return kPlants;
 }
 

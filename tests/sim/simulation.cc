@@ -6,6 +6,7 @@
 
 #include "tests/sim/client.h"
 #include "tests/sim/coordinator.h"
+#include "tests/sim/pauser.h"
 #include "tests/sim/timekeeper.h"
 #include "tests/sim/worker.h"
 
@@ -74,6 +75,12 @@ class World {
             network_.carry(kClients, to, [this, to, request, body] { at(to).receive(FromClient{request, body}); });
           });
     }
+    if (context_.pauses) {
+      pauser_ = std::make_unique<Pauser>(
+          context_, seed, coordinators, [this](int to, RequestId request, const OperatorRequest& body) {
+            network_.carry(kClients, to, [this, to, request, body] { at(to).receive(FromClient{request, body}); });
+          });
+    }
     faults_until_ = context_.now() + random.between(6s, 16s);
     fault_every_ = random.between(300ms, 3s);
     network_.loss(random.between(0, 60));
@@ -89,6 +96,7 @@ class World {
     if (settings.narrow) next_narrow();
     if (context_.letters) next_letter();
     if (timekeeper_) timekeeper_->start();
+    if (pauser_) pauser_->start();
     if (looks_.chance(200)) next_look();
     context_.schedule.at(faults_until_, [this] { heal(); });
     Time quiet_until = kNever;
@@ -104,6 +112,7 @@ class World {
     if (context_.checker.broken().empty()) context_.checker.finished();
     if (timekeeper_ && !timekeeper_->done())
       context_.checker.fail("I6: the trigger was never paused, or a delivery never taken");
+    if (pauser_ && !pauser_->done()) context_.checker.fail("I6: what was paused was never told to go on");
     for (const auto& client : clients_) {
       if (std::string missing = client->what_is_missing(); !missing.empty()) context_.checker.fail("I6: " + missing);
     }
@@ -122,7 +131,7 @@ class World {
  private:
   bool all_done() const {
     return context_.checker.all_ended() && context_.checker.letters_waiting() == 0 &&
-           (!timekeeper_ || timekeeper_->done()) &&
+           (!timekeeper_ || timekeeper_->done()) && (!pauser_ || pauser_->done()) &&
            std::ranges::all_of(clients_, [](const auto& c) { return c->done(); });
   }
 
@@ -175,6 +184,8 @@ class World {
     if (static_cast<std::uint64_t>(number) == kNobody) return;
     if (static_cast<std::uint64_t>(number) == Timekeeper::kNumber)
       return network_.carry(from, kClients, [this, request, reply] { timekeeper_->receive(request, reply); });
+    if (static_cast<std::uint64_t>(number) == Pauser::kNumber)
+      return network_.carry(from, kClients, [this, request, reply] { pauser_->receive(request, reply); });
     network_.carry(from, kClients + number,
                    [client = clients_[static_cast<std::size_t>(number)].get(), request, reply] {
                      client->receive(request, reply);
@@ -381,6 +392,7 @@ class World {
   std::vector<std::unique_ptr<WorkerProcess>> workers_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::unique_ptr<Timekeeper> timekeeper_;  // in some seeds
+  std::unique_ptr<Pauser> pauser_;          // in some seeds
   Random failovers_;                        // of its own: other faults stay as the seed has them
   Random narrows_;                          // of its own: other faults stay as the seed has them
   Random letters_;                          // likewise

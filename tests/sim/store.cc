@@ -58,6 +58,7 @@ void SimStore::repair(Context& context, Call& call, const RepairPartition& repai
     TurnCommit values;
     values.values = call.values;
     (void)context.cluster.apply(values);
+    context.checker.turn(std::nullopt);
     for (const PartitionCommit& part : call.again) {
       const CommitResult result = context.cluster.repair(part, repair.epoch);
       if (result != CommitResult::kApplied && result != CommitResult::kAlready) break;
@@ -187,6 +188,7 @@ CommitOutcome SimStore::apply(Context& context, const TurnCommit& commit) {
     outcome = context.cluster.apply(commit);
   }
   static constexpr const char* kWords[] = {"applied", "already", "gap", "fenced", "unknown"};
+  context.checker.turn(commit.now);
   for (std::size_t i = 0; i < outcome.partitions.size(); ++i) {
     const PartitionCommit& part = commit.partitions[i];
     const CommitResult result = outcome.partitions[i].second;

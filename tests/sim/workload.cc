@@ -331,7 +331,7 @@ class LoopText {
   explicit LoopText(Random& random) : random_(random), rounds_(static_cast<std::uint32_t>(random.between(1, 5))) {}
 
   WorkflowSpec make() {
-    workflow_.name = "sim";
+    workflow_.name = kWorkflowName;
     const std::uint32_t before = add("t0", make_node(random_, false), {});
     NodeSpec begin = null_value();
     if (random_.chance(200)) begin.flow.when = "{{ (nodes.t0.sum | default(0)) % 2 == 0 }}";
@@ -389,7 +389,7 @@ class LoopText {
 WorkflowSpec make_workflow(Random& random, bool large, const Extras& extras) {
   if (Random aside = skipped(random, 4); !large && aside.chance(80)) return LoopText(aside).make();
   WorkflowSpec workflow;
-  workflow.name = "sim";
+  workflow.name = kWorkflowName;
   const auto nodes = static_cast<std::uint32_t>(large ? random.between(900, 1'600) : random.between(1, 18));
   workflow.upstream = make_adjacency(nodes, make_edges(random, nodes));
   const int values = random.chance(400) ? 150 : 0;

@@ -37,6 +37,7 @@ struct Order {  // what one client does
 };
 
 constexpr char kRegisteredName[] = "kin";
+constexpr char kWorkflowName[] = "sim";  // of all others
 
 // `children`: some nodes start runs of the registered workflow.
 struct Extras {  // that only some seeds have

@@ -157,6 +157,20 @@ class World {
     const RequestId request{++requests_};
     return say(PauseRequested{request, focus_, pause}), request;
   }
+  // Of a workflow or a queue, as its home is asked.
+  RequestId pause_all(PauseKind kind, const std::string& name, bool pause = true) {
+    const RequestId request{++requests_};
+    return say(PauseWanted{request, {name_of(kind, name), {}, "ada@home", "so it is"}, pause}), request;
+  }
+  // The same, as another home tells it by letter.
+  World& told_pause(PauseKind kind, const std::string& name, bool pause = true) {
+    const PauseTold told{{name_of(kind, name), now_, "ada@home", "so it is"}, pause};
+    return say(LetterCame{PartitionId{1}, ++letters_of_other_, told});
+  }
+  World& register_workflow(const std::string& name, const std::string& as = "") {
+    return say(WorkflowChanged{RequestId{++requests_}, WorkflowAct::kApply, "default", name, 0, hash128(name + as),
+                               std::make_shared<const std::string>(name + as), "ada@home"});
+  }
   RequestId wait(const std::string& key = "") {
     const RequestId request{++requests_};
     return say(WaitRequested{request, key.empty() ? focus_ : run_id(key), 100}), request;
@@ -288,6 +302,7 @@ class World {
     placement_ = Placement();
     auto workers = std::exchange(workers_, {});
     for (const auto& [name, ref] : workers) worker(std::stoi(name.substr(1)), slots_of_[name], Lines(has_[name]));
+    for (const auto& [what, pause] : pauses_) partition_->restore_pause(pause);
     for (const auto& [run, stored] : store_) {
       if (is_terminal(stored.record.state)) continue;
       RestoredRun restored{stored.info, plans_.at(stored.info->definition), stored.record, {}};
@@ -429,6 +444,9 @@ class World {
     const Plan& plan = found != nullptr ? *found->plan : *plans_.at(store_.at(run).info->definition);
     return {run, plan.find(node).value()};
   }
+  static PauseName name_of(PauseKind kind, const std::string& name) {
+    return {kind, kind == PauseKind::kWorkflow ? "default" : "", name};
+  }
   WorkerRef ref(const std::string& worker) const { return workers_.at(worker); }
   WorkerRef holder(const std::string& attempt) const {  // whoever has it; the first worker if nobody has
     const AttemptId which = id(attempt);
@@ -524,6 +542,9 @@ class World {
     }
     for (const Event& event : effects.events) print_event(event);
     take_letters(effects);
+    keep(pauses_, effects.pauses);
+    for (const auto& [what, pause] : effects.pauses)
+      lines_.push_back(pause ? "keep " + describe(*pause) : "forget that " + describe(what) + " is paused");
     for (const Hash128& hash : effects.fetches) {
       lines_.push_back("fetch " + to_string(hash).substr(0, 8));
       wanted_.insert(hash);
@@ -644,6 +665,11 @@ class World {
       return std::string(act->repeated ? "again " : "done ") + name(act->run) + " " +
              std::string(to_string(act->state)) +
              (act->node.empty() ? "" : " " + act->node + " " + std::string(to_string(act->node_state)));
+    if (auto* pause = std::get_if<PauseReply>(&reply))
+      return std::string(pause->repeated ? "again " : "done ") + describe(pause->pause.what) +
+             (pause->paused ? " is paused" : " goes on");
+    if (auto* workflow = std::get_if<WorkflowReply>(&reply))
+      return "workflow " + workflow->workflow.name + " version " + std::to_string(workflow->version);
     if (auto* error = std::get_if<ErrorReply>(&reply))
       return "error " + std::string(to_string(error->error.code)) +
              (error->error.name.empty() || error->error.name == "key_conflict" ? "" : " " + error->error.name);
@@ -652,6 +678,8 @@ class World {
 
   bool checked_ = true;
   bool carries_ = false;
+  std::map<PauseName, Pause> pauses_;
+  std::uint64_t letters_of_other_ = 0;
   std::map<std::string, CacheEntry> cached_;
   std::map<std::string, CacheAsker> askers_;
   std::map<std::uint64_t, SharedLetter> outbox_;

@@ -18,6 +18,23 @@ constexpr const char* kWorkflow =
     "  clean_data: {executor: noop}\n"
     "  statistics: {executor: noop, depends_on: [clean_data]}\n"
     "  join: {value: \"{{ nodes.clean_data }}\", depends_on: [statistics]}\n";
+constexpr const char* kFlow =
+    "name: flow\n"
+    "inputs: {kind: string}\n"
+    "nodes:\n"
+    "  route:\n"
+    "    branch:\n"
+    "      cases:\n"
+    "        - {when: \"{{ inputs.kind == 'a' }}\", to: [many, draft]}\n"
+    "      default: other\n"
+    "  many: {executor: noop, foreach: [1, 2]}\n"
+    "  other: {executor: noop, when: \"{{ inputs.kind }}\"}\n"
+    "  draft:\n"
+    "    loop: {until: \"{{ nodes.review.ok }}\", max_rounds: 3}\n"
+    "    nodes:\n"
+    "      write: {executor: noop}\n"
+    "      review: {executor: noop, depends_on: write}\n"
+    "  end: {executor: noop, depends_on: [many, other, draft]}\n";
 constexpr const char* kBroken =
     "name: broken\n"
     "nodes:\n"
@@ -159,6 +176,9 @@ TEST_F(AppTest, EveryVerbPrintsWhatItsGoldenShows) {
       {"approve", {"approve", "abcd", "ask", "--reject", "--role", "boss"}},
       {"pause", {"pause", "abcd"}},
       {"resume", {"resume", "abcd"}},
+      {"pause_workflow", {"pause", "--workflow", "insight", "--reason", "the source is down"}},
+      {"pause_list", {"pause", "--list"}},
+      {"resume_queue", {"resume", "--queue", "gpu"}},
       {"retry", {"retry", "abcd"}},
       {"rerun", {"rerun", "abcd", "--with", "text=y"}},
       {"cancel_where", {"cancel", "--where", "workflow == 'insight'", "--yes"}},
@@ -287,6 +307,26 @@ TEST_F(AppTest, TheShapesOfRegisteredWorkflowsHold) {
     const std::string golden = read_text("tests/unit/cli/golden/workflow_" + std::string(actions[i]) + ".json");
     EXPECT_EQ(schema_mismatch(shapes[i], the_json(golden)), "") << actions[i];
   }
+}
+
+TEST_F(AppTest, TheShapesOfPausesHold) {
+  const Value all = schema("pause");
+  const Value::Array& shapes = all.find("oneOf")->as_array();
+  const auto golden = [](const std::string& name) { return the_json(read_text("tests/unit/cli/golden/" + name)); };
+  for (const char* name : {"pause_workflow.json", "resume_queue.json"})
+    EXPECT_EQ(schema_mismatch(shapes.at(0), golden(name)), "") << name;
+  EXPECT_EQ(schema_mismatch(shapes.at(1), golden("pause_list.json")), "");
+}
+
+TEST_F(AppTest, WhatIsPausedIsOneThingAtATime) {
+  EXPECT_EQ(run({"pause", "abcd", "--queue", "gpu"}), 2);
+  EXPECT_EQ(run({"pause", "--workflow", "insight", "--queue", "gpu"}), 2);
+  EXPECT_EQ(run({"pause", "--where", "true", "--workflow", "insight"}), 2);
+  EXPECT_EQ(run({"pause", "--queue", "gpu", "--tenant", "acme"}), 2);
+  EXPECT_EQ(run({"pause", "abcd", "--tenant", "acme"}), 2);
+  EXPECT_EQ(run({"resume", "--list"}), 2);
+  EXPECT_EQ(run({"resume", "--queue", "gpu", "--dry-run"}), 2);
+  EXPECT_EQ(fake.requests(), 0);
 }
 
 TEST_F(AppTest, AWorkflowIsNamedInFull) {
@@ -475,7 +515,14 @@ TEST_F(AppTest, GraphAndValidatePrintWhatTheirGoldensShow) {
     EXPECT_EQ(cli.run({"graph", workflow, "-o", format}), 0) << cli.err;
     expect_golden("graph." + std::string(format), cli.out);
   }
-  EXPECT_EQ(schema_mismatch(schema("graph"), Value::parse(read_text("tests/unit/cli/golden/graph.json")).value()), "");
+  const std::string flow = temp_file("flow.yaml", kFlow);
+  for (const char* format : {"table", "wide", "json", "dot", "mermaid"}) {
+    EXPECT_EQ(cli.run({"graph", flow, "-o", format}), 0) << cli.err;
+    expect_golden("graph_flow." + std::string(format), cli.out);
+  }
+  for (const char* golden : {"graph.json", "graph_flow.json"})
+    EXPECT_EQ(schema_mismatch(schema("graph"), the_json(read_text("tests/unit/cli/golden/" + std::string(golden)))),
+              "");
   EXPECT_EQ(cli.run({"validate", workflow}), 0);
   EXPECT_NE(cli.out.find("insight"), std::string::npos);
   EXPECT_EQ(cli.run({"validate", workflow, "-o", "json"}), 0);

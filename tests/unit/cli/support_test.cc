@@ -248,6 +248,11 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
   }
   if (const auto* move = std::get_if<MovePartition>(&request)) return MoveReply{move->partition, "c1", move->to};
   if (const auto* drain = std::get_if<DrainCoordinator>(&request)) return DrainCoordinatorReply{drain->name, 9};
+  const Pause paused{{PauseKind::kWorkflow, "default", "insight"}, view.info.accepted, "me@host", "the source is down"};
+  if (const auto* scope = std::get_if<PauseScope>(&request))
+    return PauseReply{{scope->what, view.info.accepted, "me@host", scope->why}, scope->pause, false};
+  if (std::holds_alternative<ListPauses>(request))
+    return PausesReply{{{{PauseKind::kQueue, "", "gpu"}, view.info.accepted, "", ""}, paused}};
   RegisteredWorkflow insight{"default", "insight", 3, {}};
   const auto bytes =
       std::make_shared<const std::string>(encode_definition(parse_workflow(kRegistered, "insight.yaml").value()));

@@ -46,6 +46,9 @@ class Home {
   std::vector<std::string> said() { return std::exchange(said_, {}); }
   std::size_t entries() const { return entries_.size(); }
   std::size_t askers() const { return askers_.size(); }
+  std::string counts() const {  // hits, misses, waits
+    return std::to_string(counts_.hits) + " " + std::to_string(counts_.misses) + " " + std::to_string(counts_.waits);
+  }
   const CacheHome& home() const { return home_; }
   Time now() const { return now_; }
 
@@ -77,6 +80,7 @@ class Home {
       if (asker) askers_.insert_or_assign(field, *asker);
       else askers_.erase(field);
     }
+    counts_.add(effects.counts);
     for (const CacheAnswer& answer : effects.answers) {
       std::string text = std::to_string(answer.run.value);
       text += answer.kind == Kind::kTake ? " take" : answer.kind == Kind::kCompute ? " compute" : " there";
@@ -91,6 +95,7 @@ class Home {
   std::map<std::string, CacheEntry> entries_;
   std::map<std::string, CacheAsker> askers_;
   std::vector<std::string> said_;
+  CacheCounts counts_;
   int answers_max_ = 1'000'000;
 };
 
@@ -107,6 +112,16 @@ TEST(CacheHome, LetsTheFirstWhoAsksComputeAndGivesItsValueToTheOthersInTheirOrde
   h.ask(4);
   EXPECT_EQ(h.said(), Said{"4 take 5"});
   EXPECT_EQ(h.askers(), 0U);
+}
+
+TEST(CacheHome, CountsWhatThoseWhoAskAreToldAtOnce) {
+  Home h;
+  h.ask(1).ask(2).ask(3).ask(3);
+  EXPECT_EQ(h.counts(), "0 1 2") << "to ask again is no other request";
+  h.leave(1);
+  EXPECT_EQ(h.counts(), "0 1 2") << "one that has waited computes";
+  h.give(2, "5").ask(4).ask(5, "other");
+  EXPECT_EQ(h.counts(), "1 2 2");
 }
 
 TEST(CacheHome, LetsTheNextComputeWhenWhoComputedLeavesWithoutAValue) {

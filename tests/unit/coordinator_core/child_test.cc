@@ -94,6 +94,7 @@ class Town {
     for (const auto& [number, letter] : outbox_[i]) letters.push_back(letter);
     partitions_[i] = std::make_unique<Partition>(PartitionOptions{PartitionId{i}, Epoch{epoch, 9}, kInlineMaxDefault,
                                                                   false, TestPlant::kNone, kTasksMax, kPartitions});
+    for (const auto& [what, pause] : pauses_[i]) partitions_[i]->restore_pause(pause);
     for (const RestoredRun& run : runs) {
       if (!is_terminal(run.record.state)) partitions_[i]->restore(now_, run);
     }
@@ -102,6 +103,12 @@ class Town {
     partitions_[i]->step(now_, TimePassed{});
   }
   void carry(bool carries) { carries_ = carries; }
+  // Told to the home of the name.
+  void pause(PauseKind kind, const std::string& name, bool paused = true) {
+    const PauseName what{kind, kind == PauseKind::kWorkflow ? "default" : "", name};
+    at(home_of(what, kPartitions)).step(now_, PauseWanted{RequestId{9}, {what, {}, "ada", ""}, paused});
+    settle();
+  }
 
   Partition& at(PartitionId id) { return *partitions_[id.value]; }
   const Run& run(RunId id) { return *at(partition_of(id)).find(id); }
@@ -154,6 +161,10 @@ class Town {
     for (const SharedLetter& letter : effects.letters) outbox_[i][letter->number] = letter;
     for (std::uint64_t number : effects.letters_gone) outbox_[i].erase(number);
     for (const auto& [from, mark] : effects.marks) marks_[{from.value, i}] = mark;
+    for (const auto& [what, pause] : effects.pauses) {
+      if (pause) pauses_[i].insert_or_assign(what, *pause);
+      else pauses_[i].erase(what);
+    }
     bool any = false;
     for (const LetterAck& ack : effects.acks) {
       any = true;
@@ -177,6 +188,7 @@ class Town {
   std::map<Hash128, std::shared_ptr<const Plan>> plans_;
   std::map<std::uint16_t, std::map<std::uint64_t, SharedLetter>> outbox_;
   std::map<std::pair<std::uint16_t, std::uint16_t>, Mark> marks_;
+  std::map<std::uint16_t, std::map<PauseName, Pause>> pauses_;
   std::map<RunId, std::map<TaskIndex, TaskRecord>> items_;  // of mapped nodes, as they are stored
   bool carries_ = true;
 };
@@ -209,6 +221,52 @@ TEST(Child, ItsOutputsAreTheOutputOfTheNodeThatStartedIt) {
   EXPECT_EQ(town.output(parent, 0), R"({"answer":5})");
   EXPECT_EQ(town.output(parent, 1), "5");
   EXPECT_EQ(town.view(parent).child, to_string(child)) << "also when it has ended";
+}
+
+TEST(Child, IsNotStartedWhileTheWorkflowOfItsParentIsPausedWhoeverOwnsThat) {
+  Town town;
+  town.apply("flow", kFlow);
+  town.apply("test", kParent);
+  town.pause(PauseKind::kWorkflow, "test");
+  const RunId parent = town.submit(kParent);
+  const RunId many = town.submit("f[foreach=[1,2,3]; child=flow; parallel=2]", "many");
+  for (int owners = 0; owners < 2; ++owners) {
+    EXPECT_EQ(town.child_of(parent), RunId{});
+    EXPECT_TRUE(town.children_of(many).empty());
+    EXPECT_EQ(town.view(parent).wait_reason, WaitReason::kPaused);
+    EXPECT_TRUE(town.at(partition_of(parent)).is_kept_waiting(town.run(parent), TaskIndex{0}));
+    EXPECT_TRUE(town.audit(parent).empty()) << "such a wait is in somebody's hands";
+    town.restart(partition_of(parent));
+    town.restart(partition_of(many));
+    town.settle();
+  }
+  town.pause(PauseKind::kWorkflow, "test", false);
+  ASSERT_NE(town.child_of(parent), RunId{});
+  EXPECT_EQ(town.children_of(many).size(), 2U);
+  town.pause(PauseKind::kWorkflow, "test");
+  town.signal(town.child_of(parent));
+  EXPECT_EQ(town.ended(parent), RunState::kSucceeded) << "what ran goes on, and what needs no worker";
+  town.signal(town.children_of(many).at(0));
+  EXPECT_EQ(town.children_of(many).size(), 1U) << "no other is started";
+  town.pause(PauseKind::kWorkflow, "test", false);
+  EXPECT_EQ(town.children_of(many).size(), 2U);
+}
+
+TEST(Child, ThatIsOfAPausedWorkflowIsAcceptedAndWaits) {
+  Town town;
+  town.apply("flow", "x[queue=gpu]");
+  town.pause(PauseKind::kWorkflow, "flow");
+  town.pause(PauseKind::kQueue, "gpu");
+  const RunId parent = town.submit("a[child=flow]");
+  const RunId child = town.child_of(parent);
+  ASSERT_NE(child, RunId{});
+  EXPECT_EQ(town.view(child).wait_reason, WaitReason::kPaused);
+  town.pause(PauseKind::kWorkflow, "flow", false);
+  EXPECT_EQ(town.view(child).wait_reason, WaitReason::kPaused) << "its queue is, too";
+  EXPECT_EQ(town.at(partition_of(child)).pause_of(town.run(child), TaskIndex{0})->what.name, "gpu");
+  town.restart(partition_of(child));
+  town.pause(PauseKind::kQueue, "gpu", false);
+  EXPECT_EQ(town.state(child), TaskState::kReady);
 }
 
 TEST(Child, RunsTheVersionThatTheNodeNames) {

@@ -146,8 +146,16 @@ bool play(World& w, const std::string& line) {
     std::string role;
     in >> word >> role;
     w.decide(word, command == "approve", role == "-" ? "" : role, rest_of(in));
-  } else if (command == "pause" || command == "resume") {
-    w.pause(command == "pause");
+  } else if (command == "pause" || command == "resume") {  // pause | pause queue gpu | pause workflow w by letter
+    std::string name;
+    const bool all = static_cast<bool>(in >> word >> name);
+    const PauseKind kind = word == "queue" ? PauseKind::kQueue : PauseKind::kWorkflow;
+    if (!all) w.pause(command == "pause");
+    else if (rest_of(in) == "by letter") w.told_pause(kind, name, command == "pause");
+    else w.pause_all(kind, name, command == "pause");
+  } else if (command == "register") {  // register test | register test changed
+    in >> word;
+    w.register_workflow(word, rest_of(in));
   } else if (command == "wait") {
     in >> word;
     w.wait(word);

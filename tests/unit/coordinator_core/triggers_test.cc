@@ -313,6 +313,36 @@ TEST(Triggers, AFilterThatDoesNotHoldStartsNothingAndOneThatFailsIsTold) {
   EXPECT_EQ(clock.starts(), Texts{"trigger/w/t/4/2026-01-01T03:00:00Z"});
 }
 
+TEST(Triggers, WhatIsAppliedCountsForTheNextEventAlsoWhereVeryManyHaveFired) {
+  Clock clock;
+  const auto end = [&](const std::string& trigger) {
+    clock.triggers.run_ended(clock.now, clock.now, {"default", "w", trigger},
+                             {RunId{7}, "load", RunState::kSucceeded, {}, clock.now}, clock.said);
+    const std::vector<TriggerStart> starts = std::exchange(clock.said.starts, {});
+    return starts.empty() ? std::string("nothing") : starts.back().inputs;
+  };
+  TriggerSpec one = after("load", {}, "");
+  one.inputs = Value::Object{{"n", 1}};
+  clock.apply({one});
+  EXPECT_EQ(end("t"), R"({"n":1})");
+  one.inputs = Value::Object{{"n", "{{ event.kind }}"}};
+  clock.apply({one});
+  EXPECT_EQ(end("t"), R"({"n":"run_end"})");
+  one.filter = "{{ false }}";
+  clock.apply({one});
+  EXPECT_EQ(end("t"), "nothing");
+  std::vector<TriggerSpec> many(kRulesKeptMax + 10, one);
+  for (std::size_t i = 0; i < many.size(); ++i) {
+    many[i].name = "t" + std::to_string(i);
+    many[i].filter = "";
+    many[i].inputs = Value::Object{{"n", static_cast<std::int64_t>(i)}};
+  }
+  clock.apply(many);
+  for (int rounds = 0; rounds < 2; ++rounds) {
+    for (std::size_t i = 0; i < many.size(); ++i) EXPECT_EQ(end(many[i].name), R"({"n":)" + std::to_string(i) + "}");
+  }
+}
+
 TEST(Triggers, WhatIsWatchedFollowsWhatIsApplied) {
   Clock clock;
   const TriggerName name{"default", "w", "t"};

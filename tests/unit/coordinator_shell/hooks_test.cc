@@ -145,6 +145,29 @@ TEST(Hooks, MoreThanASecondsDeliveriesAndMoreThanMayWaitAreRefused) {
   EXPECT_FALSE(slow.post("/v1/hooks/w/t")->has_value()) << "there is room again";
 }
 
+TEST(Hooks, OneThatIsFloodedLeavesTheOthersTheirShare) {
+  std::int64_t now = 1'000'000;
+  Door door({.per_second = 10, .each = 2, .steady_us = [&] { return now; }});
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(door.post("/v1/hooks/w/flooded")->has_value());
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(door.post("/v1/hooks/w/flooded")->value().status, 429U);
+  const auto refused = door.post("/v1/hooks/w/flooded");
+  EXPECT_NE(body(*refused).find("error")->as_string().find("--hook-per-second"), std::string::npos);
+  EXPECT_FALSE(door.post("/v1/hooks/w/other")->has_value()) << "what was refused took nothing of its share";
+  now += 500'000;
+  EXPECT_FALSE(door.post("/v1/hooks/w/flooded")->has_value());
+  EXPECT_EQ(door.post("/v1/hooks/w/flooded")->value().status, 429U);
+}
+
+TEST(Hooks, OnlySoManyAreToldApart) {
+  std::int64_t now = 1'000'000;
+  Door door({.per_second = 100'000, .each = 1, .open_max = 100'000, .steady_us = [&] { return now; }});
+  int taken = 0;
+  for (int i = 0; i < 1'500; ++i) taken += door.post("/v1/hooks/w/t" + std::to_string(i))->has_value() ? 0 : 1;
+  EXPECT_EQ(taken, 1'001) << "the others share one";
+  now += 1'000'000;
+  for (int i = 1'000; i < 1'500; ++i) EXPECT_FALSE(door.post("/v1/hooks/w/t" + std::to_string(i))->has_value()) << i;
+}
+
 // That it fits docs/http-schemas/hook.json is checked in tests/unit/spec/schema_test.cc.
 TEST(Hooks, SayWhatTheGoldenSays) {
   std::stringstream golden;

@@ -154,7 +154,7 @@ TEST(Firings, GiveTheirRunsInputsThatKnowTheMoment) {
   const Value event = firing_event(trigger, "report", berlin, at("2026-03-28T23:30:00Z"));
   EXPECT_EQ(event.dump(), R"({"kind":"schedule","workflow":"report","trigger":"nightly","time":"2026-03-28T23:30:00Z",)"
                           R"("local_time":"2026-03-29T00:30:00+01:00","timezone":"Europe/Berlin"})");
-  const Result<Value> inputs = firing_inputs(trigger, event);
+  const Result<Value> inputs = FiringRules(trigger.filter, trigger.inputs).inputs(event);
   ASSERT_TRUE(inputs.ok()) << inputs.error().what;
   EXPECT_EQ(inputs->dump(), R"({"day":"2026-03-29","n":3})");
 }

@@ -7,6 +7,7 @@
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/packed_events.h"
 #include "coordinator/shell/packing.h"
+#include "coordinator/shell/pause_codec.h"
 #include "coordinator/shell/registry_codec.h"
 #include "coordinator/shell/run_codec.h"
 #include "coordinator/shell/segments.h"
@@ -297,6 +298,29 @@ TEST(CacheCodec, ValuesAndWhoAsksForThemComeBackAndOpenOnlyInTheirPlaces) {
   EXPECT_EQ(decode_cache_asker(PartitionId{4}, asker_field(asker), asks).error().name, "damaged");
   for (std::size_t i = 0; i < asks.size(); ++i)
     EXPECT_FALSE(decode_cache_asker(PartitionId{3}, asker_field(asker), std::string_view(asks).substr(0, i)).ok()) << i;
+}
+
+TEST(PauseCodec, APauseComesBackAndOpensOnlyWhereItBelongs) {
+  for (const Pause& pause : {Pause{{PauseKind::kWorkflow, "t", "w"}, at(5), "me", "why"},
+                             Pause{{PauseKind::kQueue, "", "gpu"}, at(6), "", ""}}) {
+    const std::string bytes = encode_pause(PartitionId{3}, pause);
+    const Result<Pause> back = decode_pause(PartitionId{3}, pause_field(pause.what), bytes);
+    ASSERT_TRUE(back.ok()) << back.error().what;
+    EXPECT_EQ(*back, pause);
+    EXPECT_EQ(decode_pause(PartitionId{4}, pause_field(pause.what), bytes).error().name, "damaged");
+    EXPECT_EQ(decode_pause(PartitionId{3}, pause_field({PauseKind::kQueue, "", "cpu"}), bytes).error().name, "damaged");
+    EXPECT_EQ(decode_pause(PartitionId{3}, pause_field(pause.what), as_of(kPauseVersion + 1, bytes, 0)).error().name,
+              "newer_version");
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+      EXPECT_FALSE(decode_pause(PartitionId{3}, pause_field(pause.what), std::string_view(bytes).substr(0, i)).ok());
+    for (const bool paused : {true, false}) {
+      const Letter letter{PartitionId{3}, PartitionId{4}, 9, PauseTold{pause, paused}};
+      const Result<Letter> told = decode_letter(PartitionId{3}, encode_letter(letter));
+      ASSERT_TRUE(told.ok()) << told.error().what;
+      EXPECT_EQ(*told, letter);
+    }
+  }
+  EXPECT_NE(pause_field({PauseKind::kWorkflow, "", "a"}), pause_field({PauseKind::kQueue, "", "a"}));
 }
 
 TEST(Versions, WhatANewerOneHasWrittenIsRefusedByNameAndNotMisread) {

@@ -46,7 +46,8 @@ inline bool same(const SubmitReply& a, const SubmitReply& b) {
 inline bool same(const NeedDefinition& a, const NeedDefinition& b) { return a.definition == b.definition; }
 inline bool same(const RunReply& a, const RunReply& b) {
   return a.view.info == b.view.info && a.view.record == b.view.record && a.view.nodes == b.view.nodes &&
-         a.view.nodes_total == b.view.nodes_total && a.view.by_state == b.view.by_state && a.view.now == b.view.now;
+         a.view.nodes_total == b.view.nodes_total && a.view.by_state == b.view.by_state && a.view.now == b.view.now &&
+         a.view.pauses == b.view.pauses;
 }
 inline bool same(const ListReply& a, const ListReply& b) { return a.runs == b.runs && a.next_page == b.next_page; }
 inline bool same(const CancelReply& a, const CancelReply& b) {
@@ -128,6 +129,14 @@ inline bool same(const DecideApproval& a, const DecideApproval& b) {
 inline bool same(const PauseRun& a, const PauseRun& b) {
   return a.run == b.run && a.pause == b.pause && a.why == b.why;
 }
+inline bool same(const PauseScope& a, const PauseScope& b) {
+  return a.what == b.what && a.pause == b.pause && a.why == b.why && a.caller == b.caller;
+}
+inline bool same(const ListPauses& a, const ListPauses& b) { return a.tenant == b.tenant; }
+inline bool same(const PauseReply& a, const PauseReply& b) {
+  return a.pause == b.pause && a.paused == b.paused && a.repeated == b.repeated;
+}
+inline bool same(const PausesReply& a, const PausesReply& b) { return a.pauses == b.pauses; }
 inline bool same(const ActReply& a, const ActReply& b) {
   return a.run == b.run && a.state == b.state && a.node == b.node && a.node_state == b.node_state &&
          a.repeated == b.repeated;

@@ -421,11 +421,16 @@ class RandomModel {
                          }),
                          text()},
             FindRunOfKey{text(), text()},
-            PauseRun{run_name(), coin(), text()}};
+            PauseRun{run_name(), coin(), text()},
+            PauseScope{pause().what, coin(), text(), text()},
+            ListPauses{text()}};
   }
+
+  Pause pause() { return {{any(kPauseKindLast), text(), text()}, time(), text(), text()}; }
 
   RunView run_view() {
     RunView v;
+    v.pauses = many<Pause>([&] { return pause(); });
     RunParent parent;
     if (coin()) parent = {RunId{engine_() | 1}, TaskIndex{u32()}, text(), u32(), u32()};
     v.info = {RunId{engine_()}, text(), text(),       hash(), labels(), text(),    hash(), text(),
@@ -557,6 +562,8 @@ class RandomModel {
             })},
             TriggerReply{text(), text(), coin(), text()},
             HookReply{any(EventFate::kFailed), text(), text()},
+            PauseReply{pause(), coin(), coin()},
+            PausesReply{many<Pause>([&] { return pause(); })},
             LettersReply{u32(), u32(), engine_()},
             WorkflowReply{registered(), u32(), coin(), bytes_or_none()},
             WorkflowsReply{many<RegisteredWorkflow>([&] { return registered(); })},

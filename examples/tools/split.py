@@ -1,0 +1,2 @@
+def words_of(text):
+    return [word.strip(".,;") for word in text.split()]
