@@ -30,6 +30,7 @@ bool Loop::State::turn() {
   busy |= release(now);
   finish_giving(now);
   ask_due(now);
+  look_after_values(now);
   if (stopping && !released) release_all(now);  // also without the store: it waits for that only so long
   if (broken) {
     refuse_new_work();
@@ -245,7 +246,8 @@ bool Loop::State::close_turn(Time now) {
     for (const RunWrite& write : effects.writes) {
       if (write.info != nullptr) share.house.kept.accepted(*write.info);
     }
-    bool writes = !effects.writes.empty() || effects.writes_shelves() || house_writes(share, now);
+    bool writes =
+        !effects.writes.empty() || effects.writes_shelves() || house_writes(share, now) || !share.to_write_anew.empty();
     if (writes || now >= share.beat_due) {
       PartitionCommit part = beat_of(share);
       if (writes) part.number = ++share.number;
@@ -264,6 +266,7 @@ bool Loop::State::close_turn(Time now) {
       part.shelves = shelf_writes(share.id, effects);
       part.needs = std::move(effects.needs);
       part.runs = std::move(effects.writes);
+      write_anew(share, part);
       if (writes) add_house(now, share, part);
       std::string cursor = writes ? cursor_of(part) : std::string();
       for (Event& event : effects.events) {
