@@ -175,7 +175,8 @@ struct ListWorkflows {  // those of all partitions that are served
 struct DeliverLetters {
   std::uint32_t from = 0;
   std::uint32_t to = 0;
-  std::vector<std::string> letters;
+  std::vector<std::string> letters;  // none: how far it has taken those before is asked
+  std::uint64_t after = 0;           // it has said that it has taken all up to this one
 };
 
 enum class TriggerAct : std::uint8_t { kFire, kPause, kResume };

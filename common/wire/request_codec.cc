@@ -190,6 +190,7 @@ struct WriteRequest {
     r->set_from(m.from);
     r->set_to(m.to);
     for (const std::string& letter : m.letters) r->add_letters(letter);
+    r->set_after(m.after);
   }
   void operator()(const ListTriggers& m) {
     out.mutable_list_triggers()->set_tenant(m.tenant);
@@ -258,7 +259,8 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kDeliverLetters:
       return DeliverLetters{m->deliver_letters().from(),
                             m->deliver_letters().to(),
-                            {m->deliver_letters().letters().begin(), m->deliver_letters().letters().end()}};
+                            {m->deliver_letters().letters().begin(), m->deliver_letters().letters().end()},
+                            m->deliver_letters().after()};
     case pb::Request::kListTriggers: return ListTriggers{m->list_triggers().tenant(), m->list_triggers().workflow()};
     case pb::Request::kHookDelivery: return read(in, m->mutable_hook_delivery());
     case pb::Request::kFindRunOfKey: return FindRunOfKey{m->find_run_of_key().tenant(), m->find_run_of_key().key()};

@@ -70,6 +70,14 @@ struct LetterAck {    // all of `from`'s letters up to this one are taken
   std::uint64_t until = 0;
 };
 
+// Letters that their receiver had taken, and has lost with its store.
+struct LettersMissed {
+  PartitionId by;
+  std::size_t again = 0;            // that many go once more
+  bool missing = false;             // and some cannot: they are not kept any more
+  std::vector<RunId> waiting = {};  // then: live runs here that wait for what others tell
+};
+
 // A task's wishes about its place. Keys name nodes of a run, or what tasks of any run share.
 struct PlacingHints {
   std::vector<std::uint64_t> noted;  // it counts under these
@@ -113,6 +121,7 @@ struct Effects {
   std::map<PartitionId, Mark> marks;        // how far those of others are taken: what has changed
   std::vector<SendLetters> mail;            // leaves when the turn is durable
   std::vector<LetterAck> acks;              // likewise
+  std::vector<LettersMissed> letters_missed;
   std::vector<SendCancel> cancels;
   std::vector<SendReclaim> reclaims;
   std::vector<SendAnswer> answers;
@@ -133,7 +142,7 @@ struct Effects {
   bool empty() const {
     return writes.empty() && values.empty() && cancels.empty() && reclaims.empty() && answers.empty() &&
            assigns.empty() && replies.empty() && events.empty() && offers.empty() && slots.empty() && fetches.empty() &&
-           !writes_shelves() && mail.empty() && acks.empty();
+           !writes_shelves() && mail.empty() && acks.empty() && letters_missed.empty();
   }
 };
 

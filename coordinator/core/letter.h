@@ -131,6 +131,7 @@ struct Letter {
   bool operator==(const Letter&) const = default;
 };
 using SharedLetter = std::shared_ptr<const Letter>;
+std::size_t size_of(const Letter& letter);  // what it holds, about: what is long in it counts in full
 
 // How far a partition has taken the letters of one sender.
 struct Mark {

@@ -10,8 +10,13 @@ constexpr unsigned kEpochShift = 32;
 
 }  // namespace
 
+std::uint64_t Partition::latest_letter() const {
+  return (std::uint64_t{options_.epoch.counter} << kEpochShift) | letters_made_;
+}
+
 void Partition::post(PartitionId to, LetterBody body) {
-  const std::uint64_t number = (std::uint64_t{options_.epoch.counter} << kEpochShift) | ++letters_made_;
+  ++letters_made_;
+  const std::uint64_t number = latest_letter();
   auto letter = std::make_shared<const Letter>(Letter{options_.partition, to, number, std::move(body)});
   effects_.letters.push_back(letter);
   outbox_.add(std::move(letter));
@@ -29,11 +34,29 @@ void Partition::on(Time now, LetterPosted& in) {
 }
 
 void Partition::on(Time now, LettersTaken& in) {
-  (void)now;
-  for (std::uint64_t number : outbox_.taken(in.to, in.until)) {
+  const Outbox::Taken said = outbox_.taken(now, in.to, in.until);
+  for (std::uint64_t number : said.gone) {
     effects_.letters_gone.push_back(number);
     count_mail();
   }
+  if (said.again == 0 && !said.missing) return;
+  effects_.letters_missed.push_back({in.to, said.again, said.missing, {}});
+  if (said.missing) effects_.letters_missed.back().waiting = awaiting_others();
+}
+
+// Live runs with a task that nothing but a letter lets go on.
+std::vector<RunId> Partition::awaiting_others() const {
+  const auto has_children = [](const auto& entry) { return entry.second->children > 0; };
+  std::vector<RunId> waiting;
+  for (const auto& [id, run] : runs_) {
+    if (run->ended()) continue;
+    bool waits = std::ranges::any_of(run->mapped, has_children);
+    if (run->count(TaskState::kWaiting) > 0) {
+      for (std::uint32_t i = 0; i < run->states.size() && !waits; ++i) waits = awaits_child(*run, TaskIndex{i});
+    }
+    if (waits) waiting.push_back(id);
+  }
+  return waiting;
 }
 
 void Partition::on(Time now, LetterCame& in) {

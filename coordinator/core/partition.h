@@ -112,6 +112,9 @@ class Partition {
   void restore_workflow(RegisteredWorkflow workflow) { registry_.restore(std::move(workflow)); }
   const Registry& registry() const { return registry_; }
   bool has_taken(PartitionId from, std::uint64_t number) const { return inbox_.has(from, number); }
+  std::uint64_t taken_until(PartitionId from) const { return inbox_.mark(from).number; }
+  std::uint64_t latest_letter()
+      const;  // the number of the latest one that this epoch has written, or could have before
   std::size_t letters_waiting() const { return outbox_.size(); }
   // Before letters may go.
   void restore_trigger(TriggerRecord record, Time now = kNever) { triggers_.restore(std::move(record), now); }
@@ -131,6 +134,9 @@ class Partition {
   void restore_watcher(const TriggerName& trigger, RunEndSpec runs) { watch(trigger, std::move(runs)); }
   bool stirred() const { return stirred_; }  // since the last take(); if not, that would have nothing
   [[nodiscard]] Effects take();              // of all steps since the last take(): one turn
+  // All that is to be stored of a live run as it is after take(); nothing where its items are not all in memory, or it
+  // is too large for one commit.
+  std::optional<RunWrite> whole(RunId run) const;
   // The part of the effects that Placement needs within the turn; take() has it no more.
   void take_placement(std::vector<Offer>& offers, std::vector<SlotChange>& slots);
   void offer_again(RunId run, TaskIndex task);  // whose grant could not be used; nothing if it is not ready any more
@@ -184,6 +190,7 @@ class Partition {
   void take(Time now, LetterCame& in, RunEndWatched& watched);
   void take(Time now, LetterCame& in, RunEnded& ended);
   void count_mail();
+  std::vector<RunId> awaiting_others() const;
 
   // child.cc
   static bool awaits_child(const Run& run, TaskIndex task);

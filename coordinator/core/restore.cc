@@ -5,6 +5,31 @@
 #include "coordinator/core/tries.h"
 
 namespace millrace {
+namespace {
+
+constexpr std::size_t kWholeRecordsMax = 4'096;
+constexpr std::size_t kWholeBytesMax = 16 * 1024 * 1024;
+
+}  // namespace
+
+// Sums and counts tell whether these are the records that its header speaks of.
+std::optional<RunWrite> Partition::whole(RunId id) const {
+  const Run* run = find(id);
+  if (run == nullptr || run->ended() || run->record.records_live > kWholeRecordsMax) return std::nullopt;
+  RunWrite all{id, run->info, run->record, {}, run->plan->node_count(), run->done()};
+  std::uint64_t sum = 0;
+  std::size_t bytes = 0;
+  for (std::uint32_t i = 0; i < run->tasks.size(); ++i) {
+    const TaskRecord& record = run->tasks[i];
+    if (record.version == 0) continue;
+    sum += checksum(TaskIndex{i}, record);
+    bytes += record.output.is_inline() ? record.output.size() : 0;
+    all.tasks.emplace_back(TaskIndex{i}, record);
+  }
+  const bool is_all = all.tasks.size() == run->record.records_live && sum == run->record.records_sum;
+  if (!is_all || bytes > kWholeBytesMax) return std::nullopt;
+  return all;
+}
 
 void Partition::restore(Time now, const RestoredRun& restored) {
   stirred_ = true;

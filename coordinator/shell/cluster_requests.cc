@@ -107,7 +107,8 @@ void Loop::State::on_move(Time now, Routed& one, const MovePartition& move) {
         one.request,
         {Code::kRefused, "coordinator '" + move.to + "' is draining and takes no partitions", {}, "draining"});
   }
-  give(share, move.to);
+  share.stays_until = Time{};
+  leave(now, share, move.to);
   reply(one.request, MoveReply{move.partition, options.name, move.to});
 }
 

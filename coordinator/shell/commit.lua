@@ -9,7 +9,7 @@
 -- again, which is harmless: its fields, members and stream entry have the same names.
 -- Each batch of a call is checked, applied and answered on its own: applied, already, gap, fenced, refused <why>.
 
-local VERSION = 9  -- grows with every change here; kFunctionVersion in redis_commit.h follows
+local VERSION = 10  -- grows with every change here; kFunctionVersion in redis_commit.h follows
 local FIELDS_MAX = 2000  -- arguments of one command (even: pairs stay together); unpack fails near 8,000
 local KEY_LIFE = 24 * 3600  -- seconds that an idempotency key lives at least
 local RUN_ID = 13  -- characters of a printed run id
@@ -107,6 +107,7 @@ end
 --   hash, 5: a definition that no run has any more
 --   '', 6: how many ended runs are kept: fields are workflows and counts
 --   name, 7: records of the partition on the shelf of that name: fields and values; an empty value: the field goes
+--   id, 8: a run whose records are damaged, as a whole: what stood there goes
 -- It is read in place: a table per run would cost more than the commands it leads to.
 
 -- Where the batch that begins at `at` ends, or nil where it does not parse.
@@ -119,7 +120,8 @@ local function skim(args, at, count)
     if flags == '1' or flags == '3' then
       if not tonumber(args[at + 2]) then return nil end
       at = at + 5
-    elseif flags == '0' or flags == '2' or flags == '4' or flags == '5' or flags == '6' or flags == '7' then
+    elseif flags == '0' or flags == '2' or flags == '4' or flags == '5' or flags == '6' or flags == '7' or
+           flags == '8' then
       at = at + 2
     else
       return nil
@@ -144,6 +146,8 @@ local function obstacle(base, args, at, runs)
     if flags == '7' then
       local shelf = base .. ':shelf:' .. args[at]
       if not is_type(shelf, 'hash') then return 'refused WRONGTYPE ' .. shelf end
+    elseif flags == '8' then
+      call('TYPE', base .. ':r:' .. args[at])  -- whatever it is; that it is away is an error
     elseif on_cluster or flags == '1' or flags == '3' then
       names[#names + 1] = base .. ':r:' .. args[at]
     end
@@ -234,7 +238,10 @@ local function write_runs(base, args, at, runs)
     elseif flags == '5' then dead[#dead + 1] = base .. ':def:' .. id
     elseif flags == '6' then count_finished(base .. ':finished', args, at + 1, at + fields)
     elseif flags == '7' then write_shelf(base .. ':shelf:' .. id, args, at + 1, at + fields)
-    else call('HSET', prefix .. id, unpack(args, at + 1, at + fields)) end
+    else
+      if flags == '8' then call('UNLINK', prefix .. id) end
+      call('HSET', prefix .. id, unpack(args, at + 1, at + fields))
+    end
     at = at + fields + 1
   end
   call_with('ZADD', base .. ':runs', listed)

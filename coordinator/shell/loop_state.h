@@ -25,6 +25,7 @@
 #include "coordinator/shell/meter.h"
 #include "coordinator/shell/plan_cache.h"
 #include "coordinator/shell/streams.h"
+#include "coordinator/shell/value_ring.h"
 
 namespace millrace {
 
@@ -73,6 +74,17 @@ struct Share {
   };
   Mail mail;  // as far as it has been read
   bool mail_loaded = false;
+  std::map<PartitionId, std::uint64_t> mail_heard;  // by receiver: number of the batch that was answered last
+  // Its live runs, as the store has them, are looked at before it is given up.
+  struct Look {
+    std::uint64_t number = 0;
+    std::string heir;
+    std::string cursor = {};
+    std::size_t stuck = 0;  // runs that only this memory has
+  };
+  std::optional<Look> look;
+  std::set<RunId> to_write_anew;         // whose stored records are damaged, with the next turn
+  Time stays_until{};                    // for such runs
   std::set<Hash128> definitions_stored;  // in this partition
   bool adopting = false;                 // ready tasks are held back
   Time adopt_until = kNever;
@@ -108,6 +120,14 @@ struct Loss {
   bool elsewhere = false;              // another coordinator had taken the partition: it knows its live runs, not we
   std::size_t touched = 0;             // live runs
   std::vector<std::string> runs = {};  // the first of them
+};
+
+// The same of what is not a commit: letters that had been taken, a large value.
+struct LostThing {
+  Time when{};
+  std::string subject;
+  std::string what;
+  std::string action;
 };
 
 // What leaves when the turn is durable.
@@ -193,7 +213,10 @@ struct Loop::State {
   void send_mail(Time now, Share& sender, const SendLetters& mail);
   bool mail_answered(Time now, const FromPeer& answer);
   void on_letters(Time now, RequestId request, const DeliverLetters& mail, std::uint8_t hops);
+  void begin_mail(Time now, const std::shared_ptr<MailBatch>& batch);
   void take_mail(Time now, const std::shared_ptr<MailBatch>& batch);
+  void letters_taken(Time now, Share& sender, PartitionId to, std::uint64_t until);
+  void tell_missed(Time now, PartitionId sender, const LettersMissed& missed);
   bool bring_run(Share& share, const std::shared_ptr<MailBatch>& batch, RunWanted& wanted, LetterCame& came);
   void post(Time now, PartitionId from, PartitionId to, LetterBody body);
 
@@ -238,6 +261,7 @@ struct Loop::State {
   void meet(Time now);
   BalanceView balance_view() const;
   void plan_ownership(Time now);
+  void leave(Time now, Share& share, const std::string& heir);
   void give(Share& share, const std::string& heir);
   void finish_giving(Time now);
   void let_go(Time now, Share& share, const OwnerAnswer* answer);
@@ -261,6 +285,12 @@ struct Loop::State {
   void close_adoption(Time now, Share& share);
   void release_all(Time now);
 
+  // stored_runs.cc
+  void look_at_stored(Share& share);
+  void on_stored_page(Time now, Share& share, const ActivePage& page);
+  bool save(Share& share, RunId run, const Error& damage);
+  void write_anew(Share& share, PartitionCommit& part);
+
   // loss.cc
   void fall_behind(Time now, Share& share);
   void after_take(Time now, Share& share, const OwnerRecord& before, std::uint64_t stored);
@@ -275,6 +305,12 @@ struct Loop::State {
   void give_value(RequestId request, const GetValue& wanted);
   void take_part(Time now, PeerId peer, PutPart& part);
   bool hold_part(std::uint64_t bytes);
+  void read_value(const LoadValue& read, std::function<void(ValueAnswer*)> then, std::function<void()> full);
+  void look_after_values(Time now);
+  void look_for_value(const Hash128& hash);
+  void put_back(Time now, const Hash128& hash, std::uint64_t from);
+  void lost_value(Time now, const ValueRing::Value& value);
+  void lose(LostThing thing);
   Loss* latest_loss(PartitionId partition);
   std::vector<Finding> losses_found() const;
 
@@ -344,6 +380,7 @@ struct Loop::State {
   void on_log(Time now, TaskLog& log);
   void on_news(Time now, TaskNews& news);
   void hear_epochs(Time now, const WorkerHello& hello);
+  void take_above(Time now, Share& share, const std::string& heard);
   void worker_gone(Time now, WorkerId worker);
   bool tell(WorkerId worker, const CoordinatorMessage& message);
 
@@ -370,7 +407,8 @@ struct Loop::State {
   PlanCache plans;
   Meter meter;
   std::deque<PendingTurn> turns;
-  std::deque<Loss> losses;  // the latest
+  std::deque<Loss> losses;            // the latest
+  std::deque<LostThing> things_lost;  // likewise
   std::uint64_t turns_made = 0;
   bool broken = false;        // an outcome is unknown: nothing new until the pipeline was resent
   std::string store_refuses;  // then: why it takes no writes, so that new work is refused and not left waiting
@@ -399,6 +437,7 @@ struct Loop::State {
     TriggerName trigger;
   };
   std::map<std::string, Following> following;  // streams, by token
+  std::uint64_t looks = 0;                     // at what the store has of partitions
   std::uint64_t followings = 0;                // tokens of before a misfit are not used again
   Time follow_at{};                            // which ones are wanted is looked at again
   Time entries_at = kNever;                    // entries wait for room
@@ -415,6 +454,8 @@ struct Loop::State {
   std::vector<std::pair<PeerId, CoordinatorMessage>> sends_direct;
   std::vector<LogAppend> logs_pending;
   std::uint64_t parts_held = 0;                         // bytes of large values that pass through here
+  ValueRing values_kept;                                // of the last seconds
+  Time values_looked{};                                 // when they were looked for in the store
   std::vector<std::pair<WorkerRef, AttemptId>> unsent;  // assignments that the gateway did not take
 
   std::map<PeerId, WorkerId> workers_by_peer;

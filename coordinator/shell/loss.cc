@@ -17,6 +17,14 @@ std::string count_of(std::size_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
+// "2 live runs: a, b".
+std::string name_runs(const std::vector<RunId>& runs, const char* what) {
+  std::string text = count_of(runs.size(), what);
+  for (std::size_t i = 0; i < std::min(runs.size(), kRunsNamed); ++i)
+    text += (i == 0 ? ": " : ", ") + to_string(runs[i]);
+  return runs.size() > kRunsNamed ? text + ", ..." : text;
+}
+
 }  // namespace
 
 // A value that is not there just after the store was away may be of a suffix that it has lost, and come again with its
@@ -161,6 +169,28 @@ void Loop::State::tell_lost(Time now, Share& share) {
                                      count_of(touched.size(), "live run") + names);
 }
 
+void Loop::State::lose(LostThing thing) {
+  things_lost.push_back(std::move(thing));
+  if (things_lost.size() > kLossesKept) things_lost.pop_front();
+}
+
+// Letters that a receiver had taken, and has not any more.
+void Loop::State::tell_missed(Time now, PartitionId sender, const LettersMissed& missed) {
+  const std::string by = "partition " + std::to_string(missed.by.value);
+  const std::string of = "letters of partition " + std::to_string(sender.value);
+  if (missed.again > 0) {
+    meter.letters_again(missed.again);
+    options.note(LoopNote::kWarn,
+                 by + ": its store had lost " + of + ", " + std::to_string(missed.again) + " are sent again");
+  }
+  if (!missed.missing) return;
+  const std::string what = "its store has lost " + of + " that it had taken, and they are not kept any more; there " +
+                           name_runs(missed.waiting, "live run") + " may wait for what does not come";
+  meter.lost_letters();
+  options.note(LoopNote::kError, by + ": " + what);
+  lose({now, by, what, "`millrace status` tells what these runs wait for; cancel those that wait in vain"});
+}
+
 // For whoever asks how everything is, as long as this process runs.
 std::vector<Finding> Loop::State::losses_found() const {
   const Time now = clock.now();
@@ -178,6 +208,9 @@ std::vector<Finding> Loop::State::losses_found() const {
                      "their lost tasks run again; submit anew what `millrace status` does not find; `millrace store "
                      "check` says whether the rest is sound, docs/durability.md how to lose less"});
   }
+  for (const LostThing& thing : things_lost)
+    found.push_back({"error", "store", thing.subject, std::to_string((now - thing.when) / 1s) + " s ago: " + thing.what,
+                     thing.action});
   return found;
 }
 

@@ -130,8 +130,9 @@ void Loop::State::carry(Time now, const Outgoing& out) {
       gateway.reply(ack.request, LettersReply{ack.from.value, ack.to.value, ack.until});
       continue;
     }
-    if (Share& sender = share(ack.from); sender.open()) sender.core->step(now, LettersTaken{ack.to, ack.until});
+    if (Share& sender = share(ack.from); sender.open()) letters_taken(now, sender, ack.to, ack.until);
   }
+  for (const LettersMissed& missed : out.effects.letters_missed) tell_missed(now, out.partition, missed);
   for (const SendLetters& mail : out.effects.mail) send_mail(now, share(out.partition), mail);
 }
 
@@ -145,12 +146,13 @@ void Loop::State::send_mail(Time now, Share& sender, const SendLetters& mail) {
     batch->to = mail.to;
     batch->epoch = receiver.epoch;
     batch->letters = mail.letters;
-    return take_mail(now, batch);
+    batch->after = mail.after;
+    return begin_mail(now, batch);
   }
   if (!receiver.served_elsewhere()) return;
   const MemberRecord* owner = membership.alive(receiver.seen->owner);
   if (owner == nullptr || owner->name == options.name || owner->endpoint.empty()) return;
-  DeliverLetters request{sender.id.value, mail.to.value, {}};
+  DeliverLetters request{sender.id.value, mail.to.value, {}, mail.after};
   std::size_t bytes = 0;
   for (const SharedLetter& letter : mail.letters) {
     std::string text = encode_letter(*letter);
@@ -160,7 +162,7 @@ void Loop::State::send_mail(Time now, Share& sender, const SendLetters& mail) {
   }
   const std::uint64_t number = ++forwards_made;
   if (!gateway.forward(owner->endpoint, number, 1, request)) return;
-  mail_out.emplace(number, MailOut{sender.id, mail.to, sender.epoch});
+  mail_out.emplace(number, MailOut{sender.id, mail.to, sender.epoch, receiver.seen->epoch});
   if (mail_out.size() > kMailOutMax) mail_out.erase(mail_out.begin());
 }
 
@@ -172,9 +174,24 @@ bool Loop::State::mail_answered(Time now, const FromPeer& answer) {
   mail_out.erase(it);
   const auto* taken = std::get_if<LettersReply>(&answer.reply);
   Share& sender = share(out.from);
-  if (taken != nullptr && sender.open() && sender.epoch == out.epoch)
-    sender.core->step(now, LettersTaken{out.to, taken->until});
+  if (taken == nullptr || !sender.open() || sender.epoch != out.epoch) return true;
+  // What an earlier owner of the receiver has said, or what was said earlier, is no more so: it says that it has less.
+  const Share& receiver = share(out.to);
+  std::uint64_t& latest = sender.mail_heard[out.to];
+  if (receiver.ours() || !receiver.seen || receiver.seen->epoch != out.receiver || answer.number < latest) return true;
+  latest = answer.number;
+  letters_taken(now, sender, out.to, taken->until);
   return true;
+}
+
+// One that has taken letters which this owner has not written yet has heard of a later owner: the store has lost that
+// one's take-over, and what this one writes would look as if it had been taken.
+void Loop::State::letters_taken(Time now, Share& sender, PartitionId to, std::uint64_t until) {
+  if (until <= sender.core->latest_letter()) return sender.core->step(now, LettersTaken{to, until});
+  const auto epoch = static_cast<std::uint32_t>(until >> 32U);
+  sender.epoch_highest = std::max(sender.epoch_highest, epoch);
+  take_above(now, sender,
+             "partition " + std::to_string(to.value) + " has taken a letter of epoch " + std::to_string(epoch));
 }
 
 // ---------------------------------------------------------------- what comes
@@ -204,6 +221,14 @@ void Loop::State::on_letters(Time now, RequestId request, const DeliverLetters& 
     }
     batch->letters.push_back(std::make_shared<const Letter>(std::move(letter).value()));
   }
+  batch->after = mail.after;
+  begin_mail(now, batch);
+}
+
+// A store that was behind has lost what its sender thinks is taken: that comes first, so these are not taken now. The
+// answer says how far it has come.
+void Loop::State::begin_mail(Time now, const std::shared_ptr<MailBatch>& batch) {
+  if (batch->after > share(batch->to).core->taken_until(batch->from)) batch->letters.clear();
   take_mail(now, batch);
 }
 

@@ -23,6 +23,7 @@ struct MailBatch {
   PartitionId to;
   Epoch epoch;  // of the receiver
   std::vector<SharedLetter> letters;
+  std::uint64_t after = 0;  // it has said that it has taken all up to this one
   std::size_t next = 0;
   // Of the next one:
   std::string why;  // its run cannot be
@@ -33,7 +34,8 @@ struct MailBatch {
 struct MailOut {  // a batch at another coordinator
   PartitionId from;
   PartitionId to;
-  Epoch epoch;  // of the sender
+  Epoch epoch;     // of the sender
+  Epoch receiver;  // as its owner was known
 };
 
 }  // namespace millrace

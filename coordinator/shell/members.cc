@@ -105,7 +105,7 @@ void Loop::State::plan_ownership(Time now) {
     else plan_dirty = true;  // its record is being read
   }
   for (const auto& [id, heir] : plan.give) {
-    if (share(id).serving()) give(share(id), heir);
+    if (share(id).serving()) leave(now, share(id), heir);
   }
 }
 

@@ -40,6 +40,7 @@ CommitResult MemoryCluster::apply(const PartitionCommit& commit, const Epoch& by
   owner.beat = commit.beat;
   for (const auto& [hash, bytes] : commit.definitions) partition.definitions.insert_or_assign(hash, bytes);
   for (const RunWrite& run : commit.runs) write(partition, run, commit.epoch.counter);
+  for (const RunWrite& run : commit.anew) write(partition, run, commit.epoch.counter);
   for (const Event& event : commit.events) append(commit, event);
   for (RunId run : commit.deletes) erase(partition, run);
   for (const Hash128& definition : commit.definitions_gone) partition.definitions.erase(definition);

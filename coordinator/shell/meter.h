@@ -58,10 +58,15 @@ struct MeterCounts {
   std::uint64_t commits_repaired = 0;  // that were applied again
   std::uint64_t losses = 0;            // that could not be repaired
   std::uint64_t commits_lost = 0;
-  std::uint64_t runs_touched = 0;      // by losses
-  std::uint64_t asked_back = 0;        // attempts that waited at a worker
-  Tally gone;                          // of partitions that are not held any more
-  std::uint64_t runs_handed_over = 0;  // live ones among them
+  std::uint64_t runs_touched = 0;       // by losses
+  std::uint64_t letters_again = 0;      // that their receiver had lost
+  std::uint64_t letter_losses = 0;      // times that some could not be sent again
+  std::uint64_t values_put_back = 0;    // that the store had lost
+  std::uint64_t values_lost = 0;        // that could not be put back
+  std::uint64_t runs_written_anew = 0;  // whose stored records were damaged
+  std::uint64_t asked_back = 0;         // attempts that waited at a worker
+  Tally gone;                           // of partitions that are not held any more
+  std::uint64_t runs_handed_over = 0;   // live ones among them
 };
 
 class Meter {
@@ -102,6 +107,11 @@ class Meter {
   void repaired(std::uint64_t commits) { ++counts_.repairs, counts_.commits_repaired += commits; }
   void lost_commits(std::uint64_t commits) { ++counts_.losses, counts_.commits_lost += commits; }
   void lost_runs(std::uint64_t runs) { counts_.runs_touched += runs; }
+  void letters_again(std::uint64_t letters) { counts_.letters_again += letters; }
+  void lost_letters() { ++counts_.letter_losses; }
+  void put_back_value() { ++counts_.values_put_back; }
+  void lost_value() { ++counts_.values_lost; }
+  void wrote_anew() { ++counts_.runs_written_anew; }
   void asked_back() { ++counts_.asked_back; }
 
   void submitted(RequestId request, Time now) {

@@ -172,6 +172,16 @@ void CoordinatorState::store_metrics(MetricsPage& page) const {
                real(loop_.counts.losses));
   page.counter("millrace_store_lost_commits_total", "Commits lost by that.", real(loop_.counts.commits_lost));
   page.counter("millrace_store_lost_runs_total", "Live runs touched by that.", real(loop_.counts.runs_touched));
+  page.counter("millrace_letters_sent_again_total", "Letters between partitions that their receiver's store had lost.",
+               real(loop_.counts.letters_again));
+  page.counter("millrace_letter_losses_total", "Times that such letters were not kept any more.",
+               real(loop_.counts.letter_losses));
+  page.counter("millrace_values_put_back_total", "Large values that the store had lost and that were put back.",
+               real(loop_.counts.values_put_back));
+  page.counter("millrace_values_lost_total", "Large values that the store has lost and that nobody has any more.",
+               real(loop_.counts.values_lost));
+  page.counter("millrace_runs_written_anew_total", "Live runs whose stored records were damaged.",
+               real(loop_.counts.runs_written_anew));
   page.gauge("millrace_turns_in_flight", "Turns whose effects have not left.", real(loop_.turns_in_flight));
   page.gauge("millrace_store_reads_open", "Reads that the store has not answered.", real(loop_.store_reads_open));
   page.gauge("millrace_definitions", "Workflow definitions in memory.", real(loop_.definitions));

@@ -128,6 +128,7 @@ void Loop::State::begin_loading(Share& share) {
   share.restoring.clear();
   share.mail = {};
   share.mail_loaded = false;
+  share.mail_heard.clear();
   share.definitions_stored.clear();
   share.keys = KeyFilter();
   share.keys_anew.reset();
@@ -334,6 +335,9 @@ void Loop::State::forget_core(Time now, Share& share) {
   share.seen.reset();
   share.silent = false;
   share.giving.reset();
+  share.look.reset();
+  share.to_write_anew.clear();
+  share.stays_until = Time{};
   share.postponed.clear();
   share.gone.clear();
   share.inherited = false;

@@ -113,6 +113,7 @@ struct PartitionCommit {
       {};                                // how many ended runs it keeps, by workflow_key(); those that have changed
   std::vector<ShelfWrite> shelves = {};  // in order
   std::vector<ValueNeed> needs = {};     // besides those that its runs tell
+  std::vector<RunWrite> anew = {};       // runs whose records are damaged, as a whole: what stood there goes
 };
 
 struct LogAppend {
@@ -277,8 +278,9 @@ struct OwnerAnswer {
 };  // of ReadOwner, TakePartition, ReleasePartition
 struct ActivePage {
   std::vector<StoredRun> runs;
-  std::string next;            // empty: that was the last page
-  std::vector<Error> damaged;  // runs of this page that failed their check: must not be served; names run and key
+  std::string next;                 // empty: that was the last page
+  std::vector<Error> damaged;       // runs of this page that failed their check: must not be served; names run and key
+  std::vector<RunId> damaged_runs;  // which, in step with these; zero: its name is none
 };
 struct RunAnswer {
   std::optional<StoredRun> run;

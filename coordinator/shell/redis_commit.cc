@@ -16,6 +16,10 @@ namespace {
 
 constexpr std::size_t kCountsAtOnce = 500;  // of commit.lua's FIELDS_MAX
 
+std::uint32_t epoch_of(RunId run) {
+  return static_cast<std::uint32_t>(run.value >> kRunCounterBits) & ((1U << kRunEpochBits) - 1);
+}
+
 // How many fields a value takes: one, or several pieces.
 std::size_t pieces_of(std::string_view value, bool small) {
   if (!small || value.size() <= kPieceBytes || value.size() > kPieceBytes * kPiecesMax) return 1;
@@ -32,14 +36,16 @@ void add_fields(RedisCommand& args, std::string_view name, std::string_view valu
   }
 }
 
-void add_run(RedisCommand& args, const PartitionCommit& commit, const RunWrite& write, Packer& packed) {
+// `anew`: as a whole, in the place of what stands there. Where its events begin is not known then: with its epoch.
+void add_run(RedisCommand& args, const PartitionCommit& commit, const RunWrite& write, Packer& packed,
+             bool anew = false) {
   const std::uint32_t epoch = commit.epoch.counter;
   const bool small = write.tasks_total <= kSmallRunTasks;
   const bool accepted = write.info != nullptr;
   const std::string id = to_string(write.run);
   args.push_back(id);
-  args.push_number((accepted ? 1U : 0U) + (is_terminal(write.record.state) ? 2U : 0U));
-  if (accepted) {
+  args.push_number(anew ? 8U : (accepted ? 1U : 0U) + (is_terminal(write.record.state) ? 2U : 0U));
+  if (accepted && !anew) {
     const RunInfo& info = *write.info;
     args.push_number(position_of(write.run, info.accepted).score);
     args.push_back(key_field(info.tenant, info.key));
@@ -47,7 +53,11 @@ void add_run(RedisCommand& args, const PartitionCommit& commit, const RunWrite& 
   }
   // All values behind one another, so that the fields can be counted before they are written.
   packed.clear();
-  if (accepted) encode_info({.info = write.info.get(), .epoch = epoch, .commit = commit.number}, packed);
+  if (accepted) {
+    encode_info(
+        {.info = write.info.get(), .epoch = anew ? epoch_of(write.run) : epoch, .commit = anew ? 0 : commit.number},
+        packed);
+  }
   const std::size_t record_at = packed.bytes().size();
   encode_record(write.run,
                 {.record = &write.record,
@@ -140,14 +150,15 @@ void add_batch(RedisCommand& args, const PartitionCommit& commit, Time now, Pack
   args.push_number(empty ? 0 : commit.definitions.size());
   const std::size_t counts = (commit.finished.size() + kCountsAtOnce - 1) / kCountsAtOnce;
   args.push_number(empty ? 0
-                         : commit.runs.size() + commit.deletes.size() + commit.definitions_gone.size() + counts +
-                               shelf_rows(commit.shelves));
+                         : commit.runs.size() + commit.anew.size() + commit.deletes.size() +
+                               commit.definitions_gone.size() + counts + shelf_rows(commit.shelves));
   if (empty) return;
   for (const auto& [hash, bytes] : commit.definitions) {
     args.push_back(to_string(hash));
     args.push_back(encode_content(hash, *bytes));
   }
   for (const RunWrite& run : commit.runs) add_run(args, commit, run, packed);
+  for (const RunWrite& run : commit.anew) add_run(args, commit, run, packed, true);
   add_clearing(args, commit);
   add_shelves(args, commit.shelves);
 }

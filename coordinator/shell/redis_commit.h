@@ -20,7 +20,7 @@
 
 namespace millrace {
 
-constexpr int kFunctionVersion = 9;      // VERSION in commit.lua
+constexpr int kFunctionVersion = 10;     // VERSION in commit.lua
 constexpr int kStoreFormat = 1;          // of everything under mr:
 constexpr std::size_t kPieceBytes = 64;  // hash-max-listpack-value, as Redis is shipped
 constexpr std::size_t kPiecesMax = 8;    // of one value

@@ -130,16 +130,21 @@ class ActiveRead : public RedisRead {
       auto run = parse_run_id(positions_[i].id);
       if (!run.has_value()) {
         page.damaged.push_back(missing(positions_[i]));
+        page.damaged_runs.push_back({});
         continue;
       }
       if (replies[i].is_error()) {
         page.damaged.push_back(damaged(positions_[i], replies[i].text));
+        page.damaged_runs.push_back(*run);
         continue;
       }
       auto stored = read_run(*run, replies[i]);
-      if (!stored.ok()) page.damaged.push_back(stored.error());
-      else if (!stored->has_value()) page.damaged.push_back(missing(positions_[i]));
-      else page.runs.push_back(std::move(**stored));
+      if (stored.ok() && stored->has_value()) {
+        page.runs.push_back(std::move(**stored));
+        continue;
+      }
+      page.damaged.push_back(stored.ok() ? missing(positions_[i]) : stored.error());
+      page.damaged_runs.push_back(*run);
     }
     if (more_) page.next = to_token(positions_.back());
     return page;

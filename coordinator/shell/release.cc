@@ -80,6 +80,7 @@ void Loop::State::on_commit(Time now, const CommitOutcome& outcome) {
   } else {
     store_refuses.clear();
     turn->durable = true;
+    for (const ValueWrite& value : turn->commit.values) values_kept.wrote(now, value);
   }
   for (const PartitionId partition : fenced) drop(now, share(partition), "another epoch owns it");
   for (const PartitionId partition : behind) fall_behind(now, share(partition));

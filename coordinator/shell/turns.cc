@@ -30,6 +30,7 @@ bool Loop::State::turn() {
   busy |= release(now);
   finish_giving(now);
   ask_due(now);
+  look_after_values(now);
   if (stopping && !released) release_all(now);  // also without the store: it waits for that only so long
   if (broken) {
     refuse_new_work();
@@ -241,14 +242,14 @@ bool Loop::State::close_turn(Time now) {
     share.giving_closed = share.giving.has_value();
     const bool beats = now >= share.beat_due;
     const bool house = house_writes(share, now);
-    if (!share.core->stirred() && !house && !beats) continue;
+    if (!share.core->stirred() && share.to_write_anew.empty() && !house && !beats) continue;
     Effects effects = share.core->take();
     meter.closed(effects);
     for (const auto& info : effects.ended) share.house.kept.ended(*info);
     for (const RunWrite& write : effects.writes) {
       if (write.info != nullptr) share.house.kept.accepted(*write.info);
     }
-    const bool writes = !effects.writes.empty() || effects.writes_shelves() || house;
+    const bool writes = !effects.writes.empty() || effects.writes_shelves() || house || !share.to_write_anew.empty();
     if (writes || beats) {
       PartitionCommit part = beat_of(share);
       if (writes) part.number = ++share.number;
@@ -267,6 +268,7 @@ bool Loop::State::close_turn(Time now) {
       part.shelves = shelf_writes(share.id, effects);
       part.needs = std::move(effects.needs);
       part.runs = std::move(effects.writes);
+      write_anew(share, part);
       if (writes) add_house(now, share, part);
       std::string cursor = writes ? cursor_of(part) : std::string();
       for (Event& event : effects.events) {

@@ -124,12 +124,15 @@ void Loop::State::hear_epochs(Time now, const WorkerHello& hello) {
     Share& share = this->share(heard.partition);
     share.epoch_highest = std::max(share.epoch_highest, heard.epoch);
     if (!share.ours() || heard.epoch <= share.epoch.counter) continue;
-    const Epoch epoch = share.epoch;
-    drop(now, share,
-         "worker " + hello.name + " has heard of epoch " + std::to_string(heard.epoch) + ", this is " +
-             std::to_string(epoch.counter));
-    ask(ReleasePartition{share.id, epoch, options.name}, [](Time, StoreAnswer&&) {});
+    take_above(now, share, "worker " + hello.name + " has heard of epoch " + std::to_string(heard.epoch));
   }
+}
+
+// It is dropped and taken again, above the highest epoch that anybody has told of.
+void Loop::State::take_above(Time now, Share& share, const std::string& heard) {
+  const Epoch epoch = share.epoch;
+  drop(now, share, heard + ", this is " + std::to_string(epoch.counter));
+  ask(ReleasePartition{share.id, epoch, options.name}, [](Time, StoreAnswer&&) {});
 }
 
 // When the oldest turn with assignments began that has not left, or left at or after `when`.

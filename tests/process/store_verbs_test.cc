@@ -27,6 +27,19 @@ nodes:
   after: {executor: noop, depends_on: [gate]}
 )yaml";
 
+// The first item ends at once, the others wait for the file.
+constexpr char kFamily[] = R"yaml(
+name: family
+inputs:
+  open: {type: string, required: true}
+nodes:
+  gate:
+    foreach: [1, 2, 3]
+    executor: shell
+    env: {OPEN: "{{ inputs.open }}", N: "{{ item }}"}
+    script: while [ "$N" != 1 ] && [ ! -e "$OPEN" ]; do sleep 0.05; done
+)yaml";
+
 class StoreVerbs : public ::testing::Test {
  protected:
   using Raw = std::function<void(const std::string& key, std::vector<std::string> words)>;
@@ -114,6 +127,16 @@ class StoreVerbs : public ::testing::Test {
     EXPECT_EQ(cluster.cli({"submit", chain, "--wait"}).exit_code, 0);
   }
 
+  static std::uint16_t partition_of_run(const std::string& run) {
+    return partition_of(parse_run_id(run).value()).value;
+  }
+  static std::string owner_of(const Cluster& cluster, std::uint16_t partition) {
+    for (const Value& row : cluster.rows({"partitions"})) {
+      if (number_at(row, {"partition"}) == partition) return text_at(row, {"owner"});
+    }
+    return "";
+  }
+  static std::string other_than(const std::string& owner) { return Cluster::name_of(owner == Cluster::name_of(0)); }
   static bool halves_of(const Cluster& cluster) {
     std::map<std::string, int> count;
     for (const Value& row : cluster.rows({"partitions"})) ++count[text_at(row, {"owner"})];
@@ -182,6 +205,60 @@ TEST_F(StoreVerbs, ARunIsServedFromMemoryAndRefusedByNameOnceOnlyDamagedRecordsA
   const Finished repaired = store(cluster, cluster.redis().url(), {"repair", "--take"});
   EXPECT_EQ(repaired.exit_code, 0) << repaired.out << repaired.err;
   EXPECT_TRUE(eventually(10s, [&] { return cluster.cli({"status", run}, 5s).exit_code == 3; }));
+}
+
+// Whoever takes a partition has nothing but the store. Who gives it up looks there first, and has the run in memory.
+TEST_F(StoreVerbs, ALiveRunWhoseRecordsAreDamagedIsWrittenAnewBeforeItsPartitionMoves) {
+  Cluster cluster({.coordinators = 2});
+  ASSERT_TRUE(eventually(20s, [&] { return halves_of(cluster); }));
+  std::string run;
+  std::string open;
+  submit_gate(cluster, run, open);
+  const std::uint16_t partition = partition_of_run(run);
+  const std::string owner = owner_of(cluster, partition);
+  const std::string heir = other_than(owner);
+  for (const char* field : {".i", ".m"})
+    run_program({"redis-cli", "-s", cluster.redis().path(), "HSET", run_key(parse_run_id(run).value()), field, "x"});
+  EXPECT_EQ(store(cluster, cluster.redis().url(), {"check"}).exit_code, 1);
+  EXPECT_EQ(cluster.node_status(run, "gate"), "running") << "it is served from memory";
+
+  EXPECT_EQ(cluster.cli({"partitions", "move", std::to_string(partition), "--to", heir}).exit_code, 0);
+  ASSERT_TRUE(eventually(10s, [&] { return owner_of(cluster, partition) == heir; }));
+  EXPECT_TRUE(eventually(10s, [&] { return cluster.node_status(run, "gate") == "running"; }));
+  Program& before = cluster.coordinator(owner == Cluster::name_of(0) ? 0 : 1);
+  EXPECT_NE(before.err().find(run), std::string::npos) << "the log names it: " << before.err();
+  EXPECT_NE(before.err().find("written anew from memory"), std::string::npos) << before.err();
+  EXPECT_EQ(store(cluster, cluster.redis().url(), {"check"}).exit_code, 0);
+  cluster.scratch().write("open", "");
+  EXPECT_EQ(text_at(cluster.wait(run), {"status"}), "succeeded");
+  EXPECT_EQ(problem_of_history(cluster.rows({"events", run})), "") << "its events begin where they did";
+}
+
+// Results of items are not all in memory: then the partition stays where the run is sound.
+TEST_F(StoreVerbs, APartitionStaysWhereALiveRunCannotBeWrittenAnew) {
+  Cluster cluster({.coordinators = 2});
+  ASSERT_TRUE(eventually(20s, [&] { return halves_of(cluster); }));
+  const std::string open = cluster.scratch().file("open");
+  const std::string run = cluster.submit(cluster.workflow("family.yaml", kFamily), {"-i", "open=" + open});
+  ASSERT_TRUE(eventually(10s, [&] {
+    return number_at(cluster.json({"status", run}), {"nodes", "gate", "items", "done"}) == 1;
+  }));
+  const std::uint16_t partition = partition_of_run(run);
+  const std::string owner = owner_of(cluster, partition);
+  const std::string heir = other_than(owner);
+  Program& holder = cluster.coordinator(owner == Cluster::name_of(0) ? 0 : 1);
+  run_program({"redis-cli", "-s", cluster.redis().path(), "HSET", run_key(parse_run_id(run).value()), ".i", "x"});
+  const std::vector<std::string> move = {"partitions", "move", std::to_string(partition), "--to", heir};
+  (void)cluster.cli(move);
+  ASSERT_TRUE(eventually(10s, [&] { return holder.err().find("stays here") != std::string::npos; })) << holder.err();
+  EXPECT_NE(holder.err().find(run), std::string::npos) << holder.err();
+  EXPECT_EQ(owner_of(cluster, partition), owner);
+  EXPECT_EQ(cluster.node_status(run, "gate"), "running") << "and is told there";
+  EXPECT_EQ(cluster.cli({"submit", cluster.workflow("chain.yaml", kChain), "--wait"}).exit_code, 0);
+  cluster.scratch().write("open", "");
+  EXPECT_EQ(text_at(cluster.wait(run), {"status"}), "succeeded");
+  EXPECT_EQ(cluster.cli(move).exit_code, 0);
+  EXPECT_TRUE(eventually(10s, [&] { return owner_of(cluster, partition) == heir; })) << "nothing holds it any more";
 }
 
 // Without coordinators, into an empty Redis: the new cluster goes on where the old one stood.

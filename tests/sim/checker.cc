@@ -381,8 +381,20 @@ void Checker::finished() {
 }
 
 std::size_t Checker::letters_waiting() const {
+  std::map<PartitionId, std::map<std::string, std::string>> inboxes;
   std::size_t waiting = 0;
-  for (const auto& [partition, log] : log_) waiting += cluster_.shelf(partition, Shelf::kOutbox).size();
+  for (const auto& [partition, log] : log_) {
+    for (const auto& [number, bytes] : cluster_.shelf(partition, Shelf::kOutbox)) {
+      const Result<Letter> letter = decode_letter(partition, bytes);
+      if (!letter.ok()) return ++waiting;
+      auto [inbox, fresh] = inboxes.try_emplace(letter->to);
+      if (fresh) inbox->second = cluster_.shelf(letter->to, Shelf::kInbox);
+      const auto stored = inbox->second.find(std::to_string(partition.value));
+      const Result<Mark> has =
+          stored == inbox->second.end() ? Mark{} : decode_mark(partition, letter->to, stored->second);
+      waiting += has.ok() && letter->number <= has->number ? 0 : 1;  // what was taken is kept for a while
+    }
+  }
   return waiting;
 }
 
@@ -415,7 +427,7 @@ void Checker::check_letters() {
     return fail("letters: partition " + std::to_string(to.value) + " took " + std::to_string(has->taken) + " of " +
                 std::to_string(mark.taken) + " letters of partition " + std::to_string(from.value));
   }
-  if (letters_waiting() > 0) fail("I6: letters that were taken are still kept");
+  if (letters_waiting() > 0) fail("I6: letters were not taken");
 }
 
 void Checker::check_end(RunId id, const Seen& run) {

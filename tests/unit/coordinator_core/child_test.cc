@@ -74,34 +74,49 @@ class Town {
     }
     ADD_FAILURE() << "letters never end";
   }
+  // What the store has of a partition.
+  struct Stored {
+    std::vector<RestoredRun> runs;
+    std::vector<RegisteredWorkflow> workflows;
+    std::map<PartitionId, Mark> marks;
+    std::map<std::uint64_t, SharedLetter> outbox;
+  };
+  Stored stored(PartitionId id) {
+    const std::uint16_t i = id.value;
+    Stored all;
+    for (const auto& [run, held] : partitions_[i]->runs()) {
+      RestoredRun& one = all.runs.emplace_back(RestoredRun{held->info, held->plan, held->record, {}});
+      for (std::uint32_t task = 0; task < held->tasks.size(); ++task) {
+        if (held->tasks[task].version > 0) one.tasks.emplace_back(TaskIndex{task}, held->tasks[task]);
+      }
+      for (const auto& [task, record] : items_[run]) one.tasks.emplace_back(task, record);
+    }
+    for (const auto& [key, workflow] : partitions_[i]->registry().all()) all.workflows.push_back(workflow);
+    for (std::uint16_t from = 0; from < kPartitions; ++from) all.marks[PartitionId{from}] = marks_[{from, i}];
+    all.outbox = outbox_[i];
+    return all;
+  }
   // Another owner takes the partition: what was not in its store is gone.
-  void restart(PartitionId id) {
+  void restart(PartitionId id) { restart(id, stored(id)); }
+  // Likewise, and its store is back where it was.
+  void restart(PartitionId id, const Stored& from) {
     const std::uint16_t i = id.value;
     const std::uint32_t epoch = partitions_[i]->epoch().counter + 1;
-    std::vector<RestoredRun> runs;
-    for (const auto& [run, held] : partitions_[i]->runs()) {
-      RestoredRun& stored = runs.emplace_back(RestoredRun{held->info, held->plan, held->record, {}});
-      for (std::uint32_t task = 0; task < held->tasks.size(); ++task) {
-        if (held->tasks[task].version > 0) stored.tasks.emplace_back(TaskIndex{task}, held->tasks[task]);
-      }
-      for (const auto& [task, record] : items_[run]) stored.tasks.emplace_back(task, record);
-    }
-    std::vector<RegisteredWorkflow> workflows;
-    for (const auto& [key, workflow] : partitions_[i]->registry().all()) workflows.push_back(workflow);
-    std::map<PartitionId, Mark> marks;
-    for (std::uint16_t from = 0; from < kPartitions; ++from) marks[PartitionId{from}] = marks_[{from, i}];
     std::vector<SharedLetter> letters;
-    for (const auto& [number, letter] : outbox_[i]) letters.push_back(letter);
+    for (const auto& [number, letter] : from.outbox) letters.push_back(letter);
+    outbox_[i] = from.outbox;
+    for (const auto& [sender, mark] : from.marks) marks_[{sender.value, i}] = mark;
     partitions_[i] = std::make_unique<Partition>(PartitionOptions{PartitionId{i}, Epoch{epoch, 9}, kInlineMaxDefault,
                                                                   false, TestPlant::kNone, kTasksMax, kPartitions});
     for (const auto& [what, pause] : pauses_[i]) partitions_[i]->restore_pause(pause);
-    for (const RestoredRun& run : runs) {
+    for (const RestoredRun& run : from.runs) {
       if (!is_terminal(run.record.state)) partitions_[i]->restore(now_, run);
     }
-    for (RegisteredWorkflow& workflow : workflows) partitions_[i]->restore_workflow(std::move(workflow));
-    partitions_[i]->restore_mail(std::move(letters), marks);
+    for (const RegisteredWorkflow& workflow : from.workflows) partitions_[i]->restore_workflow(workflow);
+    partitions_[i]->restore_mail(std::move(letters), from.marks);
     partitions_[i]->step(now_, TimePassed{});
   }
+  Time now() const { return now_; }
   void carry(bool carries) { carries_ = carries; }
   // Told to the home of the name.
   void pause(PauseKind kind, const std::string& name, bool paused = true) {
@@ -173,7 +188,9 @@ class Town {
     if (!carries_) return any;
     for (const SendLetters& mail : effects.mail) {
       any = true;
+      const bool hole = mail.after > at(mail.to).taken_until(PartitionId{i});
       for (const SharedLetter& letter : mail.letters) {
+        if (hole) break;
         LetterCame came{letter->from, letter->number, letter->body};
         if (const auto* wanted = std::get_if<RunWanted>(&came.body)) came.plan = plans_.at(wanted->definition);
         at(mail.to).step(now_, std::move(came));
@@ -499,6 +516,63 @@ TEST(ChildPerItem, IsCancelledWithItsParentAndHasItsTime) {
   EXPECT_EQ(town.output(slow), R"([null,{"n":null}])");
   EXPECT_EQ(town.ended(children.at(0)), RunState::kCancelled);
   EXPECT_EQ(town.runs_live(), 0U);
+}
+
+// The parent, the home of the name and the child live in several partitions, each of whose stores may lose what others
+// told it.
+TEST(Child, IsAskedForAgainWhereAStoreHasLostTheLetterThatWantedIt) {
+  int played = 0;
+  for (std::uint16_t lost = 0; lost < Town::kPartitions; ++lost) {
+    Town town;
+    town.apply("flow", kFlow);
+    const Town::Stored before = town.stored(PartitionId{lost});
+    const RunId parent = town.submit(kParent);
+    if (partition_of(parent).value == lost) continue;  // it is gone as well
+    const RunId child = town.child_of(parent);
+    ASSERT_NE(child, RunId{});
+    played += partition_of(child).value == lost ? 1 : 0;
+    town.restart(PartitionId{lost}, before);
+    town.pass(kLettersKeptFor);
+    town.pass(kLettersAgain);
+    const RunId again = town.child_of(parent);
+    ASSERT_NE(again, RunId{}) << lost;
+    ASSERT_NE(town.at(partition_of(again)).find(again), nullptr) << "partition " << lost << " has lost the child";
+    town.signal(again);
+    EXPECT_EQ(town.ended(parent), RunState::kSucceeded) << lost;
+    EXPECT_EQ(town.runs_live(), 0U) << lost;
+  }
+  EXPECT_EQ(played, 1);
+}
+
+TEST(Child, TellsItsEndAgainWhereTheStoreOfItsParentHasLostThat) {
+  Town town;
+  town.apply("flow", kFlow);
+  const RunId parent = town.submit(kParent);
+  const RunId child = town.child_of(parent);
+  ASSERT_NE(partition_of(child), partition_of(parent));
+  const Town::Stored before = town.stored(partition_of(parent));
+  town.signal(child);
+  ASSERT_EQ(town.ended(parent), RunState::kSucceeded);
+  town.restart(partition_of(parent), before);
+  EXPECT_EQ(town.state(parent), TaskState::kWaiting);
+  town.restart(partition_of(child));  // who told it is gone: it stands in the store
+  town.pass(kLettersKeptFor);
+  town.pass(kLettersAgain);
+  EXPECT_EQ(town.ended(parent), RunState::kSucceeded);
+}
+
+TEST(Child, WhoWaitsInVainIsNamedWhereALetterIsLostForGood) {
+  Town town;
+  town.apply("flow", kFlow);
+  const RunId parent = town.submit(kParent);
+  town.pass(kLettersKeptFor);
+  town.pass(kLettersAgain);  // nobody has kept a letter
+  Partition& partition = town.at(partition_of(parent));
+  for (std::uint16_t to = 0; to < Town::kPartitions; ++to) partition.step(town.now(), LettersTaken{PartitionId{to}, 0});
+  const Effects effects = partition.take();
+  ASSERT_EQ(effects.letters_missed.size(), 1U);
+  EXPECT_TRUE(effects.letters_missed[0].missing);
+  EXPECT_EQ(effects.letters_missed[0].waiting, std::vector<RunId>{parent});
 }
 
 TEST(ChildPerItem, OutlivesTheOwnersOfEverythingConcerned) {

@@ -126,6 +126,37 @@ TEST_F(RedisStoreTest, AnOlderRecordIsNoticed) {
   expect_run_two_is_refused("segment a is newer than the record");
 }
 
+TEST_F(RedisStoreTest, ARunThatIsWrittenAnewIsWholeAgainWhateverStoodThere) {
+  start();
+  three_runs();
+  const std::string key = run_key(run_id(2));
+  const std::vector<std::vector<std::string>> harms = {{"HSET", key, "5", "x"},
+                                                       {"HSET", key, ".i", "x", ".m", "x", "zz", "x"},
+                                                       {"DEL", key},
+                                                       {"SET", key, "not even a hash"}};
+  std::uint64_t number = 9;
+  for (const std::vector<std::string>& harm : harms) {
+    place().raw(harm);
+    ActivePage page = ask_for<ActivePage>(store(), LoadActive{kPartition, ""});
+    ASSERT_EQ(page.damaged_runs, std::vector<RunId>{run_id(2)}) << harm[0];
+    RunWrite whole = runs_[1].changed({});
+    whole.info = std::make_shared<const RunInfo>(runs_[1].info());
+    whole.tasks.assign(runs_[1].tasks().begin(), runs_[1].tasks().end());
+    TurnCommit turn = turn_of(++number, {});
+    turn.partitions[0].anew.push_back(whole);
+    ASSERT_EQ(result_of(commit(store(), turn)), CommitResult::kApplied) << harm[0];
+    page = ask_for<ActivePage>(store(), LoadActive{kPartition, ""});
+    EXPECT_TRUE(page.damaged.empty()) << page.damaged[0].what;
+    EXPECT_EQ(page.runs.size(), 3U);
+    const auto stored = ask_for<RunAnswer>(store(), LoadRun{run_id(2)}).run;
+    ASSERT_TRUE(stored.has_value());
+    EXPECT_EQ(stored->tasks.size(), 40U);
+    EXPECT_EQ(stored->info.key, runs_[1].info().key);
+  }
+  ASSERT_EQ(commit_one(++number, {runs_[1].succeed(0, 1)}), CommitResult::kApplied) << "it goes on";
+  EXPECT_TRUE(ask_for<RunAnswer>(store(), LoadRun{run_id(2)}).run.has_value());
+}
+
 TEST_F(RedisStoreTest, DamagedValuesAndEventsAreNoticed) {
   start();
   TestRun run(run_id(1));

@@ -73,7 +73,7 @@ inline bool same(const ListCoordinators&, const ListCoordinators&) { return true
 inline bool same(const ListPartitions&, const ListPartitions&) { return true; }
 inline bool same(const MovePartition& a, const MovePartition& b) { return a.partition == b.partition && a.to == b.to; }
 inline bool same(const DeliverLetters& a, const DeliverLetters& b) {
-  return a.from == b.from && a.to == b.to && a.letters == b.letters;
+  return a.from == b.from && a.to == b.to && a.letters == b.letters && a.after == b.after;
 }
 inline bool same(const WorkflowRequest& a, const WorkflowRequest& b) {
   return a.act == b.act && a.tenant == b.tenant && a.name == b.name && a.version == b.version &&

@@ -411,7 +411,7 @@ class RandomModel {
             ExamineCluster{},
             workflow_request(),
             ListWorkflows{text()},
-            DeliverLetters{u32(), u32(), many<std::string>([&] { return text(); })},
+            DeliverLetters{u32(), u32(), many<std::string>([&] { return text(); }), engine_()},
             SignalRun{run_name(), text(), payload(), engine_(), text()},
             DecideApproval{run_name(), text(), coin(), text(), text(), text()},
             ListTriggers{text(), text()},
