@@ -129,10 +129,15 @@ class World {
   }
 
  private:
-  bool all_done() const {
-    return context_.checker.all_ended() && context_.checker.letters_waiting() == 0 &&
-           (!timekeeper_ || timekeeper_->done()) && (!pauser_ || pauser_->done()) &&
-           std::ranges::all_of(clients_, [](const auto& c) { return c->done(); });
+  bool all_done() {
+    return context_.checker.all_ended() && (!timekeeper_ || timekeeper_->done()) && (!pauser_ || pauser_->done()) &&
+           std::ranges::all_of(clients_, [](const auto& c) { return c->done(); }) && all_letters_taken();
+  }
+  // Each of them is opened for that: not after every action.
+  bool all_letters_taken() {
+    if (context_.now() < look_at_letters_) return false;
+    look_at_letters_ = context_.now() + 100ms;
+    return context_.checker.letters_waiting() == 0;
   }
 
   // Whether the partitions have been where they belong for long enough: those that were away have been seen again, and
@@ -402,6 +407,7 @@ class World {
   std::uint64_t partitions_ = 0;
   std::uint64_t operations_ = 0;
   Time look_at_calm_{};
+  Time look_at_letters_{};
   Time calm_since_ = kNever;
   Time faults_until_{};
   Duration fault_every_{};
