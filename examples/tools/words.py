@@ -1,5 +1,5 @@
 """What examples/packed.yaml counts with: packed with the workflow, so no worker needs it."""
-from split import words_of
+from tools.split import words_of
 
 
 def count(text):
