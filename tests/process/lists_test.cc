@@ -49,7 +49,7 @@ outputs:
   rows: "{{ nodes.rows | length }}"
   reader: "{{ nodes.reader }}"
   lengths: "{{ nodes.lengths | sum }}"
-  whole: "{{ nodes.whole.stdout | trim }}"
+  whole: "{{ nodes.whole | trim }}"
 )yaml");
 
   const Value ended = cluster.wait(cluster.submit(file), 240s);
@@ -90,7 +90,7 @@ nodes:
     EXPECT_EQ(rows->as_array()[7], Value(std::string(100 * 1024 - 1, ' ') + "7"));
   }
   const Finished people = cluster.cli({"status", run});
-  EXPECT_NE(people.out.find("(a list of 100 items, "), std::string::npos) << people.out.substr(0, 2'000);
+  EXPECT_NE(people.out.find(" bytes, -o json writes them out)"), std::string::npos) << people.out.substr(0, 2'000);
   EXPECT_LT(people.out.size(), 10'000U);
 
   const Value again = cluster.json({"retry", run, "--from", "rows", "--wait"});
@@ -142,7 +142,7 @@ nodes:
     script: "wc -c"
     outputs: text
 outputs:
-  bytes: "{{ nodes.sized.stdout | trim | int }}"
+  bytes: "{{ nodes.sized | trim | int }}"
 )yaml");
   const Value ended = cluster.wait(cluster.submit(file));
   EXPECT_EQ(number_at(ended, {"outputs", "bytes"}), 30 * (100 * 1024 + 3) + 1) << ended.dump().substr(0, 2'000);

@@ -88,9 +88,9 @@ TEST_P(Python, AListReferenceIsASequenceWhosePartsComeAsTheyAreRead) {
   EXPECT_EQ(seen("output = [x for x in nodes['rows']]"), R"([0,[1],"zwölf",[3],null,{"five":5}] 2)");
   EXPECT_EQ(seen("output = rows"), R"([0,[1],"zwölf",[3],null,{"five":5}] 2)") << "passed on, it is a list";
   EXPECT_EQ(seen("output = {'all': rows, 'in': [None in rows, 7 in rows]}"),
-            R"({"all":[0,[1],"zwölf",[3],null,{"five":5}],"in":[true,false]} 4)");
+            R"({"all":[0,[1],"zwölf",[3],null,{"five":5}],"in":[true,false]} 2)");
   EXPECT_EQ(seen("output = [rows == list(rows), list(rows) == rows, rows != [], rows == 1, bool(rows), repr(rows)]"),
-            R"([true,true,true,false,true,"<a list of 6 items, 37 bytes of JSON>"] 8)");
+            R"([true,true,true,false,true,"<a list of 6 items, 37 bytes of JSON>"] 2)");
   EXPECT_EQ(seen("def main(rows): return rows.index('zwölf')"), "2 1");
   EXPECT_EQ(seen("try:\n  rows[6]\nexcept IndexError as e:\n  output = str(e)"), "\"list index out of range\" 0");
 }

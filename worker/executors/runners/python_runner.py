@@ -99,11 +99,12 @@ class ListReference(collections.abc.Sequence):
             first += piece[2]
 
     def part(self, number):
+        kind, name = self.pieces[number][:2]
+        if kind == "text":  # short
+            return json.loads("[%s]" % name)
         elements = self.kept.pop(number, None)
         if elements is None:
-            kind, name = self.pieces[number][:2]
-            text = "[%s]" % name if kind == "text" else line.part(name)
-            elements = json.loads(text)
+            elements = json.loads(line.part(name))
             if kind == "item":
                 elements = [elements]
             if len(self.kept) >= self.KEPT:
