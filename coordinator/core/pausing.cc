@@ -117,7 +117,8 @@ void Partition::let_all_go(Time now, Run& run, const PauseName& what) {
     if (is_held(run, task) || waits_for_place(run, task)) opened_.emplace_back(run.id(), task);
   }
   for (const auto& [node, mapped] : run.mapped) {
-    if (!concerns(what, run, node) || run.states[node.value] != TaskState::kRunning) continue;
+    const TaskState state = run.states[node.value];  // ready: it was restored in the pause, and is still adopted
+    if (!concerns(what, run, node) || (state != TaskState::kRunning && state != TaskState::kReady)) continue;
     mapped->offers = 0;
     advance_items(now, run, *mapped);
   }

@@ -345,6 +345,7 @@ bool Partition::is_held(const Run& run, TaskIndex task) {
 
 void Partition::hold(Run& run, TaskIndex task) {
   run.value_waits.erase(task);
+  if (Mapped* mapped = mapped_at(run, task)) mapped->feeding.clear();  // asked for anew when it goes on
   if (run.states[task.value] != TaskState::kWaiting) move(run, task, TaskState::kWaiting);
   run.tasks[task.value].reason = Reason::kPaused;
 }
