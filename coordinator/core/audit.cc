@@ -1,6 +1,7 @@
 #include "coordinator/core/audit.h"
 
 #include <algorithm>
+#include <set>
 
 namespace millrace {
 namespace {
@@ -226,7 +227,16 @@ void Audit::look_at_end(Time now, Run& run, std::vector<AuditFinding>& findings)
 }
 
 std::uint64_t Audit::ready() const {
-  return partition_.options_.adopting ? 0 : partition_.tally_.of(TaskState::kReady);
+  if (partition_.options_.adopting) return 0;
+  std::uint64_t ready = partition_.tally_.of(TaskState::kReady);
+  std::set<RunId> waiting;  // a fan-out that has nothing to deal out before parts of its list have come
+  for (const auto& [hash, runs] : partition_.fetches_) waiting.insert(runs.begin(), runs.end());
+  for (const RunId id : waiting) {
+    const Run* run = partition_.find(id);
+    if (run == nullptr || run->ended()) continue;
+    for (const auto& [task, hashes] : run->value_waits) ready -= run->states[task.value] == TaskState::kReady ? 1 : 0;
+  }
+  return ready;
 }
 
 void Audit::offer_all(Time now) {

@@ -60,8 +60,9 @@ class Audit {
   Place look(Time now, Place from, std::size_t tasks, const World& world, std::vector<AuditFinding>& findings);
   // Whether the counts of the partition are those of its runs.
   void count(std::vector<AuditFinding>& findings);
-  // Ready tasks that must be offered: whoever matches them with slots has at least as many offers of this partition and
-  // the others together, or has lost some. offer_all() offers every one anew; an offer too many does no harm.
+  // Ready tasks that must be offered (not a fan-out whose list is on its way): whoever matches them with slots has at
+  // least as many offers of this partition and the others together, or has lost some. offer_all() offers every one
+  // anew; an offer too many does no harm.
   std::uint64_t ready() const;
   void offer_all(Time now);
   std::uint64_t looked() const { return looked_; }

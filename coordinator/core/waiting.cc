@@ -370,8 +370,7 @@ void Partition::go_on(Time now, Run& run) {
   }
   for (const auto& [node, mapped] : run.mapped) {
     mapped->offers = 0;
-    if (asks_children(run, node) && mapped->opened) advance_items(now, run, *mapped);
-    else offer_items(now, run, *mapped);
+    if (mapped->opened) advance_items(now, run, *mapped);
   }
 }
 
