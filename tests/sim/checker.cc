@@ -280,8 +280,10 @@ void Checker::upstream_committed(const char* what, const Assignment& assignment)
 }
 
 void Checker::assigned(const Assignment& assignment) { upstream_committed("sent", assignment); }
+// An assignment that comes when its run has ended was looked at when it was sent: what it rested on may have moved on.
 void Checker::started(const Assignment& assignment) {
-  upstream_committed("started", assignment);
+  const auto found = runs_.find(assignment.attempt().run);
+  if (found == runs_.end() || !is_terminal(found->second.state)) upstream_committed("started", assignment);
   if (!nothing_is_lost_) return;
   const AttemptId id = assignment.attempt();
   const auto [other, fresh] = running_.emplace(std::pair(id.run, id.task), id);
