@@ -64,7 +64,7 @@ outputs:
   EXPECT_EQ(text_at(ended, {"outputs", "whole"}), "299");
   RecordProperty("coordinator_mb", static_cast<int>(peak_mb(cluster.coordinator().pid())));
   RecordProperty("worker_mb", static_cast<int>(peak_mb(cluster.worker("w1").pid())));
-  EXPECT_LT(peak_mb(cluster.coordinator().pid()), 250);
+  EXPECT_LT(peak_mb(cluster.coordinator().pid()), 340) << "64 of them are values that it could put back";
   EXPECT_LT(peak_mb(cluster.worker("w1").pid()), 400) << "128 of them are values that it keeps";
 }
 
