@@ -134,7 +134,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "millrace-bench: --search is for --scenario submit\n");
     return 2;
   }
-  if (std::uint64_t{options.runs} * std::max(options.tasks, find_scenario(options.scenario)->tasks) > 100'000'000) {
+  const std::uint64_t tasks = options.tasks > 0 ? options.tasks : find_scenario(options.scenario)->tasks;
+  if (options.runs * tasks > 100'000'000) {
     std::fprintf(stderr, "millrace-bench: --runs times --tasks is more than 100,000,000\n");
     return 2;
   }

@@ -72,6 +72,11 @@ TEST(Bench, SimulatedWorkersDoAsManyTasksAsRealOnes) {
   EXPECT_EQ(number(report, "workers"), 20);
 }
 
+TEST(Bench, ManySmallRunsOfAScenarioWhoseOwnSizeIsLargeAreNotTooMany) {
+  const Value report = measured({"--scenario", "random", "--tasks", "20", "--runs", "150"});
+  EXPECT_EQ(number(report, "tasks"), 3'000);
+}
+
 TEST(Bench, ItemsOfAFanOutCountAsTasks) {
   const Value report = measured({"--scenario", "foreach", "--tasks", "5000"});
   EXPECT_EQ(number(report, "tasks"), 5'000);
