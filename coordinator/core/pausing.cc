@@ -7,11 +7,16 @@ namespace {
 
 Error refused(Code code, std::string what, std::string name) { return {code, std::move(what), {}, std::move(name)}; }
 
+// Where its tasks wait for a worker; nothing: none has a part in it.
+std::optional<std::string_view> queue_of(const Run& run, TaskIndex node) {
+  const Requirements* needs = run.plan->needs(node).get();
+  if (needs == nullptr || needs->executor.empty()) return std::nullopt;
+  return needs->queue.empty() ? kDefaultQueue : std::string_view(needs->queue);
+}
+
 bool concerns(const PauseName& what, const Run& run, TaskIndex node) {
   if (what.kind == PauseKind::kWorkflow) return run.info->workflow == what.name && run.info->tenant == what.tenant;
-  const Requirements* needs = run.plan->needs(node).get();  // null: no worker has a part in it
-  if (needs == nullptr) return false;
-  return what.name == (needs->queue.empty() ? kDefaultQueue : std::string_view(needs->queue));
+  return queue_of(run, node) == what.name;
 }
 
 }  // namespace
@@ -22,8 +27,8 @@ const Pause* Partition::pause_of(const Run& run, TaskIndex node) const {
   if (!run.stopping()) {
     if (const Pause* pause = pauses_.of_workflow(run.info->tenant, run.info->workflow)) return pause;
   }
-  const Requirements* needs = run.plan->needs(node).get();
-  return needs == nullptr || needs->executor.empty() ? nullptr : pauses_.of_queue(needs->queue);
+  const std::optional<std::string_view> queue = queue_of(run, node);
+  return queue ? pauses_.of_queue(*queue) : nullptr;
 }
 
 bool Partition::held_back(const Run& run, TaskIndex node) const {
