@@ -25,6 +25,7 @@ constexpr Duration kAskForMembers = 3s;      // while something is awaited or fo
 constexpr std::size_t kEndpointsMax = 64;    // of those learned
 
 std::size_t bytes_of(const OperatorRequest& request) {
+  if (const auto* part = std::get_if<PutInputs>(&request)) return part->bytes.size();
   const auto* submit = std::get_if<SubmitRun>(&request);
   if (submit == nullptr) return 0;
   std::size_t definition = submit->definition_bytes == nullptr ? 0 : submit->definition_bytes->size();

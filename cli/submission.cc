@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <utility>
 
@@ -17,6 +18,7 @@ namespace millrace {
 namespace {
 
 constexpr std::size_t kSentAtOnceMax = 256 * 1024;  // a larger definition is offered by its hash first
+constexpr unsigned kSendInputsMax = 3;              // times in a row that they arrive damaged, or are gone again
 
 std::vector<InputFlag> input_flags(const Arguments& arguments) {
   std::vector<InputFlag> flags;
@@ -29,6 +31,31 @@ std::vector<InputFlag> input_flags(const Arguments& arguments) {
 
 bool is_hex(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+// Sends large inputs ahead, part after part; afterwards the request names them. A coordinator of an earlier version
+// does not know of that, and is sent them within the request.
+Status send_inputs(Client& client, SubmitRun& request, Duration timeout) {
+  if (!request.inputs.is_inline() || request.inputs.size() <= kSentAtOnceMax) return Done{};
+  const std::string_view json = request.inputs.json();
+  const Hash128 hash = hash128(json);
+  PartPace pace;
+  unsigned damaged = 0;
+  for (std::uint64_t from = 0;;) {
+    const std::string part(json.substr(from, pace.bytes()));
+    const auto sent = std::chrono::steady_clock::now();
+    const Result<InputsTaken> taken =
+        client.call_for<InputsTaken>(PutInputs{hash, json.size(), from, part_check(hash, from, part), part}, timeout);
+    if (!taken.ok() && taken.error().code == Code::kInvalid && from == 0) return Done{};
+    if (!taken.ok()) return taken.error();
+    if (taken->kept) break;
+    if (taken->damaged && ++damaged >= kSendInputsMax)
+      return Error{Code::kFailed, "the inputs arrive damaged again and again", {}, "damaged"};
+    pace.came(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - sent));
+    from = std::min<std::uint64_t>(taken->have, json.size());
+  }
+  request.inputs = Payload::reference(hash, json.size());
+  return Done{};
 }
 
 // The flag must be right; a variable that is not ours to judge is left aside.
@@ -150,16 +177,22 @@ Result<Submission> prepare_submission(const CommandContext& context, const Argum
   return submission;
 }
 
+// Inputs that were sent ahead are kept a while only: when they are gone already, they are sent once more.
 Result<SubmitReply> submit(Client& client, const SubmitRun& request, Duration timeout) {
-  SubmitRun first = request;
-  const bool offered = request.definition_bytes != nullptr && request.definition_bytes->size() > kSentAtOnceMax;
-  if (offered) first.definition_bytes = nullptr;
-  Result<OperatorReply> reply = client.call(std::move(first), timeout);
-  if (reply.ok() && request.definition_bytes != nullptr && std::holds_alternative<NeedDefinition>(*reply))
-    reply = client.call(request, timeout);
-  if (!reply.ok()) return std::move(reply).error();
-  if (auto* submitted = std::get_if<SubmitReply>(&*reply)) return std::move(*submitted);
-  return Error{Code::kInternal, "the coordinator gave an answer of another kind", {}, "protocol"};
+  for (unsigned sent = 1;; ++sent) {
+    SubmitRun whole = request;
+    if (Status ahead = send_inputs(client, whole, timeout); !ahead.ok()) return ahead.error();
+    SubmitRun first = whole;
+    const bool offered = whole.definition_bytes != nullptr && whole.definition_bytes->size() > kSentAtOnceMax;
+    if (offered) first.definition_bytes = nullptr;
+    Result<OperatorReply> reply = client.call(std::move(first), timeout);
+    if (reply.ok() && whole.definition_bytes != nullptr && std::holds_alternative<NeedDefinition>(*reply))
+      reply = client.call(whole, timeout);
+    if (!reply.ok() && reply.error().name == "inputs_gone" && sent < kSendInputsMax) continue;
+    if (!reply.ok()) return std::move(reply).error();
+    if (auto* submitted = std::get_if<SubmitReply>(&*reply)) return std::move(*submitted);
+    return Error{Code::kInternal, "the coordinator gave an answer of another kind", {}, "protocol"};
+  }
 }
 
 }  // namespace millrace

@@ -42,15 +42,20 @@ constexpr std::array<FieldSpec, 12> kHttp = {{
      "the artifact that the body of a good answer becomes, instead of standing in the output"},
     {"response_max", FieldKind::kString, true, "the largest body that is taken, like 10MiB (default)"},
 }};
-constexpr std::array<FieldSpec, 6> kJavascript = {{
+constexpr std::array<FieldSpec, 8> kJavascript = {{
     {"script", FieldKind::kString, false, "javascript source; runs as written"},
+    {"file", FieldKind::kString, false,
+     "a file beside the workflow with the source, which is packed with it; instead of `script`"},
+    {"function", FieldKind::kString, false,
+     "module:function to call, of a module beside the workflow, which is packed with it, or of an installed one; "
+     "instead of `script`"},
     {"isolation", FieldKind::kString, false,
      "process (a confined Node.js process of its own; default), namespaces, container or none (in a warm one that "
      "tasks "
      "share)"},
     {"network", FieldKind::kBoolean, false,
      "whether a task in namespaces of its own has the network; false unless said otherwise"},
-    {"limits", FieldKind::kAny, false, "what it may use: {memory, cpu, processes, files, file_size}"},
+    {"limits", FieldKind::kAny, false, "what it may use: {memory, cpu, processes, files, file_size, output}"},
     {"env", FieldKind::kStringMap, true, "environment variables"},
     {"cwd", FieldKind::kString, true, "working directory"},
 }};
@@ -90,7 +95,7 @@ constexpr std::array<FieldSpec, 10> kPython = {{
      "interpreter)"},
     {"network", FieldKind::kBoolean, false,
      "whether a task in namespaces of its own has the network; false unless said otherwise"},
-    {"limits", FieldKind::kAny, false, "what it may use: {memory, cpu, processes, files, file_size}"},
+    {"limits", FieldKind::kAny, false, "what it may use: {memory, cpu, processes, files, file_size, output}"},
     {"env", FieldKind::kStringMap, true, "environment variables"},
     {"cwd", FieldKind::kString, true, "working directory"},
 }};
@@ -109,7 +114,7 @@ constexpr std::array<FieldSpec, 12> kShell = {{
     {"isolation", FieldKind::kString, false, "process (confined; default), namespaces, container or none"},
     {"network", FieldKind::kBoolean, false,
      "whether a task in namespaces of its own has the network; false unless said otherwise"},
-    {"limits", FieldKind::kAny, false, "what it may use: {memory, cpu, processes, files, file_size}"},
+    {"limits", FieldKind::kAny, false, "what it may use: {memory, cpu, processes, files, file_size, output}"},
 }};
 constexpr std::array<FieldSpec, 6> kTemplate = {{
     {"template", FieldKind::kString, false, "Jinja2 source; runs as written"},
@@ -124,7 +129,7 @@ constexpr std::array<FieldSpec, 6> kTemplate = {{
 
 constexpr std::array<std::string_view, 1> kContainerRequired = {"image"};
 constexpr std::array<std::string_view, 1> kHttpRequired = {"url"};
-constexpr std::array<std::string_view, 1> kJavascriptRequired = {"script"};
+constexpr std::array<std::string_view, 3> kJavascriptRequired = {"script", "file", "function"};
 constexpr std::array<std::string_view, 2> kLlmRequired = {"prompt", "messages"};
 constexpr std::array<std::string_view, 3> kPythonRequired = {"script", "file", "function"};
 constexpr std::array<std::string_view, 2> kShellRequired = {"script", "command"};

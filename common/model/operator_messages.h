@@ -52,7 +52,7 @@ struct SubmitRun {
   std::string key;                                      // idempotency key; never empty
   Hash128 definition;                                   // of the definition's bytes
   std::shared_ptr<const std::string> definition_bytes;  // encoded WorkflowSpec; null: the coordinator knows it by hash
-  Payload inputs;                                       // JSON object
+  Payload inputs;                                       // JSON object, or the reference of one that PutInputs has sent
   Labels labels;
   std::string trace_id;  // empty: the coordinator makes one from the run's id
   std::string caller;
@@ -102,6 +102,15 @@ struct GetValue {
   Hash128 hash;
   std::uint64_t from = 0;
   std::uint32_t max = 0;  // bytes; zero: all of it in one message, as older clients want it
+};
+// Some bytes of the inputs of a run that is about to be submitted, in order from the first; answered by InputsTaken.
+// What has come whole is kept for a while, and a submission may name it by its hash.
+struct PutInputs {
+  Hash128 hash;
+  std::uint64_t size = 0;
+  std::uint64_t from = 0;
+  std::uint64_t check = 0;  // part_check()
+  std::string bytes;
 };
 struct ListWorkers {};
 struct DrainWorkerRequest {
@@ -211,7 +220,8 @@ using OperatorRequest =
     std::variant<SubmitRun, GetRun, WaitRun, ListRuns, CancelRun, ReadEvents, ReadLogs, GetValue, ListWorkers,
                  DrainWorkerRequest, GetDefinition, PingRequest, ListCoordinators, ListPartitions, MovePartition,
                  DrainCoordinator, ExamineCluster, SignalRun, DecideApproval, PauseRun, DeliverLetters, WorkflowRequest,
-                 ListWorkflows, ListTriggers, TellTrigger, HookDelivery, FindRunOfKey, PauseScope, ListPauses>;
+                 ListWorkflows, ListTriggers, TellTrigger, HookDelivery, FindRunOfKey, PauseScope, ListPauses,
+                 PutInputs>;
 
 // ---------------------------------------------------------------- replies
 
@@ -259,6 +269,12 @@ struct ValueFound {
   bool found = false;
   std::string json;
   PartPlace place = {};  // of a part that was asked for; older coordinators answer with all of it
+};
+struct InputsTaken {
+  Hash128 hash;
+  std::uint64_t have = 0;  // bytes of them that have come: where to go on
+  bool kept = false;       // all have
+  bool damaged = false;    // what has come was not what it should be, and is forgotten
 };
 struct WorkersReply {
   std::vector<WorkerView> workers;
@@ -378,6 +394,6 @@ using OperatorReply =
     std::variant<SubmitReply, NeedDefinition, RunReply, ListReply, CancelReply, EventsReply, LogsReply, ValueFound,
                  WorkersReply, DrainReply, DefinitionReply, PingReply, ErrorReply, CoordinatorsReply, PartitionsReply,
                  MoveReply, DrainCoordinatorReply, HealthReply, ActReply, LettersReply, WorkflowReply, WorkflowsReply,
-                 TriggersReply, TriggerReply, HookReply, PauseReply, PausesReply>;
+                 TriggersReply, TriggerReply, HookReply, PauseReply, PausesReply, InputsTaken>;
 
 }  // namespace millrace

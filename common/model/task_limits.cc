@@ -32,13 +32,13 @@ std::string_view to_string(Isolation isolation) {
 Result<TaskLimits> TaskLimits::read(const Value& value) {
   if (!value.is_object())
     return field_error("limits", std::string("is of kind ") + value.kind_name(),
-                       "a mapping of memory, cpu, processes, files, file_size");
+                       "a mapping of memory, cpu, processes, files, file_size, output");
   TaskLimits out;
   for (const auto& [key, one] : value.as_object()) {
-    if (key == "memory" || key == "file_size") {
+    if (key == "memory" || key == "file_size" || key == "output") {
       const Result<std::uint64_t> size = one.is_string() ? parse_size(one.as_string()) : Error{};
       if (!size.ok() || *size == 0) return wrong(key, "a size with its unit: 64MiB, 1GiB");
-      (key == "memory" ? out.memory : out.file_size) = *size;
+      (key == "memory" ? out.memory : key == "output" ? out.output : out.file_size) = *size;
     } else if (key == "cpu") {
       const Result<Duration> duration = one.is_string() ? parse_duration(one.as_string()) : Error{};
       if (!duration.ok() || *duration <= Duration::zero()) return wrong(key, "a duration with its unit: 30s, 5m");
@@ -47,7 +47,8 @@ Result<TaskLimits> TaskLimits::read(const Value& value) {
       if (!one.is_int() || one.as_int() < 1) return wrong(key, "a number of at least 1");
       (key == "files" ? out.files : out.processes) = static_cast<std::uint64_t>(one.as_int());
     } else {
-      return field_error("limits", "has the unknown key '" + key + "'", "memory, cpu, processes, files or file_size");
+      return field_error("limits", "has the unknown key '" + key + "'",
+                         "memory, cpu, processes, files, file_size or output");
     }
   }
   return out;

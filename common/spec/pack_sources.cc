@@ -2,6 +2,7 @@
 // worker never reads them. What is packed: the file, or the module, and of what stands beside it the modules that it
 // imports (of a template: the templates that it includes).
 #include <algorithm>
+#include <optional>
 
 #include "common/spec/reader.h"
 
@@ -74,6 +75,40 @@ std::vector<Included> includes_of(std::string_view source) {
   return found;
 }
 
+// What a javascript source requires that lies beside it: "./words" of require('./words').
+std::vector<std::string> requires_of(std::string_view source) {
+  std::vector<std::string> found;
+  for (std::size_t at = source.find("require("); at != std::string_view::npos; at = source.find("require(", at + 8)) {
+    const std::string_view rest = trimmed(source.substr(at + 8, 512));
+    if (rest.empty() || (rest.front() != '"' && rest.front() != '\'' && rest.front() != '`')) continue;
+    const std::size_t end = rest.find(rest.front(), 1);
+    const std::string_view name = end == std::string_view::npos ? rest.substr(0, 0) : rest.substr(1, end - 1);
+    if (name.starts_with("./") || name.starts_with("../")) found.emplace_back(name);
+  }
+  return found;
+}
+
+// `name`, seen from the folder of `from`: "a/c" of "./c" in "a/b.js". Nothing: it leads out of the root.
+std::optional<std::string> beside(const std::string& from, std::string_view name) {
+  std::vector<std::string_view> steps;
+  const auto walk = [&](std::string_view path) {
+    bool inside = true;
+    split(path, '/', [&](std::string_view step) {
+      if (step.empty() || step == ".") return;
+      if (step != "..") return steps.push_back(step);
+      inside = inside && !steps.empty();
+      if (!steps.empty()) steps.pop_back();
+    });
+    return inside;
+  };
+  const std::size_t slash = from.rfind('/');
+  if (slash != std::string::npos) walk(std::string_view(from).substr(0, slash));
+  if (!walk(name) || steps.empty()) return std::nullopt;
+  std::string path;
+  for (const std::string_view step : steps) path.append(path.empty() ? "" : "/").append(step);
+  return path;
+}
+
 class Packing {
  public:
   Packing(Reader& reader, std::uint32_t at, std::string what, std::string root)
@@ -140,6 +175,25 @@ class Packing {
       if (sources_.find(one.name) != nullptr) add_includes(one.name);
     }
   }
+  // A javascript module by its path: as node finds it. False: there is none.
+  bool add_javascript(const std::string& path) {
+    for (const char* end : {"", ".js", ".json", "/index.js"}) {
+      const std::string file = path + end;
+      if (!file.ends_with(".js") && !file.ends_with(".json")) continue;
+      const bool fresh = !has(file);
+      if (!add(file, false)) continue;
+      if (fresh && has(file) && file.ends_with(".js")) add_requires(file);
+      return true;
+    }
+    return false;
+  }
+  void add_requires(const std::string& path) {
+    const std::vector<std::string> names = requires_of(text(path));
+    for (const std::string& name : names) {
+      const std::optional<std::string> module = beside(path, name);
+      if (!failed_ && module) (void)add_javascript(*module);
+    }
+  }
   bool has(const std::string& path) const { return sources_.find(path) != nullptr; }
   bool has_below(const std::string& folder) const {
     return std::ranges::any_of(sources_.as_object(), [&](const auto& one) { return one.first.starts_with(folder); });
@@ -164,9 +218,10 @@ class Packing {
   bool failed_ = false;
 };
 
-void pack_function(Packing& packing, const std::string& function) {
+void pack_function(Packing& packing, std::string_view executor, const std::string& function) {
   const std::string module = function.substr(0, function.find(':'));
-  if (!packing.add_module(module.substr(0, module.find('.')))) return;  // one of the worker's python
+  if (executor == "javascript") return (void)packing.add_javascript(module);  // else one that is installed
+  if (!packing.add_module(module.substr(0, module.find('.')))) return;        // one of the worker's python
   if (packing.failed()) return;
   std::string path = module;
   std::ranges::replace(path, '.', '/');
@@ -179,9 +234,10 @@ void pack_function(Packing& packing, const std::string& function) {
 
 void pack_sources(Reader& reader, std::string_view executor, const std::vector<Entry>& own, const std::string& where,
                   Value& fields) {
-  if (!reader.outside.read_source || (executor != "python" && executor != "template")) return;
+  const bool calls = executor == "python" || executor == "javascript";
+  if (!reader.outside.read_source || (!calls && executor != "template")) return;
   for (const Entry& entry : own) {
-    if (entry.name != "file" && (entry.name != "function" || executor != "python")) continue;
+    if (entry.name != "file" && (entry.name != "function" || !calls)) continue;
     const Value* written = fields.find(entry.name);
     if (written == nullptr || !written->is_string() || written->as_string().empty()) continue;
     const std::string named = written->as_string();
@@ -197,11 +253,12 @@ void pack_sources(Reader& reader, std::string_view executor, const std::vector<E
         function || slash == std::string::npos ? "" : named.substr(0, std::max<std::size_t>(slash, 1));
     Packing packing(reader, entry.value, what, root);
     if (function) {
-      if (named.find(':') != std::string::npos) pack_function(packing, named);
+      if (named.find(':') != std::string::npos) pack_function(packing, executor, named);
     } else {
       const std::string file = slash == std::string::npos ? named : named.substr(slash + 1);
       if (packing.add(file, true) && packing.has(file)) {
         if (executor == "python") packing.add_imports(file);
+        else if (executor == "javascript") packing.add_requires(file);
         else packing.add_includes(file);
       }
     }

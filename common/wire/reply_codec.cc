@@ -163,6 +163,13 @@ struct WriteReply {
     out.mutable_value()->set_json(m.json);
     write_place(m.place, out.mutable_value());
   }
+  void operator()(const InputsTaken& m) {
+    pb::InputsTaken* r = out.mutable_inputs_taken();
+    write(m.hash, r->mutable_hash());
+    r->set_have(m.have);
+    r->set_kept(m.kept);
+    r->set_damaged(m.damaged);
+  }
   void operator()(const WorkersReply& m) {
     pb::WorkersReply* r = out.mutable_workers();
     for (const WorkerView& worker : m.workers) millrace::write(worker, r->add_workers());
@@ -278,6 +285,9 @@ OperatorReply read(Reader& in, pb::Reply* m) {
     case pb::Reply::kLogs: return read(m->mutable_logs());
     case pb::Reply::kValue:
       return ValueFound{m->value().found(), std::move(*m->mutable_value()->mutable_json()), read_place(m->value())};
+    case pb::Reply::kInputsTaken:
+      return InputsTaken{read_hash(m->inputs_taken().hash()), m->inputs_taken().have(), m->inputs_taken().kept(),
+                         m->inputs_taken().damaged()};
     case pb::Reply::kWorkers: return read(m->workers());
     case pb::Reply::kDrained: return DrainReply{m->drained()};
     case pb::Reply::kDefinition: return read(m->mutable_definition());

@@ -149,6 +149,14 @@ struct WriteRequest {
     r->set_limit(m.limit);
   }
   void operator()(const GetValue& m) { write_wanted(m, out.mutable_get_value()); }
+  void operator()(const PutInputs& m) {
+    pb::PutInputs* r = out.mutable_put_inputs();
+    write(m.hash, r->mutable_hash());
+    r->set_size(m.size);
+    r->set_from(m.from);
+    r->set_check(m.check);
+    r->set_part(m.bytes);
+  }
   void operator()(const ListWorkers&) { out.set_list_workers(true); }
   void operator()(const DrainWorkerRequest& m) { out.set_drain_worker(m.name); }
   void operator()(const GetDefinition& m) { write(m.run, out.mutable_get_definition()); }
@@ -230,6 +238,13 @@ struct WriteRequest {
   }
 };
 
+PutInputs read_inputs(Reader& in, pb::PutInputs* m) {
+  in.require(m->size() <= kValueMax, "inputs are too large");
+  in.require(m->part().size() <= kPartMax, "a part is too large");
+  in.require(m->from() <= m->size() && m->part().size() <= m->size() - m->from(), "a part lies outside its value");
+  return {read_hash(m->hash()), m->size(), m->from(), m->check(), std::move(*m->mutable_part())};
+}
+
 OperatorRequest read(Reader& in, pb::Request* m) {
   switch (m->kind_case()) {
     case pb::Request::kSubmit: return read(in, m->mutable_submit());
@@ -264,6 +279,7 @@ OperatorRequest read(Reader& in, pb::Request* m) {
     case pb::Request::kListTriggers: return ListTriggers{m->list_triggers().tenant(), m->list_triggers().workflow()};
     case pb::Request::kHookDelivery: return read(in, m->mutable_hook_delivery());
     case pb::Request::kFindRunOfKey: return FindRunOfKey{m->find_run_of_key().tenant(), m->find_run_of_key().key()};
+    case pb::Request::kPutInputs: return read_inputs(in, m->mutable_put_inputs());
     case pb::Request::kTellTrigger: return read(in, m->tell_trigger());
     case pb::Request::kPauseScope: return read_pause_scope(in, m->pause_scope());
     case pb::Request::kListPauses: return ListPauses{m->list_pauses()};

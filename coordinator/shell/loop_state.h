@@ -304,6 +304,9 @@ struct Loop::State {
   void give_value(PeerId peer, const ValueRequest& wanted);
   void give_value(RequestId request, const GetValue& wanted);
   void take_part(Time now, PeerId peer, PutPart& part);
+  void take_inputs(Time now, RequestId request, PutInputs& part);
+  // Reads inputs that were sent ahead, and goes on with the submission.
+  void fetch_inputs(RequestId request, SubmitRun&& submit, std::uint8_t hops);
   bool hold_part(std::uint64_t bytes);
   void read_value(const LoadValue& read, std::function<void(ValueAnswer*)> then, std::function<void()> full);
   void look_after_values(Time now);

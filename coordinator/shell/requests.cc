@@ -139,6 +139,8 @@ void Loop::State::answer(Time now, Routed& one) {
              [=, this, query = *lines](Time at, RunId run) { logs(at, request, run, query); });
   } else if (auto* value = std::get_if<GetValue>(&body)) {
     give_value(request, *value);
+  } else if (auto* part = std::get_if<PutInputs>(&body)) {
+    take_inputs(now, request, *part);
   } else if (auto* drain = std::get_if<DrainWorkerRequest>(&body)) {
     auto worker = placement.find_name(drain->name);
     if (!worker) return refuse(request, not_found("no worker '" + drain->name + "'"));
@@ -178,6 +180,7 @@ PingReply Loop::State::pong() const {
 void Loop::State::on_submit(Time now, RequestId request, SubmitRun& submit, std::uint8_t hops) {
   meter.submitted(request, now);
   if (std::string wrong = check_names(submit); !wrong.empty()) return refuse(request, {Code::kInvalid, wrong, {}, ""});
+  if (submit.inputs.is_reference()) return fetch_inputs(request, std::move(submit), hops);
   if (submit.resume) return on_resume(now, request, submit, hops);
   Result<std::shared_ptr<const Plan>> planned = plan_of(request, submit);
   if (!planned.ok()) return;

@@ -20,6 +20,12 @@ bool is_passing(const StoreAnswer& answer) {
   return failed != nullptr && failed->error.code == Code::kUnavailable;
 }
 
+// Needs what was sent ahead of a submission: there is never such a run, so the sweep takes it again, and what came of
+// it by then has needs of its own.
+RunId nobody(const Hash128& hash, std::uint32_t partitions) {
+  return make_run_id(PartitionId{static_cast<std::uint16_t>(hash.low % partitions)}, 0, 0);
+}
+
 }  // namespace
 
 // A value that is larger than all that may be held passes when nothing else does.
@@ -130,6 +136,40 @@ void Loop::State::lost_value(Time now, const ValueRing::Value& value) {
   options.note(LoopNote::kError, "run " + run + ": " + what);
   meter.lost_value();
   lose({now, "run " + run, what, "`millrace retry " + run + "` computes it anew"});
+}
+
+void Loop::State::take_inputs(Time now, RequestId request, PutInputs& part) {
+  if (part.check != part_check(part.hash, part.from, part.bytes))
+    return reply(request, InputsTaken{part.hash, part.from, false, true});
+  const std::uint64_t bytes = part.bytes.size();
+  if (!hold_part(bytes))
+    return refuse(request, {Code::kUnavailable, "too many values are taken in", {}, "not_serving"});
+  const RunId run = nobody(part.hash, options.partitions);
+  ask(StorePart{part.hash, part.size, run, part.from, std::move(part.bytes), now},
+      [this, request, bytes](Time, StoreAnswer&& answer) {
+        parts_held -= bytes;
+        if (const auto* taken = std::get_if<PartTaken>(&answer))
+          return reply(request, InputsTaken{taken->hash, taken->have, taken->kept, taken->damaged});
+        refuse(request, {Code::kUnavailable, "the store cannot be written right now", {}, ""});
+      });
+}
+
+void Loop::State::fetch_inputs(RequestId request, SubmitRun&& submit, std::uint8_t hops) {
+  const std::uint64_t bytes = submit.inputs.size();
+  if (bytes > kValueMax) return refuse(request, {Code::kInvalid, "the inputs are too large", {}, ""});
+  if (!hold_part(bytes)) return refuse(request, {Code::kUnavailable, "too many values are read", {}, "not_serving"});
+  const Hash128 hash = submit.inputs.hash();
+  load_value({hash}, [this, request, bytes, hops, submit = std::move(submit)](Time at, ValueAnswer* found) mutable {
+    parts_held -= bytes;
+    if (found == nullptr) return refuse(request, {Code::kUnavailable, "the store cannot be read right now", {}, ""});
+    if (!found->json)
+      return refuse(request, {Code::kNotFound,
+                              "the inputs " + to_string(submit.inputs.hash()) + " are not there: send them again",
+                              {},
+                              "inputs_gone"});
+    submit.inputs = Payload::inline_json(std::move(*found->json));
+    on_submit(at, request, submit, hops);
+  });
 }
 
 }  // namespace millrace

@@ -8,7 +8,7 @@
  * was called on. run() must call succeed() or fail() once; without either the task fails. A C++ exception that leaves
  * run() fails the task with its what(). Texts are UTF-8, values are JSON. Versions: MILLRACE_PLUGIN_ABI stands in the
  * description. A worker refuses any other than its own at its start, and says so. Within a version, millrace_api only
- * grows at its end.
+ * grows at its end: what a header of today has more is not there in the workers of yesterday.
  */
 #ifndef MILLRACE_PLUGIN_H
 #define MILLRACE_PLUGIN_H
@@ -37,6 +37,14 @@ typedef struct millrace_api {
   void (*fail)(millrace_task* task, const char* message, size_t size);
   const char* (*item_json)(const millrace_task* task, size_t* size); /* of a node with `foreach`; NULL elsewhere */
   size_t (*index)(const millrace_task* task);                        /* of the item, from 0 */
+  /* Hands a file over, which is kept as long as the run: `size` bytes under a name, or the file at a path (`name` NULL:
+   * its own). `content_type` may be NULL. Later ones of a task take the place of earlier ones with the same name.
+   * 1: it was taken in; 0: it was not, and problem() says why. */
+  int (*artifact)(millrace_task* task, const char* name, const char* content_type, const char* data, size_t size);
+  int (*artifact_file)(millrace_task* task, const char* path, const char* name, const char* content_type);
+  /* A secret of the worker, from now on `***` in all that the task says; NULL: it knows none, see problem(). */
+  const char* (*secret)(millrace_task* task, const char* name, size_t* size);
+  const char* (*problem)(const millrace_task* task); /* of the last of these three; until the next */
 } millrace_api;
 
 typedef struct millrace_executor {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "tests/process/workflows.h"
@@ -81,6 +82,32 @@ TEST(ArtifactsOnACluster, AreDownloadedAsTheyWereHandedOver) {
   for (const std::size_t size : {0UL, 1UL, 65'535UL, 65'536UL, 65'537UL, 20UL << 20})
     EXPECT_TRUE(read_file(out + "/make/f" + std::to_string(size)) == bytes_of(size)) << size;
   if (javascript) { EXPECT_EQ(read_file(out + "/page/page.html"), "<p>made</p>"); }
+  const Finished check = cluster.cli({"store", "check", "--redis", cluster.redis().url(), "-o", "json"});
+  EXPECT_EQ(check.exit_code, 0) << check.out << check.err;
+}
+
+TEST(LargeInputsOnACluster, GoAheadOfTheSubmissionInPartsAndArriveWhole) {
+  Cluster cluster({.coordinators = 2});
+  const std::string inputs = cluster.scratch().file("inputs.json");
+  std::string text;
+  for (int i = 0; i < 1'200'000; ++i) text += "0123456789";
+  std::ofstream(inputs) << "{\"text\":\"" << text << "\"}";
+  const std::string file = cluster.workflow("inputs.yaml", R"yaml(
+inputs:
+  text: {type: string, required: true}
+  more: {type: integer, default: 7}
+nodes:
+  measure: {executor: python, script: "output = [len(inputs['text']), inputs['text'].count('7'), inputs['more']]"}
+)yaml");
+
+  const std::string first = submitted(cluster, file, {"--inputs", inputs, "-k", "one"});
+  const std::string again = submitted(cluster, file, {"--inputs", inputs, "-k", "one"});
+
+  EXPECT_EQ(first, again) << "the same key with the same request";
+  EXPECT_EQ(at(cluster.wait(first), {"nodes", "measure", "outputs"}).dump(), "[12000000,1200000,7]");
+  std::ofstream(inputs) << "{\"text\":\"" << text << "?\"}";
+  const Finished other = cluster.cli({"submit", file, "--inputs", inputs, "-k", "one"});
+  EXPECT_EQ(other.exit_code, 7) << other.out << other.err;
   const Finished check = cluster.cli({"store", "check", "--redis", cluster.redis().url(), "-o", "json"});
   EXPECT_EQ(check.exit_code, 0) << check.out << check.err;
 }

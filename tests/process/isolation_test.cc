@@ -1,6 +1,7 @@
 // Isolation between real programs: what workers say they can give, where tasks go that ask for it, who they are, and
 // what a worker that was killed leaves behind.
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -62,6 +63,40 @@ nodes:
   EXPECT_EQ(text_at(run, {"nodes", "spins", "error", "message"}), "cpu: it used more than 1s of cpu time")
       << run.dump();
   EXPECT_EQ(text_at(run, {"nodes", "asks", "error", "code"}), "refused") << run.dump();
+}
+
+TEST(IsolationOfTasks, TasksRunOnTheProcessorsThatTheWorkerOrTheirQueueIsGiven) {
+  cpu_set_t ours;
+  CPU_ZERO(&ours);
+  ASSERT_EQ(sched_getaffinity(0, sizeof ours, &ours), 0);
+  std::vector<std::string> there;
+  for (std::size_t one = 0; one < CPU_SETSIZE; ++one) {
+    if (CPU_ISSET(one, &ours)) there.push_back(std::to_string(one));
+  }
+  const std::string first = there.front(), last = there.back();
+  Cluster cluster{
+      {.workers = {"w1"},
+       .worker_options = {"--pin", last, "--queue", "default,early", "--queues", "early={\"pin\":\"" + first + "\"}"}}};
+  const std::string script = R"(script: "awk '/^Cpus_allowed_list/ {printf \"%s\", $2}' /proc/self/status")";
+  const Value run = cluster.wait(cluster.submit(
+      cluster.workflow("pin.yaml", "nodes:\n  usual: {executor: shell, outputs: text, " + script + "}\n" +
+                                       "  early: {executor: shell, queue: early, outputs: text, " + script + "}\n")));
+  EXPECT_EQ(text_at(run, {"nodes", "usual", "outputs"}), last) << run.dump();
+  EXPECT_EQ(text_at(run, {"nodes", "early", "outputs"}), first) << run.dump();
+}
+
+TEST(IsolationOfTasks, AProcessorThatIsNotThereKeepsTheWorkerFromStarting) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {{"--pin", "1023"}, "--pin: processor 1023 is not there"},
+      {{"--queues", "q={\"pin\":\"1023\"}"}, "--queues q: processor 1023 is not there"},
+      {{"--pin", "x"}, "expected processors like 0-3,6"}};
+  for (const auto& [options, why] : wrong) {
+    std::vector<std::string> words = {bin("millrace-worker"), "--coordinator", "tcp://127.0.0.1:1"};
+    words.insert(words.end(), options.begin(), options.end());
+    const Finished worker = run_program(words, {}, 20s);
+    EXPECT_EQ(worker.exit_code, 2) << worker.err;
+    EXPECT_NE(worker.err.find(why), std::string::npos) << worker.err;
+  }
 }
 
 TEST(IsolationOfTasks, WhatAKilledWorkerLeavesGoesWithTheNextStart) {

@@ -9,6 +9,7 @@ namespace {
 
 const std::string kWords = std::string(MILLRACE_BIN_DIR) + "/../plugins/words.so";
 const std::string kTomorrow = std::string(MILLRACE_BIN_DIR) + "/../plugins/tomorrow.so";
+const std::string kKeeper = std::string(MILLRACE_BIN_DIR) + "/../plugins/keeper.so";
 const std::string kSlow = std::string(MILLRACE_BIN_DIR) + "/../plugins/slow.so";
 
 Finished start_with(const std::string& plugin) {
@@ -52,6 +53,45 @@ outputs:
   Value ended = cluster.wait(cluster.submit(file));
 
   EXPECT_EQ(at(ended, {"outputs"}).dump(), R"({"each":[[0,"a"],[1,{"b":2}],[2,3]],"none":null})") << ended.dump();
+}
+
+TEST(Plugin, ItHandsFilesOverAndReadsSecretsThatStayUnseen) {
+  Cluster cluster({.workers = {}});
+  const std::string secrets = cluster.scratch().file("secrets");
+  ASSERT_EQ(run_program({bin("millrace"), "secret", "init", "--secrets-file", secrets}).exit_code, 0);
+  ASSERT_EQ(run_program({"sh", "-c",
+                         "printf hush-hush-12345 | " + bin("millrace") + " secret set KEY --secrets-file " + secrets})
+                .exit_code,
+            0);
+  cluster.start_worker("w1", {"--plugin", kKeeper, "--secrets-file", secrets});
+  const std::string file = cluster.workflow("keep", R"yaml(
+executors: [keep, whisper]
+fail_fast: false
+nodes:
+  keep: {executor: keep, with: 3000000}
+  known: {executor: whisper, with: KEY}
+  unknown: {executor: whisper, with: OTHER}
+  mapped: {executor: keep, foreach: [1], with: 5}
+)yaml");
+
+  const std::string run = cluster.submit(file);
+  Value ended = cluster.wait(run);
+
+  EXPECT_EQ(at(ended, {"nodes", "keep", "outputs"}).dump(),
+            R"(["/nowhere/x: No such file or directory","the name of an artifact is that of a file, without a path"])")
+      << ended.dump() << cluster.worker("w1").err();
+  EXPECT_EQ(at(ended, {"nodes", "known", "outputs"}).dump(), R"({"size":15,"secret":"***"})") << ended.dump();
+  EXPECT_NE(text_at(ended, {"nodes", "unknown", "error", "message"}).find("the secret 'OTHER' is not known"),
+            std::string::npos)
+      << ended.dump();
+  EXPECT_NE(ended.dump().find("items of a mapped node cannot hand over artifacts"), std::string::npos) << ended.dump();
+  const std::string out = cluster.scratch().file("out");
+  ASSERT_EQ(cluster.cli({"artifacts", run, "--download", out}).exit_code, 0);
+  EXPECT_TRUE(read_file(out + "/keep/letters.txt") == std::string(3'000'000, 'k'));
+  EXPECT_EQ(read_file(out + "/keep/file"), "of a file");
+  const std::string seen = ended.dump() + cluster.cli({"logs", run}).out + cluster.worker("w1").err();
+  EXPECT_NE(seen.find("it is ***"), std::string::npos) << seen;
+  EXPECT_EQ(seen.find("hush-hush"), std::string::npos) << seen;
 }
 
 TEST(Plugin, ATaskThatTakesTooLongIsKilledWithItsProcess) {

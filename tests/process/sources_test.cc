@@ -52,6 +52,37 @@ nodes:
   }
 }
 
+TEST(Sources, OfJavascriptRunOnAWorkerThatDoesNotHaveThem) {
+  if (run_program({"sh", "-c", "command -v node"}).exit_code != 0) return;  // then workers do not offer it
+  Cluster cluster({.workers = {"w1"}});
+  const fs::path folder = fs::path(cluster.scratch().path()) / "elsewhere";
+  fs::create_directories(folder / "tasks");
+  std::ofstream(folder / "tasks" / "clean.js") << "output = require('./words').of(inputs.text);\n";
+  std::ofstream(folder / "tasks" / "words.js") << "exports.of = (text) => text.toLowerCase().split(' ');\n";
+  std::ofstream(folder / "tool.js") << "exports.count = async ({clean}) => clean.length;\n"
+                                       "exports.breaks = () => {\n  throw new TypeError('no good');\n};\n";
+  std::ofstream(folder / "flow.yaml") << R"yaml(
+inputs:
+  text: {type: string, default: The Quick Fox}
+fail_fast: false
+nodes:
+  go: {signal: go}
+  clean: {executor: javascript, file: tasks/clean.js, depends_on: [go]}
+  count: {executor: javascript, function: "tool:count", depends_on: [clean]}
+  breaks: {executor: javascript, function: "tool:breaks", isolation: none, depends_on: [go]}
+)yaml";
+  const std::string run = cluster.submit((folder / "flow.yaml").string());
+  fs::remove_all(folder);
+  ASSERT_EQ(cluster.cli({"signal", run, "go"}).exit_code, 0);
+  const Value ended = cluster.wait(run);
+  EXPECT_EQ(at(ended, {"nodes", "clean", "outputs"}).dump(), R"(["the","quick","fox"])") << ended.dump_pretty();
+  EXPECT_EQ(number_at(ended, {"nodes", "count", "outputs"}), 3);
+  EXPECT_EQ(text_at(ended, {"nodes", "breaks", "error", "message"}), "TypeError: no good");
+  EXPECT_NE(text_at(ended, {"nodes", "breaks", "error", "traceback"}).find("tool.js:3\n    throw new TypeError"),
+            std::string::npos)
+      << ended.dump_pretty();
+}
+
 TEST(Sources, ThatAreMissingAreToldBeforeAnythingIsSubmitted) {
   Cluster cluster({.workers = {"w1"}});
   const std::string file = cluster.workflow("missing", "nodes:\n  a:\n    executor: python\n    file: none.py\n");

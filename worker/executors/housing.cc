@@ -8,6 +8,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstring>
+#include <tuple>
 
 #include "common/base/units.h"
 #include "common/model/workflow.h"
@@ -35,6 +36,13 @@ Status settle(const char* name, std::uint64_t& asked, std::uint64_t most) {
 
 bool says_any(std::string_view text, std::initializer_list<std::string_view> words) {
   return std::ranges::any_of(words, [&](std::string_view word) { return text.find(word) != std::string_view::npos; });
+}
+
+bool same(const TaskLimits& a, const TaskLimits& b) {
+  const auto all = [](const TaskLimits& one) {
+    return std::tuple(one.memory, one.cpu, one.processes, one.files, one.file_size);
+  };
+  return all(a) == all(b);
 }
 
 std::string memory_text(std::uint64_t bytes) { return format_amount({"memory", bytes}); }
@@ -111,7 +119,8 @@ Status Housing::settle_limits(const TaskContext& task, Terms& terms) const {
   }
   for (const auto& [name, asked, allowed] :
        {std::tuple("memory", &limits.memory, most.memory), std::tuple("processes", &limits.processes, most.processes),
-        std::tuple("files", &limits.files, most.files), std::tuple("file_size", &limits.file_size, most.file_size)}) {
+        std::tuple("files", &limits.files, most.files), std::tuple("file_size", &limits.file_size, most.file_size),
+        std::tuple("output", &limits.output, most.output)}) {
     if (Status settled = settle(name, *asked, allowed); !settled.ok()) return settled;
   }
   return Done{};
@@ -157,10 +166,28 @@ Result<Terms> Housing::terms(const TaskContext& task, bool programs) {
   return terms;
 }
 
+TaskLimits Housing::usual_limits() const {
+  TaskLimits limits = options_.limits;
+  limits.memory = 0;  // a group's, or what a process that is ready cannot be told any more
+  if (limits.processes == 0 && users_.each_alone()) limits.processes = kProcessesUsual;
+  return limits;
+}
+
+bool Housing::may_share(const Terms& terms) const {
+  return terms.tier == Isolation::kNone && terms.group == nullptr && same(terms.limits, {}) &&
+         terms.pin == options_.all.pin;
+}
+
 Confinement Housing::usual(const TaskUser& user) {
-  Confinement out = sandbox_.confinement({users_.work_dir()}, {});
+  Confinement out = sandbox_.confinement({users_.work_dir()}, usual_limits());
   out.user = user;
+  out.pin = options_.all.pin;
   return out;
+}
+
+bool Housing::is_usual(const Terms& terms) const {
+  return terms.tier == Isolation::kProcess && terms.group == nullptr && same(terms.limits, usual_limits()) &&
+         terms.pin == options_.all.pin;
 }
 
 Confinement Housing::confinement(const TaskContext& task, const Terms& terms, const TaskUser& user,

@@ -60,8 +60,11 @@ class Housing {
   // `own`: the task has a process of its own; else it lives in one that tasks share. `programs`: it may reserve far
   // more address space than it uses, and only a group can hold its memory.
   Result<Terms> terms(const TaskContext& task, bool programs = false);
-  // Of a task without a wish of its own.
+  // Whether its task may live in a process that tasks share: nothing holds for it that holds for a process.
+  bool may_share(const Terms& terms) const;
+  // Of a task without a wish of its own, to have its process ready; and whether terms are those.
   Confinement usual(const TaskUser& user);
+  bool is_usual(const Terms& terms) const;
   Confinement confinement(const TaskContext& task, const Terms& terms, const TaskUser& user,
                           const std::string& directory);
 
@@ -72,6 +75,7 @@ class Housing {
 
  private:
   Status settle_limits(const TaskContext& task, Terms& terms) const;
+  TaskLimits usual_limits() const;
   Status find_group(const TaskContext& task, Terms& terms, bool programs);
 
   HousingOptions options_;

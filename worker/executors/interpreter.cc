@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "common/model/field_checks.h"
 #include "worker/executors/task_support.h"
 
 namespace millrace {
@@ -125,6 +126,20 @@ Outcome outcome_of(PythonReply end) {
     case PythonReply::Kind::kPart: break;  // no ends
   }
   return failed(Reason::kError, "unknown kind of reply");
+}
+
+Status unpack_file(TaskContext& task) {
+  if (task.fields.find("file") == nullptr) return Done{};
+  if (std::string problem = check_string(task, "file"); !problem.empty()) return field_error("file", "must be text");
+  const std::string path = string_field(task, "file");
+  if (path.empty()) return Done{};
+  const Value* sources = task.fields.find("sources");
+  const Value* script = sources == nullptr ? nullptr : sources->find(path.substr(path.rfind('/') + 1));
+  if (script == nullptr || !script->is_string())
+    return Error{
+        Code::kInvalid, "the source of `file` " + path + " did not come with the workflow: submit it again", {}, ""};
+  task.fields.set("script", *script);
+  return Done{};
 }
 
 std::string python_request(const TaskContext& task, const Confinement* confinement) {

@@ -27,6 +27,9 @@ struct PythonReply {
   bool is_end() const { return kind < Kind::kProgress; }
 };
 
+// What `file` names came with the workflow, under its name without the folder: it becomes `script`. Fails: kInvalid.
+Status unpack_file(TaskContext& task);
+
 Outcome outcome_of(PythonReply end);
 ArtifactPart artifact_part(const PythonReply& said);           // a loan of it
 std::string answer_to_task(std::string_view text, bool good);  // its bytes

@@ -9,6 +9,7 @@
 
 #include "worker/executors/interpreter.h"
 #include "worker/executors/node_process.h"
+#include "worker/executors/spoken.h"
 #include "worker/executors/task_support.h"
 
 namespace millrace {
@@ -22,6 +23,7 @@ class JavascriptExecutor final : public Executor, NodeProcess::Listener {
                      ExecutorCounts& counts)
       : node_(options.node),
         slots_(std::max(1, options.slots)),
+        secrets_(options.secrets),
         housing_(housing),
         reactor_(reactor),
         observer_(observer),
@@ -62,6 +64,7 @@ class JavascriptExecutor final : public Executor, NodeProcess::Listener {
 
   std::string node_;
   int slots_;
+  Secrets secrets_;
   Housing& housing_;
   Reactor& reactor_;
   TaskObserver& observer_;
@@ -74,11 +77,14 @@ class JavascriptExecutor final : public Executor, NodeProcess::Listener {
 };
 
 std::string first_problem(const TaskContext& task) {
-  const Value* script = task.fields.find("script");
-  if (script == nullptr || !script->is_string()) return "`script` must be text";
-  for (std::string problem : {check_string(task, "isolation"), check_string(task, "cwd"), check_environment(task)}) {
+  for (std::string problem : {check_string(task, "script"), check_string(task, "function"),
+                              check_string(task, "isolation"), check_string(task, "cwd"), check_environment(task)}) {
     if (!problem.empty()) return problem;
   }
+  const std::string function = string_field(task, "function");
+  if (function.empty() && task.fields.find("script") == nullptr) return "`script` must be text";
+  if (!function.empty() && function.find(':') == std::string::npos)
+    return "`function` is \"" + function + "\"; expected module:function";
   const Value* limits = task.fields.find("limits");
   const bool limited = limits != nullptr && !limits->is_null();
   if (limited && string_field(task, "isolation") == "none") return "`limits` need a process of the task's own";
@@ -95,14 +101,14 @@ Outcome crashed(int wait_status, const Terms& terms) {
 }
 
 void JavascriptExecutor::start(TaskContext task) {
-  std::string problem = first_problem(task);
+  Status loaded = unpack_file(task);
+  std::string problem = loaded.ok() ? first_problem(task) : loaded.error().what;
   if (!problem.empty()) return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
   Result<Terms> terms = housing_.terms(task, true);
   if (!terms.ok()) return observer_.on_done(task.attempt, not_started(terms.error()));
-  const bool once = terms->tier != Isolation::kNone;
+  const bool once = !housing_.may_share(*terms);
   // Those that wait are confined as usual: other limits, places and namespaces need a process of their own.
-  const bool own = once && (task.fields.find("limits") != nullptr || !string_field(task, "cwd").empty() ||
-                            terms->tier != Isolation::kProcess || terms->group != nullptr || !terms->pin.empty());
+  const bool own = once && (!housing_.is_usual(*terms) || !string_field(task, "cwd").empty());
   const bool ready = !own && !(once ? idle_once_ : idle_shared_).empty();
   Result<NodeProcess*> process = own ? own_process(task, *terms) : vacant(once);
   if (!process.ok() && process.error().code != Code::kConflict)
@@ -110,20 +116,17 @@ void JavascriptExecutor::start(TaskContext task) {
   ++(ready ? counts_.hits : counts_.misses);
   Job& job = jobs_[task.attempt];
   job.request = python_request(task);
-  if (own) job.terms = std::move(*terms);
+  job.terms = std::move(*terms);
   if (!process.ok()) return waiting_.push_back(task.attempt);
   seat(**process, task.attempt);
-  if (once) keep_standbys();
+  if (once && !own) keep_standbys();
 }
 
 // By the object `millrace`.
 void JavascriptExecutor::on_said(NodeProcess& from, PythonReply said) {
-  if (said.kind != PythonReply::Kind::kArtifact) return;
   const auto seat = seats_.find(&from);
-  const bool known = seat != seats_.end() && seat->second.attempt;
-  const std::string problem =
-      known ? observer_.on_artifact(*seat->second.attempt, artifact_part(said)) : "the task has ended";
-  from.answer(problem, problem.empty());
+  take_spoken(seat == seats_.end() ? std::nullopt : seat->second.attempt, said, secrets_, observer_,
+              [&](std::string_view text, bool good) { from.answer(text, good); });
 }
 
 void JavascriptExecutor::kill(const AttemptId& attempt, Reason why) {
@@ -149,6 +152,7 @@ Result<NodeProcess*> JavascriptExecutor::fresh(bool once) {
     confinement = housing_.usual(place.user());
   } else {
     confinement.user = housing_.users().shared();
+    confinement.pin = housing_.usual({}).pin;
   }
   return fresh(once, std::move(place), confinement);
 }
@@ -221,6 +225,7 @@ void JavascriptExecutor::dismiss(NodeProcess& process) {
 void JavascriptExecutor::finish(AttemptId attempt, Outcome outcome) {
   auto found = jobs_.find(attempt);
   if (found->second.why_killed != Reason::kNone) outcome = killed(found->second.why_killed);
+  else outcome = within_output(found->second.terms.limits, std::move(outcome));
   outcome.ran = since(found->second.started_us);
   jobs_.erase(found);
   observer_.on_done(attempt, std::move(outcome));

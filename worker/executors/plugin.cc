@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "worker/executors/node_process.h"
+#include "worker/executors/spoken.h"
 #include "worker/executors/task_support.h"
 
 namespace millrace {
@@ -36,6 +37,7 @@ class PluginExecutor final : public Executor, NodeProcess::Listener {
       : file_(std::move(file)),
         slots_(static_cast<std::size_t>(std::max(1, options.slots))),
         confined_only_(options.housing.isolation_min != Isolation::kNone),
+        secrets_(options.secrets),
         work_dir_(std::move(work_dir)),
         reactor_(reactor),
         observer_(observer) {}
@@ -113,9 +115,8 @@ class PluginExecutor final : public Executor, NodeProcess::Listener {
   }
 
   void on_said(NodeProcess& from, PythonReply said) override {
-    const Seat& seat = seats_.find(&from)->second;
-    Result<Value> data = Value::parse(said.output);
-    if (seat.attempt && data.ok()) observer_.on_news(*seat.attempt, EventType::kTaskProgress, std::move(*data));
+    take_spoken(seats_.find(&from)->second.attempt, said, secrets_, observer_,
+                [&](std::string_view text, bool good) { from.answer(text, good); });
   }
 
   void on_reply(NodeProcess& from, PythonReply reply) override {
@@ -144,6 +145,7 @@ class PluginExecutor final : public Executor, NodeProcess::Listener {
   std::string file_;
   std::size_t slots_;
   bool confined_only_;
+  Secrets secrets_;
   std::string work_dir_;
   Reactor& reactor_;
   TaskObserver& observer_;

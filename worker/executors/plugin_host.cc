@@ -25,6 +25,8 @@ struct millrace_task {
   std::optional<std::string> output, error;
   std::optional<std::string> item;
   std::size_t index = 0;
+  std::map<std::string, std::string> secrets;
+  std::string problem;
 };
 
 namespace millrace {
@@ -32,6 +34,7 @@ namespace {
 
 constexpr int kChannel = 3;
 constexpr std::size_t kExecutorsMax = 256;
+constexpr std::size_t kArtifactPart = 1024 * 1024;
 
 bool write_all(std::string_view bytes) {
   while (!bytes.empty()) {
@@ -54,21 +57,99 @@ bool read_all(char* to, std::size_t size) {
   return true;
 }
 
-bool reply(PythonReply::Kind kind, std::string_view message, std::string_view output) {
-  std::string bytes(24, '\0');  // kind, retire, 2 zeros, the sizes of message, traceback and output, no time
+bool reply(PythonReply::Kind kind, std::string_view message, std::string_view output, std::string_view more = "",
+           unsigned flags = 0) {
+  std::string bytes(24, '\0');  // kind, retire, flags, the sizes of message, traceback and output, no time
   bytes[0] = static_cast<char>(kind);
+  bytes[2] = static_cast<char>(flags);
   const auto put = [&](std::size_t at, std::size_t size) {
     const auto size32 = static_cast<std::uint32_t>(size);
     std::memcpy(bytes.data() + at, &size32, sizeof size32);
   };
   put(4, message.size());
+  put(8, more.size());
   put(12, output.size());
-  return write_all(bytes.append(message).append(output));
+  return write_all(bytes.append(message).append(more).append(output));
+}
+
+// The parts of the next request, or of an answer; empty: the worker is gone.
+std::vector<std::string> next_request() {
+  std::uint64_t head[2] = {};
+  if (!read_all(reinterpret_cast<char*>(head), sizeof head)) return {};
+  std::vector<std::uint64_t> sizes(head[1]);
+  if (!read_all(reinterpret_cast<char*>(sizes.data()), 8 * sizes.size())) return {};
+  std::vector<std::string> parts;
+  for (const std::uint64_t size : sizes) {
+    if (!read_all(parts.emplace_back(size, '\0').data(), size)) return {};
+  }
+  return parts;
+}
+
+// What was asked for; nothing: `problem` says why not.
+std::optional<std::string> answer(millrace_task* task) {
+  std::vector<std::string> parts = next_request();
+  task->problem = parts.size() == 2 ? "" : "the worker has gone";
+  if (parts.size() == 2 && parts[0] == "1") return std::move(parts[1]);
+  if (parts.size() == 2) task->problem = std::move(parts[1]);
+  return std::nullopt;
+}
+
+// `read(most)` gives the next bytes, at the end none; nothing: `problem` says why it cannot.
+template <class Read>
+int hand_over(millrace_task* task, std::string_view name, const char* content_type, Read read) {
+  task->problem.clear();
+  const std::string_view type = content_type == nullptr ? "" : content_type;
+  std::optional<std::string> part = read(kArtifactPart);
+  for (unsigned flags = 1; part; flags &= ~1U) {
+    std::optional<std::string> following = part->empty() ? part : read(kArtifactPart);
+    if (!following) break;
+    if (following->empty()) flags |= 2U;
+    const bool said = reply(PythonReply::Kind::kArtifact, name, *part, type, flags);
+    if (!said) task->problem = "the worker has gone";
+    if (!said || !answer(task)) break;
+    if ((flags & 2U) != 0) return 1;
+    part = std::move(following);
+  }
+  return 0;
+}
+
+int artifact(millrace_task* task, const char* name, const char* content_type, const char* data, std::size_t size) {
+  std::string_view rest(data, size);
+  return hand_over(task, name, content_type, [&](std::size_t most) {
+    std::optional<std::string> piece(rest.substr(0, most));
+    rest.remove_prefix(piece->size());
+    return piece;
+  });
+}
+
+int artifact_file(millrace_task* task, const char* path, const char* name, const char* content_type) {
+  std::FILE* file = std::fopen(path, "rbe");
+  const std::string_view whole = path;
+  const std::string_view own = name == nullptr ? whole.substr(whole.rfind('/') + 1) : name;
+  const auto broken = [&] {
+    task->problem = std::string(path) + ": " + std::strerror(errno);
+    return std::optional<std::string>();
+  };
+  if (file == nullptr) return broken(), 0;
+  const int taken = hand_over(task, own, content_type, [&](std::size_t most) {
+    std::optional<std::string> piece(std::string(most, '\0'));
+    piece->resize(std::fread(piece->data(), 1, most, file));
+    return std::ferror(file) != 0 ? broken() : piece;
+  });
+  std::fclose(file);
+  return taken;
 }
 
 const char* lend(const std::string& text, std::size_t* size) {
   if (size != nullptr) *size = text.size();
   return text.c_str();
+}
+
+const char* secret(millrace_task* task, const char* name, std::size_t* size) {
+  std::optional<std::string> found;
+  if (reply(PythonReply::Kind::kSecret, name, "")) found = answer(task);
+  else task->problem = "the worker has gone";
+  return found ? lend(task->secrets[name] = std::move(*found), size) : nullptr;
 }
 
 const millrace_api kApi = {
@@ -91,6 +172,10 @@ const millrace_api kApi = {
       return task->item ? lend(*task->item, size) : nullptr;
     },
     [](const millrace_task* task) { return task->index; },
+    artifact,
+    artifact_file,
+    secret,
+    [](const millrace_task* task) { return task->problem.c_str(); },
 };
 
 Result<const millrace_plugin*> open_plugin(const std::string& file) {
@@ -115,19 +200,6 @@ Result<const millrace_plugin*> open_plugin(const std::string& file) {
     if (find_executor(name) != nullptr) return refuse("the executor '" + name + "' is there already");
   }
   return plugin;
-}
-
-// The parts of the next request; empty: the worker is gone.
-std::vector<std::string> next_request() {
-  std::uint64_t head[2] = {};
-  if (!read_all(reinterpret_cast<char*>(head), sizeof head)) return {};
-  std::vector<std::uint64_t> sizes(head[1]);
-  if (!read_all(reinterpret_cast<char*>(sizes.data()), 8 * sizes.size())) return {};
-  std::vector<std::string> parts;
-  for (const std::uint64_t size : sizes) {
-    if (!read_all(parts.emplace_back(size, '\0').data(), size)) return {};
-  }
-  return parts;
 }
 
 std::string text_of_member(const Value& header, const char* name) {

@@ -17,6 +17,7 @@
 #include "common/model/field_checks.h"
 #include "worker/executors/environments.h"
 #include "worker/executors/interpreter.h"
+#include "worker/executors/spoken.h"
 #include "worker/executors/task_support.h"
 #include "worker/executors/zygote.h"
 
@@ -173,7 +174,7 @@ void PythonExecutor::start(TaskContext task) {
   }
   Result<Terms> terms = housing_.terms(task);
   if (!terms.ok()) return observer_.on_done(task.attempt, not_started(terms.error()));
-  const bool once = terms->tier != Isolation::kNone;
+  const bool once = !housing_.may_share(*terms);
   Status awake = wake();
   const bool stood_by = !(once ? idle_once_ : idle_persistent_).empty();
   Result<InterpreterId> id = awake ? vacant(once) : Result<InterpreterId>(awake.error());
@@ -339,6 +340,7 @@ void PythonExecutor::finish(AttemptId attempt, Outcome outcome) {
   if (found->second.kill_timer) reactor_.cancel(*found->second.kill_timer);
   if (found->second.why_killed != Reason::kNone) outcome = killed(found->second.why_killed);
   else if (!found->second.problem.empty()) outcome = failed(Reason::kRefused, found->second.problem);
+  else outcome = within_output(found->second.terms.limits, std::move(outcome));
   outcome.ran = since(found->second.started_us);
   jobs_.erase(found);
   observer_.on_done(attempt, std::move(outcome));
@@ -370,19 +372,8 @@ void PythonExecutor::on_reply(InterpreterId id, PythonReply reply) {
 void PythonExecutor::on_said(InterpreterId id, PythonReply said) {
   if (said.kind == PythonReply::Kind::kPart) return give_part(id, said.message);
   const Seat& seat = seats_.find(id)->second;
-  if (said.kind == PythonReply::Kind::kSecret) {
-    Result<std::string> secret = seat.attempt ? secrets_.find(said.message) : Error{};
-    if (secret.ok()) observer_.on_secret(*seat.attempt, *secret);
-    return seat.interpreter->answer(secret.ok() ? *secret : secret.error().what, secret.ok());
-  }
-  if (said.kind == PythonReply::Kind::kArtifact) {
-    const std::string problem =
-        seat.attempt ? observer_.on_artifact(*seat.attempt, artifact_part(said)) : "the task has ended";
-    return seat.interpreter->answer(problem, problem.empty());
-  }
-  if (!seat.attempt) return;
-  if (Result<Value> data = Value::parse(said.output); data.ok() && data->is_object())
-    observer_.on_news(*seat.attempt, EventType::kTaskProgress, std::move(*data));
+  take_spoken(seat.attempt, said, secrets_, observer_,
+              [&](std::string_view text, bool good) { seat.interpreter->answer(text, good); });
 }
 
 void PythonExecutor::give_part(InterpreterId id, std::string_view name) {
@@ -443,20 +434,6 @@ void PythonExecutor::on_gone(const std::string& why, bool started) {
   seat_waiting();
 }
 
-// What `file` names came with the workflow, under its name without the folder: it is the script.
-Status unpack_file(TaskContext& task) {
-  if (std::string problem = check_string(task, "file"); !problem.empty()) return field_error("file", "must be text");
-  const std::string path = string_field(task, "file");
-  if (path.empty()) return Done{};
-  const Value* sources = task.fields.find("sources");
-  const Value* script = sources == nullptr ? nullptr : sources->find(path.substr(path.rfind('/') + 1));
-  if (script == nullptr || !script->is_string())
-    return Error{
-        Code::kInvalid, "the source of `file` " + path + " did not come with the workflow: submit it again", {}, ""};
-  task.fields.set("script", *script);
-  return Done{};
-}
-
 Result<RequirementSet> requirements_of(const Value& field) {
   if (!field.is_string()) return read_requirements(field);
   const std::string& path = field.as_string();
@@ -490,10 +467,8 @@ class PythonExecutors final : public Executor {
   }
 
   void start(TaskContext task) override {
-    if (task.fields.find("file") != nullptr) {
-      if (Status loaded = unpack_file(task); !loaded.ok())
-        return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, loaded.error().what));
-    }
+    if (Status loaded = unpack_file(task); !loaded.ok())
+      return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, loaded.error().what));
     if (std::string problem = check_string(task, "venv"); !problem.empty())
       return observer_.on_done(task.attempt, failed(Reason::kInvalidInput, std::move(problem)));
     const Value* requirements = task.fields.find("requirements");

@@ -337,6 +337,7 @@ Outcome ShellTask::outcome(int wait_status) const {
     outcome = failed(Reason::kInvalidOutput, chosen.error().what);
   }
   if (!outcome.success) outcome.output = output(exit_code);
+  else outcome = within_output(terms_.limits, std::move(outcome));
   outcome.ran = since(started_us_);
   return outcome;
 }

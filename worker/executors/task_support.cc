@@ -150,6 +150,13 @@ Outcome with_limit(const Terms& terms, int signal_number, std::string_view said,
   return out;
 }
 
+Outcome within_output(const TaskLimits& limits, Outcome outcome) {
+  if (!outcome.success || limits.output == 0 || outcome.output.size() <= limits.output) return outcome;
+  return failed(Reason::kInvalidOutput, "output: it gave " + std::to_string(outcome.output.size()) +
+                                            " bytes of JSON; at most " + std::to_string(limits.output) +
+                                            " are allowed");
+}
+
 std::int64_t steady_us() {
   return std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }

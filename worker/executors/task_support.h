@@ -42,6 +42,8 @@ std::vector<std::string> list_field(const TaskContext& task, std::string_view fi
 // Of a task that `error` keeps from starting: kRefused where it is about the isolation, else kInvalidInput.
 Outcome not_started(const Error& error);
 // `outcome` of a task that failed, unless a limit of its own is the reason. `signal_number` 0: no signal ended it.
+// Fails a good one whose output is more than the limit.
+Outcome within_output(const TaskLimits& limits, Outcome outcome);
 Outcome with_limit(const Terms& terms, int signal_number, std::string_view said, Outcome outcome);
 
 std::int64_t steady_us();

@@ -87,6 +87,7 @@ Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, bool la
   spec.adopt_orphans = true;
   Result<pid_t> pid = spawn(spec);
   if (!pid) return Error{Code::kRefused, pid.error().what, {}, ""};
+  if (!confinement.pin.empty()) static_cast<void>(pin_to(confinement.pin, *pid));  // those of its tasks are set anew
   return std::unique_ptr<Zygote>(new Zygote(reactor, listener, *pid, std::move(control->ours), std::move(err->ours)));
 }
 

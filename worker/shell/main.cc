@@ -122,7 +122,7 @@ ConfigProgram program() {
                        .default_value = "",
                        .help =
                            "what a task may use unless it says less: memory=1GiB, cpu=10m, processes=256, files=1024, "
-                           "file_size=1GiB",
+                           "file_size=1GiB, output=16MiB",
                        .metavar = "NAME=VALUE",
                        .repeated = true});
   p.options.push_back({.name = "cgroup",

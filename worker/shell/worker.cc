@@ -17,17 +17,15 @@
 #include "common/io/fault.h"
 #include "common/io/log.h"
 #include "common/io/zmq_socket.h"
-#include "common/vault/secret_file.h"
 #include "worker/core/agent.h"
 #include "worker/core/directory.h"
-#include "worker/executors/plugin.h"
 #include "worker/executors/reactor.h"
-#include "worker/executors/sandbox.h"
 #include "worker/shell/beats.h"
 #include "worker/shell/clock.h"
 #include "worker/shell/host.h"
 #include "worker/shell/link.h"
 #include "worker/shell/machine.h"
+#include "worker/shell/settings.h"
 #include "worker/shell/worker_meter.h"
 
 namespace millrace {
@@ -53,135 +51,6 @@ void allow_many_descriptors() {
   if (limit.rlim_cur >= wanted) return;
   limit.rlim_cur = wanted;
   setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// What tasks can be kept apart by here is a label of the worker, where operators and `millrace workers` see it, and
-// placement, too.
-Status tell_isolation(WorkerOptions& options, const HousingOptions& housing) {
-  const std::string missing = Sandbox().missing();
-  TaskUser user;
-  if (housing.users.count > 0) user = {housing.users.first, housing.users.first, true, false};
-  const std::string& no_namespaces = Sandbox::namespaces_missing(user);
-  const bool namespaces = no_namespaces.empty() && Sandbox().filter() != nullptr;
-  options.labels[std::string(kIsolationLabel)] = namespaces ? "namespaces" : missing.empty() ? "process" : "none";
-  if (!options.runtime_class.empty()) options.labels[std::string(kRuntimeClassLabel)] = options.runtime_class;
-  if (housing.isolation_min == Isolation::kNamespaces && !namespaces)
-    return Error{Code::kRefused, "the isolation `namespaces` cannot be had here: " + no_namespaces, {}, "isolation"};
-  if (housing.isolation_min == Isolation::kProcess && !missing.empty())
-    return Error{Code::kRefused, "the isolation `process` cannot be had here: " + missing, {}, "isolation"};
-  if (!missing.empty()) log_warn("tasks are not fully confined here", {{"worker", options.name}, {"missing", missing}});
-  if (!namespaces)
-    log_info("tasks cannot have namespaces of their own here", {{"worker", options.name}, {"why", no_namespaces}});
-  if (geteuid() == 0 && housing.users.count == 0)
-    log_info("tasks run as root: see --task-user", {{"worker", options.name}});
-  return Done{};
-}
-
-Error wrong_option(const std::string& option, const Error& error) {
-  return Error{Code::kInvalid, "--" + option + " " + error.what, {}, {}};
-}
-
-Result<HousingOptions> housing_options(const WorkerOptions& options) {
-  HousingOptions out;
-  if (options.hides_secrets) {
-    out.hidden = options.secrets_dirs;
-    if (const SecretPaths paths = SecretPaths::of(options.secrets_file, options.secrets_key_file); !paths.file.empty())
-      out.hidden.insert(out.hidden.end(), {paths.file, paths.key_file});
-  }
-  const Result<Isolation> least = parse_isolation(options.isolation);
-  if (!least.ok() || *least == Isolation::kContainer)
-    return Error{Code::kInvalid, "--isolation " + options.isolation + ": expected none, process or namespaces", {}, {}};
-  out.isolation_min = *least;
-  out.runtime_class = options.runtime_class;
-  Result<UserRange> users = parse_task_user(options.task_user);
-  if (!users.ok()) return users.error();
-  out.users = *users;
-  Value limits = Value::Object{};
-  for (const auto& [name, text] : options.limits) {
-    const bool number = name == "processes" || name == "files";
-    Result<Value> value = number ? Value::parse(text) : Result<Value>(Value(text));
-    limits.set(name, value.ok() ? *value : Value(text));
-  }
-  Result<TaskLimits> read = TaskLimits::read(limits);
-  if (!read.ok()) return wrong_option("limit", read.error());
-  out.limits = *read;
-  out.groups = options.cgroup != "none";
-  if (options.cgroup != "auto" && out.groups) out.cgroup = options.cgroup;
-  if (!options.pin.empty()) {
-    Result<std::vector<int>> processors = parse_processors(options.pin);
-    if (!processors.ok()) return wrong_option("pin", processors.error());
-    out.all.pin = std::move(*processors);
-  }
-  for (const auto& [queue, json] : options.queue_settings) {
-    Result<QueueSettings> settings = parse_queue_settings(json);
-    if (!settings.ok())
-      return wrong_option("queues", Error{Code::kInvalid, queue + ": " + settings.error().what, {}, {}});
-    out.queues.emplace(queue, std::move(*settings));
-  }
-  return out;
-}
-
-// What the operator asked for by name is there, or the worker does not start.
-Status check_groups(const HousingOptions& asked, const Housing& housing) {
-  const Cgroups& groups = housing.groups();
-  bool weight = false, group = !asked.cgroup.empty();
-  for (const auto& [queue, settings] : asked.queues) {
-    weight = weight || settings.cpu_weight > 0;
-    group = group || settings.asks_for_groups();
-  }
-  if ((group && !groups.can_any()) || (weight && !groups.can(Controller::kCpu)))
-    return Error{Code::kRefused, "control groups cannot be had here: " + groups.missing(), {}, "cgroup"};
-  return Done{};
-}
-
-Result<Secrets> secrets_of(const WorkerOptions& options) {
-  if (options.secrets_file.empty() && !options.secrets_key_file.empty())
-    return Error{Code::kInvalid, "--secrets-key-file needs --secrets-file", {}, {}};
-  if (options.secrets_file.empty()) return Secrets(options.secrets_dirs);
-  Result<SecretFile> opened = SecretFile::open(SecretPaths::of(options.secrets_file, options.secrets_key_file));
-  if (!opened.ok()) return opened.error();
-  const auto file = std::make_shared<SecretFile>(std::move(*opened));
-  return Secrets(options.secrets_dirs,
-                 SecretSource{options.secrets_file, [file](std::string_view name) { return file->find(name); }});
-}
-
-Result<ExecutorOptions> executor_options(const WorkerOptions& options) {
-  ExecutorOptions out;
-  out.slots = static_cast<int>(options.slots);
-  out.python = options.python;
-  out.warm = options.warm;
-  Result<EgressRules> egress = EgressRules::parse(options.allow_egress);
-  if (!egress.ok()) return Error{Code::kInvalid, "--allow-egress " + egress.error().what, {}, {}};
-  out.egress = std::move(*egress);
-  Result<LlmProviders> providers =
-      parse_providers(options.providers, std::getenv("OPENAI_BASE_URL"), std::getenv("OPENAI_API_KEY"));
-  if (!providers.ok()) return providers.error();
-  out.providers = std::move(*providers);
-  Result<Secrets> secrets = secrets_of(options);
-  if (!secrets.ok()) return secrets.error();
-  out.secrets = std::move(*secrets);
-  out.requirements.no_index = options.no_index;
-  if (!options.requirements_dir.empty())
-    out.requirements.directory = std::filesystem::absolute(options.requirements_dir).string();
-  for (const std::string& place : options.find_links) {
-    const bool url = place.find("://") != std::string::npos;
-    out.requirements.find_links.push_back(url ? place : std::filesystem::absolute(place).string());
-  }
-  Result<HousingOptions> housing = housing_options(options);
-  if (!housing.ok()) return housing.error();
-  out.housing = std::move(*housing);
-  for (const std::string& written : options.plugins) {
-    const std::string file = std::filesystem::absolute(written).string();  // tasks run elsewhere
-    Result<std::vector<std::string>> names = describe_plugin(file);
-    if (!names.ok()) return names.error();
-    for (std::string& name : *names) {
-      if (std::ranges::find(out.plugins, name, &std::pair<std::string, std::string>::first) != out.plugins.end())
-        return Error{
-            Code::kInvalid, "plug-in " + file + ": the executor '" + name + "' is there already", {}, "plugin"};
-      out.plugins.emplace_back(std::move(name), file);
-    }
-  }
-  return out;
 }
 
 class WakeUp {  // an eventfd: rung from any thread and from signal handlers
@@ -544,7 +413,7 @@ Result<std::unique_ptr<Worker>> Worker::create(ZmqContext& context, WorkerOption
   if (Status told = tell_isolation(options, executors->housing); !told.ok()) return told.error();
   allow_many_descriptors();
   auto worker = std::make_unique<WorkerProcess>(context, std::move(options), *executors, incarnation);
-  if (Status groups = check_groups(executors->housing, worker->housing()); !groups.ok()) return groups.error();
+  if (Status housed = check_housing(executors->housing, worker->housing()); !housed.ok()) return housed.error();
   if (Status connected = worker->connect(); !connected.ok()) return connected.error();
   return Result<std::unique_ptr<Worker>>(std::move(worker));
 }

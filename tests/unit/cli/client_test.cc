@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
 #include "cli/event_feed.h"
 #include "cli/follow.h"
+#include "cli/submission.h"
 #include "common/wire/codec.h"
 #include "common/wire/frame.h"
 #include "tests/unit/cli/support.h"
@@ -232,6 +234,92 @@ TEST_F(ClientTest, ALargeValueComesInPartsAndGoesOnAtAnotherCoordinatorWhereItSt
   EXPECT_EQ(value->dump(), json);
   ASSERT_GE(asked_second.size(), 2U);
   EXPECT_GT(asked_second.front(), kPartFirst) << "what had come was not asked for again";
+}
+
+// Takes inputs in parts, as coordinators do.
+struct InputsStore {
+  std::string come;
+  std::vector<std::size_t> sizes;
+  int harm = 0;  // so many parts arrive damaged
+  InputsTaken take(const PutInputs& part) {
+    sizes.push_back(part.bytes.size());
+    if (harm > 0 || part.check != part_check(part.hash, part.from, part.bytes)) {
+      --harm;
+      return {part.hash, come.size(), false, true};
+    }
+    if (part.from == come.size()) come += part.bytes;
+    return {part.hash, come.size(), come.size() == part.size, false};
+  }
+};
+
+SubmitRun with_inputs(const std::string& json) {
+  SubmitRun request;
+  request.key = "k";
+  request.definition = hash128("d");
+  request.inputs = Payload::inline_json(json);
+  return request;
+}
+
+TEST_F(ClientTest, LargeInputsGoAheadInPartsAndTheSubmissionNamesThem) {
+  const std::string json = "{\"a\":\"" + std::string(3'000'000, 'v') + "\"}";
+  InputsStore store;
+  store.harm = 1;
+  std::vector<Payload> named;
+  FakeCoordinator fake([&](const OperatorRequest& request) -> OperatorReply {
+    if (const auto* part = std::get_if<PutInputs>(&request)) return store.take(*part);
+    const auto* submitted = std::get_if<SubmitRun>(&request);
+    if (submitted == nullptr) return fixed_reply(request);
+    named.push_back(submitted->inputs);
+    if (named.size() == 1) {  // they went meanwhile
+      store.come.clear();
+      return ErrorReply{Error{Code::kNotFound, "gone", {}, "inputs_gone"}};
+    }
+    return SubmitReply{RunId{7}, false, {}};
+  });
+  Client client = client_for({fake.endpoint()});
+  const Result<SubmitReply> submitted = submit(client, with_inputs(json), 10s);
+  ASSERT_TRUE(submitted.ok()) << submitted.error().what;
+  ASSERT_EQ(named.size(), 2U);
+  for (const Payload& one : named) EXPECT_EQ(one, Payload::reference(hash128(json), json.size()));
+  EXPECT_TRUE(store.come == json);
+  EXPECT_GT(store.sizes.size(), 6U);
+  EXPECT_LE(*std::ranges::max_element(store.sizes), kPartMax);
+}
+
+TEST_F(ClientTest, SmallInputsAndThoseForAnOlderCoordinatorGoWithinTheSubmission) {
+  const std::string json = "{\"a\":\"" + std::string(300'000, 'v') + "\"}";
+  int parts = 0;
+  std::string got;
+  FakeCoordinator fake([&](const OperatorRequest& request) -> OperatorReply {
+    if (std::holds_alternative<PutInputs>(request)) {
+      ++parts;
+      return ErrorReply{Error{Code::kInvalid, "request: unknown request", {}, ""}};
+    }
+    const auto* submitted = std::get_if<SubmitRun>(&request);
+    if (submitted == nullptr) return fixed_reply(request);
+    got = submitted->inputs.json();
+    return SubmitReply{RunId{7}, false, {}};
+  });
+  Client client = client_for({fake.endpoint()});
+  EXPECT_TRUE(submit(client, with_inputs(R"({"a":1})"), 10s).ok());
+  EXPECT_EQ(got, R"({"a":1})");
+  EXPECT_EQ(parts, 0);
+  EXPECT_TRUE(submit(client, with_inputs(json), 10s).ok());
+  EXPECT_TRUE(got == json);
+  EXPECT_EQ(parts, 1);
+}
+
+TEST_F(ClientTest, InputsThatArriveDamagedAgainAndAgainAreAnError) {
+  InputsStore store;
+  store.harm = 100;
+  FakeCoordinator fake([&](const OperatorRequest& request) -> OperatorReply {
+    if (const auto* part = std::get_if<PutInputs>(&request)) return store.take(*part);
+    return fixed_reply(request);
+  });
+  Client client = client_for({fake.endpoint()});
+  const auto submitted = submit(client, with_inputs("{\"a\":\"" + std::string(300'000, 'v') + "\"}"), 10s);
+  ASSERT_FALSE(submitted.ok());
+  EXPECT_EQ(submitted.error().name, "damaged");
 }
 
 TEST_F(ClientTest, AnOlderCoordinatorGivesTheWholeValueAtOnce) {

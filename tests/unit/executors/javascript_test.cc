@@ -140,6 +140,75 @@ TEST_P(Javascript, AnArtifactThatIsRefusedIsAnErrorOfTheTasks) {
   EXPECT_EQ(output("output = typeof millrace.artifact"), "\"function\"");
 }
 
+const Value kSources =
+    object({{"job.js",
+             "const words = require('./lib/words');\nconst {n} = require('./data');\n"
+             "output = [words.of(inputs.text), n, require('path').basename('/a/b'), words.mine()]"},
+            {"lib/words.js",
+             "const {sep} = require('../sep.js');\nexports.of = (text) => text.split(sep);\n"
+             "exports.mine = () => [__filename, module.id, require('../lib/words') === module.exports];\n"
+             "exports.fails = () => {\n  return null.x;\n};\n"
+             "exports.add = async ({up, inputs}) => up + inputs.n;"},
+            {"sep.js", "exports.sep = ' ';"},
+            {"data.json", "{\"n\": 5}"}});
+
+TEST_P(Javascript, AFileAndTheModulesBesideItRunAsTheyCameWithTheWorkflow) {
+  TaskContext context =
+      h.context("javascript", object({{"file", "tasks/job.js"}, {"sources", kSources}, {"isolation", GetParam()}}));
+  context.inputs_json = json(R"({"text":"a b"})");
+  EXPECT_EQ(output(std::move(context)), R"([["a","b"],5,"b",["tasks/lib/words.js","lib/words.js",true]])");
+}
+
+TEST_P(Javascript, AFunctionOfAModuleIsCalledWithWhatIsVisible) {
+  const auto call = [&](const std::string& function) {
+    TaskContext context =
+        h.context("javascript", object({{"function", function}, {"sources", kSources}, {"isolation", GetParam()}}));
+    context.inputs_json = json(R"({"n":40})");
+    context.nodes = {{"up", json("2")}};
+    return context;
+  };
+  EXPECT_EQ(output(call("lib/words:add")), "42");
+  EXPECT_EQ(h.run(call("lib/words:none")).error.message, "TypeError: lib/words:none is undefined, not a function");
+  const Outcome outcome = h.run(call("lib/words:fails"));
+  EXPECT_EQ(outcome.error.message, "TypeError: Cannot read properties of null (reading 'x')");
+  EXPECT_EQ(outcome.error.traceback.substr(0, outcome.error.traceback.find("TypeError")),
+            "lib/words.js:5\n    return null.x;\n")
+      << outcome.error.traceback;
+  EXPECT_EQ(h.run(call("no-colon")).error.message, "`function` is \"no-colon\"; expected module:function");
+  const Outcome lost = h.run("javascript", object({{"file", "x.js"}, {"isolation", GetParam()}}));
+  EXPECT_EQ(lost.reason, Reason::kInvalidInput);
+  EXPECT_NE(lost.error.message.find("did not come with the workflow"), std::string::npos);
+}
+
+TEST_P(Javascript, TheObjectMillraceLogsAndTellsProgressAndLife) {
+  const AttemptId attempt = h.start(
+      task("millrace.log('a', 1); millrace.progress(1, 3, {step: 'x'}); millrace.progress(2, 3);\n"
+           "await new Promise((r) => setTimeout(r, 100)); millrace.heartbeat(); millrace.progress(3, 3); output = 7"));
+  const Outcome outcome = h.wait(attempt);
+  ASSERT_TRUE(outcome.success) << outcome.error.message << outcome.error.traceback;
+  EXPECT_EQ(h.recorder.of(attempt).out, "a 1\n");
+  std::string told;
+  for (const auto& [type, data] : h.recorder.of(attempt).news) {
+    EXPECT_EQ(type, EventType::kTaskProgress);
+    told += data.dump();
+  }
+  EXPECT_EQ(told, R"({"done":1,"total":3,"step":"x"}{"heartbeat":true}{"done":3,"total":3})");
+  EXPECT_EQ(run("millrace.progress(NaN)").error.message,
+            "TypeError: progress[\"done\"] is NaN, which JSON cannot hold");
+}
+
+TEST_P(Javascript, ASecretIsAskedOfTheWorkerWhichIsToldBeforeItIsUsed) {
+  setenv("MILLRACE_SECRET_JAVASCRIPT_TEST", "hunter2", 1);
+  const AttemptId attempt =
+      h.start(task("const s = millrace.secret('JAVASCRIPT_TEST'); output = [s, millrace.secret('JAVASCRIPT_TEST')]"));
+  EXPECT_EQ(h.wait(attempt).output.json(), R"(["hunter2","hunter2"])");
+  EXPECT_EQ(h.recorder.of(attempt).secrets, (std::vector<std::string>{"hunter2", "hunter2"}));
+  unsetenv("MILLRACE_SECRET_JAVASCRIPT_TEST");
+  EXPECT_EQ(run("millrace.secret('JAVASCRIPT_TEST')").error.message,
+            "Error: the secret 'JAVASCRIPT_TEST' is not known to this worker (looked for: "
+            "MILLRACE_SECRET_JAVASCRIPT_TEST)");
+}
+
 TEST_P(Javascript, ANodeThatIsCalledMillraceIsSeenAsAnyOther) {
   TaskContext context = task("output = millrace");
   context.nodes = {{"millrace", json("[1]")}};

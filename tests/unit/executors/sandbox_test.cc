@@ -203,6 +203,23 @@ TEST_F(Confined, ALimitThatIsReachedIsNamed) {
   EXPECT_TRUE(python("output = 1").success) << "the next task is not harmed";
 }
 
+TEST_F(Confined, AnOutputBeyondItsLimitFailsTheTask) {
+  const auto run = [&](const char* executor, const std::string& script, const char* limit) {
+    return h.run(executor, object({{"script", script}, {"limits", object({{"output", limit}})}}));
+  };
+  const std::pair<const char*, const char*> scripts[] = {{"shell", "head -c 2000 /dev/zero | tr '\\0' x"},
+                                                         {"python", "output = 'x' * 2000"},
+                                                         {"javascript", "output = 'x'.repeat(2000)"}};
+  for (const auto& [executor, script] : scripts) {
+    if (std::string(executor) == "javascript" && !has_node()) continue;
+    EXPECT_TRUE(run(executor, script, "3KiB").success) << executor;
+    const Outcome outcome = run(executor, script, "1KiB");
+    EXPECT_EQ(outcome.reason, Reason::kInvalidOutput) << executor;
+    EXPECT_EQ(outcome.error.message.substr(0, 15), "output: it gave") << outcome.error.message;
+    EXPECT_LT(outcome.output.size(), 1024U) << executor;
+  }
+}
+
 TEST_F(Confined, WhatCannotBeHadIsRefusedWithTheReason) {
   if (geteuid() == 0) {
     const Outcome outcome = shell("true", object({{"processes", 10}}));
@@ -215,7 +232,7 @@ TEST_F(Confined, WhatCannotBeHadIsRefusedWithTheReason) {
                 .error.message,
             "`limits` need a process of the task's own");
   EXPECT_EQ(shell("true", object({{"cpus", 1}})).error.message,
-            "`limits` has the unknown key 'cpus'; expected memory, cpu, processes, files or file_size");
+            "`limits` has the unknown key 'cpus'; expected memory, cpu, processes, files, file_size or output");
 }
 
 TEST_F(Confined, TheOperatorsLeastIsRequired) {

@@ -66,6 +66,28 @@ TEST(Sources, OfAFunctionAreItsModuleOrPackageUnlessItIsAnInstalledOne) {
   EXPECT_EQ(packed("executor: python, function: 'millrace:log'", {{"millrace.py", ""}}), "");
 }
 
+TEST(Sources, OfJavascriptAreTheFileAndWhatItRequiresBesideIt) {
+  const Files files = {{"tasks/job.js",
+                        "const fs = require('fs'); const a = require('./lib/a'), b = require( \"./data.json\" )\n"
+                        "require('../outside'); require('./gone'); require(`./words`)"},
+                       {"tasks/lib/a.js", "module.exports = require('../deep')"},
+                       {"tasks/deep/index.js", "require('../lib/a'); require('./near.js')"},
+                       {"tasks/deep/near.js", ""},
+                       {"tasks/data.json", "{}"},
+                       {"tasks/words.js", ""},
+                       {"tasks/unused.js", ""},
+                       {"outside.js", ""},
+                       {"tool.js", "require('./part')"},
+                       {"part.js", ""}};
+  EXPECT_EQ(packed("executor: javascript, file: tasks/job.js", files),
+            "data.json deep/index.js deep/near.js job.js lib/a.js words.js");
+  EXPECT_EQ(packed("executor: javascript, function: 'tool:run'", files), "part.js tool.js");
+  EXPECT_EQ(packed("executor: javascript, function: 'path:join'", files), "");
+  EXPECT_EQ(packed("executor: javascript, file: none.js", files),
+            "'file' of node 'a' cannot have none.js: there is no such file");
+  EXPECT_EQ(packed("executor: javascript, function: tool", files), "'function' of node 'a' is \"tool\"");
+}
+
 TEST(Sources, OfATemplateAreWhatItIncludes) {
   const Files files = {{"mail/main.j2", "{% extends 'base.j2' %}{%- include \"parts/head.j2\" %}{{ 'not.j2' }}"},
                        {"mail/base.j2", "{% include 'gone.j2' ignore missing %}{% from 'm.j2' import x %}"},

@@ -35,6 +35,9 @@ inline bool same(const ReadLogs& a, const ReadLogs& b) {
 inline bool same(const GetValue& a, const GetValue& b) {
   return a.hash == b.hash && a.from == b.from && a.max == b.max;
 }
+inline bool same(const PutInputs& a, const PutInputs& b) {
+  return a.hash == b.hash && a.size == b.size && a.from == b.from && a.check == b.check && a.bytes == b.bytes;
+}
 inline bool same(const ListWorkers&, const ListWorkers&) { return true; }
 inline bool same(const DrainWorkerRequest& a, const DrainWorkerRequest& b) { return a.name == b.name; }
 inline bool same(const GetDefinition& a, const GetDefinition& b) { return a.run == b.run; }
@@ -61,6 +64,9 @@ inline bool same(const LogsReply& a, const LogsReply& b) {
 }
 inline bool same(const ValueFound& a, const ValueFound& b) {
   return a.found == b.found && a.json == b.json && a.place == b.place;
+}
+inline bool same(const InputsTaken& a, const InputsTaken& b) {
+  return a.hash == b.hash && a.have == b.have && a.kept == b.kept && a.damaged == b.damaged;
 }
 inline bool same(const WorkersReply& a, const WorkersReply& b) { return a.workers == b.workers; }
 inline bool same(const DrainReply& a, const DrainReply& b) { return a.name == b.name; }

@@ -3,8 +3,9 @@
 //   request   u64 bytes after the next field, u64 parts, u64 length of each, then the parts:
 //             header (JSON), script, inputs (JSON), one JSON a visible node in the order of header.ids, one for each name of header.vars
 //   reply     u8 kind, u8 retire, u16 flags, u32 message, u32 traceback, u32 output (lengths), u64 microseconds that
-//             the task's own code took, then the three; before the end of a task also the files that it hands over, part
-//             by part, each of which is answered
+//             the task's own code took, then the three; before the end of a task also what it says by the object
+//             `millrace`: its progress, and the secrets that it asks for and the files that it hands over, part by
+//             part, each of which is answered
 // The same as runners/python_runner.py speaks. The process ends at the end of its channel.
 "use strict";
 const fs = require("fs");
@@ -13,7 +14,7 @@ const vm = require("vm");
 const { createRequire } = require("module");
 
 const CHANNEL = 3;
-const OK = 0, ERROR = 1, INVALID_OUTPUT = 2, OUT_OF_MEMORY = 3, ARTIFACT = 6;
+const OK = 0, ERROR = 1, INVALID_OUTPUT = 2, OUT_OF_MEMORY = 3, PROGRESS = 4, SECRET = 5, ARTIFACT = 6;
 const ARTIFACT_PART = 1024 * 1024;
 const VALUE_MAX = 256 * 1024 * 1024;
 const DEPTH_MAX = 190;
@@ -92,8 +93,8 @@ function compiled(file, script, names) {
   return known;
 }
 
-// [one line, the frames of the script with the line that failed] of whatever was thrown.
-function describe(error, file, script) {
+// [one line, the frames of the script with the line that failed] of whatever was thrown. `sources`: by file.
+function describe(error, file, sources) {
   if (!(error instanceof Error) && !(error && typeof error === "object" && typeof error.stack === "string")) {
     let text;
     try { text = typeof error === "string" ? error : JSON.stringify(error) || String(error); } catch { text = "a value without text"; }
@@ -102,12 +103,15 @@ function describe(error, file, script) {
   const text = String(error.message).split("\n")[0];
   const message = text === "" ? String(error.name) : error.name + ": " + text;
   const lines = String(error.stack).split("\n");
-  const ours = lines.filter((line) => line.startsWith("    at ") && line.includes(file + ":"));
+  const fileOf = (line) => [...sources.keys()].filter((one) => line.includes(one + ":")).sort((a, b) => b.length - a.length)[0];
+  const ours = lines.filter((line) => line.startsWith("    at ") && fileOf(line) !== undefined);
   // A syntax error has no frame, but names its place first: "<node>:3".
-  const place = (ours[0] || lines[0]).split(file + ":")[1];
+  const first = ours[0] || lines[0];
+  const where = fileOf(first) || file;
+  const place = first.split(where + ":")[1];
   const number = place === undefined ? 0 : parseInt(place, 10);
-  const source = number > 0 ? script.split("\n")[number - 1] : undefined;
-  let traceback = source === undefined ? "" : file + ":" + number + "\n    " + source.trim() + "\n";
+  const source = number > 0 ? sources.get(where).split("\n")[number - 1] : undefined;
+  let traceback = source === undefined ? "" : where + ":" + number + "\n    " + source.trim() + "\n";
   traceback += message + "\n" + ours.map((line) => line.replace("async ", "")).join("\n") + (ours.length > 0 ? "\n" : "");
   if (error.cause instanceof Error) traceback += "caused by: " + error.cause.name + ": " + error.cause.message + "\n";
   if (traceback.length > TRACEBACK_MAX) traceback = traceback.slice(0, TRACEBACK_MAX) + "\n... [cut]\n";
@@ -130,12 +134,61 @@ function requireIn(directory) {
   return known;
 }
 
-async function evaluate(task, file, script) {
+// The modules among the sources that came with a task, each made once for it; others are those of the worker.
+class Packed {
+  constructor(sources, root) {
+    Object.assign(this, { sources, root, made: new Map() });
+  }
+
+  nameOf(file) {
+    return this.root === "" || this.root === "/" ? this.root + file : this.root + "/" + file;
+  }
+
+  fileOf(module) {
+    return ["", ".js", ".json", "/index.js"].map((end) => module + end).find((file) => Object.hasOwn(this.sources, file) && /\.(js|json)$/.test(file));
+  }
+
+  requireFrom(from) {
+    const installed = requireIn(process.cwd());
+    const require = (name) => {
+      const file = /^\.\.?\//.test(name) ? this.fileOf(path.posix.join(path.posix.dirname(from), name)) : undefined;
+      return file === undefined ? installed(name) : this.load(file);
+    };
+    return Object.assign(require, installed);
+  }
+
+  load(file) {
+    if (this.made.has(file)) return this.made.get(file).exports;
+    const module = { exports: {}, id: file, filename: this.nameOf(file), loaded: false };
+    this.made.set(file, module);
+    if (file.endsWith(".json")) {
+      module.exports = JSON.parse(this.sources[file]);
+    } else {
+      const head = "(function (exports, require, module, __filename, __dirname) { ";
+      const code = new vm.Script(head + this.sources[file] + "\n})", { filename: this.nameOf(file), columnOffset: -head.length });
+      code.runInThisContext()(module.exports, this.requireFrom(file), module, this.nameOf(file), path.posix.dirname(this.nameOf(file)));
+    }
+    module.loaded = true;
+    return module.exports;
+  }
+
+  // module:function
+  named(text) {
+    const [module, name] = [text.slice(0, text.indexOf(":")), text.slice(text.indexOf(":") + 1)];
+    const file = this.fileOf(module);
+    const found = name.split(".").reduce((at, part) => at?.[part], file === undefined ? requireIn(process.cwd())(module) : this.load(file));
+    if (typeof found !== "function") throw new TypeError(text + " is " + (found === undefined ? "undefined" : kindOf(found)) + ", not a function");
+    return found;
+  }
+}
+
+async function evaluate(task, file, script, packed) {
   const seen = { ...task.nodes, ...task.vars };
   const names = Object.keys(seen).filter((name) => isName(name));
-  const require = requireIn(process.cwd());
+  const require = packed.requireFrom(file.slice(file.lastIndexOf("/") + 1));
   const context = { ...task.inputs, ...seen, inputs: task.inputs, nodes: task.nodes, run: task.run };
   try {
+    if (task.called) return [await packed.named(task.called)(context), task.called];
     const found = await compiled(file, script, names)(task.inputs, task.nodes, task.run, require, seen, millrace)();
     if (found.main !== undefined) return [await found.main(context), "main()"];
     return found.output !== undefined ? [found.output, "output"] : [found.result, "result"];
@@ -159,10 +212,11 @@ function isName(name) {
 async function runTask(parts) {
   const header = JSON.parse(parts[0]);
   const script = parts[1].toString("utf8");
-  const file = header.node;
+  const file = header.file || header.node;
+  const packed = new Packed(header.sources || {}, (header.file || "").slice(0, Math.max(0, (header.file || "").lastIndexOf("/"))));
   let begun = 0n;
   const ran = () => (begun === 0n ? 0n : (now() - begun) / 1000n);
-  const task = { run: { id: header.run, workflow: header.workflow, attempt: header.attempt }, inputs: JSON.parse(parts[2]), nodes: {}, vars: {} };
+  const task = { run: { id: header.run, workflow: header.workflow, attempt: header.attempt }, inputs: JSON.parse(parts[2]), nodes: {}, vars: {}, called: header.function };
   header.ids.forEach((id, i) => { task.nodes[id] = JSON.parse(parts[3 + i]); });
   (header.vars || []).forEach((name, i) => { task.vars[name] = JSON.parse(parts[3 + header.ids.length + i]); });
   try {
@@ -174,8 +228,9 @@ async function runTask(parts) {
     let value, root;
     begun = now();
     speaks = true;
+    told = 0n;
     try {
-      [value, root] = await Promise.race([evaluate(task, file, script), stray]);
+      [value, root] = await Promise.race([evaluate(task, file, script, packed), stray]);
     } finally {
       speaks = false;
       clearInterval(alive);
@@ -186,7 +241,8 @@ async function runTask(parts) {
     return [OK, "", "", output, ran()];
   } catch (error) {
     if (error instanceof NotJson) return [INVALID_OUTPUT, error.message, "", Buffer.alloc(0), ran()];
-    const [message, traceback] = describe(error, file, script);
+    const sources = new Map(Object.entries(packed.sources).map(([name, text]) => [packed.nameOf(name), text]));
+    const [message, traceback] = describe(error, file, sources.set(file, script));
     const memory = error instanceof RangeError && /Invalid (array|string) length|allocation failed/.test(error.message);
     return [memory ? OUT_OF_MEMORY : ERROR, message, traceback, Buffer.alloc(0), ran()];
   }
@@ -194,7 +250,9 @@ async function runTask(parts) {
 
 // ---- the object `millrace`
 
+const PAUSE = 50_000_000n;  // ns between two reports of progress; those that come sooner are left out
 let speaks = false;  // a task runs
+let told = 0n;
 
 function say(kind, flags, message, traceback, output) {
   const texts = [Buffer.from(message, "utf8"), Buffer.from(traceback, "utf8"), output];
@@ -205,9 +263,43 @@ function say(kind, flags, message, traceback, output) {
   writeAll(Buffer.concat([head, ...texts]));
 }
 
+// The text of what was asked for.
+function answer() {
+  const parts = readRequest();
+  if (parts === null) throw new Error("the worker has gone");
+  const text = parts[1].toString("utf8");
+  if (parts[0].toString() !== "1") throw new Error(text);
+  return text;
+}
+
+// Tells how far the task is: an event of type task_progress with {done, total, ...} as its data.
+function progress(done, total, more) {
+  if (now() < told + PAUSE && done !== total) return;
+  told = now();
+  let text;
+  try {
+    text = toJson({ done, total, ...more }, "progress", 0);
+  } catch (error) {
+    throw error instanceof NotJson ? new TypeError(error.message) : error;
+  }
+  say(PROGRESS, 0, "", "", Buffer.from(text, "utf8"));
+}
+
+// Tells that the task lives: an event of type task_progress with {heartbeat: true} as its data.
+function heartbeat() {
+  if (now() < told + PAUSE) return;
+  told = now();
+  say(PROGRESS, 0, "", "", Buffer.from('{"heartbeat":true}'));
+}
+
+// A secret that the worker knows. It is masked in all that the task says from now on.
+function secret(name) {
+  say(SECRET, 0, String(name), "", Buffer.alloc(0));
+  return answer();
+}
+
 // Hands a file over, which is kept as long as the run: the file at a path, or data (text or bytes) under a name.
 function artifact(pathOrName, data, options) {
-  if (!speaks) throw new Error("only a running task may call millrace");
   const { name = path.basename(String(pathOrName)), contentType = typeof data === "string" ? "text/plain" : "" } = options || {};
   const file = data === undefined || data === null ? fs.openSync(pathOrName, "r") : null;
   try {
@@ -224,9 +316,7 @@ function artifact(pathOrName, data, options) {
       const following = part.length === 0 ? part : next();
       if (following.length === 0) flags |= 2;
       say(ARTIFACT, flags, String(name), String(contentType), part);
-      const answer = readRequest();
-      if (answer === null) throw new Error("the worker has gone");
-      if (answer[0].toString() !== "1") throw new Error(answer[1].toString("utf8"));
+      answer();
       if ((flags & 2) !== 0) return;
       part = following;
     }
@@ -235,7 +325,12 @@ function artifact(pathOrName, data, options) {
   }
 }
 
-const millrace = { artifact };
+// For a running task only.
+const spoken = (speak) => (...words) => {
+  if (!speaks) throw new Error("only a running task may call millrace");
+  return speak(...words);
+};
+const millrace = { artifact: spoken(artifact), heartbeat: spoken(heartbeat), progress: spoken(progress), secret: spoken(secret), log: (...words) => console.log(...words) };
 
 // ---- the channel
 
