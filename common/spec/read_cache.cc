@@ -14,7 +14,9 @@ void read_cache(Reader& reader, std::uint32_t index, const std::string& where, s
   for (const Entry& entry : reader.entries(index)) {
     const std::string part = "'" + entry.name + "' in " + what;
     if (entry.name == "key") {
-      check_expressions(reader, entry.value, {part, node, /*core=*/true, depends_on});
+      ExpressionPlace place{part, node, /*core=*/true, depends_on};
+      if (reader.spec.specs[node].flow.foreach) place.more = keys::kItemRoots;
+      check_expressions(reader, entry.value, place);
       cache.key = reader.value(entry.value);
     } else if (entry.name == "ttl") {
       ttl = true;
@@ -32,9 +34,12 @@ void check_cache(Reader& reader, const std::vector<Entry>& entries, const std::s
     const auto found = std::ranges::find_if(entries, [&](const Entry& entry) { return entry.name == name; });
     return found == entries.end() ? std::uint32_t{0} : found->key;
   };
-  if (flow.cache && flow.foreach)
-    reader.problem(at("cache"), where + " has both 'cache' and 'foreach'", "one of them",
-                   "a child workflow for each item may have nodes with a 'cache'");
+  if (flow.cache && flow.foreach && flow.foreach->collect == Value(false))
+    reader.problem(at("cache"), where + " has a 'cache', and 'collect: false' says that nothing of its items is kept",
+                   "one of them");
+  if (flow.fallback_cached && flow.foreach)
+    reader.problem(at("fallback"), where + " falls back to what is cached, and has a 'foreach'",
+                   "a value or a node, or 'on_item_error'");
   if (flow.cache && !flow.cache->key && flow.join > 0)
     reader.problem(at("cache"), where + " has a 'cache' without a 'key', and does not wait for all that it sees",
                    "a 'key', since what it sees depends on the time");

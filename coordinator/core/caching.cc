@@ -6,18 +6,10 @@
 #include "coordinator/core/partition.h"
 
 namespace millrace {
-namespace {
 
-void include(std::string& text, std::string_view part) {
+void Partition::include(std::string& text, std::string_view part) {
   text.append(std::to_string(part.size())).append(1, ':').append(part);
 }
-
-void include(std::string& text, std::string_view name, const Payload& value) {
-  include(text, name);
-  include(text, to_string(value.is_reference() ? value.hash() : hash128(value.json())));
-}
-
-}  // namespace
 
 bool Partition::awaits_cache(const TaskRecord& record) {
   return record.state == TaskState::kWaiting && record.reason == Reason::kCache;
@@ -31,6 +23,10 @@ bool Partition::awaits_cache(const Run& run, TaskIndex task) {
 // round it is in.
 std::string Partition::seen_by(const Run& run, TaskIndex task) const {
   std::string text;
+  const auto include = [](std::string& into, std::string_view name, const Payload& value) {
+    Partition::include(into, name);
+    Partition::include(into, to_string(value.is_reference() ? value.hash() : hash128(value.json())));
+  };
   if (!run.plan->reads_upstream(task)) return text;
   include(text, "inputs", run.info->inputs);
   for (std::uint32_t up : run.plan->dag().upstream().of(task.value)) {
@@ -39,10 +35,10 @@ std::string Partition::seen_by(const Run& run, TaskIndex task) const {
   }
   if (run.plan->cleanup_of(task) != Cleanup::kNone || !run.plan->handled_by(task).empty() ||
       run.plan->stands_in_for(task))
-    include(text, error_for(run, task).dump());
+    Partition::include(text, error_for(run, task).dump());
   const std::optional<TaskIndex> end = run.plan->round_end(task);
   if (!end) return text;
-  include(text, std::to_string(run.plan->flow(*end)->round));
+  Partition::include(text, std::to_string(run.plan->flow(*end)->round));
   if (const auto previous = run.plan->previous_end(*end)) include(text, "previous", run.tasks[previous->value].output);
   return text;
 }
@@ -155,6 +151,7 @@ void Partition::keep_cache() {
 void Partition::take(Time now, LetterCame&, CacheTold& told) {
   CacheAnswer& answer = told.answer;
   Run* run = live(answer.run);
+  if (run != nullptr && run->plan->is_item(answer.task)) return item_cache_told(now, *run, answer);
   const bool claims = run != nullptr && answer.task.value < run->tasks.size() &&
                       run->tasks[answer.task.value].claim != nullptr &&
                       run->tasks[answer.task.value].claim->key == answer.name.key;

@@ -29,7 +29,8 @@ std::uint32_t Pace::chunk(std::uint64_t left, std::uint32_t slots) const {
 }
 
 ItemsView Mapped::view() const {
-  return {total, static_cast<std::uint32_t>(done.count()), failed, running + children, waiting - children, shown};
+  return {total, static_cast<std::uint32_t>(done.count()), failed, running + children, waiting - children - asking,
+          shown};
 }
 
 std::map<std::uint32_t, std::uint32_t>::const_iterator Mapped::next_here() const {
@@ -113,13 +114,14 @@ void Partition::open_items(Time now, Run& run, TaskIndex node, const Flow& flow)
   m.todo.add(0, m.total);
   for (const auto& [first, end] : m.done.ranges()) m.todo.remove(first, end);
   for (const auto& [first, count] : m.out) m.todo.remove(first, first + count);
+  for (const auto& [item, past] : m.history) m.todo.remove(item, item + 1);
+  if (caches_items(run, node)) m.unasked = std::exchange(m.todo, {});
   for (const auto& [item, past] : m.history) {
     if (m.out.contains(item)) continue;
-    m.todo.remove(item, item + 1);
     if (!past.waiting) m.todo.add_apart(item, item + 1);
   }
   if (run.states[node.value] != TaskState::kReady) move(run, node, TaskState::kReady);
-  if (!m.out.empty() || m.children > 0 || (m.complete() && m.total > 0)) {
+  if (!m.out.empty() || m.waiting > 0 || (m.complete() && m.total > 0)) {
     move(run, node, TaskState::kDispatched);
     move(run, node, TaskState::kRunning);
   }
@@ -150,8 +152,10 @@ std::vector<std::size_t> Partition::pieces_lacking(const Mapped& m) const {
       if (m.todo.contains(item) && !look_at(item, item + 1)) break;
     }
   } else {
-    for (const auto& [first, end] : m.todo.ranges()) {
-      if (!look_at(first, end)) break;
+    for (const ItemRanges* items : {&m.todo, &m.unasked}) {
+      for (const auto& [first, end] : items->ranges()) {
+        if (!look_at(first, end)) break;
+      }
     }
   }
   if (here >= kEnough && m.can_deal()) lacking.clear();
@@ -171,7 +175,9 @@ void Partition::feed_items(Run& run, Mapped& m) {
       return fail_items(run, m, Reason::kInvalidInput,
                         {"a part of the list that it goes over is not what the list says", ""});
     }
-    m.source.forget_but([&](std::uint32_t first, std::uint32_t end) { return m.todo.overlaps(first, end); });
+    m.source.forget_but([&](std::uint32_t first, std::uint32_t end) {
+      return m.todo.overlaps(first, end) || m.unasked.overlaps(first, end);
+    });
     if (run.value_waits.contains(m.node)) return;
     m.feeding = pieces_lacking(m);
     for (const std::size_t piece : m.feeding) {
@@ -306,7 +312,10 @@ bool Partition::adopt_items(Time now, Run& run, const AttemptId& id, const Worke
   if (tried && (count > 1 || id.number <= past->second.record.tries)) return false;
   if (id.number <= number) return false;
   number = id.number;
-  if (tried && std::exchange(past->second.waiting, false)) --m.waiting;
+  if (tried && std::exchange(past->second.waiting, false)) {
+    --m.waiting;
+    if (awaits_cache(past->second.record)) --m.asking;
+  }
   Attempt attempt;
   attempt.id = id;
   attempt.worker = worker;
@@ -334,6 +343,7 @@ void Partition::advance_items(Time now, Run& run, Mapped& m) {
   if (items_over(run, m.node)) return;
   feed_items(run, m);
   if (asks_children(run, m.node)) ask_for_items(now, run, m);
+  if (caches_items(run, m.node)) ask_for_cached(now, run, m);
   if (m.complete() && !m.failing) {
     finish_items(now, run, m);
     if (is_terminal(run.states[m.node.value]) || !halted(run, m.node)) return;  // else nobody waits for its values
@@ -413,6 +423,7 @@ void Partition::close_items(Run& run, TaskIndex node) {
   Mapped* m = mapped_at(run, node);
   if (m == nullptr) return;
   leave_children(run, *m);
+  leave_all_cached(run, *m);
   TaskRecord& record = run.tasks[node.value];
   record.items = m->total;
   record.items_failed = m->failed;
@@ -422,6 +433,7 @@ void Partition::close_items(Run& run, TaskIndex node) {
   m->source = {};
   m->feeding.clear();
   m->todo.clear();
+  m->unasked.clear();
   m->history.clear();
   m->numbers.clear();
   m->outputs = {};

@@ -5,7 +5,8 @@
 // of any task. Nothing is held for an item that waits: `todo` are ranges. What is held is what is out, what has failed
 // and is tried again, and what Collected keeps of outputs.
 //
-// An item is always in exactly one of: todo, out, waiting (its retry is not due), done. Threads: none; owned by a Run.
+// An item is always in exactly one of: unasked, todo, out, waiting (its retry is not due, or it has asked), done.
+// Threads: none; owned by a Run.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ constexpr std::size_t kListPart = 1024 * 1024;  // bytes of outputs that are sto
 constexpr Duration kChunkBudget = 1s;           // of a chunk whose size was found out: then the rest is dealt out anew
 constexpr Duration kChunkTarget = 250ms;        // and how long it should take at most
 constexpr Duration kProgressEvery = 100ms;
-constexpr std::uint32_t kChildrenUsual = 100;  // child runs at once of a node that does not say how many
+constexpr std::uint32_t kCachedItemsMax = 1'000;  // items that have asked for a value and are not done
+constexpr std::uint32_t kChildrenUsual = 100;     // child runs at once of a node that does not say how many
 constexpr std::uint32_t kChildrenMax = 1000;
 
 // How long items take, and what an attempt costs beside them: moving averages.
@@ -65,12 +67,14 @@ struct Mapped {
   std::vector<std::size_t> feeding;  // pieces of the list that it goes over: asked for, not here
   std::uint32_t total = 0;
   ItemRanges todo;
+  ItemRanges unasked;  // of a node with a `cache`: whose values were not asked for
   ItemRanges done;
   std::map<std::uint32_t, std::uint32_t> out;      // chunks that are dispatched: first item -> items
   std::map<std::uint32_t, ItemHistory> history;    // by item
   std::map<std::uint32_t, std::uint32_t> numbers;  // attempt numbers used, by first item, while it is not done
   std::uint32_t waiting = 0;                       // of the histories
   std::uint32_t children = 0;                      // of these, those that wait for a child
+  std::uint32_t asking = 0;                        // and those that wait for the value of their key
   std::uint32_t running = 0;                       // items that are out
   std::uint32_t failed = 0;                        // items, for good
   std::uint32_t offers = 0;                        // to Placement, not granted

@@ -124,6 +124,7 @@ void Partition::keep_items(Time now, Run& run, Mapped& m, const Attempt& attempt
     store_outputs(run, m);
     count_bytes(run, record.output);
   }
+  leave_cached(run, m, first, record);
   write_record(run, TaskIndex{m.base + first}, record, sum);
   m.done.add(first, first + count);
   m.numbers.erase(m.numbers.lower_bound(first), m.numbers.lower_bound(first + count));
@@ -172,6 +173,7 @@ void Partition::item_failed_for_good(Time now, Run& run, Mapped& m, std::uint32_
   record.state = TaskState::kFailed;
   record.reason = reason;
   record.ended = now;
+  leave_cached(run, m, item, record);
   write_record(run, TaskIndex{m.base + item}, record, past.sum);
   emit(now, run, EventType::kTaskFailed, TaskIndex{m.base + item}, record.tries, reason);
   ++m.failed;
@@ -267,6 +269,7 @@ void Partition::item_due(Time now, Run& run, TaskIndex task) {
   const std::uint32_t item = task.value - m->base;
   auto past = m->history.find(item);
   if (past == m->history.end() || !past->second.waiting || past->second.record.due > now) return;
+  if (awaits_cache(past->second)) return ask_cache_again(now, run, *m, item);
   if (awaits_child(past->second.record)) return item_waited_enough(now, run, *m, item);
   past->second.waiting = false;
   past->second.record.ready = past->second.record.due;
@@ -315,6 +318,12 @@ void Partition::restore_items(Time now, Run& run, TaskIndex chunk, const TaskRec
   past.record = record;
   past.sum = checksum(chunk, record);
   if (awaits_child(record)) return await_again(now, run, m, first);
+  if (awaits_cache(record)) {
+    past.waiting = true;
+    ++m.waiting;
+    ++m.asking;
+    return set_timer(now + kCacheAskAgain, run.id(), chunk);
+  }
   if (record.state != TaskState::kRetrying) return;
   past.record.due = due_by_our_clock(now, record.due, record.ended);
   past.waiting = true;

@@ -25,7 +25,8 @@ std::string check_items(const Run& run, const Mapped& m) {
     if (m.done.contains(item)) return "remembers an item that is done";
   }
   if (waiting != m.waiting) return "counts its items that wait wrong";
-  if (m.opened && m.todo.count() + m.done.count() + out + waiting != m.total) return "has lost items";
+  if (m.opened && m.todo.count() + m.unasked.count() + m.done.count() + out + waiting != m.total)
+    return "has lost items";
   for (const auto& [first, end] : m.todo.ranges()) {
     if (m.done.overlaps(first, end)) return "would deal out items that are done";
   }

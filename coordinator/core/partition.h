@@ -207,7 +207,18 @@ class Partition {
   void tell_refused(const RunParent& parent, std::string_view key, std::string why);
   void tell_parent(const Run& run);
 
+  // cached_items.cc
+  static bool caches_items(const Run& run, TaskIndex node);
+  static bool awaits_cache(const ItemHistory& past);
+  void ask_for_cached(Time now, Run& run, Mapped& m);
+  bool ask_for_cached(Time now, Run& run, Mapped& m, std::uint32_t item);
+  void ask_cache_again(Time now, const Run& run, const Mapped& m, std::uint32_t item);
+  void leave_cached(const Run& run, const Mapped& m, std::uint32_t item, TaskRecord& record);
+  void leave_all_cached(const Run& run, Mapped& m);
+  void item_cache_told(Time now, Run& run, CacheAnswer& answer);
+
   // caching.cc
+  static void include(std::string& text, std::string_view part);  // of what a key is made of
   static bool awaits_cache(const TaskRecord& record);
   static bool awaits_cache(const Run& run, TaskIndex task);
   std::string seen_by(const Run& run, TaskIndex task) const;

@@ -168,8 +168,16 @@ Status Plan::read_flows() {
     if (Status branch = read_branch(i, flow); !branch.ok()) return branch;
     if (spec.cache) {
       const NodeSpec& node = workflow_.specs[i];
-      if (node.is_control() || spec.foreach) return invalid(in_spec(workflow_, i, "a 'cache' of what is no one task"));
-      flow.cache.emplace().does = hash128(node.executor + '\0' + node.fields.dump());
+      if (node.is_control()) return invalid(in_spec(workflow_, i, "a 'cache' of what no worker runs"));
+      std::string does = node.executor + '\0' + node.fields.dump();
+      flow.cache.emplace();
+      if (spec.foreach) {  // of each item a value of its own, in an array
+        if (spec.foreach->collect == Value(false)) return invalid(in_spec(workflow_, i, "a 'cache' of no outputs"));
+        if (spec.fallback_cached) return invalid(in_spec(workflow_, i, "a mapped node falls back to what is cached"));
+        does += (spec.foreach->collect ? spec.foreach->collect->dump() : std::string()) + ":item";
+        flow.cache->index = does.find("index") != std::string::npos;
+      }
+      flow.cache->does = hash128(does);
       if (Status key = compile(spec.cache->key, flow.cache->key); !key.ok())
         return invalid(in_spec(workflow_, i, key.error().what));
     }

@@ -64,7 +64,8 @@ struct Flow {
   };
   std::optional<Wait> wait;
   struct Cache {
-    Hash128 does;  // of what the node does: its executor and fields as they are written
+    Hash128 does;        // of what the node does: its executor and fields as they are written
+    bool index = false;  // of items: it may see the index
     std::optional<expr::Template> key;
   };
   std::optional<Cache> cache;

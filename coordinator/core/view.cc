@@ -86,7 +86,7 @@ void count(RunView& view, TaskState state) { ++view.by_state[state]; }
 
 void count_item(Mapped& mapped, std::uint32_t first, const TaskRecord& record) {
   if (record.state == TaskState::kRetrying) ++mapped.waiting;
-  if (record.state == TaskState::kWaiting) ++mapped.running;  // its child
+  if (record.state == TaskState::kWaiting && record.reason == Reason::kChild) ++mapped.running;
   if (is_terminal(record.state)) mapped.done.add(first, first + std::max(record.items, 1U));
   if (record.state != TaskState::kFailed) return;
   ++mapped.failed;

@@ -56,6 +56,28 @@ TEST(Registered, AnyCoordinatorTakesThemAndTheyOutliveTheirOwner) {
   EXPECT_EQ(cluster.cli({"store", "check", "--redis", cluster.redis().url()}).exit_code, 0);
 }
 
+TEST(Registered, ARunIsRunAgainAsItsVersionAndIsToldWhichOneIsCurrent) {
+  Cluster cluster({.workers = {}});
+  ASSERT_EQ(cluster.cli({"workflow", "apply", cluster.workflow("flow", answers(1))}).exit_code, 0);
+  const std::string run = cluster.cli({"submit", "flow", "-o", "name"}).out.substr(0, 13);
+  EXPECT_EQ(number_at(cluster.wait(run), {"outputs", "answer"}), 1);
+  EXPECT_EQ(at(cluster.json({"rerun", run}), {"current"}), Value()) << "it is current";
+  ASSERT_EQ(cluster.cli({"workflow", "apply", cluster.workflow("flow", answers(2))}).exit_code, 0);
+  const Finished again = cluster.cli({"rerun", run});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  for (const char* told : {"it runs as flow version 1", "version 2 is current, and differs:", "~ node a: value",
+                           "-f flow@2 runs it under that"})
+    EXPECT_NE(again.err.find(told), std::string::npos) << told << "\n" << again.err;
+  const Value ended = cluster.wait(again.out.substr(0, 13));
+  EXPECT_EQ(number_at(ended, {"version"}), 1);
+  EXPECT_EQ(number_at(ended, {"outputs", "answer"}), 1);
+  const Value with = cluster.json({"rerun", run, "-f", "flow@2"});
+  EXPECT_EQ(number_at(with, {"version"}), 2);
+  EXPECT_EQ(at(with, {"difference", "changed"}).as_array().size(), 1U);
+  EXPECT_EQ(number_at(cluster.wait(text_at(with, {"run"})), {"outputs", "answer"}), 2);
+  EXPECT_EQ(cluster.cli({"rerun", run, "-f", "flow@9"}).exit_code, 3);
+}
+
 TEST(Registered, ANameWithLiveRunsIsDeletedOnlyByForceAndItsRunsGoOn) {
   Cluster cluster({.workers = {}});
   const std::string waits = "name: waits\nnodes: {go: {signal: go}}\n";

@@ -126,6 +126,8 @@ void Checker::task_written(const PartitionCommit& commit, Seen& run, RunId id, c
   kept = record;
   check_paused(commit, run, where, task, record);
   claim_written(where, id, task, record);
+  if (!item && run.plan->is_mapped(task) && (is_terminal(record.state) || record.reason == Reason::kFallback))
+    item_claims_left(*run.plan, id, task);
   if (record.state != TaskState::kSucceeded) return;
   if (!item && run.plan->spec(task).flow.sets) {
     if (record.reason != Reason::kShared && record.ended <= run.set_ended)
@@ -157,6 +159,14 @@ void Checker::claim_written(const std::string& where, RunId run, TaskIndex task,
   if (!fresh && other->second != place)
     fail("cache: " + where + " computes a value that task " + std::to_string(other->second.second.value) + " of run " +
          to_string(other->second.first) + " computes");
+}
+
+void Checker::item_claims_left(const Plan& plan, RunId run, TaskIndex node) {
+  const std::uint32_t base = plan.base(node);
+  for (auto claim = claims_.lower_bound({run, TaskIndex{base}});
+       claim != claims_.end() && claim->first.first == run && claim->first.second.value < base + plan.item_room();
+       claim = claims_.erase(claim))
+    computing_.erase(claim->second);
 }
 
 void Checker::again(const std::string& key, Resume how) { agains_[key] = std::move(how); }

@@ -83,6 +83,7 @@ class Checker {
                     const TaskRecord& record);
   // Of the value of a key at most one task computes at a time.
   void claim_written(const std::string& where, RunId run, TaskIndex task, const TaskRecord& record);
+  void item_claims_left(const Plan& plan, RunId run, TaskIndex node);  // which has ended
   void event_written(const Event& event);
   void cleared(const PartitionCommit& commit);
   void upstream_committed(const char* what, const Assignment& assignment);

@@ -313,11 +313,13 @@ void make_cached(Random& random, WorkflowSpec& workflow) {
   for (std::uint32_t node = 0; node < workflow.specs.size(); ++node) {
     NodeSpec& spec = workflow.specs[node];
     const bool first = workflow.upstream.of(node).empty();
-    if (spec.is_control() || spec.flow.foreach || spec.flow.join > 0 || (spec.executor == "noop" && !first)) continue;
+    if (spec.is_control() || spec.flow.join > 0 || (spec.executor == "noop" && !first)) continue;
     if (!random.chance(first ? 700 : 300)) continue;
+    if (spec.flow.foreach && Random(random).chance(400)) continue;
     CacheSpec& cache = spec.flow.cache.emplace();
     cache.ttl = random.chance(300) ? random.between(1ms, 500ms) : random.between(1s, 30s);
-    if (first && random.chance(500)) cache.key = "{{ 'key' }}";
+    if (first && random.chance(500)) cache.key = spec.flow.foreach ? "{{ ['item', item] }}" : "{{ 'key' }}";
+    if (spec.flow.foreach) continue;
     if (!spec.flow.fallback && spec.flow.stand_in.empty()) spec.flow.fallback_cached = random.chance(400);
     spec.fields = Value::Object{{"ms", std::int64_t{random.chance(800) ? 20 : 700}}};
     if (random.chance(200)) spec.fields.set("pad", std::int64_t{70'000});

@@ -329,6 +329,16 @@ TEST_F(AppTest, WhatIsPausedIsOneThingAtATime) {
   EXPECT_EQ(fake.requests(), 0);
 }
 
+TEST_F(AppTest, AChildThatThisProcessDoesNotKnowIsToldBeforeAnythingStarts) {
+  const std::string parent =
+      temp_file("parent.yaml", "name: parent\nnodes: {c: {executor: workflow, workflow: flow}}\n");
+  EXPECT_EQ(cli.run({"run", parent}), 2);
+  EXPECT_NE(cli.err.find("node 'c' of workflow 'parent' runs the registered workflow 'flow'"), std::string::npos);
+  EXPECT_NE(cli.err.find("--apply FILE"), std::string::npos) << cli.err;
+  EXPECT_EQ(cli.run({"run", parent, "--apply", workflow}), 2) << "of another name";
+  EXPECT_EQ(run({"run", parent, "--apply", workflow}), 2) << "on a cluster they are registered";
+}
+
 TEST_F(AppTest, AWorkflowIsNamedInFull) {
   EXPECT_EQ(run({"workflow", "show", "insight@x"}), 2);
   EXPECT_EQ(run({"workflow", "show", "insight@0"}), 2);
