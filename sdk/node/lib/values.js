@@ -9,7 +9,7 @@ const DEPTH_MAX = 200;
 class JsonError extends Error {}
 
 const NUMBER = /-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
-const STRING = /"((?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"/y;
+const CONTROL = /[\u0000-\u001f]/;
 const SPACE = /[ \t\r\n]*/y;
 
 class Reader {
@@ -43,10 +43,30 @@ class Reader {
     return true;
   }
 
+  // Whether an odd number of backslashes stands before it.
+  escaped(at) {
+    let first = at;
+    while (this.text[first - 1] === '\\') --first;
+    return (at - first) % 2 === 1;
+  }
+
+  // By steps, not by one pattern: a string may have hundreds of megabytes.
   string() {
     this.skip();
-    const found = this.match(STRING);
-    return found[1].includes('\\') ? JSON.parse(found[0]) : found[1];
+    const begin = this.at;
+    if (this.text[begin] !== '"') this.fail();
+    let end = this.text.indexOf('"', begin + 1);
+    while (end >= 0 && this.escaped(end)) end = this.text.indexOf('"', end + 1);
+    if (end < 0) this.fail();
+    this.at = end + 1;
+    const written = this.text.slice(begin + 1, end);
+    if (CONTROL.test(written)) this.fail();
+    if (!written.includes('\\')) return written;
+    try {
+      return JSON.parse(`"${written}"`);
+    } catch {
+      return this.fail();
+    }
   }
 
   value(depth = 0) {
