@@ -119,8 +119,10 @@ class Server : public Endpoint {
       clients_[fd];
     }
   }
+  // Closing alone would leave it in the epoll for as long as a program that is just being started has a copy of it.
   void forget(int fd) {
-    close(fd);  // which takes it out of the epoll, too
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+    close(fd);
     clients_.erase(fd);
   }
   // False when the connection is over. A response is a few hundred bytes: it fits the socket's buffer.

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "bench/endpoint.h"
-
 namespace millrace::bench {
 namespace {
 
@@ -21,15 +19,6 @@ TEST(Pool, AProgramThatFailsOrIsNotThereFails) {
   const auto absent = run_pool({"/nowhere/program"}, "1", 5);
   ASSERT_FALSE(absent.ok());
   EXPECT_EQ(absent.error().code, Code::kUnavailable);
-}
-
-TEST(Endpoint, AGetIsAnsweredWithTheTextAndAPostWithAStreamOfIt) {
-  auto endpoint = Endpoint::start("42");
-  ASSERT_TRUE(endpoint.ok()) << endpoint.error().what;
-  const std::string url = (*endpoint)->url();
-  EXPECT_TRUE(run_pool({"curl", "-sS", url + "/"}, "42", 2).ok());
-  const auto streamed = run_pool({"sh", "-c", "curl -sS -d {} " + url + "/ | grep -c ^data:"}, "4", 1);
-  EXPECT_TRUE(streamed.ok()) << streamed.error().what;
 }
 
 }  // namespace
