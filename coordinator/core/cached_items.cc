@@ -19,7 +19,7 @@ bool Partition::awaits_cache(const ItemHistory& past) { return past.waiting && a
 void Partition::ask_for_cached(Time now, Run& run, Mapped& m) {
   const TaskState state = run.states[m.node.value];
   const bool open = m.opened && !m.failing && !halted(run, m.node) && !held_back(run, m.node) && !m.unasked.empty() &&
-                    (state == TaskState::kReady || state == TaskState::kRunning);
+                    (state == TaskState::kReady || state == TaskState::kRunning || waits_for_place(run, m.node));
   if (!open) return;
   if (const auto waits = run.value_waits.find(m.node); waits != run.value_waits.end()) {
     if (!std::ranges::all_of(waits->second, [&](const Hash128& hash) { return fetched_.contains(hash); })) return;

@@ -31,7 +31,10 @@ void Partition::on(Time now, TaskUnplaceable& in) {
   if (run == nullptr || halted(*run, in.task) || held_back(*run, in.task)) return;
   if (options_.adopting && run->restored) return;
   const bool waits = waits_for_place(*run, in.task);
-  if (!waits && run->states[in.task.value] != TaskState::kReady) return;
+  const TaskState state = run->states[in.task.value];
+  const Mapped* mapped = mapped_at(*run, in.task);
+  const bool begun = mapped != nullptr && state == TaskState::kRunning && mapped->out.empty();  // and cannot go on
+  if (!waits && !begun && state != TaskState::kReady) return;
   TaskRecord& record = run->tasks[in.task.value];
   if (in.overdue) {
     record.error = std::make_shared<const ErrorInfo>(ErrorInfo{std::move(in.why), ""});
