@@ -30,7 +30,7 @@ bool has_executor(const Requirements& wanted, const WorkerHello& worker) {
 }
 
 bool serves_queue(const Requirements& wanted, const WorkerHello& worker) {
-  const std::string_view queue = wanted.queue.empty() ? kDefaultQueue : std::string_view(wanted.queue);
+  const std::string_view queue = queue_or_default(wanted.queue);
   if (worker.queues.empty()) return queue == kDefaultQueue;
   return std::ranges::any_of(worker.queues, [&](const std::string& one) { return one == queue || one == kAnyQueue; });
 }
@@ -75,9 +75,7 @@ Error unreadable(std::string_view resource, std::string_view text) {
 std::vector<std::string> lacking(const Requirements& wanted, const WorkerHello& worker) {
   std::vector<std::string> lacks;
   if (!has_executor(wanted, worker)) lacks.push_back("executor " + wanted.executor);
-  if (!serves_queue(wanted, worker)) {
-    lacks.push_back("queue " + (wanted.queue.empty() ? std::string(kDefaultQueue) : wanted.queue));
-  }
+  if (!serves_queue(wanted, worker)) { lacks.push_back("queue " + std::string(queue_or_default(wanted.queue))); }
   for (const LabelRule& rule : wanted.labels) {
     const std::string* value = value_of(worker, rule.label);
     if (passes(rule, value)) continue;
@@ -112,7 +110,7 @@ std::string describe(const LabelRule& rule) {
 
 std::string describe(const Requirements& wanted) {
   std::vector<std::string> parts = {"executor " + wanted.executor};
-  if (!wanted.queue.empty() && wanted.queue != kDefaultQueue) parts.push_back("queue " + wanted.queue);
+  if (queue_or_default(wanted.queue) != kDefaultQueue) parts.push_back("queue " + wanted.queue);
   for (const LabelRule& rule : wanted.labels) parts.push_back(describe(rule));
   for (const Resource& one : wanted.resources) parts.push_back(one.name + " " + format_amount(one));
   return list(parts);

@@ -16,6 +16,7 @@
 namespace millrace {
 
 constexpr std::string_view kDefaultQueue = "default";
+constexpr std::string_view queue_or_default(std::string_view queue) { return queue.empty() ? kDefaultQueue : queue; }
 constexpr std::string_view kAnyQueue = "*";  // of a worker: it serves all of them
 constexpr std::size_t kLabelMax = 256;       // bytes of a label's name or value
 constexpr std::size_t kLabelRulesMax = 64;

@@ -32,7 +32,8 @@ struct TaskLimits {
   std::uint64_t files = 0;      // open at once
   std::uint64_t file_size = 0;  // bytes of one file
   std::uint64_t output = 0;     // bytes of its output as JSON
-  // {memory: 512MiB, cpu: 10s, processes: 64, files: 256, file_size: 1GiB, output: 1MiB}. Fails: kInvalid, names the key.
+  // {memory: 512MiB, cpu: 10s, processes: 64, files: 256, file_size: 1GiB, output: 1MiB}. Fails: kInvalid, with the
+  // key.
   static Result<TaskLimits> read(const Value& value);
 };
 

@@ -39,7 +39,7 @@ const Pause* Pauses::of_workflow(std::string_view tenant, std::string_view workf
 }
 
 const Pause* Pauses::of_queue(std::string_view queue) const {
-  return find(PauseKind::kQueue, "", queue.empty() ? kDefaultQueue : queue);
+  return find(PauseKind::kQueue, "", queue_or_default(queue));
 }
 
 std::vector<Pause> Pauses::list() const {

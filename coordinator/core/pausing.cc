@@ -11,7 +11,7 @@ Error refused(Code code, std::string what, std::string name) { return {code, std
 std::optional<std::string_view> queue_of(const Run& run, TaskIndex node) {
   const Requirements* needs = run.plan->needs(node).get();
   if (needs == nullptr || needs->executor.empty()) return std::nullopt;
-  return needs->queue.empty() ? kDefaultQueue : std::string_view(needs->queue);
+  return queue_or_default(needs->queue);
 }
 
 bool concerns(const PauseName& what, const Run& run, TaskIndex node) {

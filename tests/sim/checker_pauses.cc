@@ -35,7 +35,7 @@ void Checker::check_paused(const PartitionCommit& commit, const Seen& run, const
   const bool taken = record.reason == Reason::kShared || record.reason == Reason::kCached;
   if (spec.executor.empty() || record.dispatched == Time{} || adopted || taken) return;
   const bool cleans = run.plan->cleanup_of(node) != Cleanup::kNone;
-  const std::string_view queue = spec.queue.empty() ? kDefaultQueue : std::string_view(spec.queue);
+  const std::string_view queue = queue_or_default(spec.queue);
   for (auto at = pauses_.lower_bound({commit.partition, ""});
        at != pauses_.end() && at->first.first == commit.partition; ++at) {
     for (const Paused& pause : at->second) {

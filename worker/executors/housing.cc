@@ -128,7 +128,7 @@ Status Housing::settle_limits(const TaskContext& task, Terms& terms) const {
 
 // Only where a limit or the queue asks for it: to make one costs as much as a small task.
 Status Housing::find_group(const TaskContext& task, Terms& terms, bool programs) {
-  const auto queue = options_.queues.find(task.queue.empty() ? std::string(kDefaultQueue) : task.queue);
+  const auto queue = options_.queues.find(std::string(queue_or_default(task.queue)));
   const QueueSettings& settings = queue == options_.queues.end() ? options_.all : queue->second;
   terms.pin = settings.pin.empty() ? options_.all.pin : settings.pin;
   terms.memory_by_group = terms.limits.memory > 0 && groups_->can(Controller::kMemory);
