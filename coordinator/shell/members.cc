@@ -212,7 +212,8 @@ void Loop::State::tell_some_again() {
     const auto& [worker, peer] = *next;
     told_last = worker;
     const FleetWorker* known = placement.find(worker);
-    const bool without_credit = known != nullptr && known->credit == CreditUpdate{} && !known->draining;
+    const bool has_slots = known != nullptr && known->hello.slots + known->hello.io_slots > 0;
+    const bool without_credit = has_slots && known->credit == CreditUpdate{} && !known->draining;
     if (without_credit) hello_wanted.insert(peer);  // what it granted did not come
     else ((worker.value + told_rounds) % whole_every == 0 ? whole : brief).peers.push_back(peer);
   }
