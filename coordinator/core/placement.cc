@@ -26,8 +26,8 @@ std::vector<std::uint32_t> serials_of(const std::vector<Need*>& needs) {
 }  // namespace
 
 Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optional<WorkerId>& replaced) {
-  if (auto known = incarnations_.find(hello.incarnation); known != incarnations_.end()) {
-    FleetWorker& worker = fleet_.at(known->second);
+  if (const auto known = roll_.find(hello.incarnation)) {
+    FleetWorker& worker = *by_place_[*known];
     worker.draining = worker.draining || hello.draining;
     heard(now, worker.ref.id);
     moved(worker);
@@ -35,7 +35,7 @@ Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optio
   }
   if (auto holder = names_.find(hello.name); holder != names_.end()) {
     const FleetWorker& other = fleet_.at(holder->second);
-    if (now - other.heard < 3 * kBeatEvery) {
+    if (now - said_of(other).heard < 3 * kBeatEvery) {
       return Error{Code::kRefused,
                    "worker id '" + hello.name + "' is in use by a worker on " + other.hello.host + " (pid " +
                        std::to_string(other.hello.pid) + "); give this one another --id",
@@ -43,61 +43,77 @@ Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optio
                    "id_in_use"};
     }
     replaced = other.ref.id;  // its attempts are the caller's to give up, with leave()
-    incarnations_.erase(other.hello.incarnation);
+    roll_.hide(other.place, other.hello.incarnation);
   }
   FleetWorker worker;
   worker.ref = {WorkerId{++workers_made_}, std::make_shared<const std::string>(hello.name)};
   worker.hello = hello;
   worker.hello.held.clear();
-  worker.joined = worker.heard = now;
+  worker.joined = now;
+  worker.place = roll_.add(worker.ref.id, hello.incarnation, now);
   worker.draining = hello.draining;
   worker.turn = salt_ == 0 ? 0 : hash64(hello.name, salt_);
   names_[hello.name] = worker.ref.id;
-  incarnations_[hello.incarnation] = worker.ref.id;
   remembered_.erase(hello.name);
   number_resources(worker);
   slots_.cpu += hello.slots;
   slots_.io += hello.io_slots;
   WorkerRef ref = worker.ref;
   FleetWorker& kept = fleet_.emplace(ref.id, std::move(worker)).first->second;
+  if (by_place_.size() <= kept.place) by_place_.resize(kept.place + 1);
+  by_place_[kept.place] = &kept;
+  places_by_worker_.put(ref.id.value, kept.place);
   watch_at_ = std::min(watch_at_, now + kDoubtAfter);
   judge_again_ = true;
   regroup(kept);
   return ref;
 }
 
-void Placement::heard(Time now, WorkerId id) {
-  auto it = fleet_.find(id);
-  if (it == fleet_.end()) return;
-  it->second.heard = now;
-  if (!std::exchange(it->second.doubted, false)) return;
-  watch_at_ = std::min(watch_at_, now + kDoubtAfter);
-  moved(it->second);
+FleetWorker* Placement::at(WorkerId id) {
+  const auto place = places_by_worker_.find(id.value);
+  return place ? by_place_[*place] : nullptr;
 }
 
-void Placement::beat(Time now, WorkerId id, const WorkerBeat& beat, bool alone) {
-  heard(now, id);
-  auto it = fleet_.find(id);
-  if (it == fleet_.end()) return;
-  FleetWorker& worker = it->second;
-  worker.running = beat.running;
-  worker.queued = beat.queued;
+void Placement::speaks(Time now, Roll::Line& line) {
+  line.heard = now;
+  if (!std::exchange(line.doubted, false)) return;
+  watch_at_ = std::min(watch_at_, now + kDoubtAfter);
+  moved(*at(line.worker));
+}
+
+void Placement::heard(Time now, WorkerId id) {
+  if (const auto place = places_by_worker_.find(id.value)) speaks(now, roll_.at(*place));
+}
+
+// With a large fleet this is most of what is called, nearly always by workers with nothing to do: then the line tells
+// all there is to know.
+bool Placement::beat(Time now, const WorkerBeat& beat, bool alone) {
+  const auto place = roll_.find(beat.incarnation);
+  if (!place) return false;
+  Roll::Line& line = roll_.at(*place);
+  speaks(now, line);
+  line.running = beat.running;
+  line.queued = beat.queued;
+  const std::uint32_t all = beat.running + beat.queued;
+  if (all == 0 && line.others == 0) return true;
+  FleetWorker& worker = *by_place_[*place];
   const std::uint32_t ours = worker.used.cpu + worker.used.io;
-  const std::uint32_t others = !alone && beat.running + beat.queued > ours ? beat.running + beat.queued - ours : 0;
-  if (std::exchange(worker.others, others) != others) moved(worker, SlotClass::kCpu);
+  const std::uint32_t others = !alone && all > ours ? all - ours : 0;
+  if (std::exchange(line.others, others) != others) moved(worker, SlotClass::kCpu);
+  return true;
 }
 
 void Placement::credit(WorkerId id, const CreditUpdate& credit) {
-  if (auto it = fleet_.find(id); it != fleet_.end()) {
-    it->second.credit = credit;
-    moved(it->second);
+  if (FleetWorker* worker = at(id)) {
+    worker->credit = credit;
+    moved(*worker);
   }
 }
 
 void Placement::drain(WorkerId id) {
-  if (auto it = fleet_.find(id); it != fleet_.end()) {
-    it->second.draining = true;
-    moved(it->second);
+  if (FleetWorker* worker = at(id)) {
+    worker->draining = true;
+    moved(*worker);
   }
 }
 
@@ -105,13 +121,17 @@ void Placement::leave(WorkerId id, Time now) {
   auto it = fleet_.find(id);
   if (it == fleet_.end()) return;
   FleetWorker& worker = it->second;
-  remember(worker.hello.name, {worker.hello, std::max(now, worker.heard) + kRememberFor});
+  remember(worker.hello.name, {worker.hello, std::max(now, said_of(worker).heard) + kRememberFor});
   for (auto& [what, need] : needs_) {
     if (need.kept == id) keep_no_more(need);
   }
   ungroup(worker);
   if (auto name = names_.find(worker.hello.name); name != names_.end() && name->second == id) names_.erase(name);
-  incarnations_.erase(worker.hello.incarnation);
+  roll_.take_off(worker.place, worker.hello.incarnation);
+  by_place_[worker.place] = nullptr;
+  places_by_worker_.erase(id.value);
+  busy_.erase(id);
+  out_ -= std::size_t{worker.used.cpu} + worker.used.io;
   slots_.cpu -= worker.hello.slots;
   slots_.io -= worker.hello.io_slots;
   fleet_.erase(it);
@@ -126,14 +146,16 @@ std::vector<WorkerId> Placement::watch(Time now) {
   std::vector<WorkerId> lost;
   if (now < watch_at_) return lost;
   watch_at_ = kNever;
-  for (auto& [id, worker] : fleet_) {
-    if (now - worker.heard >= kWorkerLostAfter) lost.push_back(id);
-    if (!worker.doubted && now - worker.heard >= kDoubtAfter) {
-      worker.doubted = true;
-      moved(worker);
+  for (Roll::Line& line : roll_.lines()) {
+    if (line.worker == WorkerId{}) continue;
+    if (now - line.heard >= kWorkerLostAfter) lost.push_back(line.worker);
+    if (!line.doubted && now - line.heard >= kDoubtAfter) {
+      line.doubted = true;
+      moved(*at(line.worker));
     }
-    watch_at_ = std::min(watch_at_, worker.heard + (worker.doubted ? kWorkerLostAfter : kDoubtAfter));
+    watch_at_ = std::min(watch_at_, line.heard + (line.doubted ? kWorkerLostAfter : kDoubtAfter));
   }
+  std::ranges::sort(lost);
   return lost;
 }
 
@@ -150,21 +172,34 @@ void Placement::offer(Offer offer) {
   std::push_heap(need.waiting.begin(), need.waiting.end());
 }
 
+void Placement::use(FleetWorker& worker, SlotClass slot_class) {
+  ++of_class(worker.used, slot_class);
+  ++out_;
+  if (slot_class == SlotClass::kCpu && worker.used.cpu == 1) busy_.insert(worker.ref.id);
+}
+
+void Placement::unuse(FleetWorker& worker, SlotClass slot_class) {
+  std::uint32_t& used = of_class(worker.used, slot_class);
+  if (used == 0) return;
+  --used;
+  --out_;
+  if (slot_class == SlotClass::kCpu && used == 0) busy_.erase(worker.ref.id);
+}
+
 void Placement::taken(WorkerId id, SlotClass slot_class, const Requirements* needs) {
-  auto it = fleet_.find(id);
-  if (it == fleet_.end()) return;
-  ++of_class(it->second.used, slot_class);
-  moved(it->second, slot_class);
-  if (needs != nullptr) take(it->second, need_of(*needs));
+  FleetWorker* worker = at(id);
+  if (worker == nullptr) return;
+  use(*worker, slot_class);
+  moved(*worker, slot_class);
+  if (needs != nullptr) take(*worker, need_of(*needs));
 }
 
 void Placement::freed(WorkerId id, SlotClass slot_class, const Requirements* needs) {
-  auto it = fleet_.find(id);
-  if (it == fleet_.end()) return;
-  std::uint32_t& used = of_class(it->second.used, slot_class);
-  if (used > 0) --used;
-  moved(it->second, slot_class);
-  if (needs != nullptr) give(it->second, need_of(*needs));
+  FleetWorker* worker = at(id);
+  if (worker == nullptr) return;
+  unuse(*worker, slot_class);
+  moved(*worker, slot_class);
+  if (needs != nullptr) give(*worker, need_of(*needs));
 }
 
 void Placement::change(const SlotChange& slot) {
@@ -173,7 +208,7 @@ void Placement::change(const SlotChange& slot) {
 }
 
 bool Placement::has_room(const FleetWorker& worker, SlotClass slot_class) const {
-  if (worker.draining || worker.doubted) return false;
+  if (worker.draining || said_of(worker).doubted) return false;
   return slot_class == SlotClass::kCpu ? worker.used.cpu < worker.credit.cpu : worker.used.io < worker.credit.io;
 }
 
@@ -337,8 +372,8 @@ void Placement::moved(FleetWorker& worker) {
 // ---------------------------------------------------------------- looking
 
 const FleetWorker* Placement::find(WorkerId id) const {
-  auto it = fleet_.find(id);
-  return it == fleet_.end() ? nullptr : &it->second;
+  const auto place = places_by_worker_.find(id.value);
+  return place ? by_place_[*place] : nullptr;
 }
 
 std::optional<WorkerId> Placement::find_name(const std::string& name) const {
@@ -348,20 +383,14 @@ std::optional<WorkerId> Placement::find_name(const std::string& name) const {
 }
 
 std::optional<WorkerId> Placement::find_incarnation(std::uint64_t incarnation) const {
-  auto it = incarnations_.find(incarnation);
-  if (it == incarnations_.end()) return std::nullopt;
-  return it->second;
+  const auto place = roll_.find(incarnation);
+  if (!place) return std::nullopt;
+  return roll_.at(*place).worker;
 }
 
 std::size_t Placement::offers() const {
   std::size_t sum = 0;
   for (const auto& [what, need] : needs_) sum += need.waiting.size();
-  return sum;
-}
-
-std::size_t Placement::demand() const {
-  std::size_t sum = offers();
-  for (const auto& [id, worker] : fleet_) sum += worker.used.cpu + worker.used.io;
   return sum;
 }
 

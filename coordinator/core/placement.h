@@ -12,6 +12,7 @@
 // placement_report.cc (what is told).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -19,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -28,6 +30,7 @@
 #include "common/model/worker_messages.h"
 #include "coordinator/core/effect.h"
 #include "coordinator/core/input.h"
+#include "coordinator/core/roll.h"
 
 namespace millrace {
 
@@ -46,12 +49,8 @@ struct FleetWorker {
   CreditUpdate credit;  // attempts that may be out
   CreditUpdate used;    // attempts that are out
   Time joined{};
-  Time heard{};
-  std::uint32_t running = 0;  // as it last said, for all coordinators
-  std::uint32_t queued = 0;
-  std::uint32_t others = 0;  // attempts that it had of other coordinators then
+  Roll::Place place = 0;  // Placement::said_of() has what it last said
   bool draining = false;
-  bool doubted = false;              // silent for kDoubtAfter
   std::vector<std::uint64_t> has;    // resources, by Placement's numbers
   std::vector<std::uint64_t> taken;  // of these
   // Placement's own:
@@ -152,7 +151,19 @@ class Placement {
   // name was heard within three heartbeats; a silent one is replaced and reported in `replaced`.
   Result<WorkerRef> join(Time now, const WorkerHello& hello, std::optional<WorkerId>& replaced);
   void heard(Time now, WorkerId worker);
-  void beat(Time now, WorkerId worker, const WorkerBeat& beat, bool alone);  // alone: there is no other coordinator
+  // False: of an incarnation that has not said Hello. `alone`: there is no other coordinator.
+  bool beat(Time now, const WorkerBeat& beat, bool alone);
+  // The same of many, each with whose it is; `unknown` is told whose was not taken.
+  template <class Beats, class Unknown>
+  void beats(Time now, const Beats& all, bool alone, Unknown unknown) {
+    constexpr std::size_t kAhead = 8;  // the fleet is larger than the cache: what comes is fetched meanwhile
+    for (std::size_t i = 0; i < std::min(kAhead, all.size()); ++i) roll_.look_ahead(all[i].second.incarnation);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (i + kAhead < all.size()) roll_.look_ahead(all[i + kAhead].second.incarnation);
+      if (i + kAhead / 2 < all.size()) roll_.look_closer(all[i + kAhead / 2].second.incarnation);
+      if (!beat(now, all[i].second, alone)) unknown(all[i].first);
+    }
+  }
   void credit(WorkerId worker, const CreditUpdate& credit);
   void drain(WorkerId worker);  // gets nothing new
   void leave(WorkerId worker, Time now = Time{});
@@ -185,6 +196,8 @@ class Placement {
   std::uint32_t surplus(const FleetWorker& worker) const;
   bool has_free(const FleetWorker& worker, const Requirements& needs) const;  // able, and its resources fit now
   const std::map<WorkerId, FleetWorker>& fleet() const { return fleet_; }
+  const std::set<WorkerId>& busy() const { return busy_; }  // those that have cpu attempts of ours
+  const Roll::Line& said_of(const FleetWorker& worker) const { return roll_.at(worker.place); }
 
   const FleetWorker* find(WorkerId worker) const;
   std::optional<WorkerId> find_name(const std::string& name) const;
@@ -193,15 +206,15 @@ class Placement {
   // Each worker, and whether it has missed three heartbeats.
   template <class Take>
   void measure(Time now, Take take) const {
-    for (const auto& [id, worker] : fleet_) take(worker, now - worker.heard >= 3 * kBeatEvery);
+    for (const auto& [id, worker] : fleet_) take(worker, now - said_of(worker).heard >= 3 * kBeatEvery);
   }
   std::size_t workers() const { return fleet_.size(); }
   std::uint32_t slots(SlotClass slot_class) const {  // of all workers together
     return slot_class == SlotClass::kCpu ? slots_.cpu : slots_.io;
   }
   std::size_t offers() const;
-  std::size_t demand() const;       // offers, and attempts that are out
-  std::size_t unplaceable() const;  // offers that no worker could take
+  std::size_t demand() const { return offers() + out_; }  // offers, and attempts that are out
+  std::size_t unplaceable() const;                        // offers that no worker could take
 
  private:
   struct Remembered {
@@ -215,6 +228,10 @@ class Placement {
   };
 
   // placement.cc
+  FleetWorker* at(WorkerId worker);
+  void speaks(Time now, Roll::Line& line);
+  void use(FleetWorker& worker, SlotClass slot_class);
+  void unuse(FleetWorker& worker, SlotClass slot_class);
   bool has_room(const FleetWorker& worker, SlotClass slot_class) const;
   Need& need_of(const std::shared_ptr<const Requirements>& needs);
   Need& need_of(const Requirements& needs);
@@ -258,7 +275,11 @@ class Placement {
 
   std::map<WorkerId, FleetWorker> fleet_;
   std::map<std::string, WorkerId> names_;
-  std::map<std::uint64_t, WorkerId> incarnations_;
+  Roll roll_;
+  std::vector<FleetWorker*> by_place_;       // of the roll
+  FlatIndex<Roll::Place> places_by_worker_;  // of the roll: the fleet is searched several times for each task
+  std::set<WorkerId> busy_;
+  std::size_t out_ = 0;  // attempts, of the fleet
   std::map<std::string, Remembered> remembered_;
   std::map<std::string, std::uint32_t> resources_;  // their numbers
   std::map<Requirements, Need> needs_;

@@ -41,17 +41,17 @@ double Placement::share(const FleetWorker& worker, SlotClass slot_class) const {
   const std::uint32_t used = of_class(worker.used, slot_class);
   const bool cpu = slot_class == SlotClass::kCpu;
   const std::uint32_t slots = cpu ? worker.hello.slots : worker.hello.io_slots;
-  const std::uint32_t busy = used + (cpu ? worker.others : 0);
+  const std::uint32_t busy = used + (cpu ? said_of(worker).others : 0);
   if (busy < slots) return 1.0 + static_cast<double>(std::min(slots - busy, credit - used)) / std::min(slots, credit);
   return static_cast<double>(credit - used) / credit;
 }
 
 void Placement::settle() {
   for (WorkerId id : moved_) {
-    auto it = fleet_.find(id);
-    if (it == fleet_.end()) continue;
+    FleetWorker* worker = at(id);
+    if (worker == nullptr) continue;
     for (const SlotClass slot_class : {SlotClass::kCpu, SlotClass::kIo}) {
-      if (it->second.moved[index(slot_class)]) stand(it->second, slot_class);
+      if (worker->moved[index(slot_class)]) stand(*worker, slot_class);
     }
   }
   moved_.clear();
@@ -71,8 +71,8 @@ void Placement::stand(FleetWorker& worker, SlotClass slot_class) {
   std::vector<Standing>& heap = group.standings[i];
   if (heap.size() > 64 + 4 * group.workers) {  // mostly entries that no longer count
     std::erase_if(heap, [&](const Standing& s) {
-      auto it = fleet_.find(s.worker);
-      return it == fleet_.end() || it->second.stamps[i] != s.stamp;
+      const FleetWorker* stood = at(s.worker);
+      return stood == nullptr || stood->stamps[i] != s.stamp;
     });
     std::make_heap(heap.begin(), heap.end());
   }
@@ -101,8 +101,8 @@ void Placement::stand_fitting(FleetWorker& worker, Need& need) {
   if (!fits(worker, need)) return;
   if (need.fitting.size() > 64 + 4 * need.able) {
     std::erase_if(need.fitting, [&](const Standing& s) {
-      auto it = fleet_.find(s.worker);
-      return it == fleet_.end() || it->second.fits_stamp != s.stamp;
+      const FleetWorker* stood = at(s.worker);
+      return stood == nullptr || stood->fits_stamp != s.stamp;
     });
     std::make_heap(need.fitting.begin(), need.fitting.end());
   }
@@ -150,9 +150,8 @@ FleetWorker* Placement::best_of(std::vector<Standing>& heap, const Need& need) {
   const SlotClass slot_class = need.what->slot_class;
   while (!heap.empty()) {
     const Standing& best = heap.front();
-    auto it = fleet_.find(best.worker);
-    if (it != fleet_.end()) {
-      FleetWorker& worker = it->second;
+    if (FleetWorker* found = at(best.worker)) {
+      FleetWorker& worker = *found;
       if (!metered && worker.stamps[index(slot_class)] == best.stamp) return &worker;
       // Without a slot it comes back when it has one.
       if (metered && worker.fits_stamp == best.stamp && has_room(worker, slot_class)) {
@@ -199,13 +198,13 @@ FleetWorker* Placement::choose_by(Need& need, const PlacingHints& hints) {
     auto place = places_.find(hints.sticky);
     if (place != places_.end() && place->second.count > 0) {
       const WorkerId id = place->second.workers[(place->second.count - 1) % place->second.workers.size()];
-      auto it = fleet_.find(id);
+      FleetWorker* there = at(id);
       const SlotClass slot_class = need.what->slot_class;
-      if (it != fleet_.end() && has_room(it->second, slot_class) && able(*need.what, it->second.hello) &&
-          fits(it->second, need) && !kept_from(it->second, need)) {
-        if (share(it->second, slot_class) > 1) return &it->second;
+      if (there != nullptr && has_room(*there, slot_class) && able(*need.what, there->hello) && fits(*there, need) &&
+          !kept_from(*there, need)) {
+        if (share(*there, slot_class) > 1) return there;
         FleetWorker* other = choose(need);  // an idle slot elsewhere is better than a queue there
-        return other != nullptr && share(*other, slot_class) > 1 ? other : &it->second;
+        return other != nullptr && share(*other, slot_class) > 1 ? other : there;
       }
     }
   }
@@ -263,7 +262,7 @@ void Placement::keep_free(Need& need) {
   FleetWorker* found = nullptr;
   double best = -1;
   for (auto& [id, worker] : fleet_) {
-    if (worker.kept_for != nullptr || worker.draining || worker.doubted) continue;
+    if (worker.kept_for != nullptr || worker.draining || said_of(worker).doubted) continue;
     if (std::ranges::find(need.groups, worker.group) == need.groups.end()) continue;
     double least = 1;
     for (const auto& [number, amount] : need.amounts) {
@@ -281,7 +280,7 @@ void Placement::keep_free(Need& need) {
 
 void Placement::keep_no_more(Need& need) {
   if (!need.kept) return;
-  if (auto it = fleet_.find(*need.kept); it != fleet_.end()) it->second.kept_for = nullptr;
+  if (FleetWorker* worker = at(*need.kept)) worker->kept_for = nullptr;
   need.kept.reset();
 }
 
@@ -297,7 +296,7 @@ void Placement::granted(Need& need, FleetWorker& worker, const PlacingHints* hin
   grants.push_back({worker.ref, task.run, task.task, slot_class, need.amounts.empty() ? nullptr : need.what.get()});
   std::pop_heap(need.waiting.begin(), need.waiting.end());
   need.waiting.pop_back();
-  ++(slot_class == SlotClass::kCpu ? worker.used.cpu : worker.used.io);
+  use(worker, slot_class);
   if (!need.amounts.empty()) {
     for (const auto& [number, amount] : need.amounts) worker.taken[number] += amount;
     worker.fits_moved = true;

@@ -156,13 +156,13 @@ bool Placement::has_free(const FleetWorker& worker, const Requirements& needs) c
 }
 
 std::uint32_t Placement::idle(const FleetWorker& worker) const {
-  if (worker.draining || worker.doubted || worker.used.cpu >= worker.credit.cpu) return 0;
-  const std::uint64_t busy = std::uint64_t{worker.used.cpu} + worker.others;
+  if (worker.draining || said_of(worker).doubted || worker.used.cpu >= worker.credit.cpu) return 0;
+  const std::uint64_t busy = std::uint64_t{worker.used.cpu} + said_of(worker).others;
   return busy < worker.hello.slots ? static_cast<std::uint32_t>(worker.hello.slots - busy) : 0;
 }
 
 std::uint32_t Placement::surplus(const FleetWorker& worker) const {
-  const std::uint64_t busy = std::uint64_t{worker.used.cpu} + worker.others;
+  const std::uint64_t busy = std::uint64_t{worker.used.cpu} + said_of(worker).others;
   if (busy <= worker.hello.slots) return 0;
   return std::min(worker.used.cpu, static_cast<std::uint32_t>(busy - worker.hello.slots));
 }
@@ -171,20 +171,21 @@ std::vector<WorkerView> Placement::view(Time now) const {
   std::vector<WorkerView> rows;
   for (const auto& [id, worker] : fleet_) {
     const WorkerHello& hello = worker.hello;
+    const Roll::Line& said = said_of(worker);
     WorkerView& row = rows.emplace_back();
     row.name = hello.name;
     row.host = hello.host;
     row.pid = hello.pid;
     row.version = hello.version;
-    row.state = now - worker.heard >= 3 * kBeatEvery ? "silent" : worker.draining ? "draining" : "ready";
+    row.state = now - said.heard >= 3 * kBeatEvery ? "silent" : worker.draining ? "draining" : "ready";
     row.slots = hello.slots;
     row.used = worker.used.cpu + worker.used.io;
     row.labels = hello.labels;
     row.executors = hello.executors;
     row.joined = worker.joined;
-    row.heard = worker.heard;
-    row.running = worker.running;
-    row.queued = worker.queued;
+    row.heard = said.heard;
+    row.running = said.running;
+    row.queued = said.queued;
     row.queues = hello.queues;
     row.resources = hello.resources;
     for (const Resource& one : hello.resources) {

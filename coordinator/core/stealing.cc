@@ -1,6 +1,7 @@
 #include "coordinator/core/stealing.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace millrace {
 namespace {
@@ -45,13 +46,13 @@ std::vector<ReclaimWanted> Stealing::choose(Time now, const Placement& placement
   at = now + kStealLookEvery;
   worth = false;
   if (placement.workers() < 2) return wanted;
-  std::vector<Idle> idle = idle_workers(placement);
-  if (idle.empty()) return wanted;
-  for (const auto& [id, worker] : placement.fleet()) {
-    if (worker.used.cpu == 0) continue;
+  std::optional<std::vector<Idle>> idle;  // a look at the whole fleet: only where somebody could give
+  for (const WorkerId id : placement.busy()) {
+    const FleetWorker& worker = *placement.find(id);
     worth = true;
     const std::uint32_t surplus = placement.surplus(worker);
-    const bool still = now - worker.heard >= kUnstartedFor;  // perhaps it stands still: all that has not started goes
+    // Perhaps it stands still: all that has not started goes.
+    const bool still = now - placement.said_of(worker).heard >= kUnstartedFor;
     const Time before = now - (surplus > 0 && !still ? kWaitedThere : kUnstartedFor);
     std::vector<Candidate> candidates;
     std::size_t asked = 0;  // and not answered
@@ -61,12 +62,18 @@ std::vector<ReclaimWanted> Stealing::choose(Time now, const Placement& placement
         else ++asked;
       }
     }
+    if (candidates.empty()) continue;
+    if (!idle) idle = idle_workers(placement);
+    if (idle->empty()) {
+      worth = false;
+      return wanted;
+    }
     const std::size_t half = (surplus + 1) / 2;
     std::size_t most = surplus == 0 || still ? candidates.size() : half > asked ? half - asked : 0;
     std::ranges::sort(candidates, [](const Candidate& a, const Candidate& b) { return a < b; });
     for (const Candidate& candidate : candidates) {
       if (most == 0 || wanted.size() >= kReclaimsAtOnce) break;
-      Idle* to = taker(idle, placement, candidate.attempt, id);
+      Idle* to = taker(*idle, placement, candidate.attempt, id);
       if (to == nullptr) continue;
       --to->room;
       --most;

@@ -23,7 +23,7 @@ constexpr std::size_t kReclaimsAtOnce = 1'024;
 
 struct Stealing {
   Time at{};           // when to look again
-  bool worth = false;  // at the latest look attempts were out and a worker was idle
+  bool worth = false;  // at the latest look attempts were out, and not known that no worker is idle
   // `partitions`: those that may be stepped.
   std::vector<ReclaimWanted> choose(Time now, const Placement& placement, std::span<const Partition* const> partitions);
   Time next_deadline() const { return worth ? at : kNever; }  // when to call choose() though nothing came in

@@ -95,7 +95,7 @@ void Loop::State::on_move(Time now, Routed& one, const MovePartition& move) {
   }
   Share& share = this->share(PartitionId{static_cast<std::uint16_t>(move.partition)});
   if (!share.serving()) {
-    if (move.to == options.name && share.phase == Share::Phase::kWatching) share.ask_at = now;
+    if (move.to == options.name && share.phase == Share::Phase::kWatching) look_at(share, now);
     return refuse(one.request, not_serving(share.id));
   }
   if (move.to == options.name) return reply(one.request, MoveReply{move.partition, options.name, options.name});

@@ -1,6 +1,7 @@
 #include "coordinator/shell/gateway.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "common/io/log.h"
 #include "common/wire/frame.h"
@@ -36,11 +37,13 @@ Status ZmqGateway::listen(const std::string& endpoint) {
 
 void ZmqGateway::poll(std::vector<Incoming>& out, std::size_t at_most) {
   if (access_ != nullptr) access_->hear(*watch_, Door::kMain);
-  for (std::size_t i = 0; i < at_most && socket_.receive(frames_); ++i) take(out);
+  FromBeats beats;
+  for (std::size_t i = 0; i < at_most && socket_.receive(frames_); ++i) take(out, beats);
+  if (!beats.beats.empty()) out.push_back(std::move(beats));
   lines_.poll(out, at_most);
 }
 
-void ZmqGateway::take(std::vector<Incoming>& out) {
+void ZmqGateway::take(std::vector<Incoming>& out, FromBeats& beats) {
   if (frames_.size() != 3)
     return refuse(
         frames_[0],
@@ -51,7 +54,7 @@ void ZmqGateway::take(std::vector<Incoming>& out) {
   Result<FrameKind> kind = check_envelope(frames_[1], body.size());
   if (!kind.ok()) return refuse(routing_id, kind.error(), true);
   if (!admit(routing_id, *kind)) return;
-  if (*kind == FrameKind::kWorker) return take_worker(routing_id, body, out);
+  if (*kind == FrameKind::kWorker) return take_worker(routing_id, body, out, beats);
   if (*kind == FrameKind::kRequest || *kind == FrameKind::kPeer) return take_request(routing_id, *kind, body, out);
   refuse(routing_id,
          {Code::kInvalid,
@@ -61,10 +64,12 @@ void ZmqGateway::take(std::vector<Incoming>& out) {
          false);
 }
 
-void ZmqGateway::take_worker(std::string_view routing_id, std::string_view body, std::vector<Incoming>& out) {
+void ZmqGateway::take_worker(std::string_view routing_id, std::string_view body, std::vector<Incoming>& out,
+                             FromBeats& beats) {
   Result<WorkerMessage> message = decode_worker_message(body);
   if (!message.ok()) return refuse(routing_id, message.error(), false);
   PeerId peer = peer_of(routing_id);
+  if (const auto* beat = std::get_if<WorkerBeat>(&*message)) return beats.beats.push_back({peer, *beat});
   if (const auto* hello = std::get_if<WorkerHello>(&*message)) {
     peers_.at(peer).specs.clear();
     if (access_ != nullptr) {
@@ -154,8 +159,20 @@ void ZmqGateway::refuse(std::string_view routing_id, const Error& why, bool is_r
 bool ZmqGateway::send(PeerId id, const CoordinatorMessage& message) {
   auto it = peers_.find(id);
   if (it == peers_.end() || !is_in(it->second.user)) return false;
-  Peer& peer = it->second;
-  std::string body = encode(message, peer.specs);
+  return hand_over(it->second, encode(message, it->second.specs));
+}
+
+void ZmqGateway::announce(std::span<const PeerId> peers, const CoordinatorMessage& message) {
+  assert(!std::holds_alternative<AssignBatch>(message));  // its bytes depend on what the peer has been sent
+  SentSpecs none;
+  const std::string body = encode(message, none);
+  for (const PeerId id : peers) {
+    auto it = peers_.find(id);
+    if (it != peers_.end() && is_in(it->second.user)) (void)hand_over(it->second, body);
+  }
+}
+
+bool ZmqGateway::hand_over(Peer& peer, std::string body) {
   if (!check_body(FrameKind::kCoordinator, body.size()).ok()) return false;
   SendResult sent = socket_.send(peer.routing_id, envelope(FrameKind::kCoordinator), std::move(body));
   if (sent != SendResult::kSent) peer.specs.clear();

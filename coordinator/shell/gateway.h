@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -39,6 +40,7 @@ class ZmqGateway : public Gateway {
 
   void poll(std::vector<Incoming>& out, std::size_t at_most) override;
   bool send(PeerId peer, const CoordinatorMessage& message) override;
+  void announce(std::span<const PeerId> peers, const CoordinatorMessage& message) override;
   void reply(RequestId request, const OperatorReply& reply) override;
   bool forward(const std::string& endpoint, std::uint64_t number, std::uint8_t hops,
                const OperatorRequest& request) override {
@@ -60,12 +62,13 @@ class ZmqGateway : public Gateway {
     std::string user;
     std::uint64_t number = 0;  // the client's
   };
-  void take(std::vector<Incoming>& out);
-  void take_worker(std::string_view routing_id, std::string_view body, std::vector<Incoming>& out);
+  void take(std::vector<Incoming>& out, FromBeats& beats);
+  void take_worker(std::string_view routing_id, std::string_view body, std::vector<Incoming>& out, FromBeats& beats);
   void take_request(std::string_view routing_id, FrameKind kind, std::string_view body, std::vector<Incoming>& out);
   bool admit(std::string_view routing_id, FrameKind kind);
   void dismiss(std::string_view routing_id, FrameKind kind, const Error& why);
   bool is_in(const std::string& user) const { return access_ == nullptr || access_->is_in(user); }
+  bool hand_over(Peer& peer, std::string body);
   PeerId peer_of(std::string_view routing_id);
   void refuse(std::string_view routing_id, const Error& why, bool is_request);
   void forget_peers();

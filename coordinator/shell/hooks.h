@@ -91,6 +91,9 @@ class HookGateway : public Gateway {
     inner_.poll(out, at_most);
   }
   bool send(PeerId peer, const CoordinatorMessage& message) override { return inner_.send(peer, message); }
+  void announce(std::span<const PeerId> peers, const CoordinatorMessage& message) override {
+    inner_.announce(peers, message);
+  }
   void reply(RequestId request, const OperatorReply& reply) override {
     if (!hooks_.reply(clock_.now(), request, reply)) inner_.reply(request, reply);
   }

@@ -29,7 +29,8 @@ void Loop::State::keep_house(Time now) {
   if (now < house.next || stopping || !store.ready()) return;
   house.next = now + kHouseEvery;
   house.at_work = count_kept(now);
-  for (Share& share : shares) {  // what a filter of keys has seen does not come out of it again
+  for (Share* one : cores) {  // what a filter of keys has seen does not come out of it again
+    Share& share = *one;
     if (!share.serving() || !share.keys.worn() || share.keys_anew != nullptr) continue;
     share.keys_anew = std::make_unique<KeyFilter>();
     scan_keys(share, "");
@@ -45,7 +46,8 @@ void Loop::State::keep_house(Time now) {
 // Who has taken a partition counts what it holds, page by page; true while there is anything left to count.
 bool Loop::State::count_kept(Time) {
   bool left = false;
-  for (Share& share : shares) {
+  for (Share* one : cores) {
+    Share& share = *one;
     if (!share.serving() || share.house.kept.complete()) continue;
     left = true;
     if (share.house.counting) continue;
@@ -92,7 +94,7 @@ void Loop::State::sweep_runs(Time now) {
     }
     auto going = [](const PartitionCommit& part) { return !part.deletes.empty(); };
     const bool on_its_way =
-        std::ranges::any_of(shares, [](const Share& share) { return !share.house.deletes.empty(); }) ||
+        std::ranges::any_of(cores, [](const Share* share) { return !share->house.deletes.empty(); }) ||
         std::ranges::any_of(turns,
                             [&](const PendingTurn& t) { return std::ranges::any_of(t.commit.partitions, going); });
     if (on_its_way) return;  // what goes would be seen again

@@ -26,6 +26,7 @@
 #include "coordinator/shell/plan_cache.h"
 #include "coordinator/shell/streams.h"
 #include "coordinator/shell/value_ring.h"
+#include "coordinator/shell/worker_lines.h"
 
 namespace millrace {
 
@@ -148,6 +149,12 @@ struct ToWorker {
 constexpr std::size_t kIncomingHeldMax = 4'096;  // messages, while the store refuses writes
 constexpr Duration kOnItsWay = 60s;              // how long it is known what left when
 
+// The same words to many workers.
+struct Announcement {
+  CoordinatorMessage message;
+  std::vector<PeerId> peers;
+};
+
 constexpr PartitionId kNoPartition{kPartitionsMax};  // of what rests on no partition
 
 struct PendingTurn {
@@ -184,6 +191,7 @@ struct Loop::State {
   void housekeeping(Time now);
   void place(Time now);
   bool close_turn(Time now);
+  void write_fleet(Time now, TurnCommit& commit);
   static PartitionCommit beat_of(Share& share);
   void fetch(Share& share, const Hash128& hash);
   void hand_over(PendingTurn& turn);
@@ -267,9 +275,13 @@ struct Loop::State {
   void let_go(Time now, Share& share, const OwnerAnswer* answer);
   ClusterNews news() const;
   void tell_news(Time now);
+  void tell_some_again();
 
   // ownership.cc
   void own(Time now);
+  void watch_owners(Time now);
+  void look_at(Share& share, Time when);  // at its owner record, from then on
+  void list_cores();
   void take(Time now, Share& share);
   Duration watch_every() const;
   void on_owner(Time now, Share& share, const OwnerAnswer& answer);
@@ -378,6 +390,7 @@ struct Loop::State {
 
   // workers.cc
   void on_worker(Time now, PeerId peer, WorkerMessage& message);
+  void on_beats(Time now, const FromBeats& beats);
   void on_hello(Time now, PeerId peer, WorkerHello& hello);
   Time first_dispatch_left_after(Time when) const;
   void on_log(Time now, TaskLog& log);
@@ -405,6 +418,8 @@ struct Loop::State {
   Bus& bus;
 
   std::vector<Share> shares;
+  std::vector<Share*> cores;  // those that are in our memory, by id: a turn looks at no others
+  Time watch_at{};            // no owner record has to be looked at before
   Placement placement;
   Stealing stealing;
   PlanCache plans;
@@ -430,6 +445,8 @@ struct Loop::State {
   bool news_dirty = true;    // what workers know of the cluster may have changed
   Time news_at{};
   ClusterNews news_told;
+  WorkerId told_last;             // of those that are told again
+  std::uint64_t told_rounds = 0;  // through the fleet
   std::vector<Routed> held;
   Time held_at = kNever;  // to be tried again
   std::map<std::uint64_t, Forwarded> forwarded;
@@ -455,14 +472,14 @@ struct Loop::State {
   Time asks_at = kNever;
   std::vector<Outgoing> replies_direct;  // of this turn, not from a partition
   std::vector<std::pair<PeerId, CoordinatorMessage>> sends_direct;
+  std::vector<Announcement> announcements;
   std::vector<LogAppend> logs_pending;
   std::uint64_t parts_held = 0;                         // bytes of large values that pass through here
   ValueRing values_kept;                                // of the last seconds
   Time values_looked{};                                 // when they were looked for in the store
   std::vector<std::pair<WorkerRef, AttemptId>> unsent;  // assignments that the gateway did not take
 
-  std::map<PeerId, WorkerId> workers_by_peer;
-  std::map<WorkerId, PeerId> peers_by_worker;
+  WorkerLines lines;
   std::deque<std::pair<Time, Time>> dispatches_left;  // within kOnItsWay: when a turn with assignments left and began
   std::map<PeerId, std::deque<std::pair<std::uint64_t, Time>>> asked_hello;  // numbers of SayHello, when each went out
   std::uint64_t hellos_asked = kNothingAsked;
@@ -471,7 +488,9 @@ struct Loop::State {
   bool fleet_asked = false;
   bool fleet_read = false;
   bool fleet_dirty = false;
-  std::set<std::string> fleet_gone;  // names that the store need not keep
+  Time fleet_whole_at{};             // not before are all names written again
+  std::set<std::string> fleet_come;  // names that the store has not been told yet
+  std::set<std::string> fleet_gone;  // names that it need not keep
   Time unconfirmed_at{};             // when to look for attempts that nobody spoke of
 
   bool stopping = false;

@@ -99,6 +99,7 @@ void Loop::State::on_repaired(Time now, Share& share, const Share::Past& past, s
     if (epochs.size() > kEpochsKept) epochs.erase(epochs.begin());
   }
   fleet_dirty |= !fleet_stored.empty();  // it may be lost as well
+  fleet_whole_at = now;
   begin_loading(share);
 }
 

@@ -8,7 +8,8 @@ namespace millrace {
 namespace {
 
 constexpr Duration kPlanAtLeastEvery = 1s;
-constexpr Duration kNewsEvery = 1s;  // at most, where only the demand has changed
+constexpr Duration kNewsEvery = 1s;       // at most, where only the demand has changed
+constexpr Duration kToldAgainEvery = 8s;  // well within the patience of a worker, kReconcileAfter
 constexpr Duration kTwinNotedEvery = 10s;
 
 // Worth telling: more than half away from what was told.
@@ -117,7 +118,8 @@ void Loop::State::give(Share& share, const std::string& heir) {
 
 // A partition is released when nothing of it is on its way any more; until then it beats.
 void Loop::State::finish_giving(Time now) {
-  for (Share& share : shares) {
+  for (Share* one : cores) {
+    Share& share = *one;
     if (!share.giving || share.phase != Share::Phase::kServing) continue;
     const MemberRecord* heir = membership.alive(*share.giving);
     if (heir == nullptr || heir->draining) {  // nobody would take it
@@ -169,22 +171,55 @@ ClusterNews Loop::State::news() const {
   for (const auto& [name, other] : membership.others()) {  // those of whom we do not know yet, too
     if (other.state != Membership::State::kSilent) news.members.push_back({name, other.record.endpoint});
   }
-  for (const Share& share : shares) {
+  for (const Share* one : cores) {
+    const Share& share = *one;
     if (share.ours()) news.owned.push_back({share.id, share.epoch.counter});
   }
   if (news.members.size() > 1) news.demand = static_cast<std::uint32_t>(placement.demand());
   return news;
 }
 
+// Who is there and who owns what is told to all at once, and so is the demand where it matters: with it a worker
+// divides its credit among its coordinators, at least one each. More of it matters while tasks wait for a slot here;
+// who has room for all of its tasks needs no larger share, however many they are. Less of it leaves more to the others.
 void Loop::State::tell_news(Time now) {
   if (!news_dirty && now < news_at) return;
   news_dirty = false;
   ClusterNews fresh = news();
   news_at = fresh.members.size() > 1 ? now + kNewsEvery : kNever;
-  if (fresh.members == news_told.members && fresh.owned == news_told.owned && !differs(news_told.demand, fresh.demand))
-    return;
+  const bool whole = fresh.members != news_told.members || fresh.owned != news_told.owned;
+  const bool waits = fresh.demand < news_told.demand || placement.offers() > 0;
+  const bool other = waits && differs(news_told.demand, fresh.demand);
+  if (!whole && !other) return tell_some_again();
   news_told = std::move(fresh);
-  for (const auto& [worker, peer] : peers_by_worker) sends_direct.emplace_back(peer, news_told);
+  Announcement all{whole ? news_told : ClusterNews{{}, {}, news_told.demand}, {}};
+  all.peers.reserve(lines.all().size());
+  for (const auto& [worker, peer] : lines.all()) all.peers.push_back(peer);
+  announcements.push_back(std::move(all));
+}
+
+// Every worker hears of us within kToldAgainEvery, so that it need not ask by a Hello whether we are there. One in so
+// many times it hears all there is: what was lost on the way is mended, soon, since every coordinator does so.
+void Loop::State::tell_some_again() {
+  if (news_told.members.size() <= 1 || lines.all().empty()) return;
+  const std::uint64_t whole_every = std::max<std::uint64_t>(1, news_told.members.size() / 2);
+  Announcement brief{ClusterNews{{}, {}, news_told.demand}, {}};
+  Announcement whole{news_told, {}};
+  constexpr auto kRounds = static_cast<std::size_t>(kToldAgainEvery / kNewsEvery);
+  auto next = lines.all().upper_bound(told_last);
+  for (std::size_t left = (lines.all().size() + kRounds - 1) / kRounds; left > 0; --left, ++next) {
+    if (next == lines.all().end()) next = lines.all().begin(), ++told_rounds;
+    const auto& [worker, peer] = *next;
+    told_last = worker;
+    const FleetWorker* known = placement.find(worker);
+    const bool has_slots = known != nullptr && known->hello.slots + known->hello.io_slots > 0;
+    const bool without_credit = has_slots && known->credit == CreditUpdate{} && !known->draining;
+    if (without_credit) hello_wanted.insert(peer);  // what it granted did not come
+    else ((worker.value + told_rounds) % whole_every == 0 ? whole : brief).peers.push_back(peer);
+  }
+  for (Announcement* one : {&brief, &whole}) {
+    if (!one->peers.empty()) announcements.push_back(std::move(*one));
+  }
 }
 
 }  // namespace millrace

@@ -39,13 +39,28 @@ void Loop::State::own(Time now) {
     });
   }
   meet(now);
+  if (now >= watch_at) watch_owners(now);
+  plan_ownership(now);
+}
+
+void Loop::State::look_at(Share& share, Time when) {
+  share.ask_at = when;
+  watch_at = std::min(watch_at, when);
+}
+
+void Loop::State::watch_owners(Time now) {
+  watch_at = kNever;
   for (Share& share : shares) {
-    if (share.phase != Share::Phase::kWatching || share.asked || now < share.ask_at) continue;
+    if (share.phase != Share::Phase::kWatching || share.asked) continue;
+    if (now < share.ask_at) {
+      watch_at = std::min(watch_at, share.ask_at);
+      continue;
+    }
     share.asked = true;
     ask(ReadOwner{share.id}, [this, id = share.id, asked_at = now](Time at, StoreAnswer&& answer) {
       Share& watched = this->share(id);
       watched.asked = false;
-      watched.ask_at = at + watch_every();
+      look_at(watched, at + watch_every());
       // While the store stands still its owner cannot beat: that time counts for nobody.
       if (at - asked_at >= kAnswerIsSlow) watched.seen_since += at - asked_at;
       if (auto* record = std::get_if<OwnerAnswer>(&answer)) on_owner(at, watched, *record);
@@ -55,11 +70,10 @@ void Loop::State::own(Time now) {
       }
     });
   }
-  plan_ownership(now);
 }
 
 Duration Loop::State::watch_every() const {
-  const auto watched = std::ranges::count(shares, Share::Phase::kWatching, &Share::phase);
+  const auto watched = static_cast<Duration::rep>(shares.size() - cores.size());
   return std::clamp<Duration>(kWatchOneEvery * watched, kWatchEvery, kWatchEveryMax);
 }
 
@@ -73,7 +87,7 @@ void Loop::State::take(Time now, Share& share) {
       [this, id = share.id](Time at, StoreAnswer&& answer) {
         Share& wanted = this->share(id);
         wanted.asked = false;
-        wanted.ask_at = at;
+        look_at(wanted, at);
         if (auto* record = std::get_if<OwnerAnswer>(&answer)) return on_owner(at, wanted, *record);
         if (wanted.phase == Share::Phase::kTaking) wanted.phase = Share::Phase::kWatching;
         wanted.seen.reset();
@@ -115,7 +129,14 @@ void Loop::State::on_owner(Time now, Share& share, const OwnerAnswer& answer) {
     plan_dirty = true;
   }
   if (!share.silent && !record.owner.empty())  // it is looked at when its silence may be over
-    share.ask_at = std::min(share.ask_at, std::max(now + kWatchSoonest, share.seen_since + kTakeOverAfter));
+    look_at(share, std::min(share.ask_at, std::max(now + kWatchSoonest, share.seen_since + kTakeOverAfter)));
+}
+
+void Loop::State::list_cores() {
+  cores.clear();
+  for (Share& share : shares) {
+    if (share.core != nullptr) cores.push_back(&share);
+  }
 }
 
 void Loop::State::begin_loading(Share& share) {
@@ -123,6 +144,7 @@ void Loop::State::begin_loading(Share& share) {
   share.core = std::make_unique<Partition>(PartitionOptions{share.id, share.epoch, kInlineMaxDefault, true,
                                                             options.plant, options.run_tasks_max, options.partitions,
                                                             options.zones, wall_ahead, options.list_min});
+  list_cores();
   share.load_cursor.clear();
   share.load_done = false;
   share.restoring.clear();
@@ -250,7 +272,7 @@ void Loop::State::restore_known(Time now, Share& share) {
   if (now > began + kWorkerLostAfter)  // who has not come to us by now is not there
     std::erase_if(share.awaited, [&](const std::string& name) { return !placement.find_name(name); });
   routes_dirty = true;
-  for (const auto& [worker, peer] : peers_by_worker) hello_wanted.insert(peer);  // what they hold of this partition
+  for (const auto& [worker, peer] : lines.all()) hello_wanted.insert(peer);  // what they hold of this partition
   const auto loading = [](const Share& each) { return each.phase == Share::Phase::kLoading; };
   if (std::ranges::any_of(shares, loading)) return;
   std::size_t live = 0;
@@ -272,7 +294,7 @@ void Loop::State::close_adoption(Time now, Share& share) {
   for (const std::string& name :
        std::exchange(share.awaited, {})) {  // not here any more: no need to wait for it next time
     if (placement.find_name(name)) continue;
-    if (fleet_stored.erase(name) > 0) fleet_dirty = true, fleet_gone.insert(name);
+    if (fleet_stored.erase(name) > 0) fleet_come.erase(name), fleet_gone.insert(name);
     placement.expect(name, now);
   }
   share.core->step(now, AdoptionClosed{});
@@ -330,6 +352,7 @@ void Loop::State::forget_core(Time now, Share& share) {
   }
   meter.gave_up(share.core->tally());
   share.core.reset();
+  list_cores();
   share.phase = Share::Phase::kWatching;
   share.asked = false;
   share.seen.reset();
@@ -345,7 +368,7 @@ void Loop::State::forget_core(Time now, Share& share) {
   share.adopting = false;
   share.adopt_until = kNever;
   share.house = ShareHouse();
-  share.ask_at = now;
+  look_at(share, now);
   plan_dirty = routes_dirty = news_dirty = true;
 }
 

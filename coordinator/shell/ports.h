@@ -391,6 +391,11 @@ struct FromWorker {
   PeerId peer;
   WorkerMessage message;
 };
+// Heartbeats that came together: most of what a large fleet says. Each comes over a connection of its own, so that they
+// have no order with what else is said.
+struct FromBeats {
+  std::vector<std::pair<PeerId, WorkerBeat>> beats;
+};
 struct FromClient {
   RequestId request;
   OperatorRequest body;
@@ -400,14 +405,19 @@ struct FromPeer {  // another coordinator's answer to what was forwarded to it
   std::uint64_t number = 0;
   OperatorReply reply;
 };
-using Incoming = std::variant<FromWorker, FromClient, FromPeer>;
+using Incoming = std::variant<FromWorker, FromClient, FromPeer, FromBeats>;
 
 // Promises what a network promises: nothing. send() answers whether the message was taken; taken is not delivered.
 class Gateway {
  public:
   virtual ~Gateway() = default;
+  // At most so many messages; a batch of beats may stand for as many.
   virtual void poll(std::vector<Incoming>& out, std::size_t at_most) = 0;
   virtual bool send(PeerId peer, const CoordinatorMessage& message) = 0;
+  // The same to many, put into bytes once. Not for assignments, whose bytes depend on what a peer has been sent.
+  virtual void announce(std::span<const PeerId> peers, const CoordinatorMessage& message) {
+    for (const PeerId peer : peers) (void)send(peer, message);
+  }
   virtual void reply(RequestId request, const OperatorReply& reply) = 0;
   // Hands a request on to the coordinator at `endpoint`; its answer comes as FromPeer. False: not taken.
   virtual bool forward(const std::string& endpoint, std::uint64_t number, std::uint8_t hops,

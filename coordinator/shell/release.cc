@@ -171,9 +171,9 @@ void Loop::State::perform(std::vector<Outgoing>& outgoing) {
 
 void Loop::State::send_assigns(WorkerId worker, ToWorker& to) {
   to.assign_bytes = 0;
-  auto peer = peers_by_worker.find(worker);
+  const std::optional<PeerId> peer = lines.peer_of(worker);
   CoordinatorMessage message = std::exchange(to.assigns, {});
-  if (peer != peers_by_worker.end() && gateway.send(peer->second, message)) return;
+  if (peer && gateway.send(*peer, message)) return;
   const FleetWorker* known = placement.find(worker);
   WorkerRef ref = known != nullptr ? known->ref : WorkerRef{worker, nullptr};
   for (const Assignment& assignment : std::get<AssignBatch>(message).assignments)

@@ -262,13 +262,13 @@ std::optional<Error> Loop::State::full(const std::string& of, std::uint64_t adds
   Load tenant;
   std::uint64_t bytes = 0;
   const bool by_tenant = options.tenant_runs_max > 0 || options.tenant_tasks_max > 0;
-  for (const Share& share : shares) {
-    if (!share.open()) continue;
-    all.runs += share.core->runs_live();
-    all.tasks += share.core->tasks_live();
-    bytes += share.core->bytes_live();
+  for (const Share* share : cores) {
+    if (!share->open()) continue;
+    all.runs += share->core->runs_live();
+    all.tasks += share->core->tasks_live();
+    bytes += share->core->bytes_live();
     if (!by_tenant) continue;
-    const Load load = share.core->load_of(of);
+    const Load load = share->core->load_of(of);
     tenant.runs += load.runs;
     tenant.tasks += load.tasks;
   }

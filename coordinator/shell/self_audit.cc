@@ -26,7 +26,8 @@ bool Loop::State::audit(Time now) {
   const Audit::World world{[this](WorkerId worker) { return placement.find(worker) != nullptr; }};
   audit_offers(now, findings);  // before anything is made ready below
   house.audited = (house.audited + 1) % shares.size();
-  for (Share& share : shares) {
+  for (Share* one : cores) {
+    Share& share = *one;
     if (!share.serving()) continue;
     Audit audit(*share.core);
     share.house.audited = audit.look(now, share.house.audited, kSlice, world, findings);
@@ -41,7 +42,8 @@ bool Loop::State::audit(Time now) {
 // Every ready task waits for a slot. Only where all partitions are at rest can that be seen.
 void Loop::State::audit_offers(Time now, std::vector<AuditFinding>& findings) {
   std::uint64_t ready = 0;
-  for (Share& share : shares) {
+  for (Share* one : cores) {
+    const Share& share = *one;
     if (!share.ours()) continue;
     if (!share.serving() || share.adopting || share.core->next_deadline() == Time{}) {
       house.unoffered = 0;
@@ -82,7 +84,7 @@ void Loop::State::audit_partitions(Time now, std::vector<AuditFinding>& findings
                         {},
                         "partition " + std::to_string(share.id.value) + " has been nobody's for 10 s: looked at again",
                         true});
-    share.ask_at = now;
+    look_at(share, now);
     plan_dirty = true;
   }
 }

@@ -50,8 +50,8 @@ void Loop::State::watch_wall(Time now) {
   const Duration ahead = options.wall() - now;
   if (ahead > wall_ahead - kWallOff && ahead < wall_ahead + kWallOff) return;
   wall_ahead = ahead;
-  for (Share& share : shares) {
-    if (share.open()) share.core->step(now, ClockSet{ahead});
+  for (Share* share : cores) {
+    if (share->open()) share->core->step(now, ClockSet{ahead});
   }
 }
 

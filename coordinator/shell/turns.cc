@@ -14,10 +14,16 @@ constexpr std::size_t kCommitBytesMax = 1024 * 1024;
 constexpr std::size_t kPollAtOnce = 64;
 constexpr std::size_t kTurnsHeldMax = 64;  // nothing new is taken in while so many wait to be released
 constexpr Duration kUnconfirmedEvery = 1s;
+constexpr Duration kFleetWholeEvery = 60s;
 constexpr std::size_t kHellosAsked = 32;  // of one worker, whose answers are known again
 
 std::string cursor_of(const PartitionCommit& commit) {
   return std::to_string(commit.epoch.counter) + "-" + std::to_string(commit.number);
+}
+
+std::size_t messages_in(const Incoming& incoming) {
+  const auto* beats = std::get_if<FromBeats>(&incoming);
+  return beats == nullptr ? 1 : beats->beats.size();
 }
 
 }  // namespace
@@ -39,9 +45,7 @@ bool Loop::State::turn() {
   }
   own(now);
   if (room_for_turn()) {
-    for (Share& share : shares) {
-      if (share.core != nullptr) share.core->live_events(bus.heard());
-    }
+    for (Share* share : cores) share->core->live_events(bus.heard());
     laps.skip();
     if (turns.size() < kTurnsHeldMax) take_in(now);
     if (turns.size() < kTurnsHeldMax) busy |= follow_streams(now);
@@ -76,10 +80,10 @@ void Loop::State::keep_beating(Time now) {
   PendingTurn turn;
   turn.begun = now;
   turn.needs_commit = turn.only_beats = true;
-  for (Share& share : shares) {
-    if (!share.ours() || now < share.beat_due) continue;
-    share.beat_due = now + kBeatOwnership;
-    turn.commit.partitions.push_back(beat_of(share));
+  for (Share* share : cores) {
+    if (!share->ours() || now < share->beat_due) continue;
+    share->beat_due = now + kBeatOwnership;
+    turn.commit.partitions.push_back(beat_of(*share));
   }
   if (turn.commit.partitions.empty()) return;
   turns.push_back(std::move(turn));
@@ -110,10 +114,9 @@ void Loop::State::refuse_new_work() {
 bool Loop::State::room_in_turn() const {
   std::size_t records = 0;
   std::size_t bytes = 0;
-  for (const Share& share : shares) {
-    if (share.core == nullptr) continue;
-    records = std::max(records, share.core->pending_records());
-    bytes = std::max(bytes, share.core->pending_bytes());
+  for (const Share* share : cores) {
+    records = std::max(records, share->core->pending_records());
+    bytes = std::max(bytes, share->core->pending_bytes());
   }
   return records < kCommitRecordsMax - kRecordsPerStep && bytes < kCommitBytesMax / 2;
 }
@@ -133,7 +136,7 @@ void Loop::State::take_in(Time now) {
       gateway.poll(more, kPollAtOnce);
       if (more.empty()) return;
       meter.took(Stage::kDecode, clock.now() - asked_at);
-      meter.heard(more.size());
+      for (const Incoming& one : more) meter.heard(messages_in(one));
       std::ranges::move(more, std::back_inserter(incoming));
     }
     ++taken;
@@ -147,6 +150,11 @@ void Loop::State::take_in(Time now) {
       FromPeer one = std::move(*peer);
       incoming.pop_front();
       on_peer(now, one);
+      continue;
+    }
+    if (const auto* beats = std::get_if<FromBeats>(&incoming.front())) {
+      on_beats(now, *beats);
+      incoming.pop_front();
       continue;
     }
     // A batch of reports may be larger than a turn: it is taken in as far as there is room.
@@ -174,9 +182,9 @@ void Loop::State::housekeeping(Time now) {
     meter.lost_worker();
     worker_gone(now, worker);
   }
-  for (Share& share : shares) {
-    close_adoption(now, share);
-    if (share.open() && share.core->next_deadline() <= now && room_in_turn()) share.core->step(now, TimePassed{});
+  for (Share* share : cores) {
+    close_adoption(now, *share);
+    if (share->open() && share->core->next_deadline() <= now && room_in_turn()) share->core->step(now, TimePassed{});
   }
   watch_wall(now);
   close_gathers(now);
@@ -185,12 +193,12 @@ void Loop::State::housekeeping(Time now) {
   if (now < unconfirmed_at) return;
   unconfirmed_at = now + kUnconfirmedEvery;
   std::set<WorkerId> quiet;
-  for (Share& share : shares) {
-    if (!share.serving()) continue;
-    for (WorkerId worker : share.core->unconfirmed(now)) quiet.insert(worker);
+  for (Share* share : cores) {
+    if (!share->serving()) continue;
+    for (WorkerId worker : share->core->unconfirmed(now)) quiet.insert(worker);
   }
   for (WorkerId worker : quiet) {
-    if (auto peer = peers_by_worker.find(worker); peer != peers_by_worker.end()) hello_wanted.insert(peer->second);
+    if (const auto peer = lines.peer_of(worker)) hello_wanted.insert(*peer);
   }
 }
 
@@ -203,8 +211,8 @@ void Loop::State::place(Time now) {
     offers.clear();
     slots.clear();
     grants.clear();
-    for (Share& share : shares) {
-      if (share.ours() && share.core->stirred()) share.core->take_placement(offers, slots);
+    for (Share* share : cores) {
+      if (share->ours() && share->core->stirred()) share->core->take_placement(offers, slots);
     }
     for (const SlotChange& slot : slots) placement.change(slot);
     for (Offer& offer : offers) placement.offer(std::move(offer));
@@ -232,12 +240,27 @@ PartitionCommit Loop::State::beat_of(Share& share) {
   return part;
 }
 
+// Names that have come and gone; now and then all of them, as others may have taken for gone who is here.
+void Loop::State::write_fleet(Time now, TurnCommit& commit) {
+  if (fleet_dirty && now >= fleet_whole_at) {
+    fleet_dirty = false;
+    fleet_whole_at = now + kFleetWholeEvery;
+    commit.fleet.assign(fleet_stored.begin(), fleet_stored.end());
+  } else {
+    commit.fleet.assign(fleet_come.begin(), fleet_come.end());
+  }
+  commit.fleet_gone.assign(fleet_gone.begin(), fleet_gone.end());
+  fleet_come.clear();
+  fleet_gone.clear();
+}
+
 // Everything that the machines asked for since the last turn becomes one pending turn.
 bool Loop::State::close_turn(Time now) {
   PendingTurn turn;
   turn.begun = now;
   TurnCommit& commit = turn.commit;
-  for (Share& share : shares) {
+  for (Share* one : cores) {
+    Share& share = *one;
     if (!share.ours()) continue;
     share.giving_closed = share.giving.has_value();
     const bool beats = now >= share.beat_due;
@@ -300,12 +323,7 @@ bool Loop::State::close_turn(Time now) {
   }
   commit.keys_beyond = std::max(Duration::zero(), options.key_life - kKeyLife);
   commit.logs = std::exchange(logs_pending, {});
-  if (fleet_dirty && !commit.partitions.empty()) {
-    fleet_dirty = false;
-    commit.fleet.assign(fleet_stored.begin(), fleet_stored.end());
-    commit.fleet_gone.assign(fleet_gone.begin(), fleet_gone.end());
-    fleet_gone.clear();
-  }
+  if (!commit.partitions.empty()) write_fleet(now, commit);
   std::ranges::move(std::exchange(replies_direct, {}), std::back_inserter(turn.outgoing));
   for (PeerId peer : std::exchange(hello_wanted, {})) {
     auto& asked = asked_hello[peer];
@@ -314,6 +332,7 @@ bool Loop::State::close_turn(Time now) {
     sends_direct.emplace_back(peer, SayHello{hellos_asked});
   }
   for (auto& [peer, message] : std::exchange(sends_direct, {})) (void)gateway.send(peer, message);
+  for (const Announcement& said : std::exchange(announcements, {})) gateway.announce(said.peers, said.message);
   turn.needs_commit = !commit.partitions.empty() || !commit.values.empty() || !commit.logs.empty();
   if (!turn.needs_commit && turn.outgoing.empty()) return false;
   turns.push_back(std::move(turn));
@@ -342,19 +361,17 @@ Time Loop::State::next_wake() const {
   if (!room_for_turn()) {  // the store's answers come first
     if (std::ranges::any_of(turns, [](const PendingTurn& turn) { return turn.only_beats && !turn.durable; }))
       return asks_at;
-    for (const Share& share : shares) {
-      if (share.ours()) wake = std::min(wake, share.beat_due);
+    for (const Share* share : cores) {
+      if (share->ours()) wake = std::min(wake, share->beat_due);
     }
     return wake;
   }
   const Time store_there = store.ready() ? Time{} : clock.now() + kResendFirst;  // looked at again then
-  for (const Share& share : shares) {
-    if (share.phase == Share::Phase::kReleased || share.phase == Share::Phase::kReleasing) continue;
-    if (share.phase == Share::Phase::kWatching && !share.asked)
-      wake = std::min(wake, std::max(share.ask_at, store_there));
-    if (share.core == nullptr) continue;
-    wake = std::min({wake, share.beat_due, share.adopt_until});
-    if (share.open()) wake = std::min(wake, share.core->next_deadline());
+  wake = std::min(wake, std::max(watch_at, store_there));
+  for (const Share* share : cores) {
+    if (share->phase == Share::Phase::kReleased || share->phase == Share::Phase::kReleasing) continue;
+    wake = std::min({wake, share->beat_due, share->adopt_until});
+    if (share->open()) wake = std::min(wake, share->core->next_deadline());
   }
   wake = std::min({wake, placement.next_deadline(), stealing.next_deadline()});
   if (placement.workers() > 0) wake = std::min(wake, unconfirmed_at);

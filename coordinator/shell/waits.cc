@@ -33,11 +33,11 @@ bool Loop::State::look_at_placement(Time now) {
     });
   }
   if (now < stealing.at || stopping) return stepped;
-  std::vector<const Partition*> cores;
-  for (const Share& share : shares) {
-    if (share.serving()) cores.push_back(share.core.get());
+  std::vector<const Partition*> serving;
+  for (const Share* share : cores) {
+    if (share->serving()) serving.push_back(share->core.get());
   }
-  for (const ReclaimWanted& wanted : stealing.choose(now, placement, cores)) {
+  for (const ReclaimWanted& wanted : stealing.choose(now, placement, serving)) {
     meter.asked_back();
     share_of(wanted.run)->core->step(now, wanted);
     stepped = true;

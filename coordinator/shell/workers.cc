@@ -12,34 +12,27 @@ constexpr std::size_t kLogsPendingMax = 4'096;  // log chunks a turn; what lies 
 }  // namespace
 
 bool Loop::State::tell(WorkerId worker, const CoordinatorMessage& message) {
-  auto peer = peers_by_worker.find(worker);
-  return peer != peers_by_worker.end() && gateway.send(peer->second, message);
+  const std::optional<PeerId> peer = lines.peer_of(worker);
+  return peer && gateway.send(*peer, message);
 }
 
 void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
   if (auto* hello = std::get_if<WorkerHello>(&message)) return on_hello(now, peer, *hello);
-  if (auto* beat = std::get_if<WorkerBeat>(&message)) {  // comes over a connection of its own
-    if (auto worker = placement.find_incarnation(beat->incarnation))
-      placement.beat(now, *worker, *beat, news_told.members.size() <= 1);
-    else hello_wanted.insert(peer);
-    return;
-  }
-  auto known = workers_by_peer.find(peer);
-  if (known == workers_by_peer.end()) {  // we restarted, or gave it up: whatever it says is said again after its Hello
+  if (const auto* beat = std::get_if<WorkerBeat>(&message)) return on_beats(now, {{{peer, *beat}}});
+  const std::optional<WorkerId> known = lines.worker_at(peer);
+  if (!known) {  // we restarted, or gave it up: whatever it says is said again after its Hello
     hello_wanted.insert(peer);
     return;
   }
-  const FleetWorker* worker = placement.find(known->second);
-  WorkerRef ref = worker->ref;
-  placement.heard(now, ref.id);
+  placement.heard(now, *known);
   auto serving = [&](const AttemptId& attempt) {
     Share* share = share_of(attempt.run);
     // While runs are coming from the store, what is said of those that are not here yet is said again later.
     return share != nullptr && (share->serving() || share->has(attempt.run)) ? share->core.get() : nullptr;
   };
-  if (auto* credit = std::get_if<CreditUpdate>(&message)) {
-    placement.credit(ref.id, *credit);
-  } else if (auto* started = std::get_if<AttemptsStarted>(&message)) {
+  if (auto* credit = std::get_if<CreditUpdate>(&message)) { return placement.credit(*known, *credit); }
+  const WorkerRef ref = placement.find(*known)->ref;
+  if (auto* started = std::get_if<AttemptsStarted>(&message)) {
     for (const AttemptId& attempt : started->attempts) {
       if (Partition* core = serving(attempt)) core->step(now, AttemptStarted{ref, attempt});
     }
@@ -62,10 +55,15 @@ void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
   } else if (std::holds_alternative<WorkerDraining>(message)) {
     placement.drain(ref.id);
   } else if (std::holds_alternative<WorkerBye>(message)) {
-    if (fleet_stored.erase(*ref.name) > 0) fleet_dirty = true, fleet_gone.insert(*ref.name);
+    if (fleet_stored.erase(*ref.name) > 0) fleet_come.erase(*ref.name), fleet_gone.insert(*ref.name);
     options.note(LoopNote::kInfo, "worker " + *ref.name + " has left");
     worker_gone(now, ref.id);
   }
+}
+
+void Loop::State::on_beats(Time now, const FromBeats& beats) {
+  const bool alone = news_told.members.size() <= 1;
+  placement.beats(now, beats.beats, alone, [this](PeerId peer) { hello_wanted.insert(peer); });
 }
 
 void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
@@ -79,12 +77,8 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
     return;
   }
   if (given_up) worker_gone(now, *given_up);
-  auto before = peers_by_worker.find(joined->id);
-  const bool new_line = before == peers_by_worker.end() || before->second != peer;  // the old one brings nothing more
-  if (before != peers_by_worker.end()) workers_by_peer.erase(before->second);
-  workers_by_peer[peer] = joined->id;
-  peers_by_worker[joined->id] = peer;
-  fleet_dirty |= fleet_stored.insert(hello.name).second;
+  const bool new_line = lines.set(joined->id, peer);
+  if (fleet_stored.insert(hello.name).second) fleet_dirty = true, fleet_come.insert(hello.name);
   fleet_gone.erase(hello.name);
   if (!was_known)
     options.note(LoopNote::kInfo,
@@ -104,14 +98,14 @@ void Loop::State::on_hello(Time now, PeerId peer, WorkerHello& hello) {
   const bool too_long_ago = said_after < now - kOnItsWay;
   const Time exempt_after = !was_known ? kNever : too_long_ago ? Time::min() : first_dispatch_left_after(said_after);
   hear_epochs(now, hello);
-  for (Share& share : shares) {
-    if (!share.serving()) continue;  // it asks for a Hello of its own when it serves
+  for (Share* share : cores) {
+    if (!share->serving()) continue;  // it asks for a Hello of its own when it serves
     WorkerReported reported{*joined, {}, exempt_after};
     for (const HeldAttempt& held : hello.held) {
-      if (partition_of(held.attempt.run) == share.id) reported.held.push_back(held);
+      if (partition_of(held.attempt.run) == share->id) reported.held.push_back(held);
     }
-    share.core->step(now, std::move(reported));
-    share.awaited.erase(hello.name);
+    share->core->step(now, std::move(reported));
+    share->awaited.erase(hello.name);
   }
   sends_direct.emplace_back(peer, WorkerWelcome{joined->id, options.name, news(), true});
 }
@@ -144,15 +138,11 @@ Time Loop::State::first_dispatch_left_after(Time when) const {
 
 // Silent for too long, replaced, or gone in an orderly way.
 void Loop::State::worker_gone(Time now, WorkerId worker) {
-  for (Share& share : shares) {
-    if (share.open()) share.core->step(now, WorkerLost{worker});
-    else if (share.ours()) share.gone.push_back(worker);  // if it is kept, it is told
+  for (Share* share : cores) {
+    if (share->open()) share->core->step(now, WorkerLost{worker});
+    else if (share->ours()) share->gone.push_back(worker);  // if it is kept, it is told
   }
-  if (auto peer = peers_by_worker.find(worker); peer != peers_by_worker.end()) {
-    workers_by_peer.erase(peer->second);
-    asked_hello.erase(peer->second);
-    peers_by_worker.erase(peer);
-  }
+  if (const auto peer = lines.drop(worker)) asked_hello.erase(*peer);
   placement.leave(worker, now);
 }
 

@@ -71,7 +71,8 @@ class World {
     return turn();
   }
   World& beats(int number, std::uint32_t running, std::uint32_t queued) {
-    placement_.beat(now_, ref("w" + std::to_string(number)).id, {0, running, queued}, false);
+    const WorkerId worker = ref("w" + std::to_string(number)).id;
+    placement_.beat(now_, {placement_.find(worker)->hello.incarnation, running, queued}, false);
     return turn();
   }
   // Tasks that no worker could run are told of it; they fail `after`, if that is given.

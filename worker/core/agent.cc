@@ -76,12 +76,8 @@ Time Agent::next_deadline() const {
   if (!s.to_be_long.empty()) next = std::min(next, s.to_be_long.front().first);
   if (!s.to_repeat.empty()) next = std::min(next, s.to_repeat.front().first);
   if (!s.timeouts.empty()) next = std::min(next, s.timeouts.begin()->first);
-  for (const Link& link : s.links) {
-    if (link.up && link.held_since != kNever) next = std::min(next, link.held_since + s.prefetch.hold());
-    next = std::min(next, link.name_wanted_until);
-    if (link.up) next = std::min(next, link.hello_due ? link.hello_at + kHelloEvery : s.silence_ends(link));
-  }
-  return next;
+  for (const std::uint32_t i : s.stirred) next = std::min(next, s.due_of(s.links[i], s.stakes[i]));
+  return std::min(next, s.links_at);
 }
 
 std::uint32_t Agent::running() const { return state_->running[0] + state_->running[1]; }
@@ -91,8 +87,20 @@ std::uint32_t Agent::queued() const {
 
 Link& Agent::State::link(LinkId id) {
   assert(id.value < kLinksMax);
-  if (id.value >= links.size()) links.resize(id.value + 1);
-  return links[id.value];
+  if (id.value >= links.size()) {
+    links.resize(id.value + 1);
+    stakes.resize(id.value + 1);
+  }
+  Link& link = links[id.value];
+  if (!std::exchange(link.stirred, true)) stirred.push_back(id.value);
+  return link;
+}
+
+void Agent::State::stir_due(Time now) {
+  if (now < links_at) return;
+  for (std::uint32_t i = 0; i < links.size(); ++i) {
+    if (now >= stakes[i].due) (void)link(LinkId{i});
+  }
 }
 
 // ---------------------------------------------------------------- what coordinators say
@@ -166,13 +174,24 @@ bool Agent::State::speaks_for(LinkId from, const AttemptId& attempt) const {
   return route.epoch == 0 || route.link == from;
 }
 
+// Those that another coordinator does not name any more.
+void Agent::State::doubt_others(LinkId from, const std::vector<MemberAddress>& members) {
+  std::vector<std::string_view> names;
+  names.reserve(members.size());
+  for (const MemberAddress& member : members) names.push_back(member.name);
+  std::ranges::sort(names);
+  for (std::uint32_t i = 0; i < links.size(); ++i) {
+    const Link& other = links[i];
+    if (other.name.empty() || other.name == links[from.value].name) continue;
+    const bool doubted = !std::ranges::binary_search(names, std::string_view(other.name));
+    if (doubted != other.doubted) link(LinkId{i}).doubted = doubted;
+  }
+}
+
 // What is held of partitions that have a new owner is its from now on: reports go there.
 void Agent::State::told(LinkId from, const ClusterNews& news) {
   link(from).demand = news.demand;
-  for (Link& other : links) {
-    if (news.members.empty() || other.name.empty() || other.name == link(from).name) continue;
-    other.doubted = std::ranges::find(news.members, other.name, &MemberAddress::name) == news.members.end();
-  }
+  if (!news.members.empty()) doubt_others(from, news.members);
   std::set<PartitionId> moved;
   for (const PartitionEpoch& owned : news.owned) {
     Route& route = routes[owned.partition.value];
@@ -414,6 +433,7 @@ void Agent::State::start_one(Time now, Held& h, AgentEffects& out) {
 void Agent::State::drain() {
   if (draining) return;
   draining = true;
+  for (std::uint32_t i = 0; i < links.size(); ++i) (void)link(LinkId{i});
   std::vector<Held*> unstarted;
   for (const auto& queue : waiting) {
     for (const Waiting& entry : queue) unstarted.push_back(entry.held);
@@ -470,7 +490,9 @@ void Agent::State::pass(Time now, AgentEffects& out) {
     h.times_out = kNever;
     kill(h, Reason::kTimeout, out);
   }
-  for (std::uint32_t i = 0; i < links.size(); ++i) {
+  stir_due(now);
+  std::ranges::sort(stirred);
+  for (const std::uint32_t i : stirred) {
     Link& l = links[i];
     if (l.up && now >= silence_ends(l)) l.hello_due = true;
     if (now >= l.name_wanted_until) give_up(LinkId{i}, "id_in_use", std::move(l.refusal), out);

@@ -38,13 +38,14 @@ constexpr std::uint32_t kReportDoublingsMax = 5;
 // While there is more to start, reports are gathered (Prefetch::hold()), or until there are so many: a message for each
 // tiny task would cost the coordinator more than the task.
 constexpr std::size_t kReportsHeld = 128;
-constexpr Duration kStartedAfter = 20ms;   // attempts that end sooner are not worth a "started" message
-constexpr Duration kHelloEvery = 100ms;    // at most one Hello a link in this time
-constexpr Duration kNameFreeAfter = 4s;    // a name in use at the start may be our own of before a crash: so long
-constexpr Duration kNameTryEvery = 500ms;  // it is tried again
-constexpr Duration kSilentAfter = 3s;      // a coordinator that owes an answer is told Hello again
-constexpr Duration kReconcileAfter = 10s;  // so is one that owes none: an assignment may have been lost on the way
-constexpr Duration kLeaveAfterKill = 10s;  // after KillRequested the worker leaves, answered or not
+constexpr Duration kStartedAfter = 20ms;      // attempts that end sooner are not worth a "started" message
+constexpr Duration kHelloEvery = 100ms;       // at most one Hello a link in this time
+constexpr Duration kNameFreeAfter = 4s;       // a name in use at the start may be our own of before a crash: so long
+constexpr Duration kNameTryEvery = 500ms;     // it is tried again
+constexpr Duration kSilentAfter = 3s;         // a coordinator that owes an answer is told Hello again
+constexpr Duration kReconcileAfter = 10s;     // so is one that owes none: an assignment may have been lost on the way
+constexpr Duration kReconcileAtLeast = 900s;  // as is one that never falls silent
+constexpr Duration kLeaveAfterKill = 10s;     // after KillRequested the worker leaves, answered or not
 constexpr std::size_t kHeldMax = 65'536;
 constexpr std::size_t kRecentMax = 16'384;
 constexpr std::size_t kReportBytes = 64 * 1024;  // where a message of reports is closed; a larger one travels alone

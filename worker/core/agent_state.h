@@ -63,29 +63,37 @@ struct Waiting {
   }
 };
 
-struct Link {
+// What each message touches comes first: with many coordinators the links do not fit into the cache.
+struct alignas(64) Link {
   bool up = false;
+  bool stirred = false;  // among those that talk() looks at
   bool hello_due = false;
   bool welcome = false;   // the latest Hello was answered by a Welcome
   bool welcomed = false;  // one was, since the link came up
   bool ever_welcome = false;
   bool drain_told = false;
-  Time name_wanted_until = kNever;  // it was refused as in use: when to give up
-  std::string refusal;              // in whose words
+  bool doubted = false;      // another coordinator names it no more, and it has not spoken since
+  std::uint32_t demand = 0;  // tasks that its coordinator has to run, as it last said
   std::uint32_t hellos = 0;
-  std::uint32_t unanswered = 0;               // attempts that have ended
-  std::uint64_t hello_asked = kNothingAsked;  // the latest number of a SayHello, since the link came up
+  std::uint32_t unanswered = 0;  // attempts that have ended
   Time hello_at = Time::min();
   Time heard = Time::min();
   Time up_since = Time::min();
-  std::string name;          // of who welcomed us
-  bool doubted = false;      // another coordinator names it no more, and it has not spoken since
-  std::uint32_t demand = 0;  // tasks that its coordinator has to run, as it last said
-  CreditUpdate credit;       // as last sent; zero: not since the latest Hello
+  Time held_since = kNever;         // the oldest of to_report that is held back
+  Time name_wanted_until = kNever;  // it was refused as in use: when to give up
   std::vector<AttemptId> to_start_telling;
   std::vector<AttemptId> to_give_back;
   std::vector<AttemptId> to_report;
-  Time held_since = kNever;  // the oldest of them that is held back
+  std::uint64_t hello_asked = kNothingAsked;  // the latest number of a SayHello, since the link came up
+  std::string name;                           // of who welcomed us
+  std::string refusal;                        // of the name, in its words
+};
+
+// What is looked at for all links at once, apart from the rest of them.
+struct Stake {
+  std::uint64_t weight = 0;  // of its demand; zero: it does not count
+  Time due = kNever;         // it may have something to say then
+  CreditUpdate credit;       // as last sent; zero: not since the latest Hello
 };
 
 // Who owns a partition, as coordinators have said.
@@ -104,11 +112,13 @@ struct Agent::State {
   }
 
   // agent.cc
-  Link& link(LinkId id);
+  Link& link(LinkId id);  // to change it: talk() looks at it
+  void stir_due(Time now);
   void assigned(Time now, LinkId from, Assignment&& assignment);
   void cancelled(Time now, LinkId from, const AttemptCancel& cancel);
   void answered(Time now, LinkId from, const ReportAnswer& answer, AgentEffects& out);
   void told(LinkId from, const ClusterNews& news);
+  void doubt_others(LinkId from, const std::vector<MemberAddress>& members);
   bool speaks_for(LinkId from, const AttemptId& attempt) const;
   void reclaim(LinkId from, const AttemptId& attempt);
   void said(Time now, LinkId from, CoordinatorMessage&& message, AgentEffects& out);
@@ -140,8 +150,13 @@ struct Agent::State {
   void say_hello(Time now, LinkId id, Link& link, AgentEffects& out);
   bool holds_reports(Time now, Link& link) const;
   void say_reports(Time now, LinkId id, Link& link, AgentEffects& out);
-  bool counts(Time now, const Link& link) const;
-  void say_credit(Time now, LinkId id, Link& link, std::uint64_t weights, AgentEffects& out);
+  void talk_to(Time now, LinkId id, Link& link, AgentEffects& out);
+  Time counts_until(const Link& link) const;
+  bool weigh(Time now, std::uint32_t link);
+  CreditUpdate share_of(const Stake& stake) const;
+  void stir_shares();
+  void say_credit(LinkId id, const Link& link, AgentEffects& out);
+  Time due_of(const Link& link, const Stake& stake) const;
   AttemptReport report(Time now, Held& held);
 
   AgentOptions options;
@@ -149,6 +164,13 @@ struct Agent::State {
   Recent recent;
   std::vector<Route> routes;  // by partition: the highest epoch heard of, and who told
   std::vector<Link> links;    // by LinkId
+  std::vector<Stake> stakes;  // likewise
+  std::uint64_t weights = 0;  // of all of them
+  // With many coordinators nearly all links are at rest: these are not. A link at rest is due at `links_at` at the
+  // earliest; what has happened since can only have put that off.
+  std::vector<std::uint32_t> stirred;
+  std::vector<std::uint32_t> speaking;  // of talk(): reused
+  Time links_at = kNever;
   std::unordered_map<AttemptId, Held, AttemptHash> held;
   std::array<std::set<Waiting>, 2> waiting;  // by SlotClass
   std::array<std::uint32_t, 2> running{};

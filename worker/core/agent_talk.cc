@@ -39,30 +39,37 @@ void say_ids(LinkId id, std::vector<AttemptId>& ids, AgentEffects& out) {
 // When a link that stays silent is told Hello again.
 Time Agent::State::silence_ends(const Link& l) const {
   const Duration patience = !l.welcome || l.unanswered > 0 ? kSilentAfter : kReconcileAfter;
-  return std::max(l.hello_at, l.heard) + patience;
+  return std::min(std::max(l.hello_at, l.heard) + patience, std::max(l.hello_at, l.up_since) + kReconcileAtLeast);
+}
+
+Time Agent::State::due_of(const Link& l, const Stake& stake) const {
+  Time due = l.name_wanted_until;
+  if (!l.up) return due;
+  if (l.held_since != kNever) due = std::min(due, l.held_since + prefetch.hold());
+  if (stake.weight > 0) due = std::min(due, counts_until(l));
+  return std::min(due, l.hello_due ? l.hello_at + kHelloEvery : silence_ends(l));
 }
 
 void Agent::State::talk(Time now, AgentEffects& out) {
   if (left) return;
-  prefetch.next();
-  std::uint64_t weights = 0;
-  for (const Link& l : links) weights += counts(now, l) ? std::uint64_t{l.demand} + 1 : 0;
-  for (std::uint32_t i = 0; i < links.size(); ++i) {
-    const LinkId id{i};
+  const std::uint32_t prefetched = prefetch.now();
+  bool moved = prefetch.next() != prefetched;
+  const bool due = now >= links_at;
+  stir_due(now);
+  for (const std::uint32_t i : stirred) moved |= weigh(now, i);
+  if (moved && !draining) stir_shares();
+  std::ranges::sort(stirred);
+  speaking.clear();
+  std::swap(speaking, stirred);
+  for (const std::uint32_t i : speaking) {
     Link& l = links[i];
-    if (!l.up) {  // the next Hello tells all there is to tell
-      l.to_start_telling.clear();
-      l.to_report.clear();
-      continue;
-    }
-    if (l.hello_due && now >= l.hello_at + kHelloEvery) say_hello(now, id, l, out);
-    if (draining && !std::exchange(l.drain_told, true)) out.messages.push_back({id, WorkerDraining{}});
-    say_ids<AttemptsReclaimed>(id, l.to_give_back, out);
-    std::erase_if(l.to_start_telling, [&](const AttemptId& a) { return !runs({Time{}, a}); });
-    say_ids<AttemptsStarted>(id, l.to_start_telling, out);
-    if (!holds_reports(now, l)) say_reports(now, id, l, out);
-    if (!draining) say_credit(now, id, l, weights, out);
+    l.stirred = false;
+    talk_to(now, LinkId{i}, l, out);
+    stakes[i].due = due_of(l, stakes[i]);
+    links_at = std::min(links_at, stakes[i].due);
+    if (!l.to_report.empty()) (void)link(LinkId{i});  // held back: until when depends on more than the time
   }
+  if (due) links_at = stakes.empty() ? kNever : std::ranges::min(stakes, {}, &Stake::due).due;
   while (!to_be_long.empty() && !runs(to_be_long.front())) to_be_long.pop_front();
   while (!to_repeat.empty() && !unanswered(to_repeat.front())) to_repeat.pop_front();
   if (!draining || (!held.empty() && now < leave_by)) return;
@@ -71,6 +78,21 @@ void Agent::State::talk(Time now, AgentEffects& out) {
   for (std::uint32_t i = 0; i < links.size(); ++i) {
     if (links[i].up) out.messages.push_back({LinkId{i}, WorkerBye{}});
   }
+}
+
+void Agent::State::talk_to(Time now, LinkId id, Link& l, AgentEffects& out) {
+  if (!l.up) {  // the next Hello tells all there is to tell
+    l.to_start_telling.clear();
+    l.to_report.clear();
+    return;
+  }
+  if (l.hello_due && now >= l.hello_at + kHelloEvery) say_hello(now, id, l, out);
+  if (draining && !std::exchange(l.drain_told, true)) out.messages.push_back({id, WorkerDraining{}});
+  say_ids<AttemptsReclaimed>(id, l.to_give_back, out);
+  std::erase_if(l.to_start_telling, [&](const AttemptId& a) { return !runs({Time{}, a}); });
+  say_ids<AttemptsStarted>(id, l.to_start_telling, out);
+  if (!holds_reports(now, l)) say_reports(now, id, l, out);
+  if (!draining) say_credit(id, l, out);
 }
 
 void Agent::State::say_hello(Time now, LinkId id, Link& l, AgentEffects& out) {
@@ -96,14 +118,14 @@ void Agent::State::say_hello(Time now, LinkId id, Link& l, AgentEffects& out) {
   l.welcome = false;
   l.hello_at = now;
   ++l.hellos;
-  l.credit = {};
+  stakes[id.value].credit = {};
   out.messages.push_back({id, std::move(hello)});
 }
 
 AttemptReport Agent::State::report(Time now, Held& h) {
   if (h.reports++ == 0) h.reported = now;
   AttemptReport report{h.id, h.outcome, {}};
-  if (h.hellos != link(h.link).hellos) report.rests_on = h.rests_on;
+  if (h.hellos != links[h.link.value].hellos) report.rests_on = h.rests_on;
   const bool large = size_of(report) > kReportLarge;
   h.report_again = now + kReportAgain * (large ? 1U << std::min(h.reports + 1, kReportDoublingsMax) : 1U);
   h.repeat_look = now + kReportAgain;
@@ -149,25 +171,50 @@ void Agent::State::say_reports(Time now, LinkId id, Link& l, AgentEffects& out) 
 }
 
 // A coordinator that does not answer is no reason to keep slots from the others.
-bool Agent::State::counts(Time now, const Link& l) const {
-  if (!l.up || l.doubted) return false;
-  return l.welcomed ? now < l.heard + kReconcileAfter + kSilentAfter : now < l.up_since + kSilentAfter;
+Time Agent::State::counts_until(const Link& l) const {
+  return l.welcomed ? l.heard + kReconcileAfter + kSilentAfter : l.up_since + kSilentAfter;
+}
+
+// Whether its weight has changed.
+bool Agent::State::weigh(Time now, std::uint32_t link) {
+  const Link& l = links[link];
+  const bool counts = l.up && !l.doubted && now < counts_until(l);
+  const std::uint64_t weight = counts ? std::uint64_t{l.demand} + 1 : 0;
+  const std::uint64_t before = std::exchange(stakes[link].weight, weight);
+  weights += weight - before;
+  return weight != before;
 }
 
 // All there is, divided by what each coordinator has to run; at least one each.
-void Agent::State::say_credit(Time now, LinkId id, Link& l, std::uint64_t weights, AgentEffects& out) {
-  if (l.hellos == 0) return;
-  const bool counted = counts(now, l);
-  const std::uint64_t weight = counted ? std::uint64_t{l.demand} + 1 : 1;
+CreditUpdate Agent::State::share_of(const Stake& stake) const {
+  const std::uint64_t weight = std::max<std::uint64_t>(stake.weight, 1);
+  const std::uint64_t sum = std::max(weights, weight);
   const auto share = [&](std::uint32_t all) {
     if (all == 0) return 0U;
-    if (!counted && weights > 0) return 1U;
-    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(all * weight / std::max(weights, weight), 1, all));
+    if (stake.weight == 0 && weights > 0) return 1U;
+    if (all * weight < 2 * sum) return 1U;
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(all * weight / sum, all));
   };
-  const CreditUpdate credit{share(options.hello.slots + prefetch.now()), share(options.hello.io_slots)};
-  const bool fresh = l.credit == CreditUpdate{};
-  if (!fresh && !differs(l.credit.cpu, credit.cpu) && !differs(l.credit.io, credit.io)) return;
-  l.credit = credit;
+  return {share(options.hello.slots + prefetch.now()), share(options.hello.io_slots)};
+}
+
+// The weight of one is the share of all.
+void Agent::State::stir_shares() {
+  for (std::uint32_t i = 0; i < links.size(); ++i) {
+    const CreditUpdate& told = stakes[i].credit;
+    if (told == CreditUpdate{} || links[i].stirred) continue;
+    const CreditUpdate credit = share_of(stakes[i]);
+    if (differs(told.cpu, credit.cpu) || differs(told.io, credit.io)) (void)link(LinkId{i});
+  }
+}
+
+void Agent::State::say_credit(LinkId id, const Link& l, AgentEffects& out) {
+  if (l.hellos == 0) return;
+  CreditUpdate& told = stakes[id.value].credit;
+  const CreditUpdate credit = share_of(stakes[id.value]);
+  const bool fresh = told == CreditUpdate{};
+  if (!fresh && !differs(told.cpu, credit.cpu) && !differs(told.io, credit.io)) return;
+  told = credit;
   out.messages.push_back({id, credit});
 }
 

@@ -3,7 +3,6 @@
 // Promises: remembers the latest `most`; add, find and forgetting take constant time. Threads: none. Fails: never.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -25,10 +24,10 @@ struct AttemptHash {
 enum class Fate : std::uint8_t { kAnswered, kGivenBack };
 
 // A ring of the latest, found through a table of places in it: open addressing, twice as large, with the gaps of what
-// is forgotten closed at once (Knuth, TAOCP 3, 6.4, algorithm R). No allocation after the first.
+// is forgotten closed at once (Knuth, TAOCP 3, 6.4, algorithm R). Both grow as they are needed.
 class Recent {
  public:
-  explicit Recent(std::size_t most) : most_(most), slots_(std::bit_ceil(2 * most + 1), kEmpty) { ring_.reserve(most); }
+  explicit Recent(std::size_t most) : most_(most), slots_(kFirst, kEmpty) {}
 
   void add(const AttemptId& attempt, Fate fate) {
     std::size_t slot = slot_of(attempt);
@@ -38,6 +37,10 @@ class Recent {
     }
     std::uint32_t place = static_cast<std::uint32_t>(ring_.size());
     if (ring_.size() < most_) {
+      if (2 * (ring_.size() + 1) > slots_.size()) {
+        grow();
+        slot = slot_of(attempt);
+      }
       ring_.push_back({attempt, fate});
     } else {
       place = oldest_;
@@ -56,6 +59,7 @@ class Recent {
 
  private:
   static constexpr std::uint32_t kEmpty = 0xFFFFFFFF;
+  static constexpr std::size_t kFirst = 64;
   struct Entry {
     AttemptId attempt;
     Fate fate = Fate::kAnswered;
@@ -68,6 +72,10 @@ class Recent {
     std::size_t slot = home(attempt);
     while (slots_[slot] != kEmpty && ring_[slots_[slot]].attempt != attempt) slot = next(slot);
     return slot;
+  }
+  void grow() {
+    slots_.assign(2 * slots_.size(), kEmpty);
+    for (std::uint32_t place = 0; place < ring_.size(); ++place) slots_[slot_of(ring_[place].attempt)] = place;
   }
   // Empties a slot and moves up what would no longer be found.
   void forget(std::size_t gap) {

@@ -220,6 +220,55 @@ TEST(Placement, AWorkerThatHasMissedTwoBeatsGetsNothingNewUntilItSpeaks) {
 
 // ---------------------------------------------------------------- what tasks ask for
 
+TEST(Placement, ABeatOfWhoHasNotSaidHelloOrHasLeftIsNotTaken) {
+  Fleet fleet;
+  EXPECT_FALSE(fleet.placement.beat(kNow, {7, 0, 0}, false));
+  const WorkerId first = fleet.join("a", 7).value().id;
+  EXPECT_TRUE(fleet.placement.beat(kNow, {7, 0, 0}, false));
+  fleet.placement.leave(first, kNow);
+  EXPECT_FALSE(fleet.placement.beat(kNow, {7, 0, 0}, false));
+  const WorkerId second = fleet.join("b", 8).value().id;  // where the other stood
+  EXPECT_TRUE(fleet.placement.beat(kNow + 1s, {8, 2, 1}, false));
+  EXPECT_EQ(fleet.placement.find(first), nullptr);
+  const Roll::Line& said = fleet.placement.said_of(*fleet.placement.find(second));
+  EXPECT_EQ(said.heard, kNow + 1s);
+  EXPECT_EQ(said.running + said.queued + said.others, 6U);
+}
+
+TEST(Placement, AttemptsOfOthersOccupyAWorkerUntilItSaysOtherwise) {
+  Fleet fleet;
+  fleet.worker("a", 2);  // incarnation 101
+  const WorkerId b = fleet.worker("b", 2);
+  ASSERT_TRUE(fleet.placement.beat(kNow, {101, 1, 0}, false));
+  fleet.offer(0);
+  EXPECT_EQ(fleet.place().at(0).worker.id, b) << "the slot of the other is taken";
+  ASSERT_TRUE(fleet.placement.beat(kNow, {101, 0, 0}, false));
+  fleet.offer(1);
+  EXPECT_NE(fleet.place().at(0).worker.id, b);
+  ASSERT_TRUE(fleet.placement.beat(kNow, {101, 1, 0}, true));
+  EXPECT_EQ(fleet.placement.said_of(fleet.placement.fleet().begin()->second).others, 0U) << "there are no others";
+}
+
+TEST(Placement, DemandIsWhatWaitsAndWhatIsOut) {
+  Fleet fleet;
+  const WorkerId a = fleet.worker("a", 2);
+  const WorkerId b = fleet.worker("b", 1);
+  for (std::uint32_t task = 0; task < 5; ++task) fleet.offer(task);
+  EXPECT_EQ(fleet.places().size(), 3U);
+  EXPECT_EQ(fleet.placement.demand(), 5U);
+  EXPECT_EQ(fleet.placement.busy(), (std::set<WorkerId>{a, b}));
+  fleet.placement.taken(b, SlotClass::kIo);
+  fleet.placement.freed(b, SlotClass::kCpu);
+  EXPECT_EQ(fleet.placement.demand(), 5U);
+  EXPECT_EQ(fleet.placement.busy(), (std::set<WorkerId>{a}));
+  fleet.placement.freed(b, SlotClass::kIo);
+  fleet.placement.freed(b, SlotClass::kIo);  // once too often
+  EXPECT_EQ(fleet.placement.demand(), 4U);
+  fleet.placement.leave(a, kNow);
+  EXPECT_EQ(fleet.placement.demand(), 2U);
+  EXPECT_TRUE(fleet.placement.busy().empty());
+}
+
 TEST(Placement, PutsATaskIntoAnIdleSlotBeforeItQueuesAnywhere) {
   Fleet fleet;
   const WorkerId deep = fleet.worker("deep", 100, {}, {}, /*slots=*/2);

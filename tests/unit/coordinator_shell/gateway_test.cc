@@ -86,7 +86,8 @@ TEST_F(Gateways, AWorkerIsAnsweredByItsPeerAndAnUnknownPeerIsNotTaken) {
   std::vector<Incoming> in = heard();
   ASSERT_EQ(in.size(), 1U);
 
-  EXPECT_TRUE(gateway_.send(std::get<FromWorker>(in[0]).peer, SayHello{}));
+  const PeerId peer = std::get<FromBeats>(in[0]).beats.at(0).first;
+  EXPECT_TRUE(gateway_.send(peer, SayHello{}));
   EXPECT_FALSE(gateway_.send(PeerId{999}, SayHello{}));
 
   Frames frames;
@@ -97,6 +98,44 @@ TEST_F(Gateways, AWorkerIsAnsweredByItsPeerAndAnUnknownPeerIsNotTaken) {
   Result<CoordinatorMessage> message = decode_coordinator_message(*body, cache);
   ASSERT_TRUE(message.ok());
   EXPECT_TRUE(std::holds_alternative<SayHello>(*message));
+}
+
+TEST_F(Gateways, BeatsThatAreReadTogetherComeTogether) {
+  for (std::uint64_t worker = 1; worker <= 3; ++worker) {
+    send(envelope(FrameKind::kWorker), encode(WorkerMessage{WorkerBeat{worker, 2, 1}}));
+    send(envelope(FrameKind::kWorker), encode(WorkerMessage{CreditUpdate{1, 0}}));
+  }
+  std::vector<Incoming> in = heard();
+  ASSERT_EQ(in.size(), 4U);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(std::holds_alternative<FromWorker>(in[static_cast<std::size_t>(i)]));
+  const auto& beats = std::get<FromBeats>(in[3]).beats;
+  ASSERT_EQ(beats.size(), 3U);
+  EXPECT_EQ(beats[0].second, (WorkerBeat{1, 2, 1}));
+  EXPECT_EQ(beats[2].second, (WorkerBeat{3, 2, 1}));
+}
+
+TEST_F(Gateways, WhatIsAnnouncedReachesEveryPeerThatIsThere) {
+  DealerSocket other(context_);
+  ASSERT_TRUE(other.connect("inproc://gateway-test").ok());
+  std::vector<PeerId> peers = {PeerId{999}};  // not there: passed over
+  for (DealerSocket* socket : {&dealer_, &other}) {
+    ASSERT_EQ(socket->send(envelope(FrameKind::kWorker), encode(WorkerMessage{WorkerBeat{5, 0}})), SendResult::kSent);
+    peers.push_back(std::get<FromBeats>(heard().at(0)).beats.at(0).first);
+  }
+  ASSERT_NE(peers[1], peers[2]);
+
+  gateway_.announce(peers, ClusterNews{{{"c1", "tcp://c1"}}, {}, 7});
+
+  for (DealerSocket* socket : {&dealer_, &other}) {
+    Frames frames;
+    ASSERT_TRUE(socket->receive(frames));
+    SpecCache cache;
+    Result<std::string_view> body = open_frame(frames.views(), FrameKind::kCoordinator);
+    ASSERT_TRUE(body.ok());
+    Result<CoordinatorMessage> message = decode_coordinator_message(*body, cache);
+    ASSERT_TRUE(message.ok());
+    EXPECT_EQ(std::get<ClusterNews>(*message), (ClusterNews{{{"c1", "tcp://c1"}}, {}, 7}));
+  }
 }
 
 }  // namespace

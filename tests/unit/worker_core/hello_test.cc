@@ -95,6 +95,20 @@ TEST(AgentHello, IsRepeatedToACoordinatorThatDoesNotWelcome) {
   EXPECT_EQ(w.took(), (Lines{"0: hello held=", "0: credit cpu=1 io=0"}));
 }
 
+// Its coordinator says that it is there, and may have missed what this worker has said all the same.
+TEST(AgentHello, IsRepeatedNowAndThenToACoordinatorThatIsNeverSilent) {
+  AgentWorld w;
+  w.connected();
+  Duration passed{};
+  for (; passed + 5s < kReconcileAtLeast; passed += 5s) {
+    w.pass(5s);
+    w.says(ClusterNews{});
+  }
+  EXPECT_EQ(w.took(), Lines{});
+  w.pass(5s);
+  EXPECT_EQ(w.took(), (Lines{"0: hello held=", "0: credit cpu=1 io=0"}));
+}
+
 TEST(AgentHello, IsRepeatedWhenReportsStayWithoutAnyWord) {
   AgentWorld w;
   w.connected();

@@ -126,6 +126,42 @@ TEST(AgentRoutes, CreditsAreDividedByWhatEachCoordinatorHasToRun) {
   EXPECT_EQ(w.took(), (Lines{"0: credit cpu=4 io=0", "1: credit cpu=4 io=0"}));
 }
 
+// What one coordinator says may change what all the others are granted, though nothing else happens on their links.
+TEST(AgentRoutes, TheDemandOfOneOfManyChangesTheShareOfAll) {
+  AgentWorld w(/*slots=*/64);
+  for (std::uint32_t link = 0; link < 8; ++link) w.connected(link);
+  w.took();
+  w.says(ClusterNews{{}, {}, 56}, 3);
+  Lines expected;
+  for (std::uint32_t link = 0; link < 8; ++link)
+    expected.push_back(std::to_string(link) + ": credit cpu=" + (link == 3 ? "57" : "1") + " io=0");
+  EXPECT_EQ(w.took(), expected);
+  w.says(ClusterNews{{}, {}, 56}, 3);
+  EXPECT_EQ(w.took(), Lines{}) << "nothing has changed";
+  w.step(LinkDown{LinkId{3}});
+  Lines lines = w.took();
+  ASSERT_EQ(lines.size(), 7U);
+  EXPECT_EQ(lines[0], "0: credit cpu=9 io=0");
+  EXPECT_EQ(lines[6], "7: credit cpu=9 io=0");
+}
+
+TEST(AgentRoutes, ALinkThatFallsSilentAmongManyIsToldHelloAndThenKeepsNoSlots) {
+  AgentWorld w(/*slots=*/8);
+  for (std::uint32_t link = 0; link < 2; ++link) w.connected(link);
+  w.took();
+  for (int i = 0; i < 5; ++i) {  // only one goes on speaking
+    w.pass(kReconcileAfter / 5 - 1ms);
+    w.says(ClusterNews{{}, {}, 0}, 1);
+  }
+  EXPECT_EQ(w.took(), Lines{});
+  w.pass(10ms);
+  EXPECT_EQ(w.took(), (Lines{"0: hello held=", "0: credit cpu=4 io=0"}));
+  w.says(ClusterNews{{}, {}, 0}, 1);
+  w.pass(kSilentAfter);
+  const Lines lines = w.took();
+  EXPECT_EQ(std::ranges::count(lines, "1: credit cpu=8 io=0"), 1) << "it counts no more";
+}
+
 TEST(AgentRoutes, ACoordinatorThatOthersNameNoMoreKeepsNoSlotsUntilItSpeaks) {
   AgentWorld w(/*slots=*/8);
   w.connected(0).connected(1);
