@@ -78,6 +78,35 @@ TEST_P(SdkValues, ALargeResultAndFilesGoInPartsAndComeBackAsTheyWere) {
   EXPECT_EQ(problem_of_history(cluster.rows({"events", run})), "");
 }
 
+constexpr std::string_view kOrder = R"yaml(
+executors: [order]
+nodes:
+  rows:
+    foreach: {from: 0, to: 4000}
+    executor: python
+    isolation: none
+    script: "output = {'n': index, 'text': 'x' * 1500}"
+  seen: {executor: order, with: {rows: "{{ nodes.rows }}"}}
+  some: {executor: order, with: {rows: "{{ nodes.rows[0:10] }}"}, depends_on: rows}
+outputs:
+  seen: "{{ nodes.seen }}"
+  some: "{{ nodes.some }}"
+)yaml";
+
+TEST_P(SdkValues, TheLargeOutputOfAFanOutIsAListInOrder) {
+  Cluster cluster;
+  Program worker = start(cluster, "p1");
+  ASSERT_TRUE(cluster.wait_for_workers(3)) << worker.err();
+
+  const Value ended = cluster.wait(cluster.submit(cluster.workflow("order", kOrder)));
+
+  EXPECT_EQ(at(ended, {"outputs", "seen"}).dump(),
+            R"({"count":4000,"ordered":true,"last":3999,"characters":6000000,"same":true})")
+      << ended.dump().substr(0, 2000);
+  EXPECT_EQ(at(ended, {"outputs", "some"}).dump(),
+            R"({"count":10,"ordered":true,"last":9,"characters":15000,"same":false})");
+}
+
 TEST_P(SdkValues, WhatIsOnItsWayOutlivesTheCoordinatorThatItBeganWith) {
   Cluster cluster({.workers = {}});
   Program worker = start(cluster, "p1");

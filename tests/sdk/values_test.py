@@ -22,6 +22,17 @@ nodes:
   count: {executor: count, with: {text: "{{ nodes.make.text }}"}}
 outputs: {counted: "{{ nodes.count }}"}
 """
+ROWS = """
+executors: [order]
+nodes:
+  rows:
+    foreach: {from: 0, to: 4000}
+    executor: python
+    isolation: none
+    script: "output = {'n': index, 'text': 'x' * 1500}"
+  seen: {executor: order, with: {rows: "{{ nodes.rows }}"}}
+outputs: {seen: "{{ nodes.seen }}", length: "{{ nodes.rows | length }}"}
+"""
 KEY = """
 executors: [measure_key]
 nodes:
@@ -97,6 +108,13 @@ class Values:
         self.cli("artifacts", "@latest", "--download", self.scratch / "out")
         files = {file.name: file.read_bytes() for file in (self.scratch / "out/make").iterdir()}
         self.assertEqual(files, {"digits.bin": b"0123456789" * 500_000, "nothing": b"", "words.txt": b"a few words\n"})
+
+    def test_the_large_output_of_a_fan_out_is_a_list_in_order(self):
+        self.start(*self.worker(), "p1", MILLRACE_COORDINATOR=self.address)
+        self.start(BIN / "millrace-worker", "--coordinator", self.address)
+        _, outputs = self.run_flow(ROWS)
+        self.assertEqual(outputs, {"length": 4000, "seen": {"count": 4000, "ordered": True, "last": 3999, "characters": 6_000_000,
+                                                            "same": True}})
 
     def test_secrets_of_the_encrypted_file_are_read_when_they_are_needed_and_stay_unseen(self):
         secrets = self.scratch / "secrets"

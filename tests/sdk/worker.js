@@ -55,6 +55,9 @@ worker.task('make', async ({size}, task) => {
 
 worker.task('count', ({text}) => ({length: text.length, sevens: text.split('7').length - 1}));
 
+worker.task('order', ({rows}, task) => ({count: rows.length, ordered: rows.every((row, i) => row.n === i), last: rows.at(-1).n,
+  characters: rows.reduce((sum, row) => sum + row.text.length, 0), same: JSON.stringify(task.output('rows')) === JSON.stringify(rows)}));
+
 worker.task('file', ({name}, task) => task.artifact(name, 'x', {name}));
 
 worker.task('measure_key', ({key}, task) => {

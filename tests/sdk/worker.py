@@ -80,6 +80,12 @@ def count(text):
     return {"length": len(text), "sevens": text.count("7")}
 
 
+@worker.task("order")
+def order(task, rows):
+    return {"count": len(rows), "ordered": [row["n"] for row in rows] == list(range(len(rows))), "last": rows[-1]["n"],
+            "characters": sum(len(row["text"]) for row in rows), "same": task.output("rows") == rows}
+
+
 @worker.task("file")
 def file(task, name):
     task.artifact(name, "x", name=name)

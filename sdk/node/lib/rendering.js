@@ -4,17 +4,13 @@
 // docs/workflow.md says. JSON is parsed only where it is read.
 // Fails: RenderError, whose message names the field and quotes the expression.
 const {Scope, Template} = require('./expressions');
+const {ListError, isComposed, missingOf, whole} = require('./lists');
 const {SecretError} = require('./secret');
 const {ExpressionError} = require('./syntax');
 const {JsonError, dump, parse} = require('./values');
 const {referenceKey} = require('./wire');
 
 class RenderError extends Error {}
-
-// What a value is put together from begins with it (common/model/composed.h).
-const COMPOSED = '#millrace ';
-const A_LIST = 'an output that it sees is a list reference, which workers of this kit do not read: let a node before it take ' +
-  'from it what is needed (`value`, or a python node), or start the coordinator with a higher --list-min';
 
 // What comes beside the outputs: the failure that a node handles, and the run's variables.
 const kBeside = ['error', 'vars'];
@@ -39,9 +35,8 @@ class Values {
 
   parse(payload) {
     if (payload === null) return null;
-    const text = (Buffer.isBuffer(payload) ? payload : this.fetched.get(referenceKey(payload))).toString('utf8');
-    if (text.startsWith(COMPOSED)) throw new RenderError(A_LIST);
-    return parse(text);
+    const stored = Buffer.isBuffer(payload) ? payload : this.fetched.get(referenceKey(payload));
+    return isComposed(stored) ? whole(stored, (key) => this.fetched.get(key)) : parse(stored.toString('utf8'));
   }
 
   names() {
@@ -93,12 +88,23 @@ class TaskScope {
   }
 }
 
-// The values that must be fetched before: code sees all of them.
-function referencesOf(assignment) {
+function payloadsOf(assignment) {
   const all = [assignment.inputs, assignment.bundle, assignment.items?.values ?? null,
     ...assignment.bindings.map((one) => one.value)];
-  const found = all.filter((one) => one !== null && !Buffer.isBuffer(one));
-  return [...new Map(found.map((one) => [referenceKey(one), one])).values()];
+  return all.filter((one) => one !== null);
+}
+
+const eachOnce = (references) => [...new Map(references.map((one) => [referenceKey(one), one])).values()];
+
+// The values that must be fetched before: code sees all of them.
+function referencesOf(assignment) {
+  return eachOnce(payloadsOf(assignment).filter((one) => !Buffer.isBuffer(one)));
+}
+
+// Of lists among them, what must be fetched next. `find(key)`: the bytes of what is here.
+function piecesOf(assignment, find) {
+  const here = payloadsOf(assignment).map((one) => (Buffer.isBuffer(one) ? one : find(referenceKey(one))));
+  return eachOnce(here.filter((one) => one !== undefined && isComposed(one)).flatMap((one) => missingOf(one, find)));
 }
 
 const templates = new WeakMap();  // by spec
@@ -133,8 +139,9 @@ function argumentsOf(assignment, values, secrets, item = null) {
   } catch (error) {
     if (error instanceof ExpressionError) throw new RenderError(`field with: ${error.message}`);
     if (error instanceof JsonError) throw new RenderError(`a value is not JSON: ${error.message}`);
+    if (error instanceof ListError) throw new RenderError(error.message);
     throw error;
   }
 }
 
-module.exports = {RenderError, Values, argumentsOf, collectOf, formatRun, referencesOf};
+module.exports = {RenderError, Values, argumentsOf, collectOf, formatRun, piecesOf, referencesOf};

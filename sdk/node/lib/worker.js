@@ -13,7 +13,8 @@ const {Directory} = require('./directory');
 const {Fetches} = require('./fetches');
 const {ItemRun} = require('./items');
 const {KeyFileError, Link, curveOptions} = require('./links');
-const {RenderError, Values, argumentsOf, collectOf, formatRun, referencesOf} = require('./rendering');
+const {ListError} = require('./lists');
+const {RenderError, Values, argumentsOf, collectOf, formatRun, piecesOf, referencesOf} = require('./rendering');
 const {Secrets} = require('./secret');
 const {SecretFile, SecretFileError} = require('./secret_file');
 const {REASON_INVALID_INPUT, REASON_INVALID_OUTPUT, REASON_REFUSED, Runner, Task, captureOutput, failed, killed} = require('./tasks');
@@ -331,11 +332,18 @@ class Running {
   start(now, assignment, link) {
     const {attempt} = assignment;
     this.specs.set(attempt.key, assignment.spec);
-    const missing = new Set();
-    for (const reference of referencesOf(assignment))
-      if (this.fetches.want(now, reference, link, attempt)) missing.add(referenceKey(reference));
-    if (missing.size > 0) this.waiting.set(attempt.key, {assignment, missing});
-    else this.launch(assignment);
+    this.awaitValues(now, assignment, link, referencesOf(assignment));
+  }
+
+  // Launches it when all have come, and all that lists among them are put together from.
+  awaitValues(now, assignment, link, references) {
+    const {attempt} = assignment;
+    const pieces = () => piecesOf(assignment, (key) => this.fetches.cache.get(key));
+    for (let next = references.length > 0 ? references : pieces(); next.length > 0; next = pieces()) {
+      const missing = next.filter((one) => this.fetches.want(now, one, link, attempt)).map(referenceKey);
+      if (missing.length > 0) return this.waiting.set(attempt.key, {assignment, link, missing: new Set(missing)});
+    }
+    this.launch(assignment);
   }
 
   launch(assignment) {
@@ -348,7 +356,12 @@ class Running {
       if (problem !== null) this.ended(attempt, failed(REASON_INVALID_INPUT, problem));
       return;
     }
-    const values = new Values(assignment, fetched).parse(assignment.items.values) ?? [];
+    let values = [];
+    try {
+      values = new Values(assignment, fetched).parse(assignment.items.values) ?? [];
+    } catch (error) {
+      return this.ended(attempt, failed(REASON_INVALID_INPUT, error.message));
+    }
     this.itemRuns.set(attempt.key, Object.assign(new ItemRun(assignment, values, this.now), {work, fetched}));
     this.toBegin.push(attempt);
     this.wake();
@@ -365,7 +378,7 @@ class Running {
       this.runner.start(work, task, toPlain(given));
       return null;
     } catch (error) {
-      if (!(error instanceof RenderError) && !(error instanceof JsonError)) throw error;
+      if (!(error instanceof RenderError) && !(error instanceof JsonError) && !(error instanceof ListError)) throw error;
       return error.message;
     }
   }
@@ -430,7 +443,7 @@ class Running {
       if (came.problem === '' && waits.missing.size > 0) continue;
       this.waiting.delete(attempt.key);
       if (came.problem !== '') this.ended(attempt, failed(REASON_MISSING_VALUE, `the value ${hexOf(reply)} ${came.problem}`));
-      else this.launch(waits.assignment);
+      else this.awaitValues(this.now, waits.assignment, waits.link, piecesOf(waits.assignment, (key) => this.fetches.cache.get(key)));
     }
     this.wake();
   }

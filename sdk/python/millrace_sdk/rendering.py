@@ -4,16 +4,13 @@ Expressions see `inputs`, `nodes`, `run`, `secrets` and, where the node has a `f
 docs/workflow.md says. JSON is parsed only where it is read.
 Fails: RenderError, whose message names the field and quotes the expression.
 """
-from . import wire
+from . import lists, wire
 from .expressions import Scope, Template, dump
 from .filters import parse_json
 from .secret import SecretError
 from .syntax import ExpressionError
 
 COMPILED_MAX = 4096
-COMPOSED = b"#millrace "  # what a value is put together from begins with it (common/model/composed.h)
-A_LIST = ("an output that it sees is a list reference, which workers of this kit do not read: let a node before it take "
-          "from it what is needed (`value`, or a python node), or start the coordinator with a higher --list-min")
 
 
 class RenderError(ValueError):
@@ -42,9 +39,7 @@ class Values:
         if payload is None:
             return None
         text = self.fetched[payload[:2]] if isinstance(payload, wire.Reference) else payload
-        if bytes(text[:len(COMPOSED)]) == COMPOSED:
-            raise RenderError(A_LIST)
-        return parse_json(text)
+        return lists.whole(text, self.fetched.get) if lists.is_composed(text) else parse_json(text)
 
     def names(self):
         return list(dict.fromkeys([*self.payloads, *self.parsed]))
@@ -106,9 +101,20 @@ class Renderer:
 
     def references(self, assignment):
         """The values that must be fetched before: code sees all of them."""
+        return list({one[:2]: one for one in self.payloads(assignment) if isinstance(one, wire.Reference)}.values())
+
+    def payloads(self, assignment):
         payloads = [assignment.inputs, assignment.bundle, *(b.value for b in assignment.bindings)]
-        payloads += [assignment.items.values] if assignment.items else []
-        return list({one[:2]: one for one in payloads if isinstance(one, wire.Reference)}.values())
+        return payloads + ([assignment.items.values] if assignment.items else [])
+
+    def pieces(self, assignment, find):
+        """Of lists among them, what must be fetched next. `find(key)`: the bytes of what is here."""
+        out = {}
+        for payload in self.payloads(assignment):
+            text = find(payload[:2]) if isinstance(payload, wire.Reference) else payload
+            if text is not None and lists.is_composed(text):
+                out.update((key, wire.Reference(*key, 0)) for key in lists.missing(bytes(text), find))
+        return list(out.values())
 
     def arguments(self, assignment, values, item=None):
         """(what the node's `with` says, secrets that stand in it). `item`: the ItemRun whose next item it is for."""
@@ -120,6 +126,8 @@ class Renderer:
             return self.template(assignment.spec).render(scope), list(scope.read.values())
         except ExpressionError as e:
             raise RenderError(f"field with: {e}") from None
+        except lists.ListError as e:
+            raise RenderError(str(e)) from None
         except ValueError as e:
             raise RenderError(f"a value is not JSON: {e}") from None
 

@@ -189,7 +189,7 @@ class _Running:
         self.links, self.welcomed = {}, {}
         self.specs = {}  # of attempts that run
         self.fetches, self.uploads = Fetches(self.send), Uploads(self.send)
-        self.waiting = {}  # attempt -> (assignment, missing)
+        self.waiting = {}  # attempt -> (assignment, link, keys of what is missing)
         self.slots_kept = set()  # attempts that have ended, what they leave being on its way, whose function goes on
         self.item_runs, self.items_due = {}, {}  # by attempt; when the item that runs has taken too long
         self.to_begin = deque()  # of these, that have no item running
@@ -382,12 +382,19 @@ class _Running:
 
     def start(self, assignment, link):
         self.specs[assignment.attempt] = assignment.spec
-        missing = {reference[:2] for reference in self.renderer.references(assignment)
-                   if self.fetches.want(self.now, reference, link, assignment.attempt)}
-        if missing:
-            self.waiting[assignment.attempt] = (assignment, missing)
-        else:
-            self.launch(assignment)
+        self.await_values(assignment, link, self.renderer.references(assignment))
+
+    def await_values(self, assignment, link, references):
+        """Launches it when all have come, and all that lists among them are put together from."""
+        references = references or self.renderer.pieces(assignment, self.fetches.cache.get)
+        while references:
+            missing = {reference[:2] for reference in references
+                       if self.fetches.want(self.now, reference, link, assignment.attempt)}
+            if missing:
+                self.waiting[assignment.attempt] = (assignment, link, missing)
+                return
+            references = self.renderer.pieces(assignment, self.fetches.cache.get)
+        self.launch(assignment)
 
     def launch(self, assignment):
         function = self.worker.functions.get(assignment.spec.executor.decode())
@@ -401,7 +408,10 @@ class _Running:
             except (RenderError, ValueError) as e:
                 self.finish(assignment.attempt, failed(REASON_INVALID_INPUT, str(e)))
             return
-        values = Values(assignment, fetched).parse(assignment.items.values) or []
+        try:
+            values = Values(assignment, fetched).parse(assignment.items.values) or []
+        except (RenderError, ValueError) as e:
+            return self.finish(assignment.attempt, failed(REASON_INVALID_INPUT, str(e)))
         run = self.item_runs[assignment.attempt] = ItemRun(assignment, values, self.now)
         run.function, run.fetched = function, fetched
         self.to_begin.append(assignment.attempt)
@@ -467,14 +477,14 @@ class _Running:
         for attempt in wanted_by:
             if attempt not in self.waiting:
                 continue
-            assignment, missing = self.waiting[attempt]
+            assignment, link, missing = self.waiting[attempt]
             missing.discard(key)
             if problem:
                 del self.waiting[attempt]
                 self.finish(attempt, failed(MISSING_VALUE, f"the value {key[0]:016x}{key[1]:016x} {problem}"))
             elif not missing:
                 del self.waiting[attempt]
-                self.launch(assignment)
+                self.await_values(assignment, link, self.renderer.pieces(assignment, self.fetches.cache.get))
 
     def sleep(self):
         due = [self.agent.next_deadline(), self.kill_at, self.now + 1.0]
