@@ -38,6 +38,39 @@ nodes:
   EXPECT_TRUE(at(run, {"nodes", "python", "outputs", "pid"}).as_bool());
 }
 
+TEST(IsolationOfTasks, AWorkerThatIsRootGivesEachTaskAUserUnlessItIsToldNotTo) {
+  Cluster cluster{{.workers = {"w1"}, .task_user = ""}};
+  const std::string file = cluster.workflow("who.yaml", R"yaml(
+nodes:
+  one: {executor: python, script: "import os, time\ntime.sleep(0.5)\noutput = [os.getuid(), os.access('.', os.W_OK)]"}
+  two: {executor: python, script: "import os, time\ntime.sleep(0.5)\noutput = [os.getuid(), os.access('.', os.W_OK)]"}
+  shell: {executor: shell, depends_on: [one, two], outputs: json, script: "touch here && id -u"}
+  trusted: {executor: python, isolation: none, script: "import os\noutput = os.getuid()"}
+)yaml");
+  const auto uid = [](const Value& run, const char* node) {
+    const Value& output = at(run, {"nodes", node, "outputs"});
+    return (output.is_array() ? output.as_array().at(0) : output).as_int();
+  };
+
+  Value run = cluster.wait(cluster.submit(file));
+
+  ASSERT_EQ(text_at(run, {"status"}), "succeeded") << run.dump();
+  EXPECT_TRUE(at(run, {"nodes", "one", "outputs"}).as_array().at(1).as_bool()) << "its directory is its own";
+  const std::string label = text_at(cluster.rows({"workers"}).front(), {"labels", "task_user"});
+  if (geteuid() != 0) {
+    EXPECT_EQ(label, "worker");
+    EXPECT_EQ(uid(run, "one"), geteuid());
+    return;
+  }
+  EXPECT_EQ(label, "own") << cluster.worker("w1").err();
+  for (const char* node : {"one", "two", "shell", "trusted"}) EXPECT_NE(uid(run, node), 0) << node;
+  EXPECT_NE(uid(run, "one"), uid(run, "two")) << "they ran at the same time";
+
+  const Cluster told{{.workers = {"w1"}, .task_user = "none"}};
+  run = told.wait(told.submit(file));
+  EXPECT_EQ(uid(run, "one"), 0) << run.dump();
+}
+
 TEST(IsolationOfTasks, WhatNoWorkerHasIsUnplaceableAtOnce) {
   Cluster cluster{{.workers = {"w1"}, .coordinator_options = {"--unplaceable-after", "0s"}}};
   const Value run = cluster.wait(cluster.submit(cluster.workflow("container.yaml", R"yaml(
@@ -105,7 +138,7 @@ TEST(IsolationOfTasks, WhatAKilledWorkerLeavesGoesWithTheNextStart) {
   const std::string before = std::getenv("TMPDIR") == nullptr ? "" : std::getenv("TMPDIR");
   setenv("TMPDIR", temporary.path().c_str(), 1);
   {
-    Cluster cluster{{.workers = {"w1"}, .worker_options = {"--task-user", "auto"}}};
+    Cluster cluster{{.workers = {"w1"}, .task_user = ""}};
     const std::string mark = "97." + std::to_string(getpid());
     const std::string run = cluster.submit(cluster.workflow(
         "daemon.yaml", "nodes:\n  a: {executor: shell, script: \"setsid sleep " + mark + " & sleep 60\"}\n"));

@@ -63,6 +63,7 @@ void Cluster::start_coordinator(std::size_t which) {
 Program& Cluster::start_worker(const std::string& name, const std::vector<std::string>& more) {
   std::vector<std::string> words = {
       bin("millrace-worker"), "--coordinator", addresses_[0], "--id", name, "--slots", std::to_string(options_.slots)};
+  if (!options_.task_user.empty()) words.insert(words.end(), {"--task-user", options_.task_user});
   words.insert(words.end(), options_.worker_options.begin(), options_.worker_options.end());
   words.insert(words.end(), more.begin(), more.end());
   return programs_.insert_or_assign(name, Program::start(words, scratch_.file(name))).first->second;

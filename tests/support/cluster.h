@@ -24,7 +24,8 @@ struct ClusterOptions {
   Append append = Append::kEverysec;
   std::vector<std::string> coordinator_options = {};
   std::vector<std::string> worker_options = {};  // of all of them
-  Variables cli_variables = {};                  // besides the cluster's address
+  std::string task_user = "none";  // tasks of tests write where only we may; empty: what a worker does by itself
+  Variables cli_variables = {};    // besides the cluster's address
   std::size_t coordinators = 1;
   std::string redis = {};     // URL; empty: a server of its own
   std::string store = {};     // of tests/data: what Redis holds before a coordinator begins

@@ -69,10 +69,13 @@ void sweep_scratch(const std::string& root) {
   }
 }
 
-// A fresh private directory; where none can be made, tasks run in the temporary directory itself.
-std::string make_scratch(std::string& created, int& lock) {
+// A fresh private directory; where none can be made, tasks run in the temporary directory itself. Their users must get
+// there: where TMPDIR lies in a place that is ours alone, it is not below it.
+std::string make_scratch(const UserRange& users, std::string& created, int& lock) {
   const char* base = std::getenv("TMPDIR");
   std::string root = base != nullptr && *base != '\0' ? base : "/tmp";
+  if (users.count > 0 && !can_access({users.first, users.gid != 0 ? users.gid : users.first, true}, root, X_OK))
+    root = "/tmp";
   sweep_scratch(root);
   for (;;) {
     std::string path = root + std::string(kScratchName) + "XXXXXX";
@@ -103,7 +106,8 @@ ExecutorSet::ExecutorSet(const ExecutorOptions& options, Reactor& reactor, TaskO
       loop_(std::make_unique<ReactorLoop>(reactor)),
       egress_(Egress::make(*loop_, rules_of(options))) {
   adopt_leftovers();
-  const std::string work_dir = options.work_dir.empty() ? make_scratch(scratch_, scratch_lock_) : options.work_dir;
+  const std::string work_dir =
+      options.work_dir.empty() ? make_scratch(options.housing.users, scratch_, scratch_lock_) : options.work_dir;
   housing_ = std::make_unique<Housing>(options.housing, work_dir, !scratch_.empty());
   executors_.emplace_back("container", make_container_executor(work_dir, reactor, observer));
   executors_.emplace_back("http", make_http_executor(*egress_, observer));

@@ -166,6 +166,12 @@ Result<Terms> Housing::terms(const TaskContext& task, bool programs) {
   return terms;
 }
 
+bool Housing::is_confined(const TaskContext& task) const {
+  if (!check_string(task, "isolation").empty()) return false;
+  const Result<Isolation> tier = sandbox_.tier(string_field(task, "isolation"), users_.shared());
+  return tier.ok() && *tier == Isolation::kProcess;
+}
+
 TaskLimits Housing::usual_limits() const {
   TaskLimits limits = options_.limits;
   limits.memory = 0;  // a group's, or what a process that is ready cannot be told any more

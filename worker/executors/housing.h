@@ -62,6 +62,8 @@ class Housing {
   Result<Terms> terms(const TaskContext& task, bool programs = false);
   // Whether its task may live in a process that tasks share: nothing holds for it that holds for a process.
   bool may_share(const Terms& terms) const;
+  // Whether a task is kept apart by `process`; one that would be refused, or that says nonsense, is not.
+  bool is_confined(const TaskContext& task) const;
   // Of a task without a wish of its own, to have its process ready; and whether terms are those.
   Confinement usual(const TaskUser& user);
   bool is_usual(const Terms& terms) const;

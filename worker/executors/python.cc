@@ -52,9 +52,10 @@ class ListParts {
 
 class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Listener {
  public:
-  PythonExecutor(const ExecutorOptions& options, bool late_packages, Housing& housing, Reactor& reactor,
-                 TaskObserver& observer, ExecutorCounts& counts)
+  PythonExecutor(const ExecutorOptions& options, Zygote::For whom, bool late_packages, Housing& housing,
+                 Reactor& reactor, TaskObserver& observer, ExecutorCounts& counts)
       : python_(options.python),
+        whom_(whom),
         late_packages_(late_packages),
         slots_(std::max(1, options.slots)),
         secrets_(options.secrets),
@@ -115,6 +116,7 @@ class PythonExecutor final : public Executor, Zygote::Listener, Interpreter::Lis
   void finish(AttemptId attempt, Outcome outcome);
 
   std::string python_;
+  Zygote::For whom_;
   bool late_packages_;
   int slots_;
   Secrets secrets_;
@@ -225,7 +227,7 @@ void PythonExecutor::kill(const AttemptId& attempt, Reason why) {
 
 Status PythonExecutor::wake() {
   if (zygote_) return Done{};
-  Result<std::unique_ptr<Zygote>> zygote = Zygote::start(python_, late_packages_, housing_, reactor_, *this);
+  Result<std::unique_ptr<Zygote>> zygote = Zygote::start(python_, whom_, late_packages_, housing_, reactor_, *this);
   if (!zygote) return zygote.error();
   zygote_ = std::move(*zygote);
   ++counts_.starts;
@@ -270,13 +272,11 @@ void PythonExecutor::seat(InterpreterId id, const AttemptId& attempt) {
 // What is done to the process from outside has to be done before.
 void PythonExecutor::send(InterpreterId id, Job& job) {
   const Seat& seat = seats_.find(id)->second;
-  if (job.terms.group != nullptr || !job.terms.pin.empty()) {
-    if (seat.pid == 0) return;  // on_forked() sends it
-    if (Status placed = place_process(job.terms, seat.pid); !placed.ok()) {
-      job.problem = placed.error().what;
-      zygote_->signal(id, SIGKILL);
-      return;
-    }
+  if (seat.pid == 0) return;  // on_forked() sends it
+  if (Status placed = place_process(job.terms, seat.pid); !placed.ok()) {
+    job.problem = placed.error().what;
+    zygote_->signal(id, SIGKILL);
+    return;
   }
   seat.interpreter->send(std::exchange(job.request, {}));
 }
@@ -285,6 +285,7 @@ void PythonExecutor::on_forked(InterpreterId id, pid_t pid) {
   const auto found = seats_.find(id);
   if (found == seats_.end()) return;
   found->second.pid = pid;
+  let_die_first(pid);
   if (!found->second.attempt) return;
   Job& job = jobs_.find(*found->second.attempt)->second;
   if (!job.request.empty()) send(id, job);
@@ -450,6 +451,32 @@ Outcome not_installed(const Error& error) {
   return failed(reason, error.what, error.details.empty() ? std::string() : error.details[0].message);
 }
 
+// One interpreter's two kinds of tasks: those that are confined alike, and those that are not.
+class PythonPair final : public Executor {
+ public:
+  PythonPair(const ExecutorOptions& options, bool late_packages, Housing& housing, Reactor& reactor,
+             TaskObserver& observer, ExecutorCounts& counts)
+      : housing_(housing),
+        confined_(options, Zygote::For::kConfined, late_packages, housing, reactor, observer, counts),
+        others_(cold(options), Zygote::For::kOthers, late_packages, housing, reactor, observer, counts) {}
+
+  void start(TaskContext task) override { (housing_.is_confined(task) ? confined_ : others_).start(std::move(task)); }
+  void kill(const AttemptId& attempt, Reason why) override {  // who does not know it ignores it
+    confined_.kill(attempt, why);
+    others_.kill(attempt, why);
+  }
+  bool has_tasks() const { return confined_.has_tasks() || others_.has_tasks(); }
+
+ private:
+  static ExecutorOptions cold(ExecutorOptions options) {
+    options.warm = false;
+    return options;
+  }
+
+  Housing& housing_;
+  PythonExecutor confined_, others_;
+};
+
 // An executor for each interpreter that tasks have asked for: the worker's own, those of virtual environments, and
 // those of environments that are made for a set of requirements.
 class PythonExecutors final : public Executor {
@@ -489,7 +516,7 @@ class PythonExecutors final : public Executor {
  private:
   static constexpr std::size_t kVenvsMax = 16;
   struct Other {
-    std::unique_ptr<PythonExecutor> executor;
+    std::unique_ptr<PythonPair> executor;
     std::uint64_t used = 0;  // counts up
   };
 
@@ -526,7 +553,7 @@ class PythonExecutors final : public Executor {
         return observer_.on_done(task.attempt,
                                  failed(Reason::kRefused, "this worker serves 16 virtual environments already"));
       options_.python = python;
-      Other other{std::make_unique<PythonExecutor>(options_, installed, housing_, reactor_, observer_, counts_), 0};
+      Other other{std::make_unique<PythonPair>(options_, installed, housing_, reactor_, observer_, counts_), 0};
       found = others_.emplace(python, std::move(other)).first;
     }
     found->second.used = ++uses_;
@@ -551,7 +578,7 @@ class PythonExecutors final : public Executor {
   Reactor& reactor_;
   TaskObserver& observer_;
   ExecutorCounts& counts_;
-  PythonExecutor own_;
+  PythonPair own_;
   std::map<std::string, Other> others_;  // by interpreter
   std::uint64_t uses_ = 0;
   std::map<AttemptId, TaskContext> installing_;

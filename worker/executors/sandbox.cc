@@ -16,6 +16,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -216,11 +217,17 @@ bool limit(int what, rlim_t soft, rlim_t hard) {
 
 }  // namespace
 
+void let_die_first(pid_t pid) {
+  char path[40] = "/proc/self/oom_score_adj";
+  if (pid != 0) std::snprintf(path, sizeof path, "/proc/%d/oom_score_adj", static_cast<int>(pid));
+  const int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  [[maybe_unused]] const auto written = write(fd, "500", 3);
+  close(fd);
+}
+
 bool enter_groups(const Confinement& c) {
-  if (const int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); fd >= 0) {
-    [[maybe_unused]] const auto written = write(fd, "500", 3);
-    close(fd);
-  }
+  let_die_first(0);
   for (const std::string& group : c.cgroups) {
     const int fd = open(group.c_str(), O_WRONLY | O_CLOEXEC);
     if (fd < 0) return false;

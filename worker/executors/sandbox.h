@@ -42,7 +42,8 @@ struct Confinement {
 
 // Of the calling process, for good, in this order: where it belongs; who it is; what it may do, while the ruleset is
 // open; what it may use. False: errno says why. Async-signal-safe.
-bool enter_groups(const Confinement& confinement);  // and makes it what the kernel ends first when memory is short
+bool enter_groups(const Confinement& confinement);  // and lets it die first
+void let_die_first(pid_t pid);  // it is what the kernel ends first when memory is short; 0: the caller
 bool pin_to(const std::vector<int>& processors, pid_t pid);  // 0: the caller
 bool become(const TaskUser& user);
 bool confine(const Confinement& confinement);

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -27,6 +28,16 @@ bool is_mapped(uid_t first, std::uint32_t count) {
     if (first >= inside && first + std::uint64_t{count} <= inside + size) return true;
   }
   return false;
+}
+
+// A container may have taken from root what it takes to have tasks of other users: to become them, to give them
+// directories, and to end and clear away what they leave.
+bool may_have_users() {
+  constexpr std::uint32_t kNeeded =
+      1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_KILL | 1U << CAP_SETGID | 1U << CAP_SETUID;
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[2] = {};
+  return syscall(SYS_capget, &header, sets) == 0 && (sets[0].effective & kNeeded) == kNeeded;
 }
 
 bool read_number(std::string_view text, uid_t& out) {
@@ -82,6 +93,7 @@ Result<UserRange> parse_task_user(const std::string& text) {
     return Error{Code::kRefused, "--task-user " + text + ": only root can run tasks as another user", {}, {}};
   }
   if (is_auto) {
+    if (!may_have_users()) return UserRange{};
     if (is_mapped(kTaskUserFirst, kTaskUserCount)) return UserRange{kTaskUserFirst, kTaskUserCount, 0};
     const passwd* nobody = getpwnam("nobody");
     if (nobody == nullptr || !is_mapped(nobody->pw_uid, 1)) return UserRange{};
@@ -181,18 +193,22 @@ void TaskUsers::give_back(int number) {
   clear(path);
 }
 
+bool can_access(const TaskUser& user, const std::string& path, int mode) {
+  if (!user.changes) return access(path.c_str(), mode) == 0;
+  const pid_t pid = vfork();
+  if (pid == 0) {
+    const bool other = syscall(SYS_setgroups, 0, nullptr) == 0 &&
+                       syscall(SYS_setresgid, user.gid, user.gid, user.gid) == 0 &&
+                       syscall(SYS_setresuid, user.uid, user.uid, user.uid) == 0;
+    _exit(other && access(path.c_str(), mode) == 0 ? 0 : 1);
+  }
+  int status = 0;
+  return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 std::string find_program_for(const TaskUser& user, std::string_view program, std::string_view path) {
   for (std::string& file : find_programs(program, path)) {
-    if (!user.changes) return std::move(file);
-    const pid_t pid = vfork();
-    if (pid == 0) {
-      const bool other = syscall(SYS_setgroups, 0, nullptr) == 0 &&
-                         syscall(SYS_setresgid, user.gid, user.gid, user.gid) == 0 &&
-                         syscall(SYS_setresuid, user.uid, user.uid, user.uid) == 0;
-      _exit(other && access(file.c_str(), X_OK) == 0 ? 0 : 1);
-    }
-    int status = 0;
-    if (pid > 0 && waitpid(pid, &status, 0) == pid && status == 0) return std::move(file);
+    if (!user.changes || can_access(user, file, X_OK)) return std::move(file);
   }
   return {};
 }

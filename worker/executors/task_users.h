@@ -28,7 +28,8 @@ struct UserRange {
   std::uint32_t count = 0;  // 0: as the worker
   gid_t gid = 0;            // 0: the user's number
 };
-// "auto" (the range above where we are root and it is mapped here, else none), "none", NAME, UID or UID-UID.
+// "auto" (the range above where we are root, may become another user and it is mapped here, else none), "none", NAME,
+// UID or UID-UID.
 // Fails: kInvalid (no such user, root), kRefused (we are not root).
 Result<UserRange> parse_task_user(const std::string& text);
 
@@ -98,6 +99,8 @@ class TaskUsers {
   uid_t next_ = 0;             // user to try
 };
 
+// Whether the user gets at a file or into a directory; `mode` is that of access().
+bool can_access(const TaskUser& user, const std::string& path, int mode);
 // The first file that `program` names (see find_program()) which the user may run; empty: none.
 std::string find_program_for(const TaskUser& user, std::string_view program, std::string_view path);
 

@@ -42,7 +42,7 @@ Environment zygote_environment() {
 
 }  // namespace
 
-Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, bool late_packages, Housing& housing,
+Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, For whom, bool late_packages, Housing& housing,
                                               Reactor& reactor, Listener& listener) {
   Environment environment = zygote_environment();
   std::string path(lookup(environment, "PATH"));
@@ -75,7 +75,7 @@ Result<std::unique_ptr<Zygote>> Zygote::start(const std::string& python, bool la
   Result<Fd> filter = make_input(bytes_of(confinement.filter));
   if (!filter) return filter.error();
   SpawnSpec spec;
-  spec.argv = {program_file, "-c", kBoot};
+  spec.argv = {program_file, "-c", kBoot, whom == For::kConfined ? "confined" : "others"};
   if (late_packages) spec.argv.insert(spec.argv.begin() + 1, "-S");
   spec.env = to_strings(environment);
   spec.path = path;

@@ -1,4 +1,4 @@
-// Zygote: the one warm python process of a worker, from which interpreters are forked. It runs no task itself.
+// Zygote: a warm python process of a worker, from which interpreters are forked. It runs no task itself.
 //
 // Promises: every fork() is answered by on_forked() or on_fork_failed(), every forked interpreter that is not given up
 // by on_died(), unless on_gone() comes, which ends them all (their process groups have been killed then). The pid of an
@@ -32,12 +32,17 @@ class Zygote {
     virtual void on_gone(const std::string& why, bool started) = 0;
   };
 
+  // What it is for. Tasks of isolation `process` are forked from one that has given up its privileges and filters its
+  // system calls itself: its children inherit that, and have only to take what must be each one's own. All others are
+  // forked from one that may do what the worker may.
+  enum class For : std::uint8_t { kConfined, kOthers };
+
   // Does not wait for python to start. Fails where there is no such program.
   // What confines its interpreters is taken from `housing` now.
   // `late_packages`: what is installed for this python counts in its interpreters only, once they are confined: no code
   // of a package (.pth files are code) runs in the zygote.
-  static Result<std::unique_ptr<Zygote>> start(const std::string& python, bool late_packages, Housing& housing,
-                                               Reactor& reactor, Listener& listener);
+  static Result<std::unique_ptr<Zygote>> start(const std::string& python, For whom, bool late_packages,
+                                               Housing& housing, Reactor& reactor, Listener& listener);
   ~Zygote();
   Zygote(const Zygote&) = delete;
   Zygote& operator=(const Zygote&) = delete;

@@ -112,7 +112,7 @@ ConfigProgram program() {
                                "container",
                        .metavar = "NAME"});
   p.options.push_back({.name = "task-user",
-                       .default_value = "none",
+                       .default_value = "auto",
                        .help =
                            "who tasks run as where the worker is root: a user each out of a range (auto), NAME, UID, "
                            "FIRST-LAST, or none",

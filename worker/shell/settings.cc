@@ -13,6 +13,8 @@
 #include "common/vault/secret_file.h"
 #include "worker/executors/plugin.h"
 #include "worker/executors/sandbox.h"
+#include "worker/executors/spawn.h"
+#include "worker/executors/task_users.h"
 
 namespace millrace {
 namespace {
@@ -108,6 +110,33 @@ Status check_processors(const HousingOptions& asked) {
 
 }  // namespace
 
+namespace {
+
+// Who tasks run as is a label, too. What is root's alone they cannot run then: that another interpreter is taken must
+// not stay unseen.
+void tell_users(WorkerOptions& options, const HousingOptions& housing) {
+  const bool root = geteuid() == 0;
+  const std::uint32_t count = housing.users.count;
+  options.labels["task_user"] = count > 1 ? "own" : count == 1 ? "shared" : root ? "root" : "worker";
+  if (!root) return;
+  if (count == 0) {
+    const bool wanted = options.task_user != "none";
+    log_warn(wanted ? "tasks run as root: this worker may not give them users of their own"
+                    : "tasks run as root: see --task-user",
+             {{"worker", options.name}});
+    return;
+  }
+  const char* path = std::getenv("PATH");
+  const TaskUser user{housing.users.first, housing.users.gid != 0 ? housing.users.gid : housing.users.first, true};
+  const std::string python = find_program(options.python, path == nullptr ? "" : path);
+  const std::string taken = find_program_for(user, options.python, path == nullptr ? "" : path);
+  if (!python.empty() && python != taken)
+    log_warn("tasks have users of their own, which cannot run this python: see --task-user and --python",
+             {{"worker", options.name}, {"python", python}, {"instead", taken.empty() ? "none" : taken}});
+}
+
+}  // namespace
+
 // What tasks can be kept apart by here is a label of the worker, where operators and `millrace workers` see it, and
 // placement, too.
 Status tell_isolation(WorkerOptions& options, const HousingOptions& housing) {
@@ -125,8 +154,7 @@ Status tell_isolation(WorkerOptions& options, const HousingOptions& housing) {
   if (!missing.empty()) log_warn("tasks are not fully confined here", {{"worker", options.name}, {"missing", missing}});
   if (!namespaces)
     log_info("tasks cannot have namespaces of their own here", {{"worker", options.name}, {"why", no_namespaces}});
-  if (geteuid() == 0 && housing.users.count == 0)
-    log_info("tasks run as root: see --task-user", {{"worker", options.name}});
+  tell_users(options, housing);
   return Done{};
 }
 

@@ -202,7 +202,7 @@ class Cluster:
 
     def start_worker(self, name, fault=None, more=(), at=None, bin_dir=None):
         words = [(bin_dir or self.bin) / "millrace-worker", "--coordinator", at or self.address(), "--id", name, "--slots",
-                 self.slots, "--log-format", "json", *self.worker_options, *more]
+                 self.slots, "--log-format", "json", "--task-user", "none", *self.worker_options, *more]
         env = {**self.env, "MILLRACE_FAULT": fault or ""}
         self.workers[name] = Program(words, self.scratch / name, env)
         return self.workers[name]

@@ -627,7 +627,7 @@ TEST(PythonPool, AZygoteThatDiedIsStartedAgainAndCounted) {
   bool again = false;  // not before its end is noticed
   for (int tries = 0; !again && tries < 100; ++tries) {
     h.run_for(50ms);
-    again = h.run("python", object({{"script", "output = 2"}})).success;
+    again = h.run("python", object({{"script", "output = 2"}, {"isolation", "none"}})).success;
   }
   EXPECT_TRUE(again);
   EXPECT_EQ(counts.starts, 2U);

@@ -87,7 +87,8 @@ TEST_F(WorkerTest, SaysWhoItIsAndWhatItCan) {
   const std::string isolation = Sandbox::namespaces_missing({}).empty() ? "namespaces"
                                 : Sandbox().missing().empty()           ? "process"
                                                                         : "none";
-  EXPECT_EQ(hello->labels, (Labels{{"isolation", isolation}, {"zone", "a"}}));
+  EXPECT_EQ(hello->labels,
+            (Labels{{"isolation", isolation}, {"task_user", geteuid() == 0 ? "root" : "worker"}, {"zone", "a"}}));
   std::vector<std::string> names = {"container", "http", "javascript", "llm", "noop", "python", "shell", "template"};
   if (find_program("node", std::getenv("PATH")).empty()) std::erase(names, "javascript");
   EXPECT_EQ(hello->executors, names);

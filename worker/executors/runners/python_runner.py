@@ -1,6 +1,7 @@
 """The python side of the `python` executor: a zygote, and the interpreters it forks.
 
-The worker starts one zygote and talks to it over a packet socket (descriptor 3):
+The worker starts a zygote for tasks of isolation `process` (argument `confined`: it gives up its privileges at once, and
+its children inherit that) and one for all others (`others`), and talks to each over a packet socket (descriptor 3):
     worker -> zygote   F id once, with uid, gid (who it becomes; -1: as we are) and place (a directory here; -1: none)
                                    + 3 descriptors (channel, stdout, stderr): fork an interpreter
                        R id        the interpreter is given up: reap it when it has died
@@ -25,7 +26,6 @@ import bisect
 import collections.abc
 import errno
 import gc
-import inspect
 import json
 import keyword
 import linecache
@@ -39,10 +39,18 @@ import site
 import socket
 import struct
 import sys
-import threading
 import time
 import traceback
 import types
+
+# What threading does after a fork costs a task a quarter of a millisecond, all for threads that the zygote has not.
+thread_handler_due = "threading" not in sys.modules
+if thread_handler_due:
+    register_at_fork, os.register_at_fork = os.register_at_fork, lambda **handlers: None
+    import threading
+    os.register_at_fork = register_at_fork
+else:
+    import threading
 
 try:
     import ctypes
@@ -64,9 +72,10 @@ TRACEBACK_MAX = 15 * 1024
 CODE_CACHE_MAX = 256
 READ_SIZE = 64 * 1024
 # Imported by the zygote when it has nothing to do. What many scripts use and costs little memory: every page of the
-# zygote makes each fork slower (asyncio and ssl together add a millisecond to every task).
-WARM_MODULES = ("collections", "datetime", "functools", "hashlib", "itertools", "pathlib", "random", "re", "subprocess",
-                "textwrap", "time")
+# zygote makes each fork slower (asyncio and ssl together add a millisecond to every task). Of `random` only what it
+# imports: it would have to be seeded anew in each child, also where nobody asks for it.
+WARM_MODULES = ("collections", "datetime", "functools", "hashlib", "itertools", "pathlib", "re", "subprocess", "textwrap",
+                "time")
 WARM_ROUNDS = 24
 SIGKILL, SIGCHLD, SIG_DFL = int(signal.SIGKILL), int(signal.SIGCHLD), int(signal.SIG_DFL)
 
@@ -139,7 +148,7 @@ class ListReference(collections.abc.Sequence):
 
 
 def value_of(part):
-    return ListReference(part) if part.startswith(LIST_MARK) else json.loads(part)
+    return ListReference(part) if part.startswith(LIST_MARK) else loads(part)
 
 
 def plain(value):
@@ -258,12 +267,20 @@ class Calls:
         word = ctypes.c_ulong
         self.nothing, self.one, self.two = word(0), word(1), word(2)
         self.capget, self.capset, self.syscall = _libc.capget, _libc.capset, _libc.syscall
+        self.restrict, self.unused = ctypes.c_long(446), ctypes.c_long(0)  # landlock_restrict_self
+        self.ruleset = ctypes.c_long(RULESET_FD)
         self.header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0), 8)
         self.sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; low words, then high ones
+        self.waitpid = _libc.waitpid
         self.has_ruleset = not os.path.samestat(os.fstat(RULESET_FD), os.stat("/dev/null"))
 
 
-def drop_capabilities(must):
+def must(result, what):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "cannot confine the task: " + what)
+
+
+def drop_capabilities():
     """Of root's, most; with no_new_privs no exec brings them back."""
     sets = calls.sets
     must(calls.capget(calls.header, sets), "capabilities")
@@ -273,29 +290,42 @@ def drop_capabilities(must):
     must(calls.capset(calls.header, sets), "capabilities")
 
 
+def give_up_privileges():
+    nothing = calls.nothing
+    drop_capabilities()
+    must(_prctl(38, calls.one, nothing, nothing, nothing), "no_new_privs")  # PR_SET_NO_NEW_PRIVS
+
+
+def filter_calls():
+    if task_filter.length > 0:
+        must(_prctl(22, calls.two, task_filter.argument, calls.nothing, calls.nothing), "seccomp")  # PR_SET_SECCOMP
+
+
+def confine_zygote():
+    """What is the same for all tasks, and inherited: then no child has to compile a filter. Its ruleset each child takes
+    itself, since tasks with one in common could signal and trace each other."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    give_up_privileges()
+    filter_calls()
+
+
 def confine(task):
     """For good. The ruleset and the filter come from the worker."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, value in task.limits.items():
         most = resource.getrlimit(LIMITS[name])[1]
         value = value if most == resource.RLIM_INFINITY else min(value, most)
         # SIGXCPU says what it was; the SIGKILL of the hard limit would not.
         resource.setrlimit(LIMITS[name], (value, value + 1 if name == "cpu" and value != most else value))
-    if not task.confine:
-        return
-
-    def must(result, what):
-        if result != 0:
-            raise OSError(ctypes.get_errno(), "cannot confine the task: " + what)
-
-    drop_capabilities(must)
-    nothing = calls.nothing
-    must(_prctl(38, calls.one, nothing, nothing, nothing), "no_new_privs")  # PR_SET_NO_NEW_PRIVS
-    if task.jail is None and calls.has_ruleset:
-        must(calls.syscall(446, RULESET_FD, 0), "landlock")  # landlock_restrict_self
-    os.close(RULESET_FD)
-    if task_filter.length > 0:
-        must(_prctl(22, calls.two, task_filter.argument, nothing, nothing), "seccomp")  # PR_SET_SECCOMP, filter
+    if not confined:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if task.confine:
+            give_up_privileges()
+    if task.confine and task.jail is None and calls.has_ruleset:
+        must(calls.syscall(calls.restrict, calls.ruleset, calls.unused), "landlock")
+    if task.confine:
+        os.close(RULESET_FD)
+    if task.confine and not confined:
+        filter_calls()
 
 
 # ---- namespaces: see worker/executors/jail.h ------------------------------------------------------------------------
@@ -418,9 +448,18 @@ def enter_jail(jail):
 
 # ---- one task -----------------------------------------------------------------------------------------------------
 
+scan = json.JSONDecoder().scan_once
+
+
+def loads(data):
+    """Of JSON that is known to be whole."""
+    text = str(data, "utf-8", "surrogatepass")
+    return scan(text, 0)[0] if text[:1] not in " \t\r\n" else json.loads(text)
+
+
 class Task:
     def __init__(self, parts):
-        header = json.loads(parts[0])
+        header = loads(parts[0])
         self.node = header["node"]
         self.sources = header.get("sources")  # that came with the workflow: by their paths, relative to root
         self.path = header.get("file", "")  # of the script, as the workflow names it
@@ -434,10 +473,10 @@ class Task:
         self.jail = header.get("jail")  # namespaces of its own: see worker/executors/jail.h
         self.function = header.get("function")  # module:name, instead of a script
         self.script = parts[1]
-        self.inputs = json.loads(parts[2])
+        self.inputs = loads(parts[2])
         self.nodes = {name: value_of(part) for name, part in zip(header["ids"], parts[3:])}
         names = header.get("vars", ())  # `item` and `index` of a mapped node
-        self.vars = {name: json.loads(part) for name, part in zip(names, parts[3 + len(header["ids"]):])}
+        self.vars = {name: loads(part) for name, part in zip(names, parts[3 + len(header["ids"]):])}
 
 
 class Packed:
@@ -545,25 +584,42 @@ def renamed(code, file):
     return code.replace(co_filename=file, co_consts=constants)
 
 
+def parameters(main):
+    """(name, kind, default or NOTHING) of each parameter that has a name, in order; and whether there is a **rest."""
+    if type(main) is types.FunctionType and not main.__dict__:  # inspect says the same, and is large
+        code, defaults, named = main.__code__, main.__defaults__ or (), main.__kwdefaults__ or {}
+        count, names = code.co_argcount, code.co_varnames
+        first = count - len(defaults)
+        out = [(names[at], False, NOTHING if at < first else defaults[at - first]) for at in range(count)]
+        for name in names[count:count + code.co_kwonlyargcount]:
+            out.append((name, True, named.get(name, NOTHING)))
+        return out, bool(code.co_flags & 8)  # CO_VARKEYWORDS
+    import inspect
+    found, rest = [], False
+    for name, one in inspect.signature(main).parameters.items():
+        if one.kind is one.VAR_KEYWORD:
+            rest = True
+        elif one.kind is not one.VAR_POSITIONAL:
+            default = NOTHING if one.default is one.empty else one.default
+            found.append((name, one.kind is one.KEYWORD_ONLY, default))
+    return found, rest
+
+
+NOTHING = object()
+
+
 def arguments(main, task):
     """Positional and named arguments for main(), filled by name: node, input, default."""
     offered = {"inputs": task.inputs, "nodes": task.nodes, "run": task.run, **task.inputs, **task.nodes, **task.vars}
     positional, named, taken = [], {}, set()
-    takes_rest = False
-    for name, parameter in inspect.signature(main).parameters.items():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            continue
-        if parameter.kind is parameter.VAR_KEYWORD:
-            takes_rest = True
-            continue
+    found, takes_rest = parameters(main)
+    for name, only_named, value in found:
         taken.add(name)
         if name in offered:
             value = offered[name]
-        elif parameter.default is not parameter.empty:
-            value = parameter.default
-        else:
+        elif value is NOTHING:
             raise TypeError("main() has the parameter '%s', but there is no node or input of that name" % name)
-        if parameter.kind is parameter.KEYWORD_ONLY:
+        if only_named:
             named[name] = value
         else:
             positional.append(value)
@@ -593,7 +649,7 @@ def evaluate(task, space):
         if callable(main):
             positional, named = arguments(main, task)
             value = main(*positional, **named)
-            if inspect.iscoroutine(value):
+            if isinstance(value, types.CoroutineType):
                 import asyncio
                 value = asyncio.run(value)
             return value, "main()"
@@ -635,7 +691,7 @@ def describe(error, file):
 
 
 def flush_streams():
-    for stream in {id(s): s for s in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)}.values():
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         try:
             stream.flush()
         except Exception:
@@ -663,9 +719,12 @@ def prepare(task):
     if task.confine is not None:
         confine(task)
     let_packages_count()
+    known = os.environb._data  # one way for all, and short
     for name, value in task.env.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
+        name, value = os.fsencode(name), os.fsencode(value)
+        if known.get(name) != value:
+            os.putenv(name, value)
+            known[name] = value
     if task.cwd:
         os.chdir(task.cwd)
         sys.path.append(task.cwd)
@@ -887,7 +946,7 @@ def left_something_behind():
 
 def end_children():
     """What the task has left behind comes to us, and ends."""
-    if not adopts:
+    if not adopts or calls.waitpid(-1, None, os.WNOHANG) < 0:  # an exception would cost more than the rest
         return
     for _ in range(1000):
         try:
@@ -996,19 +1055,11 @@ def become(uid, gid, place):
         os.chdir("shared")
 
 
-def expect_to_die_first():
-    try:
-        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(descriptor, b"500")
-        os.close(descriptor)
-    except OSError:
-        pass
-
-
 def become_interpreter(zygote_pid, descriptors, once, uid, gid, place):
     global adopts
-    os.setpgid(0, 0)
-    expect_to_die_first()
+    threading.main_thread()._set_native_id()
+    if thread_handler_due:
+        os.register_at_fork(after_in_child=threading._after_fork)  # for forks of the task's own
     become(uid, gid, place)
     if _prctl is not None:
         _prctl(1, SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
@@ -1086,7 +1137,7 @@ class Zygote:
         if pid == 0:
             status = 70
             try:
-                self.control.close()
+                os.close(CONTROL_FD)
                 os.close(self.wake_read)
                 os.close(self.wake_write)
                 become_interpreter(self.pid, descriptors, once, uid, gid, place)
@@ -1096,7 +1147,7 @@ class Zygote:
             finally:
                 os._exit(status)
         try:
-            os.setpgid(pid, pid)  # also here, so that the group exists before its id is announced
+            os.setpgid(pid, pid)  # here, so that the group exists before its id is announced
         except OSError:
             pass
         self.living[runner] = pid
@@ -1199,10 +1250,13 @@ def start():
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     make_module()
-    global task_filter, calls
+    global task_filter, calls, confined
     task_filter = Filter(FILTER_FD)
     calls = Calls() if _prctl is not None else None
     os.close(FILTER_FD)
+    confined = sys.argv[1:] == ["confined"]
+    if confined:
+        confine_zygote()
     os.set_inheritable(RULESET_FD, False)
     zygote = Zygote()
     try:
