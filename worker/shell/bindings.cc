@@ -21,8 +21,8 @@ const SharedText& null_text() {
 // The values of one rendering: where they are found, and which were not.
 class Bindings::Found {
  public:
-  Found(const ValueSource& values, ValueCache& wholes, std::vector<Hash128>& missing)
-      : values_(values), wholes_(wholes), missing_(missing) {}
+  Found(const ValueSource& values, ValueCache& wholes, Parsed& parsed, std::vector<Hash128>& missing)
+      : values_(values), wholes_(wholes), parsed_(parsed), missing_(missing) {}
 
   const std::string* stored(const Hash128& hash) {
     held_.push_back(values_.value(hash));
@@ -50,6 +50,15 @@ class Bindings::Found {
     wholes_.put(payload.hash(), text);
     return text;
   }
+  std::shared_ptr<const Value> parsed(const std::string& name, const Payload& payload) {
+    if (std::shared_ptr<const Value> known = parsed_.find(payload)) return known;
+    const SharedText text = whole(name, payload);
+    Result<Value> value = Value::parse(*text);
+    if (!value.ok() && problem.empty()) problem = "the output of `" + name + "` is not JSON: " + value.error().what;
+    auto one = std::make_shared<const Value>(value.ok() ? std::move(value).value() : Value());
+    if (missing_.empty() && problem.empty()) parsed_.keep(payload, text->size(), one);
+    return one;
+  }
   const std::vector<Hash128>& missing() const { return missing_; }
 
   std::string problem;
@@ -57,9 +66,25 @@ class Bindings::Found {
  private:
   const ValueSource& values_;
   ValueCache& wholes_;
+  Parsed& parsed_;
   std::vector<Hash128>& missing_;
   std::vector<SharedText> held_;  // what was lent
 };
+
+std::shared_ptr<const Value> Bindings::Parsed::find(const Payload& payload) const {
+  const auto found =
+      std::ranges::find_if(values_, [&](const One& one) { return one.of.identity() == payload.identity(); });
+  return found == values_.end() ? nullptr : found->value;
+}
+
+void Bindings::Parsed::keep(const Payload& payload, std::size_t bytes, std::shared_ptr<const Value> value) {
+  if (bytes < kBytesMin || bytes > kBytesMax) return;
+  bytes_ += bytes;
+  values_.push_back({payload, bytes, std::move(value)});
+  std::size_t gone = 0;
+  for (; bytes_ > kBytesMax; ++gone) bytes_ -= values_[gone].bytes;
+  values_.erase(values_.begin(), values_.begin() + static_cast<std::ptrdiff_t>(gone));
+}
 
 namespace {
 
@@ -190,11 +215,7 @@ class BindingScope final : public expr::Scope {
   }
 
   const Value& node(std::size_t i) const {
-    if (!parsed_[i]) {
-      Result<Value> value = Value::parse(*found_.whole(assignment_.names[i], assignment_.bindings[i].value));
-      if (!value.ok()) problem_ = "the output of `" + assignment_.names[i] + "` is not JSON: " + value.error().what;
-      parsed_[i] = value.ok() ? std::move(value).value() : Value();
-    }
+    if (parsed_[i] == nullptr) parsed_[i] = found_.parsed(assignment_.names[i], assignment_.bindings[i].value);
     return *parsed_[i];
   }
 
@@ -205,7 +226,7 @@ class BindingScope final : public expr::Scope {
   const ItemBinding* item_;
   mutable std::optional<Value> item_value_, index_value_;
   mutable std::map<std::string, Value, std::less<>> read_;  // secrets
-  mutable std::vector<std::optional<Value>> parsed_;
+  mutable std::vector<std::shared_ptr<const Value>> parsed_;
   mutable std::map<std::size_t, std::unique_ptr<List>> lists_;  // by binding; null: it is none
   mutable std::optional<Value> run_;
   mutable std::string problem_;
@@ -228,8 +249,12 @@ Result<Assignment> unbundled(const Assignment& assignment, Bindings::Found& foun
 
 }  // namespace
 
+bool Bindings::Compiled::hands_over(const std::string& node) const {
+  return code && std::ranges::find(unread.nodes, node) == unread.nodes.end();
+}
+
 bool Bindings::Compiled::reads(const std::string& node) const {
-  return code || reads_all_nodes || std::ranges::find(reads_nodes, node) != reads_nodes.end();
+  return hands_over(node) || reads_all_nodes || std::ranges::find(reads_nodes, node) != reads_nodes.end();
 }
 
 void Bindings::look_at_references(Compiled& c) {
@@ -253,6 +278,7 @@ Bindings::Compiled Bindings::compile(const std::shared_ptr<const NodeSpec>& spec
   c.executor = &fields_of_executor(spec->executor);
   c.code = c.executor->sees_values;
   c.streams = spec->executor == "python";
+  if (c.code) c.unread = unread_by_code(*spec);
   Value templated = Value::Object{};
   if (spec->flow.foreach && spec->flow.foreach->collect && !spec->flow.foreach->collect->is_bool()) {
     Result<expr::Template> collect = expr::Template::compile(*spec->flow.foreach->collect);
@@ -281,7 +307,10 @@ Bindings::Compiled Bindings::compile(const std::shared_ptr<const NodeSpec>& spec
 const Bindings::Compiled& Bindings::compiled(const std::shared_ptr<const NodeSpec>& spec) {
   auto it = compiled_.find(spec.get());
   if (it != compiled_.end()) return it->second;
-  if (compiled_.size() >= kSpecsMax) compiled_.clear();
+  if (compiled_.size() >= kSpecsMax) {
+    compiled_.clear();
+    trimmed_for_ = nullptr;
+  }
   return compiled_.emplace(spec.get(), compile(spec)).first->second;
 }
 
@@ -331,7 +360,7 @@ Result<Value> Bindings::fields(const Compiled& c, const Assignment& assignment, 
 
 Result<TaskContext> Bindings::render(const Assignment& assignment, const ValueSource& values,
                                      std::vector<Hash128>& missing, const ItemBinding* item) {
-  Found found(values, wholes_, missing);
+  Found found(values, wholes_, parsed_, missing);
   return render(assignment, found, item);
 }
 
@@ -359,9 +388,10 @@ Result<TaskContext> Bindings::render(const Assignment& assignment, Found& found,
     task.vars.emplace_back("item", std::make_shared<const std::string>(item->json));
     task.vars.emplace_back("index", std::make_shared<const std::string>(std::to_string(item->index)));
   }
-  if (!assignment.context->inputs.is_null()) task.inputs_json = found.kept(assignment.context->inputs);
+  if (!assignment.context->inputs.is_null()) task.inputs_json = inputs_for_code(c, assignment.context->inputs, found);
   task.nodes.reserve(assignment.bindings.size());
   for (std::size_t i = 0; i < assignment.bindings.size(); ++i) {
+    if (!c.hands_over(assignment.names[i])) continue;
     const Payload& value = assignment.bindings[i].value;
     SharedText text = found.kept(value);
     if (is_composed(*text) && !c.streams) text = found.whole(assignment.names[i], value);
@@ -369,6 +399,23 @@ Result<TaskContext> Bindings::render(const Assignment& assignment, Found& found,
   }
   if (found.missing().empty() && !found.problem.empty()) return invalid(found.problem);
   return task;
+}
+
+SharedText Bindings::inputs_for_code(const Compiled& c, const Payload& inputs, Found& found) {
+  SharedText text = found.kept(inputs);
+  if (c.unread.inputs.empty()) return text;
+  if (trimmed_for_ == &c && inputs.identity() == trimmed_of_.identity()) return trimmed_;
+  Result<Value> all = Value::parse(*text);
+  if (!all.ok() || !all->is_object()) return text;
+  Value::Object kept;
+  for (auto& [name, value] : all->as_object()) {
+    if (std::ranges::find(c.unread.inputs, name) == c.unread.inputs.end()) kept.emplace_back(name, std::move(value));
+  }
+  if (!found.missing().empty()) return text;
+  trimmed_ = std::make_shared<const std::string>(Value(std::move(kept)).dump());
+  trimmed_for_ = &c;
+  trimmed_of_ = inputs;
+  return trimmed_;
 }
 
 Result<Payload> Bindings::collect(const Assignment& assignment, const ItemBinding& item, Payload output) {

@@ -288,6 +288,107 @@ TEST(Bindings, PythonGetsWhatAListIsPutTogetherFromAndOtherCodeTheWhole) {
   EXPECT_EQ(seen("javascript", some), R"([0,[1],2,[3],null,{"five":5}])") << "it was put together before";
 }
 
+Assignment mapped(const TaskText& text, std::string_view over) {
+  Assignment assignment = make_assignment(text);
+  auto spec = std::make_shared<NodeSpec>(*assignment.node_spec);
+  spec->flow.foreach.emplace().over = Value(std::string(over));
+  assignment.node_spec = std::move(spec);
+  return assignment;
+}
+
+TEST(Bindings, OfWhatAForeachGoesOverCodeGetsTheItemAndNotTheListBesideIt) {
+  const Payload stored = Payload::reference(hash128("list"), 100'000);
+  TaskText text{.executor = "python",
+                .fields = R"({"script": "output = other + item"})",
+                .nodes = {{"list", stored}, {"other", json("5")}}};
+  const ItemBinding item{2, "7"};
+  Bindings bindings;
+  std::vector<Hash128> missing;
+  const Assignment assignment = mapped(text, "{{ nodes.list }}");
+  EXPECT_EQ(bindings.references(assignment), std::vector<Hash128>{}) << "nor is it fetched";
+  const Result<TaskContext> task = bindings.render(assignment, Fetched{}, missing, &item);
+  ASSERT_TRUE(task.ok()) << task.error().what;
+  EXPECT_TRUE(missing.empty());
+  ASSERT_EQ(task->nodes.size(), 1U);
+  EXPECT_EQ(task->nodes[0].first, "other");
+  text.fields = R"json({"script": "output = len(list)"})json";
+  EXPECT_EQ(bindings.references(mapped(text, "{{ nodes.list }}")), std::vector<Hash128>{stored.hash()})
+      << "but where the code names it";
+}
+
+TEST(Bindings, OfTheInputsCodeGetsWhatAForeachGoesOverOnlyWhereItNamesIt) {
+  const auto inputs_of = [](Bindings& bindings, const Assignment& assignment) {
+    std::vector<Hash128> missing;
+    const ItemBinding item{0, "1"};
+    const Result<TaskContext> task = bindings.render(assignment, Fetched{}, missing, &item);
+    return task.ok() ? *task->inputs_json : task.error().what;
+  };
+  TaskText text{
+      .executor = "python", .fields = R"({"script": "output = inputs['n']"})", .inputs = R"({"urls": [1, 2], "n": 4})"};
+  Bindings bindings;
+  const Assignment first = mapped(text, "{{ inputs.urls }}");
+  EXPECT_EQ(inputs_of(bindings, first), R"({"n":4})");
+  text.inputs = R"({"urls": [], "n": 5})";
+  Assignment second = mapped(text, "{{ inputs.urls }}");
+  second.node_spec = first.node_spec;
+  EXPECT_EQ(inputs_of(bindings, second), R"({"n":5})") << "of another run";
+  EXPECT_EQ(inputs_of(bindings, first), R"({"n":4})");
+  text.fields = R"json({"script": "output = list(inputs.keys())"})json";
+  EXPECT_EQ(inputs_of(bindings, mapped(text, "{{ inputs.urls }}")), text.inputs);
+}
+
+TEST(Bindings, AListOfWhichEachItemReadsAnElementIsParsedOnceForAllItemsOfAnAttempt) {
+  struct Counted final : ValueSource {
+    SharedText text;
+    mutable int asked = 0;
+    SharedText value(const Hash128&) const override { return ++asked, text; }
+  };
+  Counted values;
+  std::string list = "[0";
+  for (int i = 1; i < 1000; ++i) list += "," + std::to_string(i * 2);
+  values.text = std::make_shared<const std::string>(list + "]");
+  const Assignment assignment = mapped({.executor = "shell",
+                                        .fields = R"({"command": ["{{ nodes.other[index] }}"]})",
+                                        .nodes = {{"other", Payload::reference(hash128("other"), list.size() + 1)}}},
+                                       "{{ nodes.list }}");
+  Bindings bindings;
+  std::vector<Hash128> missing;
+  for (const std::uint32_t index : {0U, 7U, 999U}) {
+    const ItemBinding item{index, "null"};
+    const Result<TaskContext> task = bindings.render(assignment, values, missing, &item);
+    ASSERT_TRUE(task.ok()) << task.error().what;
+    EXPECT_EQ(task->fields.find("command")->dump(), "[" + std::to_string(index * 2) + "]");
+    if (index == 0) values.asked = 0;
+  }
+  EXPECT_LE(values.asked, 2) << "once an item, to see whether it is a list reference";
+}
+
+TEST(CodeReads, WhatCannotBeToldFromTheTextCountsAsRead) {
+  const auto of_fields = [](const std::string& executor, const std::string& fields) {
+    return unread_by_code(*mapped({.executor = executor, .fields = fields}, "{{ nodes.big + inputs.more }}").node_spec);
+  };
+  const auto unread = [&](const std::string& executor, const std::string& script) {
+    return of_fields(executor, Value(Value::Object{{"script", script}}).dump());
+  };
+  const UnreadByCode none;
+  const UnreadByCode all{{"big"}, {"more"}};
+  const UnreadByCode more{{}, {"more"}};
+  EXPECT_EQ(unread("python", "output = item * 2"), all);
+  EXPECT_EQ(unread("python", "output = nodes['a'] + inputs.get(\"k\", 1)"), all);
+  EXPECT_EQ(unread("python", "output = nodes['b' + x]"), more);
+  EXPECT_EQ(unread("python", "output = nodes[x]"), more);
+  EXPECT_EQ(unread("python", "def main(item, inputs): return inputs"), (UnreadByCode{{"big"}, {}}));
+  EXPECT_EQ(unread("python", "def main(**kw): return kw"), none);
+  EXPECT_EQ(unread("python", "output = globals()['b' + 'ig']"), none);
+  EXPECT_EQ(unread("javascript", "function main({item}) { return nodes.other; }"), all);
+  EXPECT_EQ(unread("javascript", "function main(all) { return all; }"), none);
+  EXPECT_EQ(unread("javascript", "output = Object.keys(nodes)"), more);
+  EXPECT_EQ(of_fields("template", R"({"template": "x"})"), none);
+  EXPECT_EQ(of_fields("python", R"({"function": "installed:run"})"), none);
+  EXPECT_EQ(of_fields("python", R"({"function": "m:run", "sources": {"m.py": "def run(item): return item"}})"), all);
+  EXPECT_EQ(of_fields("python", R"({"function": "m:run", "sources": {"m.py": "def run(big): return big"}})"), more);
+}
+
 TEST(Bindings, AListThatCannotBeHadWholeSaysWhatCan) {
   Composed list;
   list.add({Piece::Kind::kItems, "", Hash128{1, 1}, 3, kValueMax});
