@@ -45,6 +45,17 @@ std::string failed_items(const std::vector<Value>& rows) {
   return out;
 }
 
+// What approvals ask, of whom and until when.
+std::string questions(const std::vector<Value>& rows) {
+  std::string out;
+  for (const Value& row : rows) {
+    const Value* reason = row.find("wait_reason");
+    if (reason == nullptr || *reason != Value("approval") || cell_text(row, "wait_text").empty()) continue;
+    out += "  " + cell_text(row, "node") + ": " + cell_text(row, "wait_text") + "\n";
+  }
+  return out.empty() ? out : "\nwaits for approval (millrace approve RUN NODE):\n" + out;
+}
+
 // What is known of the attempts of a node, or an item, whose workers went away; of what was not tried again.
 std::string losses_of(const Value& row, const std::string& name) {
   const Value* error = row.find("error");
@@ -71,6 +82,12 @@ std::string poisoned(const std::vector<Value>& rows) {
   return out;
 }
 
+// What a node waits for; of a child run also which one.
+std::string waits_for(const Value& row) {
+  const std::string reason = cell_text(row, "wait_reason");
+  return reason == "child" && row.find("child") != nullptr ? reason + " " + cell_text(row, "child") : reason;
+}
+
 const std::vector<Column>& node_columns() {
   static const std::vector<Column> columns = {
       {"NODE", [](const Value& row) { return cell_text(row, "node"); }},
@@ -79,7 +96,7 @@ const std::vector<Column>& node_columns() {
       {"QUEUED", [](const Value& row) { return cell_duration_ms(row, "queued_ms"); }, false, true},
       {"RAN", [](const Value& row) { return cell_duration_ms(row, "run_ms"); }, false, true},
       {"WORKER", [](const Value& row) { return cell_text(row, "worker"); }},
-      {"WAITS FOR", [](const Value& row) { return cell_text(row, "wait_reason"); }},
+      {"WAITS FOR", waits_for},
       {"ERROR", node_reason},
       {"WAITS BECAUSE", [](const Value& row) { return cell_text(row, "wait_text"); }, true},
       {"OUTPUTS", [](const Value& row) { return cell_text(row, "outputs"); }, true},
@@ -87,7 +104,7 @@ const std::vector<Column>& node_columns() {
   return columns;
 }
 
-// With one more where there are fan-outs, and where results come from another run or were kept.
+// With one more where there are fan-outs, and where results come from another run, were kept, or are a fallback.
 std::vector<Column> columns_for(const std::vector<Value>& rows) {
   std::vector<Column> columns = node_columns();
   const auto shared = [](const Value& row) { return std::string(row.find("shared") != nullptr ? "yes" : ""); };
@@ -96,6 +113,8 @@ std::vector<Column> columns_for(const std::vector<Value>& rows) {
     return std::ranges::any_of(rows, [&](const Value& row) { return row.find(key) != nullptr; });
   };
   if (any("shared")) columns.insert(columns.begin() + 2, {"SHARED", shared});
+  const auto replaced = [](const Value& row) { return std::string(row.find("fallback") != nullptr ? "yes" : ""); };
+  if (any("fallback")) columns.insert(columns.begin() + 2, {"FALLBACK", replaced});
   if (any("cached")) columns.insert(columns.begin() + 2, {"CACHED", cached});
   const auto mapped = [](const Value& row) { return row.find("items") != nullptr; };
   if (std::ranges::any_of(rows, mapped)) columns.insert(columns.begin() + 2, {"ITEMS", items_cell});
@@ -199,6 +218,7 @@ Result<std::string> render_run(const RunView& view, RunStyle style, Format forma
     std::vector<Value> rows = node_rows(*run);
     out += failed_items(rows);
     out += poisoned(rows);
+    out += questions(rows);
     const std::size_t all = rows.size();
     std::erase_if(rows, is_unused_round);
     if (rows.size() < all)
@@ -213,10 +233,28 @@ Result<std::string> render_run(const RunView& view, RunStyle style, Format forma
   return out;
 }
 
+namespace {
+
+// " (a, b and 3 more)": the nodes whose output a fallback is.
+std::string replaced_nodes(const RunView& view) {
+  static constexpr std::size_t kNamed = 5;
+  std::vector<std::string> names;
+  for (const NodeView& node : view.nodes) {
+    if (node.state == TaskState::kSucceeded && node.reason == Reason::kFallback) names.push_back(node.id);
+  }
+  if (names.empty()) return "";
+  std::string out = " (" + printable(names[0]);
+  for (std::size_t i = 1; i < std::min(names.size(), kNamed); ++i) out += ", " + printable(names[i]);
+  if (names.size() > kNamed) out += " and " + std::to_string(names.size() - kNamed) + " more";
+  return out + ")";
+}
+
+}  // namespace
+
 std::string run_remarks(const RunView& view, bool colour) {
   std::string name = "run " + to_string(view.info.run);
   if (view.record.state == RunState::kDegraded)
-    return "note: " + name + " succeeded, but degraded: a fallback was used\n";
+    return "note: " + name + " succeeded, but degraded: a fallback was used" + replaced_nodes(view) + "\n";
   if (view.record.state == RunState::kCancelled) return name + " was cancelled\n";
   if (view.record.state != RunState::kFailed) return "";
   std::string out = tinted(name + " failed", Tint::kBad, colour);

@@ -109,6 +109,7 @@ Result<Value> node_json(const NodeView& node, const ReadPayload& read, bool with
   if (!node.child.empty()) object.emplace_back("child", node.child);
   if (node.reason == Reason::kShared) object.emplace_back("shared", true);
   if (node.reason == Reason::kCached) object.emplace_back("cached", true);
+  if (node.reason == Reason::kFallback && node.state == TaskState::kSucceeded) object.emplace_back("fallback", true);
   if (node.items) object.emplace_back("items", items_json(node));
   return Value(std::move(object));
 }

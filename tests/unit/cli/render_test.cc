@@ -151,6 +151,36 @@ TEST(Views, RoundsThatDidNotComeAreLeftOutOfTheTable) {
   EXPECT_NE(text.find("1 nodes of rounds that did not come are left out"), std::string::npos) << text;
 }
 
+TEST(Views, ADegradedRunSaysWhoseOutputIsAFallback) {
+  RunView view = fixed_view(RunState::kSucceeded);
+  view.record.state = RunState::kDegraded;
+  view.nodes[1].reason = Reason::kFallback;
+  const Value run = run_json(view, read_inline).value();
+  EXPECT_EQ(run.find("nodes")->find("statistics")->find("fallback")->dump(), "true");
+  EXPECT_EQ(run.find("nodes")->find("join")->find("fallback"), nullptr);
+  const Value schema = Value::parse(read_text("docs/cli-schemas/run.json")).value();
+  EXPECT_EQ(schema_mismatch(schema, run), "");
+  EXPECT_EQ(run_remarks(view, false),
+            "note: run " + to_string(fixed_run()) + " succeeded, but degraded: a fallback was used (statistics)\n");
+  const std::string text = render_run(view, RunStyle::kNodes, Format::kTable, Console{}, read_inline).value();
+  EXPECT_NE(text.find("FALLBACK"), std::string::npos) << text;
+}
+
+TEST(Views, WhatAnApprovalAsksAndWhichChildIsWaitedForStandInTheTable) {
+  RunView view = fixed_view(RunState::kRunning);
+  view.nodes[1].state = view.nodes[2].state = TaskState::kWaiting;
+  view.nodes[1].wait_reason = WaitReason::kApproval;
+  view.nodes[1].wait_text = "Release 2.1? (for owner), until 2026-01-31T08:00:00Z";
+  view.nodes[2].wait_reason = WaitReason::kChild;
+  view.nodes[2].child = "k3f7k3f7k3f7k";
+  const std::string text = render_run(view, RunStyle::kNodes, Format::kTable, Console{}, read_inline).value();
+  EXPECT_NE(text.find("\nwaits for approval (millrace approve RUN NODE):\n"
+                      "  statistics: Release 2.1? (for owner), until 2026-01-31T08:00:00Z\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("child k3f7k3f7k3f7k"), std::string::npos) << text;
+}
+
 TEST(Views, AnErrorOfALimitCarriesItsName) {
   EXPECT_EQ(error_json(Error{Code::kRefused, "full", {}, "queue_full"}).dump(),
             R"({"error":{"code":"refused","message":"full","details":[],"name":"queue_full"}})");
