@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <chrono>
 #include <map>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -18,8 +20,9 @@ constexpr auto kPoll = std::chrono::milliseconds(300);
 
 class Printer {
  public:
-  Printer(const Console& console, Format format, bool one_node)
-      : console_(console), format_(format), one_node_(one_node) {}
+  // `node`: the one that was asked for; empty: all.
+  Printer(const Console& console, Format format, std::string node)
+      : console_(console), format_(format), node_(std::move(node)) {}
 
   bool print(const std::vector<LogLine>& lines) {
     std::string out;
@@ -39,20 +42,28 @@ class Printer {
   }
 
  private:
+  // What was written at once may be several lines: each says whose it is. Items of the node that was asked for, too.
   std::string row(const LogLine& line) const {
     std::string text = printable_lines(line.text);
     if (!text.empty() && text.back() == '\n') text.pop_back();
     bool colour = console_.out_terminal && console_.colour;
     std::string head;
     if (format_ == Format::kWide) head = iso_time(line.time) + "  ";
-    if (!one_node_ || format_ == Format::kWide)
+    if (line.node != node_ || format_ == Format::kWide)
       head += printable(line.node) + "#" + std::to_string(line.attempt) + " | ";
-    return tinted(head, line.stderr_stream ? Tint::kBad : Tint::kQuiet, colour && !head.empty()) + text + "\n";
+    head = tinted(head, line.stderr_stream ? Tint::kBad : Tint::kQuiet, colour && !head.empty());
+    std::string out;
+    for (std::size_t at = 0; at <= text.size();) {
+      const std::size_t end = std::min(text.find('\n', at), text.size());
+      out.append(head).append(text, at, end - at).append("\n");
+      at = end + 1;
+    }
+    return out;
   }
 
   const Console& console_;
   Format format_;
-  bool one_node_;
+  std::string node_;
   Value::Array kept_;
   std::map<std::string, bool> names_;
 };
@@ -65,7 +76,7 @@ Result<int> run(const CommandContext& context, const Arguments& arguments) {
   if (!session.ok()) return std::move(session).error();
   Format format = output_format(arguments);
   ReadLogs request{run_name(arguments.operand(0)), arguments.operand(1), static_cast<std::uint32_t>(attempt), "", 1000};
-  Printer printer(context.console, format, !request.node.empty());
+  Printer printer(context.console, format, request.node);
   Client::Clock::time_point begin = Client::Clock::now();
   std::optional<Duration> timeout = arguments.duration("timeout");
   for (;;) {

@@ -462,17 +462,21 @@ void Loop::State::events(Time, RequestId request, RunId run, const ReadEvents& q
 
 void Loop::State::logs(Time, RequestId request, RunId run, const ReadLogs& query) {
   ReadRunLogs read{run, query.node, query.attempt, query.since, std::clamp<std::uint32_t>(query.limit, 1, kListMax)};
-  ask(read, [this, request, run](Time, StoreAnswer&& answer) {
+  const std::string node = query.node.substr(0, query.node.find('['));  // of an item that of its node
+  ask(read, [this, request, run, node](Time, StoreAnswer&& answer) {
     if (auto* failed = std::get_if<ReadFailed>(&answer)) return refuse(request, std::move(failed->error));
     auto found = std::make_shared<LogsAnswer>(std::get<LogsAnswer>(std::move(answer)));
-    auto send = [this, request, run, found](bool ended) {
+    auto send = [this, request, run, node, found](const Plan& plan, bool ended) {
+      if (!node.empty() && !plan.find(node))
+        return refuse(request, not_found("run " + to_string(run) + " has no node '" + node + "'"));
       bool over = ended && found->lines.empty();
       reply(request, LogsReply{run, std::move(found->lines), std::move(found->cursor), over});
     };
     Share* share = share_of(run);
     const Run* live = share != nullptr && share->open() ? share->core->find(run) : nullptr;
-    if (live != nullptr) return send(live->ended());
-    with_stored(run, request, [send](Time, RestoredRun& stored) { send(is_terminal(stored.record.state)); });
+    if (live != nullptr) return send(*live->plan, live->ended());
+    with_stored(run, request,
+                [send](Time, RestoredRun& stored) { send(*stored.plan, is_terminal(stored.record.state)); });
   });
 }
 

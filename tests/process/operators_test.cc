@@ -148,6 +148,10 @@ nodes:
                                   said("python", "stdout", "from python");
                          }))
       << "lines: " << lines.size();
+  EXPECT_EQ(cluster_.cli({"logs", run, "shell"}).exit_code, 0);
+  const Finished unknown = cluster_.cli({"logs", run, "sehll"});
+  EXPECT_EQ(unknown.exit_code, 3);
+  EXPECT_NE(unknown.err.find("run " + run + " has no node 'sehll'"), std::string::npos) << unknown.err;
 }
 
 TEST_F(Operators, EventsFollowedWhileTheRunIsOnTellAllOfItAndEndWithIt) {

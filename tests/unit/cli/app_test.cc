@@ -228,6 +228,20 @@ TEST_F(AppTest, AFailedRunPrintsWhyAndExitsWithOne) {
   expect_golden("status_failed.table", cli.out);
 }
 
+TEST_F(AppTest, EveryLineOfALogSaysWhoseItIsUnlessItIsOfTheNodeThatWasAskedFor) {
+  FakeCoordinator talking([](const OperatorRequest& request) -> std::optional<OperatorReply> {
+    const auto* read = std::get_if<ReadLogs>(&request);
+    if (read == nullptr) return fixed_reply(request);
+    LogsReply reply{fixed_run(), {}, "c", true};
+    if (read->since.empty()) reply.lines = {{"many[1]", 1, false, Time{}, "a\n\nb\n"}, {"many", 1, false, Time{}, "c"}};
+    return reply;
+  });
+  ASSERT_EQ(cli.run({"logs", "abcd", "--coordinator", talking.endpoint()}), 0) << cli.err;
+  EXPECT_EQ(cli.out, "many[1]#1 | a\nmany[1]#1 | \nmany[1]#1 | b\nmany#1 | c\n");
+  ASSERT_EQ(cli.run({"logs", "abcd", "many", "--coordinator", talking.endpoint()}), 0) << cli.err;
+  EXPECT_EQ(cli.out, "many[1]#1 | a\nmany[1]#1 | \nmany[1]#1 | b\nc\n");
+}
+
 TEST_F(AppTest, ExitCodesOfWaitAreThoseOfTheRun) {
   for (auto [state, code] : {std::pair(RunState::kSucceeded, 0),
                              {RunState::kDegraded, 0},
