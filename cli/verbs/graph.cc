@@ -12,8 +12,16 @@
 namespace millrace {
 namespace {
 
+// As it was written: in a loop `round` and `previous` are kept as members of `nodes`.
+std::string as_written(std::string text) {
+  for (const std::string_view name : {"nodes.round ", "nodes.round.", "nodes.previous ", "nodes.previous."}) {
+    for (std::size_t at = text.find(name); at != text.npos; at = text.find(name, at)) text.erase(at, 6);
+  }
+  return text;
+}
+
 std::string shown(const Value& value) {
-  std::string text = value.is_string() ? value.as_string() : value.dump();
+  std::string text = as_written(value.is_string() ? value.as_string() : value.dump());
   static constexpr std::size_t kShown = 60;
   if (text.size() > kShown) text = text.substr(0, kShown) + "...";
   return text;

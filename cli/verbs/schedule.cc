@@ -172,6 +172,7 @@ Result<std::vector<Time>> firings_between(const Scheduled& one, const std::strin
   if (!from.ok()) return from.error();
   const Result<Time> until = bound_of(range.substr(dots + 2), one.zone);
   if (!until.ok()) return until.error();
+  if (*until < *from) return usage("'" + range + "': B is before A");
   std::vector<Time> times;
   Time last = *from - 1us;
   while (const std::optional<Time> time = next_firing(one.cron, one.zone, last)) {
@@ -209,7 +210,11 @@ Result<int> backfill(const CommandContext& context, const Arguments& arguments) 
   if (!source.ok()) return std::move(source).error();
   Result<std::vector<Scheduled>> all = scheduled(source->spec, arguments.text("trigger"));
   if (!all.ok()) return std::move(all).error();
-  if (all->size() > 1) return usage("'" + source->spec.name + "' has several triggers: --trigger says which");
+  if (all->size() > 1) {
+    std::string names;
+    for (const Scheduled& one : *all) names += (names.empty() ? "" : ", ") + one.trigger->name;
+    return usage("'" + source->spec.name + "' has several triggers: --trigger says which (" + names + ")");
+  }
   const Scheduled& one = all->front();
   Result<std::vector<Time>> times = firings_between(one, arguments.operand(2));
   if (!times.ok()) return std::move(times).error();

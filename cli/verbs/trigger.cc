@@ -104,7 +104,8 @@ Result<TriggerView> named(Session& session, const std::string& tenant, const std
                  {},
                  "trigger"};
   Error error{Code::kInvalid, "'" + name + "' has several triggers", {}, "ambiguous"};
-  for (const TriggerView& one : fitting) error.details.push_back({"", 0, 0, full_name(one), "one trigger", ""});
+  for (const TriggerView& one : fitting)
+    error.details.push_back({"", 0, 0, full_name(one), "WORKFLOW/TRIGGER, like this one", ""});
   return error;
 }
 

@@ -69,6 +69,10 @@ TEST(Triggers, OfARegisteredWorkflowAreListedFiredPausedAndResumed) {
 TEST(Triggers, OfThePastAreBackfilledAndNoneOfThemTwice) {
   Cluster cluster({.workers = {}});
   ASSERT_EQ(cluster.cli({"workflow", "apply", cluster.workflow("daily", kDaily)}).exit_code, 0);
+  const Finished reversed =
+      cluster.cli({"schedule", "backfill", "daily", "2026-04-01..2026-03-27", "--trigger", "night"});
+  EXPECT_EQ(reversed.exit_code, 2);
+  EXPECT_NE(reversed.err.find("B is before A"), std::string::npos) << reversed.err;
   const std::vector<std::string> words = {"schedule",  "backfill", "daily", "2026-03-27..2026-04-01",
                                           "--trigger", "night"};
   std::vector<std::string> dry = words;
