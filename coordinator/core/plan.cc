@@ -170,7 +170,7 @@ Status Plan::read_flows() {
       const NodeSpec& node = workflow_.specs[i];
       if (node.is_control()) return invalid(in_spec(workflow_, i, "a 'cache' of what no worker runs"));
       std::string does = node.executor + '\0' + node.fields.dump();
-      flow.cache.emplace();
+      flow.cache = Flow::Cache{};
       if (spec.foreach) {  // of each item a value of its own, in an array
         if (spec.foreach->collect == Value(false)) return invalid(in_spec(workflow_, i, "a 'cache' of no outputs"));
         if (spec.fallback_cached) return invalid(in_spec(workflow_, i, "a mapped node falls back to what is cached"));
