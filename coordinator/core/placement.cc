@@ -69,7 +69,7 @@ Result<WorkerRef> Placement::join(Time now, const WorkerHello& hello, std::optio
   return ref;
 }
 
-FleetWorker* Placement::at(WorkerId id) {
+FleetWorker* Placement::at(WorkerId id) const {
   const auto place = places_by_worker_.find(id.value);
   return place ? by_place_[*place] : nullptr;
 }
@@ -371,10 +371,7 @@ void Placement::moved(FleetWorker& worker) {
 
 // ---------------------------------------------------------------- looking
 
-const FleetWorker* Placement::find(WorkerId id) const {
-  const auto place = places_by_worker_.find(id.value);
-  return place ? by_place_[*place] : nullptr;
-}
+const FleetWorker* Placement::find(WorkerId id) const { return at(id); }
 
 std::optional<WorkerId> Placement::find_name(const std::string& name) const {
   auto it = names_.find(name);

@@ -228,7 +228,7 @@ class Placement {
   };
 
   // placement.cc
-  FleetWorker* at(WorkerId worker);
+  FleetWorker* at(WorkerId worker) const;
   void speaks(Time now, Roll::Line& line);
   void use(FleetWorker& worker, SlotClass slot_class);
   void unuse(FleetWorker& worker, SlotClass slot_class);
