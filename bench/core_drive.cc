@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/wire/codec.h"
+#include "coordinator/core/look_ahead.h"
 #include "coordinator/core/partition.h"
 #include "coordinator/core/placement.h"
 
@@ -65,7 +66,11 @@ CoreDriven drive_core(const std::shared_ptr<const Plan>& plan, const CoreLoad& l
       partition.step(now, RunSubmitted{RequestId{submitted + 1}, std::move(submit), plan, {}});
     }
     if (partition.next_deadline() <= now) partition.step(now, TimePassed{});
-    for (const auto& [worker, attempt] : out) {
+    LookAhead ends(LookAhead::To::kEnd);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const auto& [worker, attempt] = out[i];
+      ends.before(i, out.size(), partition,
+                  [&](std::size_t k) { return std::pair(out[k].second.run, out[k].second.task); });
       AttemptReport report;
       report.attempt = attempt;
       report.outcome.success = true;
@@ -80,8 +85,13 @@ CoreDriven drive_core(const std::shared_ptr<const Plan>& plan, const CoreLoad& l
     for (const SlotChange& slot : slots) placement.change(slot);
     for (Offer& offer : offers) placement.offer(std::move(offer));
     placement.place(grants);
-    for (Grant& grant : grants)
+    LookAhead granted(LookAhead::To::kGrant);
+    for (std::size_t i = 0; i < grants.size(); ++i) {
+      const Grant& grant = grants[i];
+      granted.before(i, grants.size(), partition,
+                     [&](std::size_t k) { return std::pair(grants[k].run, grants[k].task); });
       partition.step(now, SlotGranted{grant.run, grant.task, grant.worker, grant.slot_class, grant.needs});
+    }
     const Effects effects = partition.take();
     for (const SendAssign& assign : effects.assigns) out.emplace_back(assign.worker, assign.assignment.attempt());
   }

@@ -39,6 +39,9 @@ struct UpstreamSeen {
   bool has_output = false;  // other than null
 };
 
+// How soon it comes: looks that are taken in this order.
+enum class Glance : std::uint8_t { kFar, kNear, kNext, kNow };
+
 struct Run {
   std::shared_ptr<const RunInfo> info;
   std::shared_ptr<const Plan> plan;
@@ -87,6 +90,10 @@ struct Run {
     const TaskRecord& record = tasks[task.value];
     seen[task.value] = {record.version, !record.output.is_null() && is_terminal(record.state)};
   }
+  // A step about the task comes soon: what it will touch of a run that is larger than the caches is fetched meanwhile,
+  // one remove further at each closer look. Nothing changes by it.
+  void look_ahead_to_end(TaskIndex task, Glance glance) const;
+  void look_ahead_to_grant(TaskIndex task, Glance glance) const;
   bool work_done() const { return done() - cleanup_done == states.size() - plan->cleanup_count(); }
   RunId id() const { return info->run; }
   bool ended() const { return is_terminal(record.state); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "coordinator/core/look_ahead.h"
 #include "coordinator/shell/listing.h"
 #include "coordinator/shell/loop_state.h"
 
@@ -218,9 +219,13 @@ void Loop::State::place(Time now) {
     for (Offer& offer : offers) placement.offer(std::move(offer));
     placement.place(grants);
     if (grants.empty()) break;
-    for (Grant& grant : grants) {
+    LookAhead ahead(LookAhead::To::kGrant);
+    for (std::size_t i = 0; i < grants.size(); ++i) {
+      Grant& grant = grants[i];
       Share* share = share_of(grant.run);
       if (share != nullptr && share->open()) {
+        ahead.before(i, grants.size(), *share->core,
+                     [&](std::size_t k) { return std::pair(grants[k].run, grants[k].task); });
         share->core->step(now, SlotGranted{grant.run, grant.task, std::move(grant.worker), grant.slot_class,
                                            grant.needs, placement.slots(grant.slot_class)});
       } else {

@@ -1,6 +1,7 @@
 // Loop: what workers say.
 #include <algorithm>
 
+#include "coordinator/core/look_ahead.h"
 #include "coordinator/shell/loop_state.h"
 
 namespace millrace {
@@ -37,8 +38,14 @@ void Loop::State::on_worker(Time now, PeerId peer, WorkerMessage& message) {
       if (Partition* core = serving(attempt)) core->step(now, AttemptStarted{ref, attempt});
     }
   } else if (auto* reports = std::get_if<AttemptReports>(&message)) {
-    for (AttemptReport& report : reports->reports) {
-      if (Partition* core = serving(report.attempt)) core->step(now, AttemptEnded{ref, std::move(report)});
+    std::vector<AttemptReport>& all = reports->reports;
+    LookAhead ahead(LookAhead::To::kEnd);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      Partition* core = serving(all[i].attempt);
+      if (core == nullptr) continue;
+      ahead.before(i, all.size(), *core,
+                   [&](std::size_t k) { return std::pair(all[k].attempt.run, all[k].attempt.task); });
+      core->step(now, AttemptEnded{ref, std::move(all[i])});
     }
   } else if (auto* reclaimed = std::get_if<AttemptsReclaimed>(&message)) {
     for (const AttemptId& attempt : reclaimed->attempts) {
