@@ -101,6 +101,7 @@ Run& Partition::add(std::shared_ptr<const RunInfo> info, std::shared_ptr<const P
   ++load.runs;
   load.tasks += run.plan->node_count();
   tally_.of(TaskState::kPending) += run.plan->node_count();
+  live_.emplace(run.id(), &run);
   runs_.emplace(run.id(), std::move(owned));
   return run;
 }

@@ -410,20 +410,19 @@ void Partition::on(Time now, AdoptionClosed&) {
 }
 
 void Partition::offer_ready(Time now, bool restored_only) {
-  for (auto& [id, run] : runs_) {
-    if (restored_only && !run->restored) continue;
-    if (run->ended()) continue;
-    for (const auto& [node, mapped] : run->mapped) {
+  each_live([&](Run& run) {
+    if (restored_only && !run.restored) return;
+    for (const auto& [node, mapped] : run.mapped) {
       mapped->offers = 0;
-      offer_items(now, *run, *mapped);
+      offer_items(now, run, *mapped);
     }
-    if (run->count(TaskState::kReady) == 0) continue;
-    for (std::uint32_t task = 0; task < run->states.size(); ++task) {
-      if (run->states[task] == TaskState::kReady && !halted(*run, TaskIndex{task}) &&
-          !run->plan->is_mapped(TaskIndex{task}))
-        offer(now, *run, TaskIndex{task});
+    if (run.count(TaskState::kReady) == 0) return;
+    for (std::uint32_t task = 0; task < run.states.size(); ++task) {
+      if (run.states[task] == TaskState::kReady && !halted(run, TaskIndex{task}) &&
+          !run.plan->is_mapped(TaskIndex{task}))
+        offer(now, run, TaskIndex{task});
     }
-  }
+  });
 }
 
 }  // namespace millrace

@@ -34,12 +34,13 @@ void Audit::found(std::vector<AuditFinding>& findings, AuditKind kind, const Run
 Audit::Place Audit::look(Time now, Place from, std::size_t tasks, const World& world,
                          std::vector<AuditFinding>& findings) {
   partition_.records_step_ = 0;
-  auto it = partition_.runs_.lower_bound(from.run);
-  if (it != partition_.runs_.end() && it->first != from.run) from.task = 0;
+  const std::map<RunId, Run*>& live = partition_.live_;
+  auto it = live.lower_bound(from.run);
+  if (it != live.end() && it->first != from.run) from.task = 0;
   std::size_t left = tasks;
-  while (it != partition_.runs_.end() && left > 0 && findings.size() < kFindingsMax) {
+  while (it != live.end() && left > 0 && findings.size() < kFindingsMax) {
     Run& run = *it->second;  // stays in memory until the turn is taken, though it may end here
-    if (from.task == 0 && !run.ended()) look_at_counts(run, findings);
+    if (from.task == 0) look_at_counts(run, findings);
     const auto size = static_cast<std::uint32_t>(run.states.size());
     for (; from.task < size && left > 0 && findings.size() < kFindingsMax && !run.ended(); ++from.task, --left) {
       ++looked_;
@@ -54,11 +55,10 @@ Audit::Place Audit::look(Time now, Place from, std::size_t tasks, const World& w
       return from;
     }
     if (!run.ended()) look_at_end(now, run, findings);
-    else left -= 1;  // ended ones cost a little, too
-    ++it;
+    it = live.upper_bound(run.id());
     from.task = 0;
   }
-  from.run = it == partition_.runs_.end() ? RunId{} : it->first;
+  from.run = it == live.end() ? RunId{} : it->first;
   partition_.work(now);
   return from;
 }
@@ -248,11 +248,10 @@ void Audit::count(std::vector<AuditFinding>& findings) {
   std::uint32_t live = 0;
   std::uint64_t tasks = 0;
   std::uint64_t bytes = 0;
-  std::array<std::uint64_t, 10> by_state{};
+  std::array<std::uint64_t, 10> by_state = p.ended_states_;
   std::map<std::string, Load, std::less<>> tenants;
-  for (const auto& [id, run] : p.runs_) {
+  for (const auto& [id, run] : p.live_) {
     for (std::size_t i = 0; i < by_state.size(); ++i) by_state[i] += run->by_state[i];
-    if (run->ended()) continue;
     ++live;
     tasks += run->states.size();
     bytes += run->bytes;

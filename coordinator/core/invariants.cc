@@ -98,13 +98,18 @@ std::string check_invariants(const Partition& partition) {
   std::uint64_t bytes = 0;
   std::map<std::string, Load, std::less<>> tenants;
   std::array<std::uint64_t, 10> by_state{};
+  std::array<std::uint64_t, 10> ended{};
   for (const auto& [id, run] : partition.runs_) {
     const Run& one = *run;
     const auto held_back = [&](TaskIndex node) { return !partition.opened_.empty() || partition.held_back(one, node); };
     if (std::string broken = check_run(one, held_back); !broken.empty()) return broken;
     attempts += run->attempts.size();
     for (std::size_t i = 0; i < by_state.size(); ++i) by_state[i] += run->by_state[i];
-    if (run->ended()) continue;
+    if (run->ended() == partition.live_.contains(id)) return "the index of live runs is wrong";
+    if (run->ended()) {
+      for (std::size_t i = 0; i < ended.size(); ++i) ended[i] += run->by_state[i];
+      continue;
+    }
     ++live;
     tasks += run->states.size();
     bytes += run->bytes;
@@ -112,6 +117,7 @@ std::string check_invariants(const Partition& partition) {
     ++load.runs;
     load.tasks += run->states.size();
   }
+  if (ended != partition.ended_states_ || live != partition.live_.size()) return "the count of ended tasks is wrong";
   if (live != partition.runs_live_ || tasks != partition.tasks_live_)
     return "the counts of live runs and tasks are wrong";
   if (bytes != partition.bytes_live_ || tenants != partition.tenants_)

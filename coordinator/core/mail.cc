@@ -48,8 +48,7 @@ void Partition::on(Time now, LettersTaken& in) {
 std::vector<RunId> Partition::awaiting_others() const {
   const auto has_children = [](const auto& entry) { return entry.second->children > 0; };
   std::vector<RunId> waiting;
-  for (const auto& [id, run] : runs_) {
-    if (run->ended()) continue;
+  for (const auto& [id, run] : live_) {
     bool waits = std::ranges::any_of(run->mapped, has_children);
     if (run->count(TaskState::kWaiting) > 0) {
       for (std::uint32_t i = 0; i < run->states.size() && !waits; ++i) waits = awaits_child(*run, TaskIndex{i});

@@ -39,7 +39,10 @@ Effects Partition::take() {
 
 void Partition::forget_ended(std::map<RunId, std::unique_ptr<Run>>::iterator run) {
   ended_tasks_ -= run->second->plan->node_count();
-  for (std::size_t i = 0; i < tally_.tasks.size(); ++i) tally_.tasks[i] -= run->second->by_state[i];
+  for (std::size_t i = 0; i < tally_.tasks.size(); ++i) {
+    tally_.tasks[i] -= run->second->by_state[i];
+    ended_states_[i] -= run->second->by_state[i];
+  }
   keys_.erase(key_name(*run->second->info));
   runs_.erase(run);
 }
@@ -92,8 +95,8 @@ const Run* Partition::find(RunId run) const {
 }
 
 Run* Partition::live(RunId run) {
-  auto it = runs_.find(run);
-  return it == runs_.end() || it->second->ended() ? nullptr : it->second.get();
+  auto it = live_.find(run);
+  return it == live_.end() ? nullptr : it->second;
 }
 
 std::optional<RunId> Partition::find_key(std::string_view tenant, std::string_view key) const {

@@ -9,6 +9,7 @@
 // Fails: never; a wrong request is answered with an ErrorReply.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <map>
@@ -452,6 +453,14 @@ class Partition {
   // partition.cc
   void on(Time now, TimePassed& in);
   Run* live(RunId run);
+  template <class Do>
+  void each_live(Do what) {  // in their order; what is done may end them
+    for (auto it = live_.begin(); it != live_.end();) {
+      Run& run = *it->second;  // stays in memory until the turn is taken
+      what(run);
+      it = live_.upper_bound(run.id());
+    }
+  }
   void set_timer(Time when, RunId run, TaskIndex task);
   void run_timer(Time now, RunId run, TaskIndex task);
 
@@ -460,8 +469,10 @@ class Partition {
   PartitionOptions options_;
   std::uint32_t runs_made_ = 0;
   std::map<RunId, std::unique_ptr<Run>> runs_;
+  std::map<RunId, Run*> live_;    // of these, those that have not ended: what walks through runs walks here
   std::deque<RunId> ended_kept_;  // ended, oldest first
   std::uint32_t ended_tasks_ = 0;
+  std::array<std::uint64_t, 10> ended_states_{};          // of them, by state
   std::unordered_map<std::string, RunId> keys_;           // lookups only
   std::set<std::tuple<WorkerId, RunId, TaskIndex>> out_;  // attempts by worker
   std::set<std::tuple<Time, RunId, TaskIndex>> timers_;

@@ -91,12 +91,11 @@ void Partition::heed(Time now, const PauseTold& told) {
     pauses_.lift(what);
   }
   count_mail();
-  for (auto& [id, run] : runs_) {
-    if (run->ended()) continue;
-    if (what.kind == PauseKind::kWorkflow && !concerns(what, *run, {})) continue;
-    if (told.paused) hold_all(now, *run);
-    else let_all_go(now, *run, what);
-  }
+  each_live([&](Run& run) {
+    if (what.kind == PauseKind::kWorkflow && !concerns(what, run, {})) return;
+    if (told.paused) hold_all(now, run);
+    else let_all_go(now, run, what);
+  });
 }
 
 // What is ready waits, and what a worker has not begun is asked back.

@@ -271,8 +271,10 @@ void Partition::finish(Time now, Run& run, RunState state) {
 // Ended runs stay for a while, for late reports and questions; take() drops the oldest beyond kKeptTasksMax.
 void Partition::keep_ended(RunId id) {
   const Run& run = *runs_.at(id);
+  live_.erase(id);
   ended_kept_.push_back(id);
   ended_tasks_ += run.plan->node_count();
+  for (std::size_t i = 0; i < ended_states_.size(); ++i) ended_states_[i] += run.by_state[i];
 }
 
 void Partition::count_bytes(Run& run, const Payload& payload) {
