@@ -237,6 +237,29 @@ void YamlBuilder::measure(std::uint32_t index) {
   parent.expanded_nodes = static_cast<std::uint32_t>(nodes);
 }
 
+namespace {
+
+// What the parser's own words leave out: what would have been right there. Empty: nobody knows.
+std::string expected_for(std::string_view words) {
+  namespace Says = YAML::ErrorMsg;
+  static constexpr std::pair<std::string_view, std::string_view> kExpected[] = {
+      {Says::MAP_VALUE,
+       "a text that contains ': ' in quotes, or on lines of its own behind '|'; keys of one mapping "
+       "begin in one column"},
+      {Says::END_OF_MAP, "the keys of one mapping to begin in one column"},
+      {Says::END_OF_SEQ, "the entries of one list to begin in one column"},
+      {Says::BLOCK_ENTRY, "a list to begin on a line of its own, its entries in one column"},
+      {Says::END_OF_MAP_FLOW, "a '}' that closes the mapping"},
+      {Says::END_OF_SEQ_FLOW, "a ']' that closes the list"},
+      {Says::TAB_IN_INDENTATION, "spaces: YAML is not indented with tabs"},
+      {Says::UNKNOWN_TOKEN, "a text that begins with '@', '`' or '%' in quotes"},
+  };
+  const auto* known = std::ranges::find(kExpected, words, &std::pair<std::string_view, std::string_view>::first);
+  return known == std::end(kExpected) ? std::string() : std::string(known->second);
+}
+
+}  // namespace
+
 std::optional<YamlRefusal> build_yaml(YamlDocument& document, std::string_view source, const YamlLimits& limits) {
   Feed feed(source, limits.pending_max);
   YamlBuilder builder(document, limits, feed);
@@ -253,7 +276,7 @@ std::optional<YamlRefusal> build_yaml(YamlDocument& document, std::string_view s
   } catch (Stop& stop) { return std::move(stop.refusal); } catch (const YAML::Exception& e) {
     const auto offset = static_cast<std::uint32_t>(std::max(e.mark.pos, 0));
     if (feed.overflowed()) return overflow(offset);
-    return YamlRefusal{document.problem_at(offset, "not YAML: " + e.msg), ""};
+    return YamlRefusal{document.problem_at(offset, "not YAML: " + e.msg, expected_for(e.msg)), ""};
   } catch (const std::exception& e) {
     return YamlRefusal{document.problem_at(0, std::string("not YAML: ") + e.what()), ""};
   }

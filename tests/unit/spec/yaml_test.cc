@@ -104,6 +104,17 @@ TEST(Yaml, OneDocumentInUtf8) {
   EXPECT_EQ(read("a: x\x04y: 2").substr(0, 6), "f:1:5:");
 }
 
+TEST(Yaml, SyntaxErrorsSayWhatWouldHaveBeenRight) {
+  EXPECT_EQ(read("a:\n  run: sleep 1; echo '{\"x\": 1}'\n"),
+            "f:2:27: not YAML: illegal map value; expected a text that contains ': ' in quotes, or on lines of its own "
+            "behind '|'; keys of one mapping begin in one column\n");
+  EXPECT_NE(read("a: 1\n\tb: 2\n").find("spaces"), std::string::npos) << read("a: 1\n\tb: 2\n");
+  EXPECT_NE(read("a: [1, 2\n").find("a ']' that closes the list"), std::string::npos);
+  EXPECT_NE(read("a: {b: 2\n").find("a '}' that closes the mapping"), std::string::npos);
+  EXPECT_NE(read("a: @b\n").find("in quotes"), std::string::npos);
+  EXPECT_NE(read("a:\n    b: 1\n  c: 1\n").find("in one column"), std::string::npos);
+}
+
 TEST(Yaml, SyntaxErrorsHaveTheirPlace) {
   EXPECT_EQ(read("a: 1\n  b: 2\n").substr(0, 16), "f:2:4: not YAML:");
   EXPECT_EQ(read("a: [1, 2\n").substr(0, 15), "f:2:1: not YAML");
