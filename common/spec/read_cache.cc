@@ -37,9 +37,6 @@ void check_cache(Reader& reader, const std::vector<Entry>& entries, const std::s
   if (flow.cache && flow.foreach && flow.foreach->collect == Value(false))
     reader.problem(at("cache"), where + " has a 'cache', and 'collect: false' says that nothing of its items is kept",
                    "one of them");
-  if (flow.fallback_cached && flow.foreach)
-    reader.problem(at("fallback"), where + " falls back to what is cached, and has a 'foreach'",
-                   "a value or a node, or 'on_item_error'");
   if (flow.cache && !flow.cache->key && flow.join > 0)
     reader.problem(at("cache"), where + " has a 'cache' without a 'key', and does not wait for all that it sees",
                    "a 'key', since what it sees depends on the time");

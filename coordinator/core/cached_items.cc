@@ -90,8 +90,9 @@ bool Partition::ask_for_cached(Time now, Run& run, Mapped& m, std::uint32_t item
 void Partition::ask_cache_again(Time now, const Run& run, const Mapped& m, std::uint32_t item) {
   const CacheName name{run.info->tenant, m.history.at(item).record.claim->key};
   const TaskIndex task{m.base + item};
+  const FlowSpec& flow = run.plan->spec(m.node).flow;
   const PartitionId home = cache_home(name);
-  post(home, CacheAsked{name, run.id(), task, run.plan->spec(m.node).flow.cache->ttl, false});
+  post(home, CacheAsked{name, run.id(), task, flow.cache->ttl, flow.fallback_cached});
   set_timer(now + kCacheAskAgain, run.id(), task);
 }
 
@@ -99,13 +100,38 @@ void Partition::ask_cache_again(Time now, const Run& run, const Mapped& m, std::
 void Partition::leave_cached(const Run& run, const Mapped& m, std::uint32_t item, TaskRecord& record) {
   if (record.claim == nullptr) return;
   CacheLeft left{{run.info->tenant, record.claim->key}, run.id(), TaskIndex{m.base + item}, {}, {}};
-  if (record.state == TaskState::kSucceeded) {
+  if (record.state == TaskState::kSucceeded && record.reason == Reason::kNone) {
     left.ttl = run.plan->spec(m.node).flow.cache->ttl;
     left.value = record.output;
   }
   record.claim = nullptr;
   const PartitionId home = cache_home(left.name);
   post(home, std::move(left));
+}
+
+// The latest value of its key, however old, takes the place of what an item finally failed to give. False: there is
+// none, or nobody wants it any more.
+bool Partition::item_falls_back(Time now, Run& run, Mapped& m, std::uint32_t item) {
+  const auto found = m.history.find(item);
+  const std::shared_ptr<const CacheClaim> claim = found->second.record.claim;
+  if (claim == nullptr || !claim->has_old || m.failing || halted(run, m.node)) return false;
+  ItemHistory past = std::move(found->second);
+  m.history.erase(found);
+  TaskRecord& record = past.record;
+  record.state = TaskState::kSucceeded;
+  record.reason = Reason::kFallback;
+  record.ended = now;
+  record.due = Time{};
+  record.output = claim->old;
+  leave_cached(run, m, item, record);
+  m.outputs.add(item, 1, record.output);
+  store_outputs(run, m);
+  count_bytes(run, record.output);
+  write_record(run, TaskIndex{m.base + item}, record, past.sum);
+  m.done.add(item, item + 1);
+  m.numbers.erase(item);
+  m.fell_back(item, record.error);
+  return true;
 }
 
 // The node has ended without them.
@@ -134,6 +160,8 @@ void Partition::item_cache_told(Time now, Run& run, CacheAnswer& answer) {
     TaskRecord& record = found->second.record;
     record.state = TaskState::kReady;
     record.reason = Reason::kNone;
+    if (answer.has_value)
+      record.claim = std::make_shared<const CacheClaim>(CacheClaim{record.claim->key, true, std::move(answer.value)});
     write_record(run, answer.task, record, found->second.sum);
     if (m.opened) m.todo.add_apart(item, item + 1);
   } else {

@@ -44,6 +44,17 @@ void Mapped::show(const FailedItem& item) {
   if (shown.size() > kItemsShownMax) shown.pop_back();
 }
 
+void Mapped::fell_back(std::uint32_t item, const std::shared_ptr<const ErrorInfo>& why) {
+  if (!std::exchange(degraded, true) || item < replaced_first) {
+    replaced_first = item;
+    replaced = why == nullptr ? nullptr : std::make_shared<const ErrorInfo>(of_item(item, *why));
+  }
+}
+
+ErrorInfo of_item(std::uint32_t item, const ErrorInfo& error) {
+  return {clip("item " + std::to_string(item) + ": " + error.message, kErrorMessageMax), error.traceback};
+}
+
 Mapped* Partition::mapped_at(const Run& run, TaskIndex node) const {
   if (run.mapped.empty()) return nullptr;
   auto it = run.mapped.find(node);
@@ -375,7 +386,11 @@ void Partition::finish_items(Time now, Run& run, Mapped& m) {
     }
     run.value_waits.erase(m.node);
   }
-  end_task(now, run, m.node, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
+  if (!m.degraded)
+    return end_task(now, run, m.node, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
+  record.error = m.replaced;
+  ++run.fallbacks;
+  end_task(now, run, m.node, TaskState::kSucceeded, Reason::kFallback, EventType::kTaskSucceeded);
 }
 
 // A list that is too large to be put together: what was stored stays as it is, and is named.

@@ -84,6 +84,9 @@ struct Mapped {
   std::vector<FailedItem> shown;  // the first of those that failed
   Reason reason = Reason::kNone;  // of failing
   std::shared_ptr<const ErrorInfo> error;
+  bool degraded = false;                      // items have older values in the place of their own
+  std::uint32_t replaced_first = 0;           // the first of those
+  std::shared_ptr<const ErrorInfo> replaced;  // and why it failed
   Duration ran{};
   Time dispatched{};  // the first
   Time progress{};    // when it was last told
@@ -94,6 +97,10 @@ struct Mapped {
   bool can_deal() const { return next_here() != todo.ranges().end(); }
   ItemsView view() const;
   void show(const FailedItem& item);
+  void fell_back(std::uint32_t item, const std::shared_ptr<const ErrorInfo>& why);
 };
+
+// The error of an item as that of its node.
+ErrorInfo of_item(std::uint32_t item, const ErrorInfo& error);
 
 }  // namespace millrace

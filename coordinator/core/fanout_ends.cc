@@ -6,13 +6,6 @@
 #include "coordinator/core/tries.h"
 
 namespace millrace {
-namespace {
-
-std::string message_of(std::uint32_t item, const ErrorInfo& error) {
-  return clip("item " + std::to_string(item) + ": " + error.message, kErrorMessageMax);
-}
-
-}  // namespace
 
 std::uint32_t Partition::release_items(Run& run, Mapped& m, TaskIndex chunk) {
   const auto out = m.out.find(chunk.value - m.base);
@@ -167,6 +160,7 @@ void Partition::item_ended_badly(Time now, Run& run, Mapped& m, std::uint32_t it
 
 // Its history has the error.
 void Partition::item_failed_for_good(Time now, Run& run, Mapped& m, std::uint32_t item, Reason reason) {
+  if (item_falls_back(now, run, m, item)) return;
   ItemHistory past = std::move(m.history.at(item));
   m.history.erase(item);
   TaskRecord& record = past.record;
@@ -186,7 +180,7 @@ void Partition::item_failed_for_good(Time now, Run& run, Mapped& m, std::uint32_
     case OnItemError::kDrop: return m.outputs.add_nothing(item);
     case OnItemError::kFail: break;
   }
-  if (!m.failing) fail_items(run, m, reason, {message_of(item, *record.error), record.error->traceback});
+  if (!m.failing) fail_items(run, m, reason, of_item(item, *record.error));
 }
 
 void Partition::fail_items(Run& run, Mapped& m, Reason reason, ErrorInfo error) {
@@ -294,6 +288,7 @@ void Partition::restore_items(Time now, Run& run, TaskIndex chunk, const TaskRec
     m.done.add(first, first + count);
     m.ran += record.ran;
     count_bytes(run, record.output);
+    if (record.reason == Reason::kFallback) m.fell_back(first, record.error);
     if (!over && asks_children(run, *node) && spec.collect != Value(false)) m.outputs.add_one(first, record.output);
     if (!over && !record.output.is_null() && !asks_children(run, *node)) m.outputs.add(first, count, record.output);
     if (!over) store_outputs(run, m);
@@ -310,7 +305,7 @@ void Partition::restore_items(Time now, Run& run, TaskIndex chunk, const TaskRec
     static const ErrorInfo kUnknown;
     const ErrorInfo& error = record.error != nullptr ? *record.error : kUnknown;
     m.reason = record.reason;
-    m.error = std::make_shared<const ErrorInfo>(ErrorInfo{message_of(first, error), error.traceback});
+    m.error = std::make_shared<const ErrorInfo>(of_item(first, error));
     return;
   }
   if (over) return;

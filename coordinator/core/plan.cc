@@ -173,7 +173,6 @@ Status Plan::read_flows() {
       flow.cache = Flow::Cache{};
       if (spec.foreach) {  // of each item a value of its own, in an array
         if (spec.foreach->collect == Value(false)) return invalid(in_spec(workflow_, i, "a 'cache' of no outputs"));
-        if (spec.fallback_cached) return invalid(in_spec(workflow_, i, "a mapped node falls back to what is cached"));
         does += (spec.foreach->collect ? spec.foreach->collect->dump() : std::string()) + ":item";
         flow.cache->index = does.find("index") != std::string::npos;
       }

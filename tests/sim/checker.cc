@@ -511,7 +511,7 @@ void Checker::check_results(const std::string& name, const Seen& run) {
       expected += run.plan->previous_end(*end) ? sums[run.plan->previous_end(*end)->value] : 0;
     expected %= 1'000'003;
     if (record.reason == Reason::kFallback && !flow.fallback_cached) expected = kFallbackSum;
-    if (flow.foreach && record.reason != Reason::kFallback) {
+    if (flow.foreach && (record.reason != Reason::kFallback || flow.fallback_cached)) {
       if (flow.join == 0 && record.reason != Reason::kShared) check_items(name, run, TaskIndex{i}, expected);
       continue;
     }

@@ -319,8 +319,14 @@ void make_cached(Random& random, WorkflowSpec& workflow) {
     CacheSpec& cache = spec.flow.cache.emplace();
     cache.ttl = random.chance(300) ? random.between(1ms, 500ms) : random.between(1s, 30s);
     if (first && random.chance(500)) cache.key = spec.flow.foreach ? "{{ ['item', item] }}" : "{{ 'key' }}";
-    if (spec.flow.foreach) continue;
-    if (!spec.flow.fallback && spec.flow.stand_in.empty()) spec.flow.fallback_cached = random.chance(400);
+    const bool may_fall_back = !spec.flow.fallback && spec.flow.stand_in.empty();
+    if (spec.flow.foreach) {
+      Random apart(random);  // the workloads of seeds that are known stay what they were
+      (void)apart.chance(500);
+      spec.flow.fallback_cached = may_fall_back && apart.chance(400);
+      continue;
+    }
+    if (may_fall_back) spec.flow.fallback_cached = random.chance(400);
     spec.fields = Value::Object{{"ms", std::int64_t{random.chance(800) ? 20 : 700}}};
     if (random.chance(200)) spec.fields.set("pad", std::int64_t{70'000});
     if (random.chance(150)) spec.fields.set("fail", std::int64_t{random.between(1, 3)});
