@@ -44,6 +44,21 @@ TEST(Doctor, OfAWellClusterSaysSo) {
   EXPECT_NE(text.out.find("nothing is wrong: 2 coordinators, 2 workers, 16 partitions"), std::string::npos) << text.out;
 }
 
+TEST(Doctor, PartitionsThatChangeHandsAreNotWrong) {
+  Cluster cluster({.coordinators = 2});
+  const auto owns_some = [&] { return cluster.cli({"partitions"}).out.find("coordinator-2") != std::string::npos; };
+  cluster.coordinator(1).kill();
+  ASSERT_TRUE(eventually(20s, [&] { return !owns_some(); }));
+  cluster.start_coordinator(1);  // it is given half of them
+  int left = 20;                 // looks, from then on
+  EXPECT_TRUE(eventually(30s, [&] {
+    const Told told = doctor(cluster);
+    EXPECT_FALSE(told.has("error", "audit", "served by nobody")) << told.whole.dump_pretty();
+    left -= owns_some() ? 1 : 0;
+    return left <= 0;
+  }));
+}
+
 TEST(Doctor, NamesWhatIsWrongAndWhatToDo) {
   Cluster cluster({.workers = {}, .append = Append::kNo, .coordinators = 2});
   cluster.submit(cluster.workflow("quick.yaml", kQuick));
