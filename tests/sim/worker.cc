@@ -315,18 +315,20 @@ std::uint64_t WorkerProcess::sum_of(const Task& task) const {
   return sum % 1'000'003;
 }
 
-// Item i gives sum + i; every third fails as often as the node is told to.
+// Item i gives sum + i; every third fails as often as the node is told to, or every other half second.
 void WorkerProcess::items_result(const Task& task, std::uint64_t done, Outcome& outcome) const {
   const Assignment& assignment = task.assignment;
   auto items = std::make_shared<ItemsOutcome>();
   items->count = assignment.items->count;
   items->done = static_cast<std::uint32_t>(done);
   const std::uint64_t sum = sum_of(task);
+  const bool in_the_mood = field(*assignment.node_spec, "moody") == 0 || to_us(context_.now()) / 500'000 % 2 == 0;
   std::string outputs = "[";
   for (std::uint32_t i = 0; i < done; ++i) {
     const std::uint32_t item = assignment.items->first + i;
     if (i > 0) outputs += ',';
-    if (item % 3 == 1 && assignment.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "fail"))) {
+    const bool told = assignment.number <= static_cast<std::uint32_t>(field(*assignment.node_spec, "fail"));
+    if (item % 3 == 1 && (told || !in_the_mood)) {
       items->failures.push_back({i, Reason::kError, {"it was told to fail", ""}});
       outputs += "null";
     } else {

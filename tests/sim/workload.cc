@@ -323,7 +323,10 @@ void make_cached(Random& random, WorkflowSpec& workflow) {
     if (spec.flow.foreach) {
       Random apart(random);  // the workloads of seeds that are known stay what they were
       (void)apart.chance(500);
-      spec.flow.fallback_cached = may_fall_back && apart.chance(400);
+      spec.flow.fallback_cached = may_fall_back && apart.chance(800);
+      if (!spec.flow.fallback_cached) continue;
+      spec.fields.set("moody", std::int64_t{1});
+      cache.ttl = apart.between(1ms, 500ms);  // too old where the next asks, and better than none
       continue;
     }
     if (may_fall_back) spec.flow.fallback_cached = random.chance(400);
