@@ -303,6 +303,9 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
           1,
           "its inputs do not fit"}}};
   }
+  if (const auto* find = std::get_if<FindRunOfKey>(&request)) {
+    if (find->key == "trigger/insight/nightly/3/by-hand-1") return SubmitReply{fixed_run(), true, {}};
+  }
   if (const auto* tell = std::get_if<TellTrigger>(&request)) {
     const bool fires = tell->act == TriggerAct::kFire;
     return TriggerReply{tell->workflow, tell->trigger, tell->act == TriggerAct::kPause,
