@@ -33,6 +33,7 @@ std::string when_cell(const Value& row) {
   const Value* run_end = row.find("run_end");
   if (row.find("webhook")->as_bool()) return "webhook";
   if (!row.find("stream")->is_null()) return "stream " + cell_text(row, "stream");
+  if (!row.find("keyspace")->is_null()) return "keys " + cell_text(row, "keyspace");
   if (run_end->is_null()) return cell_text(row, "cron");
   const std::string statuses = cell_pairs(*run_end, "statuses");
   return "end of " + cell_text(*run_end, "workflow") + (statuses.empty() ? "" : " (" + statuses + ")");
@@ -49,6 +50,7 @@ Value trigger_json(const TriggerView& one) {
                        {"webhook", one.webhook},
                        {"stream", one.stream.empty() ? Value() : Value(one.stream)},
                        {"offset", one.offset.empty() ? Value() : Value(one.offset)},
+                       {"keyspace", one.keyspace.empty() ? Value() : Value(one.keyspace)},
                        {"status", one.paused ? "paused" : "active"},
                        {"next", time_or_null(one.next)},
                        {"fired", time_or_null(one.fired)},

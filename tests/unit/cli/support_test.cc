@@ -286,6 +286,8 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
          {"default", "insight", "pushed", 3, "", "", {}, false, {}, {}, "", 0, 7, 0, 0, "", true, 2, 5, 1},
          {"default", "insight",     "streamed",       3, "", "", {}, false, {}, {}, "", 0, 9, 0, 0, "", false, 0, 0,
           0,         "shop/orders", "1767225600000-0"},
+         {"default", "insight", "touched", 3,  "",    "", {}, false, {}, {}, "",           0,
+          4,         0,         0,         "", false, 0,  0,  0,     "", "", "shop/cart:*"},
          {"default",
           "insight",
           "nightly",
