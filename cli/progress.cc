@@ -1,6 +1,7 @@
 #include "cli/progress.h"
 
 #include <chrono>
+#include <optional>
 
 #include "cli/text.h"
 
@@ -25,13 +26,22 @@ class Lines : public Progress {
   explicit Lines(const Console& console) : console_(console) {}
   bool wants_every_event() const override { return true; }
   void event(const Event& event) override {
+    if (is_run_end(event.type) && event.reason == Reason::kFailFast) {
+      end_ = event;
+      return;
+    }
     std::string line = progress_line(event);
     if (!line.empty()) console_.err(line + "\n");
+  }
+  void finish(const RunView& view) override {
+    if (end_) console_.err(progress_line(*end_, view.record.error.get()) + "\n");
+    end_.reset();
   }
   void aside(const std::string& line) override { console_.err(line + "\n"); }
 
  private:
   const Console& console_;
+  std::optional<Event> end_;  // says that the run has failed, not why: told with what finish() knows
 };
 
 class LiveTree : public Progress {
@@ -81,12 +91,14 @@ class LiveTree : public Progress {
 
 }  // namespace
 
-std::string progress_line(const Event& event) {
+std::string progress_line(const Event& event, const RunError* error) {
   if (event.type == EventType::kTaskDispatched || (event.type >= EventType::kOwnerChanged && !is_durable(event.type)))
     return "";
   std::string what = is_task_event(event.type) ? printable(event.node) : "run " + to_string(event.run);
   std::string line = clock_time(event.time) + "  " + what + "  " + std::string(status_word(event.type));
   if (event.attempt > 1 || event.type == EventType::kTaskRetrying) line += "  attempt " + std::to_string(event.attempt);
+  if (is_run_end(event.type) && event.reason == Reason::kFailFast && error != nullptr && !error->node.empty())
+    return line + "  " + printable(error->node) + ": " + printable(error->code);
   if (event.reason != Reason::kNone) line += "  " + std::string(to_string(event.reason));
   return line;
 }

@@ -33,6 +33,7 @@ std::unique_ptr<Progress> make_progress(ProgressKind kind, const Console& consol
                                         const std::string& workflow, const WorkflowSpec* spec);
 
 // The line of an event: "12:00:00.123  clean_data  retrying  attempt 1  error"; empty for what is no change of a state.
-std::string progress_line(const Event& event);
+// `error`: the run's, at its end: which task a run that fails fast fails of, and why; may be null.
+std::string progress_line(const Event& event, const RunError* error = nullptr);
 
 }  // namespace millrace

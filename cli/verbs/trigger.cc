@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <utility>
 
 #include "cli/exit_code.h"
@@ -13,6 +14,9 @@ namespace millrace {
 namespace {
 
 Error usage(const std::string& what) { return {Code::kInvalid, "millrace trigger " + what, {}, "usage"}; }
+
+constexpr Duration kRunWithin = 5s;  // a letter takes milliseconds, unless the partition that it is for just moves
+constexpr Duration kLookAgain = 20ms;
 
 std::string full_name(const TriggerView& one) { return one.workflow + "/" + one.trigger; }
 
@@ -29,6 +33,7 @@ std::string when_cell(const Value& row) {
   const Value* run_end = row.find("run_end");
   if (row.find("webhook")->as_bool()) return "webhook";
   if (!row.find("stream")->is_null()) return "stream " + cell_text(row, "stream");
+  if (!row.find("keyspace")->is_null()) return "keys " + cell_text(row, "keyspace");
   if (run_end->is_null()) return cell_text(row, "cron");
   const std::string statuses = cell_pairs(*run_end, "statuses");
   return "end of " + cell_text(*run_end, "workflow") + (statuses.empty() ? "" : " (" + statuses + ")");
@@ -45,6 +50,7 @@ Value trigger_json(const TriggerView& one) {
                        {"webhook", one.webhook},
                        {"stream", one.stream.empty() ? Value() : Value(one.stream)},
                        {"offset", one.offset.empty() ? Value() : Value(one.offset)},
+                       {"keyspace", one.keyspace.empty() ? Value() : Value(one.keyspace)},
                        {"status", one.paused ? "paused" : "active"},
                        {"next", time_or_null(one.next)},
                        {"fired", time_or_null(one.fired)},
@@ -116,6 +122,19 @@ std::uint64_t random_number() {
   return number;
 }
 
+// The run of a firing that is durable: the partition of its key is told of it by letter, so it may take a moment to be
+// there. None: it is not there yet, or what it would need was not there.
+std::optional<RunId> started_run(Session& session, const std::string& tenant, const std::string& key) {
+  const auto begin = Client::Clock::now();
+  const Duration patience = std::min(session.answer, kRunWithin);
+  for (;;) {
+    Result<SubmitReply> found = session.client->call_for<SubmitReply>(FindRunOfKey{tenant, key}, patience);
+    if (found.ok()) return found->run;
+    if (Client::Clock::now() - begin >= patience) return std::nullopt;
+    session.client->pump(kLookAgain);
+  }
+}
+
 Result<int> tell(const CommandContext& context, const Arguments& arguments, Session& session, TriggerAct act) {
   const std::string tenant = arguments.text("tenant", "default");
   Result<TriggerView> one = named(session, tenant, arguments.operand(1));
@@ -123,14 +142,21 @@ Result<int> tell(const CommandContext& context, const Arguments& arguments, Sess
   Result<TriggerReply> reply =
       session.call<TriggerReply>(TellTrigger{tenant, one->workflow, one->trigger, act, random_number()});
   if (!reply.ok()) return std::move(reply).error();
-  const char* status = act == TriggerAct::kFire ? "fired" : reply->paused ? "paused" : "active";
-  const Value whole = Value::Object{{"name", full_name(*one)},
-                                    {"workflow", one->workflow},
-                                    {"trigger", one->trigger},
-                                    {"status", status},
-                                    {"idempotency_key", reply->key.empty() ? Value() : Value(reply->key)}};
+  const bool fires = act == TriggerAct::kFire;
+  const char* status = fires ? "fired" : reply->paused ? "paused" : "active";
+  const std::optional<RunId> started = fires ? started_run(session, tenant, reply->key) : std::nullopt;
+  Value whole = Value::Object{{"name", full_name(*one)},
+                              {"workflow", one->workflow},
+                              {"trigger", one->trigger},
+                              {"status", status},
+                              {"idempotency_key", reply->key.empty() ? Value() : Value(reply->key)}};
+  if (fires) whole.set("run", started ? Value(to_string(*started)) : Value());
   const Format format = output_format(arguments);
-  const std::string line = printable(full_name(*one)) + " " + status;
+  std::string line = printable(full_name(*one)) + " " + status;
+  if (started) line += "  run " + to_string(*started);
+  else if (fires)
+    context.console.note("its run is not there yet (millrace list -l trigger=" + printable(one->trigger) +
+                         "; why one is not started: millrace trigger list -o wide)");
   context.console.out(is_for_people(format) ? line + "\n" : render_object(whole, "name", format));
   return kExitOk;
 }

@@ -360,8 +360,9 @@ struct TriggerView {
   std::uint64_t waiting = 0;  // events in a debounce or a batch
   std::uint64_t filtered = 0;
   std::uint64_t duplicates = 0;
-  std::string stream = {};  // SERVER/KEY; empty: it follows none
-  std::string offset = {};  // id of the last entry that it has taken
+  std::string stream = {};    // SERVER/KEY; empty: it follows none
+  std::string offset = {};    // id of the last entry that it has taken
+  std::string keyspace = {};  // SERVER/PATTERN; empty: it hears of none
   bool operator==(const TriggerView&) const = default;
 };
 struct TriggersReply {

@@ -100,7 +100,7 @@ TriggersReply read(Reader& in, const pb::TriggersReply& m) {
          row.timezone(), std::move(run_end), row.paused(),  from_us(row.next_us()), from_us(row.fired_us()),
          row.running(),  row.queued(),       row.started(), row.skipped(),          row.failed(),
          row.error(),    row.webhook(),      row.waiting(), row.filtered(),         row.duplicates(),
-         row.stream(),   row.offset()});
+         row.stream(),   row.offset(),       row.keyspace()});
   }
   return out;
 }
@@ -128,6 +128,7 @@ void write(const TriggerView& view, pb::TriggerView* row) {
   row->set_duplicates(view.duplicates);
   row->set_stream(view.stream);
   row->set_offset(view.offset);
+  row->set_keyspace(view.keyspace);
 }
 
 struct WriteReply {

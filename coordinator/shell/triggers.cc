@@ -24,7 +24,7 @@ TriggerView view_of(const TriggerState& state) {
   if (!view.cron.empty()) view.timezone = record.schedule.timezone;
   view.webhook = record.webhook.has_value();
   if (record.stream) view.stream = record.stream->redis + "/" + record.stream->key;
-  if (record.keyspace) view.stream = record.keyspace->redis + "/" + record.keyspace->pattern;
+  if (record.keyspace) view.keyspace = record.keyspace->redis + "/" + record.keyspace->pattern;
   view.offset = record.offset;
   view.waiting = record.waiting.count;
   view.filtered = record.filtered;

@@ -99,6 +99,7 @@ nodes:
 )yaml");
   Value ended = cluster.wait(cluster.submit(deaf));
   EXPECT_EQ(text_at(ended, {"nodes", "a", "error", "code"}), "timeout") << ended.dump() << worker.err();
+  EXPECT_EQ(text_at(ended, {"nodes", "a", "error", "message"}), "timed out: an attempt may take 300ms (timeout)");
 }
 
 TEST_P(Sdk, AWorkerToldToTerminateFinishesItsTaskFirst) {
@@ -183,6 +184,7 @@ outputs:
   ASSERT_EQ(failed.size(), 2U) << ended.dump();
   EXPECT_NE(text_at(failed[0], {"error", "message"}).find("Error: no good: bad"), std::string::npos) << ended.dump();
   EXPECT_EQ(text_at(failed[1], {"error", "code"}), "timeout") << ended.dump();
+  EXPECT_EQ(text_at(failed[1], {"error", "message"}), "timed out: an attempt may take 500ms (timeout)");
   EXPECT_TRUE(eventually(10s, [&] { return cluster.cli({"logs", run}).out.find("each[3]") != std::string::npos; }));
 }
 

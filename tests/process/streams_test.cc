@@ -139,6 +139,9 @@ TEST(Keyspaces, WhatHappensToAKeyStartsARunWhileSomebodyListensAndAServerThatIsS
   ASSERT_TRUE(eventually(20s, [&] { return shop.done() == 3; }));
   const std::vector<std::string> given = shop.given();
   EXPECT_EQ(std::set<std::string>(given.begin(), given.end()), (std::set<std::string>{"cart:0", "cart:1", "cart:2"}));
+  const Value listed = shop.cluster->rows({"trigger", "list"}).at(0);
+  EXPECT_EQ(text_at(listed, {"keyspace"}), "shop/cart:*") << listed.dump();
+  EXPECT_EQ(text_at(listed, {"stream"}), "") << "it is none";
 }
 
 TEST(Streams, OfAServerThatIsNotNamedAreNotApplied) {

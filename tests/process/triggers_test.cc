@@ -40,12 +40,13 @@ TEST(Triggers, OfARegisteredWorkflowAreListedFiredPausedAndResumed) {
   EXPECT_FALSE(text_at(night, {"next"}).empty());
   EXPECT_EQ(cluster.cli({"trigger", "fire", "daily"}).exit_code, 2);  // it has two
 
-  ASSERT_EQ(cluster.cli({"trigger", "fire", "daily/month"}).out, "daily/month fired\n");
+  const Value fired = Value::parse(cluster.cli({"trigger", "fire", "daily/month", "-o", "json"}).out).value();
   ASSERT_TRUE(eventually(20s, [&] {
     return cluster.rows({"list", "-l", "trigger=month", "-s", "succeeded"}).size() == 1;
   }));
   const std::string run = text_at(cluster.rows({"list", "-l", "trigger=month"}).at(0), {"run"});
   EXPECT_EQ(text_at(cluster.wait(run), {"outputs", "day"}), "manual");
+  EXPECT_EQ(text_at(fired, {"run"}), run) << fired.dump();
 
   EXPECT_EQ(cluster.cli({"trigger", "pause", "daily/night"}).out, "daily/night paused\n");
   for (std::size_t killed : {std::size_t{0}, std::size_t{1}}) {  // one of them has its home

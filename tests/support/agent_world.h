@@ -84,6 +84,7 @@ class AgentWorld {
     outcome.success = reason == Reason::kNone;
     outcome.reason = reason;
     outcome.ran = ran;
+    if (reason == Reason::kTimeout) outcome.error.message = "timed out";
     step(TaskEnded{attempt(name), outcome});
   }
   void says(CoordinatorMessage message, std::uint32_t link = 0) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "worker/core/agent_state.h"
+#include "worker/core/limit_text.h"
 
 namespace millrace {
 namespace {
@@ -314,6 +315,7 @@ void Agent::State::ended(const AttemptId& attempt, Outcome&& outcome, Time now) 
   if (!h.killed && h.slot_class == SlotClass::kCpu)
     prefetch.ran(outcome.ran > Duration::zero() ? outcome.ran : now - h.started);
   if (h.unwanted) return forget(h, Fate::kAnswered);
+  if (h.took_too_long && outcome.reason == Reason::kTimeout) outcome.error.message = too_long_text(h.timeout);
   outcome.waited = h.started - h.arrived;
   end(h, std::move(outcome));
 }
@@ -419,6 +421,7 @@ void Agent::State::start_one(Time now, Held& h, AgentEffects& out) {
   h.started = now;
   ++running[index(h.slot_class)];
   if (const Duration timeout = h.assignment.node_spec->timeout; timeout > Duration::zero() && h.items == 0) {
+    h.timeout = timeout;
     h.times_out = now + timeout;
     timeouts.insert({h.times_out, h.id});
   }
@@ -488,6 +491,7 @@ void Agent::State::pass(Time now, AgentEffects& out) {
     Held& h = held.find(timeouts.begin()->second)->second;
     timeouts.erase(timeouts.begin());
     h.times_out = kNever;
+    h.took_too_long = !h.killed;
     kill(h, Reason::kTimeout, out);
   }
   stir_due(now);

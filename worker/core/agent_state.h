@@ -42,6 +42,8 @@ struct Held {
   Time report_again = kNever;
   Time repeat_look = kNever;  // its latest entry in to_repeat
   Time times_out = kNever;
+  Duration timeout{};          // of the attempt; zero: none
+  bool took_too_long = false;  // killed for that
   std::vector<UpstreamVersion> rests_on;
   std::uint32_t items = 0;                  // that it has
   std::shared_ptr<const NodeSpec> metered;  // its spec, where it takes resources

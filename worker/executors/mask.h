@@ -25,10 +25,21 @@ class Mask {
   std::string flush(std::size_t which);
 
  private:
+  // Base64 shares its first and last letter with what stands before and after a secret: only some bits of them are its.
+  struct Word {
+    std::string text;
+    int head_bits = 0;  // free bits of the first letter; 0: the letter is the word's own
+    int tail_bits = 0;  // of the last
+    std::string core() const { return text.substr(head_bits > 0, text.size() - (head_bits > 0) - (tail_bits > 0)); }
+    bool fits(std::size_t at, char letter) const;
+    bool operator==(const Word&) const = default;
+  };
+
   bool holds(std::string_view text) const;
+  std::string masked_text(std::string text, bool more) const;  // more: may come
   Value masked(const Value& value) const;
   std::size_t kept_back(std::string_view text) const;
-  std::vector<std::string> words_;  // longest first
+  std::vector<Word> words_;  // longest first
   std::array<std::string, 2> held_;
 };
 

@@ -16,6 +16,8 @@
 namespace millrace {
 namespace {
 
+constexpr int kEngineRefused = 125;  // a container engine: it could not run the container, 126 or 127: not the program
+constexpr int kEngineRefusedLast = 127;
 constexpr int kSignalledBase = 128;  // as shells count: killed by signal 9 is exit code 137
 
 class ShellExecutor;
@@ -256,6 +258,13 @@ std::string_view last_line(std::string_view text) {
   return newline == std::string_view::npos ? text : text.substr(newline + 1);
 }
 
+// All that an engine said: its reason stands before its advice.
+std::string_view whole_text(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\r\n") + 1 - begin);
+}
+
 Payload ShellTask::output(int exit_code) const {
   bool out_cut = process_->truncated(LogStream::kStdout);
   bool err_cut = process_->truncated(LogStream::kStderr);
@@ -322,7 +331,8 @@ Outcome ShellTask::outcome(int wait_status) const {
                          failed(Reason::kCrashed, describe_signal(WTERMSIG(wait_status))));
   } else if (const ExitMeaning meaning = exit_codes_.of(exit_code); meaning != ExitMeaning::kSuccess) {
     std::string message = "exit code " + std::to_string(exit_code);
-    std::string_view detail = last_line(stderr_);
+    const bool by_engine = !container_.empty() && exit_code >= kEngineRefused && exit_code <= kEngineRefusedLast;
+    std::string_view detail = by_engine ? whole_text(stderr_) : last_line(stderr_);
     if (!detail.empty()) message.append(": ").append(detail);
     const int ended_by =
         exit_code > kSignalledBase ? exit_code - kSignalledBase : 0;  // as shells tell of their children

@@ -9,17 +9,20 @@ namespace {
 constexpr const char* kOrders = "__template__";
 
 constexpr const char* kScript = R"python(
+import types
 orders = nodes.pop("__template__")
 source, file, sources = orders["template"], orders["file"], orders["sources"]
 root, name = file.rpartition("/")[0], file.rpartition("/")[2]
 
-def problem(kind, text, line=None, lines=None):
+# `shown` is its traceback: that of the template, without the lines of this script.
+def problem(kind, text, line=None, lines=None, shown=None):
     quoted = ""
     if line is not None and lines is not None and 0 < line <= len(lines):
         quoted = " (line %d: %s)" % (line, lines[line - 1].strip())
     elif line is not None:
         quoted = " (line %d)" % line
-    return type(kind, (Exception,), {"__module__": "__main__"})(text + quoted)
+    mine = property(lambda self: shown, lambda self, ours: None)
+    return type(kind, (Exception,), {"__module__": "__main__", "__traceback__": mine})(text + quoted)
 
 try:
     import jinja2, jinja2.sandbox
@@ -63,12 +66,16 @@ def rendered():
     except jinja2.TemplateNotFound as error:
         failure = problem("TemplateNotFound", "there is no template " + str(error.name))
     except Exception as error:
-        line, lines, at = None, None, error.__traceback__
+        line, lines, at, places = None, None, error.__traceback__, []
         while at is not None:
             if at.tb_frame.f_code.co_filename in texts:
                 line, lines = at.tb_lineno, texts[at.tb_frame.f_code.co_filename].splitlines()
+                places.append(at)
             at = at.tb_next
-        failure = problem(type(error).__name__, str(error), line, lines)
+        shown = None
+        for at in reversed(places):
+            shown = types.TracebackType(shown, at.tb_frame, at.tb_lasti, at.tb_lineno)
+        failure = problem(type(error).__name__, str(error), line, lines, shown)
     raise failure
 
 output = rendered()

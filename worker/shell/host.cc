@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "worker/core/limit_text.h"
 #include "worker/executors/task_support.h"
 
 namespace millrace {
@@ -216,6 +217,8 @@ void Host::begin_item(const AttemptId& attempt, Items& items) {
 // Its next item is begun by go_on(): an executor that ends at once does not call itself.
 void Host::item_ended(const AttemptId& attempt, Items& items, Outcome&& outcome) {
   items.times_out = kNever;
+  if (std::exchange(items.took_too_long, false) && outcome.reason == Reason::kTimeout)
+    outcome.error.message = too_long_text(items.run.assignment().node_spec->timeout);
   items.besides.clear();
   if (outcome.success) {
     const ItemBinding item = items.run.next();
@@ -331,6 +334,7 @@ void Host::pass(Time now) {
   for (auto& [attempt, items] : item_runs_) {
     if (items.times_out > now) continue;
     items.times_out = kNever;
+    items.took_too_long = !items.run.is_killed();
     late.push_back(attempt);
   }
   for (const AttemptId& attempt : late) {

@@ -106,6 +106,7 @@ class Host final : public TaskObserver {
     LinkId link = {};
     Values besides = {};      // that the item at hand needs
     Time times_out = kNever;  // the item that runs
+    bool took_too_long = false;
   };
   void begin_item(const AttemptId& attempt, Items& items);
   void item_ended(const AttemptId& attempt, Items& items, Outcome&& outcome);

@@ -23,6 +23,18 @@ const REFUSED = 2;
 const [ANSWERED, GIVEN_BACK] = [0, 1];
 const [REASON_TIMEOUT, REASON_LOST, REASON_CANCELLED] = [2, 3, 7];
 
+// `ms`: what an attempt may take.
+function tooLongText(ms) {
+  let left = Math.round(ms * 1000);
+  let text = '';
+  for (const [scale, unit] of [[86_400_000_000, 'd'], [3_600_000_000, 'h'], [60_000_000, 'm'], [1_000_000, 's'], [1000, 'ms'],
+    [1, 'us']]) {
+    if (left >= scale) text += Math.floor(left / scale) + unit;
+    left %= scale;
+  }
+  return `timed out: an attempt may take ${text} (timeout)`;
+}
+
 // How many attempts are worth queueing beyond the slots: see worker/core/prefetch.h.
 class Prefetch {
   constructor(slots, most) {
@@ -248,6 +260,7 @@ class Agent {
     this.timeouts.delete(attempt.key);
     if (!h.killed) this.prefetch.ran(outcome.ran || now - h.started);
     if (h.unwanted) return this.forget(h, ANSWERED);
+    if (h.tookTooLong && outcome.reason === REASON_TIMEOUT) outcome.message = tooLongText(h.spec.timeout);
     outcome.waited = h.started - h.arrived;
     this.end(h, outcome);
   }
@@ -352,6 +365,7 @@ class Agent {
     for (const [key, due] of [...this.timeouts]) {
       if (due > now) continue;
       this.timeouts.delete(key);
+      this.held.get(key).tookTooLong = !this.held.get(key).killed;
       this.kill(this.held.get(key), REASON_TIMEOUT, out);
     }
     for (const [link, l] of this.links) {
@@ -460,4 +474,4 @@ function counts(now, l) {
   return now < (l.welcomed ? l.heard + RECONCILE_AFTER + SILENT_AFTER : l.upSince + SILENT_AFTER);
 }
 
-module.exports = {Agent, NEVER, freshEffects};
+module.exports = {Agent, NEVER, freshEffects, tooLongText};

@@ -12,6 +12,7 @@ class ItemRun {
     const {first, count, budget} = assignment.items;
     Object.assign(this, {assignment, values, first, count, budget, done: 0, outputs: [], outputsSize: 0, failures: [],
       errorsSize: 0, begun: now, told: now, killed: 0,
+      tookTooLong: false,  // the item that runs
       stuck: false});  // an item did not end when it was told to: its slot is not free for the next one
   }
 

@@ -44,6 +44,32 @@ class Secrets {
   }
 }
 
+const LETTERS = new Map([...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].map((letter, i) => [letter, i]));
+LETTERS.set('-', 62).set('_', 63);
+
+// Base64 shares its first and last letter with what stands before and after a secret: only some bits of them are its; the
+// free ones may be anything.
+class Word {
+  constructor(text, headBits = 0, tailBits = 0) {
+    const core = text.slice(headBits > 0 ? 1 : 0, text.length - (tailBits > 0 ? 1 : 0));
+    Object.assign(this, {text, headBits, tailBits, core});
+  }
+
+  fits(at, letter) {
+    let bits = 0x3F;
+    if (at === 0) bits &= 0x3F >> this.headBits;
+    if (at === this.text.length - 1) bits &= 0x3F << this.tailBits;
+    if (bits === 0x3F) return this.text[at] === letter;
+    return LETTERS.has(letter) && ((LETTERS.get(this.text[at]) ^ LETTERS.get(letter)) & bits) === 0;
+  }
+
+  beginsAtEndOf(text, length) {
+    let at = 0;
+    while (at < length && this.fits(at, text[text.length - length + at])) ++at;
+    return at === length;
+  }
+}
+
 // Every occurrence of a secret, as it is, JSON-quoted, percent-encoded or base64-encoded, becomes `***`. A stream is
 // masked across the borders of its pieces: what may begin a secret is held back until the next piece or flush().
 class Mask {
@@ -53,20 +79,35 @@ class Mask {
   }
 
   add(secret) {
-    const forms = new Set([...this.words, secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret),
-      encodeURIComponent(secret).replaceAll('%20', '+')]);
+    const words = new Map();
+    const put = (...word) => words.set(word.join('\0'), new Word(...word));
+    for (const {text, headBits, tailBits} of this.words) put(text, headBits, tailBits);
+    for (const form of [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret),
+      encodeURIComponent(secret).replaceAll('%20', '+')])
+      if (form !== '') put(form, 0, 0);
     const raw = Buffer.from(secret);
     for (let shift = 0; shift < 3 && raw.length >= 6; ++shift) {  // of a longer text, base64 shows a secret in three ways
-      const begin = Math.floor((shift * 4 + 2) / 3);
-      const whole = Math.floor((shift + raw.length) / 3) * 4;
-      for (const encoding of ['base64', 'base64url'])
-        forms.add(Buffer.concat([Buffer.alloc(shift, 'x'), raw]).toString(encoding).slice(begin, whole));
+      for (const encoding of ['base64', 'base64url']) {
+        const encoded = Buffer.concat([Buffer.alloc(shift, 'x'), raw]).toString(encoding).replace(/=+$/, '');
+        put(encoded.slice(shift), 2 * shift, [0, 4, 2][(shift + raw.length) % 3]);
+      }
     }
-    this.words = [...forms].filter(Boolean).sort((a, b) => b.length - a.length);
+    this.words = [...words.values()].sort((a, b) => b.text.length - a.text.length);
   }
 
-  text(text) {
-    return this.words.reduce((out, word) => out.replaceAll(word, '***'), text);
+  // `more`: may come, and with it the letter that a word shares with what follows.
+  text(whole, more = false) {
+    let text = whole;
+    for (const word of this.words) {
+      for (let at = text.indexOf(word.core); at >= 0; at = text.indexOf(word.core, at + 3)) {
+        let end = at + word.core.length;
+        if (more && word.tailBits > 0 && end === text.length) break;
+        if (word.tailBits > 0 && end < text.length && word.fits(word.text.length - 1, text[end])) ++end;
+        if (word.headBits > 0 && at > 0 && word.fits(0, text[at - 1])) --at;
+        text = text.slice(0, at) + '***' + text.slice(end);
+      }
+    }
+    return text;
   }
 
   value(value) {
@@ -83,11 +124,11 @@ class Mask {
   }
 
   stream(which, piece) {
-    const text = this.text((this.held.get(which) ?? '') + piece);
+    const text = this.text((this.held.get(which) ?? '') + piece, true);
     let keep = 0;
     for (const word of this.words)
-      for (let length = Math.min(word.length - 1, text.length); length > keep; --length)
-        if (text.endsWith(word.slice(0, length))) keep = length;
+      for (let length = Math.min(word.text.length - 1, text.length); length > keep; --length)
+        if (word.beginsAtEndOf(text, length)) keep = length;
     this.held.set(which, text.slice(text.length - keep));
     return text.slice(0, text.length - keep);
   }

@@ -7,7 +7,7 @@
 // for good, and with Unreachable when keys stand between it and every coordinator.
 const crypto = require('node:crypto');
 const os = require('node:os');
-const {Agent, NEVER, freshEffects} = require('./agent');
+const {Agent, NEVER, freshEffects, tooLongText} = require('./agent');
 const {Beats} = require('./beats');
 const {Directory} = require('./directory');
 const {Fetches} = require('./fetches');
@@ -388,6 +388,8 @@ class Running {
     for (const [key, {attempt, due}] of [...this.itemsDue]) {
       if (due > now) continue;
       this.itemsDue.delete(key);
+      const run = this.itemRuns.get(key);
+      run.tookTooLong = !run.killed;
       this.runner.kill(attempt, REASON_TIMEOUT);
     }
     for (const attempt of this.toBegin.splice(0, ITEMS_AT_ONCE)) {
@@ -409,6 +411,9 @@ class Running {
     const {attempt} = run.assignment;
     this.itemsDue.delete(attempt.key);
     let kept = outcome;
+    if (run.tookTooLong && outcome.reason === REASON_TIMEOUT)
+      kept = {...outcome, message: tooLongText(run.assignment.spec.timeout)};
+    run.tookTooLong = false;
     try {
       if (outcome.success) kept = {...outcome, output: collectOf(run, outcome.output)};
     } catch (error) {

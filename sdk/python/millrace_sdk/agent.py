@@ -30,6 +30,15 @@ ANSWERED, GIVEN_BACK = range(2)
 REASON_TIMEOUT, REASON_LOST, REASON_CANCELLED = 2, 3, 7
 
 
+def too_long_text(timeout_us):
+    text = ""
+    for scale, unit in ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1000, "ms"),
+                        (1, "us")):
+        number, timeout_us = divmod(timeout_us, scale)
+        text += f"{number}{unit}" if number else ""
+    return f"timed out: an attempt may take {text} (timeout)"
+
+
 @dataclass
 class Outcome:
     success: bool = False
@@ -54,6 +63,7 @@ class Holding:
     serial: int = 0
     phase: int = QUEUED
     killed: bool = False
+    took_too_long: bool = False  # killed for that
     unwanted: bool = False
     reports: int = 0
     started: float = 0.0
@@ -287,6 +297,8 @@ class Agent:
             self.prefetch.ran(outcome.ran or now - h.started)
         if h.unwanted:
             return self.forget(h, ANSWERED)
+        if h.took_too_long and outcome.reason == REASON_TIMEOUT:
+            outcome.message = too_long_text(h.spec.timeout_us)
         outcome.waited = h.started - h.arrived
         self.end(h, outcome)
 
@@ -380,6 +392,7 @@ class Agent:
             self.link(self.held[attempt].link).to_report.append(attempt)
         for attempt in [a for a, due in self.timeouts.items() if due <= now]:
             del self.timeouts[attempt]
+            self.held[attempt].took_too_long = not self.held[attempt].killed
             self.kill(self.held[attempt], REASON_TIMEOUT, out)
         for link, l in list(self.links.items()):
             if l.up and now >= self.silence_ends(l):

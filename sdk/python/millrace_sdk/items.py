@@ -19,6 +19,7 @@ class ItemRun:
         self.failures, self.errors_size = [], 0  # (offset, reason, message, traceback)
         self.begun = self.told = now
         self.killed = 0      # why
+        self.took_too_long = False  # the item that runs
         self.stuck = False   # an item did not end when it was told to: its slot is not free for the next one
 
     @property

@@ -49,6 +49,31 @@ class Secrets:
         return value
 
 
+LETTERS = {c: i for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")} | {"-": 62, "_": 63}
+
+
+class Word:
+    """Base64 shares its first and last letter with what stands before and after a secret: only some bits of them are its;
+    the free ones may be anything."""
+
+    def __init__(self, text, head_bits=0, tail_bits=0):
+        self.text, self.head_bits, self.tail_bits = text, head_bits, tail_bits
+        self.core = text[head_bits > 0:len(text) - (tail_bits > 0)]
+
+    def fits(self, at, letter):
+        bits = 0x3F
+        if at == 0:
+            bits &= 0x3F >> self.head_bits
+        if at == len(self.text) - 1:
+            bits &= 0x3F << self.tail_bits
+        if bits == 0x3F:
+            return self.text[at] == letter
+        return letter in LETTERS and not (LETTERS[self.text[at]] ^ LETTERS[letter]) & bits
+
+    def begins_at_end_of(self, text, length):
+        return all(self.fits(at, letter) for at, letter in enumerate(text[len(text) - length:]))
+
+
 class Mask:
     """Every occurrence of a secret, as it is, JSON-quoted, percent-encoded or base64-encoded, becomes `***`. A stream is
     masked across the borders of its pieces: what may begin a secret is held back until the next piece or flush()."""
@@ -59,16 +84,28 @@ class Mask:
     def add(self, secret):
         raw = secret.encode()
         forms = {secret, dump(secret)[1:-1], urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+        words = {(form, 0, 0) for form in forms if form} | {(w.text, w.head_bits, w.tail_bits) for w in self.words}
         if len(raw) >= 6:  # of a longer text, base64 shows a secret in three ways
             for encode in (base64.b64encode, base64.urlsafe_b64encode):
                 for shift in range(3):
-                    begin, whole = (shift * 4 + 2) // 3, (shift + len(raw)) // 3 * 4
-                    forms.add(encode(b"x" * shift + raw).decode()[begin:whole])
-        self.words = sorted(set(self.words) | {form for form in forms if form}, key=lambda w: (-len(w), w))
+                    encoded = encode(b"x" * shift + raw).decode().rstrip("=")
+                    words.add((encoded[shift:], 2 * shift, (0, 4, 2)[(shift + len(raw)) % 3]))
+        self.words = [Word(*word) for word in sorted(words, key=lambda w: (-len(w[0]), w))]
 
-    def text(self, text):
+    def text(self, text, more=False):
+        """`more`: may come, and with it the letter that a word shares with what follows."""
         for word in self.words:
-            text = text.replace(word, "***")
+            at = text.find(word.core)
+            while at >= 0:
+                end = at + len(word.core)
+                if more and word.tail_bits and end == len(text):
+                    break
+                if word.tail_bits and end < len(text) and word.fits(len(word.text) - 1, text[end]):
+                    end += 1
+                if word.head_bits and at > 0 and word.fits(0, text[at - 1]):
+                    at -= 1
+                text = text[:at] + "***" + text[end:]
+                at = text.find(word.core, at + 3)
         return text
 
     def value(self, value):
@@ -87,11 +124,11 @@ class Mask:
         return dump(self.value(parse_json(text)))
 
     def stream(self, which, piece):
-        text = self.text(self.held.pop(which, "") + piece)
+        text = self.text(self.held.pop(which, "") + piece, more=True)
         keep = 0
         for word in self.words:
-            for length in range(min(len(word) - 1, len(text)), keep, -1):
-                if text.endswith(word[:length]):
+            for length in range(min(len(word.text) - 1, len(text)), keep, -1):
+                if word.begins_at_end_of(text, length):
                     keep = length
                     break
         if keep:

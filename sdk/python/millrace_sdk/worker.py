@@ -29,7 +29,7 @@ from collections import deque
 import zmq
 
 from . import wire
-from .agent import NEVER, REASON_TIMEOUT, Agent, Effects
+from .agent import NEVER, REASON_TIMEOUT, Agent, Effects, too_long_text
 from .directory import Directory
 from .fetches import Fetches
 from .items import ItemRun
@@ -430,6 +430,7 @@ class _Running:
         """Begins those that are next, up to a number, and ends those that take too long."""
         for attempt in [a for a, due in self.items_due.items() if due <= self.now]:
             del self.items_due[attempt]
+            self.item_runs[attempt].took_too_long = not self.item_runs[attempt].killed
             self.threads.kill(attempt, REASON_TIMEOUT)
         for _ in range(min(len(self.to_begin), ITEMS_AT_ONCE)):
             attempt = self.to_begin.popleft()
@@ -449,6 +450,9 @@ class _Running:
     def item_ended(self, attempt, outcome, free):
         run = self.item_runs[attempt]
         self.items_due.pop(attempt, None)
+        if run.took_too_long and outcome.reason == REASON_TIMEOUT:
+            outcome.message = too_long_text(run.assignment.spec.timeout_us)
+        run.took_too_long = False
         if outcome.success:
             try:
                 outcome.output = self.renderer.collect(run, outcome.output)

@@ -286,6 +286,8 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
          {"default", "insight", "pushed", 3, "", "", {}, false, {}, {}, "", 0, 7, 0, 0, "", true, 2, 5, 1},
          {"default", "insight",     "streamed",       3, "", "", {}, false, {}, {}, "", 0, 9, 0, 0, "", false, 0, 0,
           0,         "shop/orders", "1767225600000-0"},
+         {"default", "insight", "touched", 3,  "",    "", {}, false, {}, {}, "",           0,
+          4,         0,         0,         "", false, 0,  0,  0,     "", "", "shop/cart:*"},
          {"default",
           "insight",
           "nightly",
@@ -302,6 +304,9 @@ OperatorReply fixed_reply(const OperatorRequest& request, RunState state) {
           1,
           1,
           "its inputs do not fit"}}};
+  }
+  if (const auto* find = std::get_if<FindRunOfKey>(&request)) {
+    if (find->key == "trigger/insight/nightly/3/by-hand-1") return SubmitReply{fixed_run(), true, {}};
   }
   if (const auto* tell = std::get_if<TellTrigger>(&request)) {
     const bool fires = tell->act == TriggerAct::kFire;

@@ -113,5 +113,33 @@ TEST(Progress, ALineTellsWhenWhatAndWhy) {
   EXPECT_EQ(progress_line(event(EventType::kTaskDispatched, "a")), "");
 }
 
+TEST(Progress, ARunThatFailsFastSaysOfWhichTaskAndWhy) {
+  std::string err;
+  Console console;
+  console.err = [&](std::string_view text) { err += text; };
+  auto progress = make_progress(ProgressKind::kAuto, console, fixed_run(), "diamond", nullptr);
+  const auto tell = [&](EventType type, const char* node, Reason reason) {
+    Event one = event(type, node);
+    one.run = fixed_run();
+    one.reason = reason;
+    one.time = from_us(1'767'225'600'123'000);
+    progress->event(one);
+  };
+  RunView view = fixed_view(RunState::kFailed);
+  RunError error;
+  error.code = "error";
+  error.node = "a";
+  view.record.error = std::make_shared<const RunError>(error);
+  tell(EventType::kTaskFailed, "a", Reason::kError);
+  tell(EventType::kTaskCancelled, "b", Reason::kFailFast);
+  tell(EventType::kRunFailed, "", Reason::kFailFast);
+  progress->finish(view);
+  EXPECT_EQ(err,
+            "00:00:00.123  a  failed  error\n"
+            "00:00:00.123  b  cancelled  fail_fast\n"
+            "00:00:00.123  run " +
+                to_string(fixed_run()) + "  failed  a: error\n");
+}
+
 }  // namespace
 }  // namespace millrace

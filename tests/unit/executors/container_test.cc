@@ -59,6 +59,19 @@ TEST_F(Container, AScriptRunsInTheShellOfTheImage) {
   EXPECT_EQ(failed.error.message, "exit code 7: no");
 }
 
+TEST_F(Container, WhatTheEngineRefusesIsSaidWhole) {
+  engine("docker",
+         "echo 'docker: Error response from daemon: pull access denied for img,' >&2;"
+         "echo 'repository does not exist.' >&2; echo \"See 'docker run --help'.\" >&2; exit 125");
+  Harness h;
+  const Outcome failed = h.run("container", object({{"image", "img"}}));
+  EXPECT_EQ(failed.error.message,
+            "exit code 125: docker: Error response from daemon: pull access denied for img,\n"
+            "repository does not exist.\nSee 'docker run --help'.");
+  engine("docker", "i=0; while [ $i -lt 9999 ]; do echo a line of many; i=$((i+1)); done >&2; exit 125");
+  EXPECT_LE(h.run("container", object({{"image", "img"}})).error.message.size(), kErrorMessageMax);
+}
+
 TEST_F(Container, AKilledTasksContainerIsRemoved) {
   engine("docker", "echo \"$*\" >>" + dir + "/calls; [ \"$1\" = rm ] || exec sleep 1000");
   Harness h;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -38,12 +39,47 @@ TEST(Mask, EncodedFormsAreReplacedToo) {
   }
 }
 
+TEST(Mask, Base64ShowsNoLetterThatASecretHasAPartIn) {
+  for (const std::string secret : {"s3cret/key", "s3cret/key+", "s3cret/key+1", "\xff\xfe~~?>\xfb"}) {
+    Mask mask;
+    mask.add(secret);
+    for (const std::string before : {"", "u", "us", "ada", "ada:"}) {
+      for (const std::string after : {"", "@", "@h", "@host"}) {
+        std::string encoded = base64(before + secret + after);
+        // A letter is six bits: those that none of the secret's bits is among stay.
+        const std::size_t head = before.size() * 8 / 6;
+        const std::size_t end = ((before + secret).size() * 8 + 5) / 6;
+        const std::string expected = encoded.substr(0, head) + "***" + encoded.substr(end);
+        const std::string what = secret + " in " + encoded;
+        EXPECT_EQ(mask.text(encoded), expected) << what;
+        EXPECT_EQ(mask.json('"' + encoded + '"'), '"' + expected + '"') << what;
+        std::string out;
+        for (const char c : encoded + "\n") out += mask.stream(0, std::string(1, c));
+        EXPECT_EQ(out + mask.flush(0), expected + "\n") << what;
+        out.clear();
+        for (const char c : encoded) out += mask.stream(0, std::string(1, c));
+        EXPECT_EQ(out + mask.flush(0), expected) << what << ", at the end of a stream";
+        std::ranges::replace(encoded, '+', '-');
+        std::ranges::replace(encoded, '/', '_');
+        EXPECT_NE(mask.text(encoded).find("***"), std::string::npos) << encoded;
+      }
+    }
+  }
+}
+
+TEST(Mask, Base64ThatIsBrokenBeforeItsLastLetterIsMaskedUpToThere) {
+  const std::string encoded = base64("s3cret/key");  // two letters of it stand in the last group
+  const std::size_t last = encoded.size() - 3;
+  EXPECT_EQ(mask_of({"s3cret/key"}).text(encoded.substr(0, last) + "\n" + encoded.substr(last)),
+            "***\n" + encoded.substr(last));
+}
+
 TEST(Mask, AStreamIsMaskedAcrossTheBordersOfItsPieces) {
   Mask mask = mask_of({"hunter2"});
   std::string out;
   for (const char c : std::string("my hunter2 is hunted by a hunter2!")) out += mask.stream(0, std::string(1, c));
   EXPECT_EQ(out + mask.flush(0), "my *** is hunted by a ***!");
-  EXPECT_EQ(mask.stream(0, "ends with hunt") + mask.stream(1, "er2"), "ends with er2") << "streams do not mix";
+  EXPECT_EQ(mask.stream(0, "ends with hunt") + mask.stream(1, "er2."), "ends with er2.") << "streams do not mix";
   EXPECT_EQ(mask.flush(0), "hunt");
 }
 

@@ -65,6 +65,21 @@ TEST_F(Template, AnErrorNamesItsLine) {
             "ZeroDivisionError: division by zero (line 3: {{ 1 / 0 }})");
 }
 
+TEST_F(Template, ATracebackShowsTheLinesOfTheTemplateAndNoneOfOurs) {
+  const Value sources = object({{"outer.j2", "x\n{% include 'inner.j2' %}"}, {"inner.j2", "a\nb\n{{ 1 / 0 }}"}});
+  EXPECT_EQ(run({{"file", "mail/outer.j2"}, {"sources", sources}}).error.traceback,
+            "Traceback (most recent call last):\n"
+            "  File \"mail/outer.j2\", line 2, in top-level template code\n"
+            "  File \"mail/inner.j2\", line 3, in top-level template code\n"
+            "ZeroDivisionError: division by zero (line 3: {{ 1 / 0 }})\n");
+  for (const char* source : {"ok\n{% if %}", "{{ nobody }}", "{oops"}) {
+    const Outcome failed = run({{"template", source}, {"outputs", "json"}});
+    EXPECT_TRUE(failed.error.traceback.ends_with(failed.error.message + "\n")) << failed.error.traceback;
+    EXPECT_EQ(failed.error.traceback.find("in rendered"), std::string::npos) << failed.error.traceback;
+    EXPECT_EQ(failed.error.traceback.find("in <module>"), std::string::npos) << failed.error.traceback;
+  }
+}
+
 TEST_F(Template, RunsInTheSandbox) {
   EXPECT_EQ(run({{"template", "{{ ''.__class__.__mro__ }}"}}).success, false);
   EXPECT_EQ(run({{"template", "{{ ''.__class__.__mro__ }}"}}).error.message.substr(0, 14), "SecurityError:");

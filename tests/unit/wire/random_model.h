@@ -559,8 +559,9 @@ class RandomModel {
             TriggersReply{many<TriggerView>([&] {
               std::optional<RunEndSpec> ends;
               if (coin()) ends = RunEndSpec{text(), {RunState::kFailed}};
-              return TriggerView{text(), text(), text(), u64(), text(), text(), ends,  coin(), time(), time(), text(),
-                                 u32(),  u64(),  u64(),  u64(), text(), coin(), u64(), u64(),  u64(),  text(), text()};
+              return TriggerView{text(), text(), text(), u64(), text(), text(), ends,  coin(),
+                                 time(), time(), text(), u32(), u64(),  u64(),  u64(), text(),
+                                 coin(), u64(),  u64(),  u64(), text(), text(), text()};
             })},
             TriggerReply{text(), text(), coin(), text()},
             HookReply{any(EventFate::kFailed), text(), text()},

@@ -334,6 +334,26 @@ TEST(Agent, KillsAnAttemptWhoseTimeIsOverAndReportsHowItEnded) {
   EXPECT_EQ(w.took(), (Lines{"0: report a#1 timeout"}));
 }
 
+TEST(Agent, AnAttemptThatTookTooLongSaysWhatItMayTakeAndOneThatOthersStoppedDoesNot) {
+  AgentWorld w(2);
+  w.connected();
+  w.assign_task({.name = "a#1", .timeout = 1500ms});
+  w.assign_task({.name = "b#1", .timeout = 1500ms});
+  w.took();
+  w.cancel("b#1", Reason::kTimeout);
+  w.pass(1500ms);
+  w.messages();
+  w.ends("a#1", 1500ms, Reason::kTimeout);
+  w.ends("b#1", 1500ms, Reason::kTimeout);
+  std::vector<std::string> told;
+  for (const ToCoordinator& one : w.messages()) {
+    if (const auto* reports = std::get_if<AttemptReports>(&one.message)) {
+      for (const AttemptReport& report : reports->reports) told.push_back(report.outcome.error.message);
+    }
+  }
+  EXPECT_EQ(told, (Lines{"timed out: an attempt may take 1s500ms (timeout)", "timed out"}));
+}
+
 TEST(Agent, AnAttemptThatEndsInTimeIsNotKilled) {
   AgentWorld w;
   w.connected();

@@ -317,6 +317,7 @@ TEST_F(WorkerTest, KillsATaskWhoseTimeIsOver) {
   const Outcome outcome =
       outcome_of({.executor = "shell", .fields = R"({"command": ["sleep", "60"]})", .timeout = 50ms});
   EXPECT_EQ(outcome.reason, Reason::kTimeout);
+  EXPECT_EQ(outcome.error.message, "timed out: an attempt may take 50ms (timeout)");
 }
 
 TEST_F(WorkerTest, DrainsWhatRunsAndLeaves) {
