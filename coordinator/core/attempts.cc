@@ -231,8 +231,11 @@ void Partition::settle(Time now, Run& run, const Attempt& attempt, Outcome& outc
     return;
   }
   const bool gave_up = is_cancellation(outcome.reason) || outcome.reason == Reason::kLost;
-  if (over_limit(now, run, task) && (gave_up || (attempt.cancelling && outcome.reason == Reason::kTimeout)))
+  const bool out_of_time = attempt.cancelling && outcome.reason == Reason::kTimeout;
+  if (over_limit(now, run, task) && (gave_up || out_of_time))
     return fail_by_limit(now, run, task);  // how it was stopped says nothing: its error is that of the try before
+  if (out_of_time && reason_for_workers(run.record.reason) == Reason::kTimeout && run.record.error != nullptr)
+    outcome.error = {clip("stopped: " + run.record.error->message, kErrorMessageMax), ""};  // its worker knows no more
   note_error(record, std::move(outcome.error));
   if (halted(run, task) && (attempt.cancelling || is_cancellation(outcome.reason) || outcome.reason == Reason::kLost))
     return cancel_task(now, run, task);
