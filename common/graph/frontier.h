@@ -20,7 +20,7 @@ class Frontier {
   std::uint32_t unmet(std::uint32_t node) const { return unmet_[node] & ~kCompleted; }
   bool completed(std::uint32_t node) const { return (unmet_[node] & kCompleted) != 0; }
 
-  void open_sources(std::vector<std::uint32_t>& opened) const;            // appends the nodes that wait for nothing
+  void open_sources(std::vector<std::uint32_t>& opened) const;  // appends the nodes that wait for nothing
   void look_ahead(std::uint32_t node) const { __builtin_prefetch(&unmet_[node]); }  // it is asked for in a moment
   void complete(std::uint32_t node, std::vector<std::uint32_t>& opened);  // appends the nodes that this one opens
 

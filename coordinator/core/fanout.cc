@@ -386,8 +386,7 @@ void Partition::finish_items(Time now, Run& run, Mapped& m) {
     }
     run.value_waits.erase(m.node);
   }
-  if (!m.degraded)
-    return end_task(now, run, m.node, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
+  if (!m.degraded) return end_task(now, run, m.node, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
   record.error = m.replaced;
   ++run.fallbacks;
   end_task(now, run, m.node, TaskState::kSucceeded, Reason::kFallback, EventType::kTaskSucceeded);
