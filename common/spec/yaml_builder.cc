@@ -242,7 +242,7 @@ namespace {
 // What the parser's own words leave out: what would have been right there. Empty: nobody knows.
 std::string expected_for(std::string_view words) {
   namespace Says = YAML::ErrorMsg;
-  static constexpr std::pair<std::string_view, std::string_view> kExpected[] = {
+  static const std::pair<std::string_view, std::string_view> kExpected[] = {
       {Says::MAP_VALUE,
        "a text that contains ': ' in quotes, or on lines of its own behind '|'; keys of one mapping "
        "begin in one column"},
