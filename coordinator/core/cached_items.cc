@@ -100,7 +100,7 @@ void Partition::ask_cache_again(Time now, const Run& run, const Mapped& m, std::
 void Partition::leave_cached(const Run& run, const Mapped& m, std::uint32_t item, TaskRecord& record) {
   if (record.claim == nullptr) return;
   CacheLeft left{{run.info->tenant, record.claim->key}, run.id(), TaskIndex{m.base + item}, {}, {}};
-  if (record.state == TaskState::kSucceeded && record.reason == Reason::kNone) {
+  if (record.state == TaskState::kSucceeded) {
     left.ttl = run.plan->spec(m.node).flow.cache->ttl;
     left.value = record.output;
   }
@@ -112,26 +112,33 @@ void Partition::leave_cached(const Run& run, const Mapped& m, std::uint32_t item
 // The latest value of its key, however old, takes the place of what an item finally failed to give. False: there is
 // none, or nobody wants it any more.
 bool Partition::item_falls_back(Time now, Run& run, Mapped& m, std::uint32_t item) {
-  const auto found = m.history.find(item);
-  const std::shared_ptr<const CacheClaim> claim = found->second.record.claim;
+  TaskRecord& record = m.history.at(item).record;
+  const std::shared_ptr<const CacheClaim> claim = record.claim;
   if (claim == nullptr || !claim->has_old || m.failing || halted(run, m.node)) return false;
+  leave_cached(run, m, item, record);
+  m.fell_back(item, record.error);
+  end_with_kept(now, run, m, item, Reason::kFallback, claim->old);
+  return true;
+}
+
+// An item ends with a value that was kept.
+void Partition::end_with_kept(Time now, Run& run, Mapped& m, std::uint32_t item, Reason reason, Payload value) {
+  const auto found = m.history.find(item);
   ItemHistory past = std::move(found->second);
   m.history.erase(found);
   TaskRecord& record = past.record;
   record.state = TaskState::kSucceeded;
-  record.reason = Reason::kFallback;
+  record.reason = reason;
   record.ended = now;
   record.due = Time{};
-  record.output = claim->old;
-  leave_cached(run, m, item, record);
+  record.claim = nullptr;
+  record.output = std::move(value);
   m.outputs.add(item, 1, record.output);
   store_outputs(run, m);
   count_bytes(run, record.output);
   write_record(run, TaskIndex{m.base + item}, record, past.sum);
   m.done.add(item, item + 1);
   m.numbers.erase(item);
-  m.fell_back(item, record.error);
-  return true;
 }
 
 // The node has ended without them.
@@ -165,18 +172,7 @@ void Partition::item_cache_told(Time now, Run& run, CacheAnswer& answer) {
     write_record(run, answer.task, record, found->second.sum);
     if (m.opened) m.todo.add_apart(item, item + 1);
   } else {
-    ItemHistory kept = std::move(found->second);
-    m.history.erase(found);
-    kept.record.state = TaskState::kSucceeded;
-    kept.record.reason = Reason::kCached;
-    kept.record.ended = now;
-    kept.record.claim = nullptr;
-    kept.record.output = std::move(answer.value);
-    m.outputs.add(item, 1, kept.record.output);
-    store_outputs(run, m);
-    count_bytes(run, kept.record.output);
-    write_record(run, answer.task, kept.record, kept.sum);
-    m.done.add(item, item + 1);
+    end_with_kept(now, run, m, item, Reason::kCached, std::move(answer.value));
     tell_progress(now, run, m);
   }
   advance_items(now, run, m);

@@ -45,10 +45,9 @@ void Mapped::show(const FailedItem& item) {
 }
 
 void Mapped::fell_back(std::uint32_t item, const std::shared_ptr<const ErrorInfo>& why) {
-  if (!std::exchange(degraded, true) || item < replaced_first) {
-    replaced_first = item;
-    replaced = why == nullptr ? nullptr : std::make_shared<const ErrorInfo>(of_item(item, *why));
-  }
+  if (replaced_first && *replaced_first < item) return;
+  replaced_first = item;
+  replaced = why == nullptr ? nullptr : std::make_shared<const ErrorInfo>(of_item(item, *why));
 }
 
 ErrorInfo of_item(std::uint32_t item, const ErrorInfo& error) {
@@ -386,7 +385,8 @@ void Partition::finish_items(Time now, Run& run, Mapped& m) {
     }
     run.value_waits.erase(m.node);
   }
-  if (!m.degraded) return end_task(now, run, m.node, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
+  if (!m.replaced_first)
+    return end_task(now, run, m.node, TaskState::kSucceeded, Reason::kNone, EventType::kTaskSucceeded);
   record.error = m.replaced;
   ++run.fallbacks;
   end_task(now, run, m.node, TaskState::kSucceeded, Reason::kFallback, EventType::kTaskSucceeded);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,9 +85,8 @@ struct Mapped {
   std::vector<FailedItem> shown;  // the first of those that failed
   Reason reason = Reason::kNone;  // of failing
   std::shared_ptr<const ErrorInfo> error;
-  bool degraded = false;                      // items have older values in the place of their own
-  std::uint32_t replaced_first = 0;           // the first of those
-  std::shared_ptr<const ErrorInfo> replaced;  // and why it failed
+  std::optional<std::uint32_t> replaced_first;  // of the items that have an older value in the place of their own
+  std::shared_ptr<const ErrorInfo> replaced;    // why that one failed
   Duration ran{};
   Time dispatched{};  // the first
   Time progress{};    // when it was last told

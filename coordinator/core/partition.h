@@ -215,7 +215,8 @@ class Partition {
   bool ask_for_cached(Time now, Run& run, Mapped& m, std::uint32_t item);
   void ask_cache_again(Time now, const Run& run, const Mapped& m, std::uint32_t item);
   void leave_cached(const Run& run, const Mapped& m, std::uint32_t item, TaskRecord& record);
-  bool item_falls_back(Time now, Run& run, Mapped& mapped, std::uint32_t item);
+  bool item_falls_back(Time now, Run& run, Mapped& m, std::uint32_t item);
+  void end_with_kept(Time now, Run& run, Mapped& m, std::uint32_t item, Reason reason, Payload value);
   void leave_all_cached(const Run& run, Mapped& m);
   void item_cache_told(Time now, Run& run, CacheAnswer& answer);
 

@@ -250,19 +250,16 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-std::string_view last_line(std::string_view text) {
-  std::size_t end = text.find_last_not_of(" \t\r\n");
-  if (end == std::string_view::npos) return {};
-  text = text.substr(0, end + 1);
-  std::size_t newline = text.rfind('\n');
-  return newline == std::string_view::npos ? text : text.substr(newline + 1);
-}
-
-// All that an engine said: its reason stands before its advice.
 std::string_view whole_text(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(" \t\r\n") + 1 - begin);
+}
+
+std::string_view last_line(std::string_view text) {
+  text = whole_text(text);
+  const std::size_t newline = text.rfind('\n');
+  return newline == std::string_view::npos ? text : text.substr(newline + 1);
 }
 
 Payload ShellTask::output(int exit_code) const {
@@ -332,6 +329,7 @@ Outcome ShellTask::outcome(int wait_status) const {
   } else if (const ExitMeaning meaning = exit_codes_.of(exit_code); meaning != ExitMeaning::kSuccess) {
     std::string message = "exit code " + std::to_string(exit_code);
     const bool by_engine = !container_.empty() && exit_code >= kEngineRefused && exit_code <= kEngineRefusedLast;
+    // Of an engine all that it said: its reason stands before its advice.
     std::string_view detail = by_engine ? whole_text(stderr_) : last_line(stderr_);
     if (!detail.empty()) message.append(": ").append(detail);
     const int ended_by =
